@@ -1,0 +1,1 @@
+"""Where contents begin and end: the splitters, with native twins."""

@@ -1,0 +1,353 @@
+"""What can go wrong, as one tree.
+
+    PykopiaError
+    ├── UsageError                       an argument that makes no sense (also ValueError)
+    │   ├── InvalidIDError               not a content, object, blob or manifest ID
+    │   ├── InvalidPolicyError
+    │   └── InvalidURLError
+    ├── CanceledError                    the caller asked to stop
+    ├── StorageError
+    │   ├── BlobNotFoundError            (also FileNotFoundError)
+    │   ├── BlobExistsError              (also FileExistsError)
+    │   ├── InvalidRangeError
+    │   ├── ReadOnlyStorageError         (also PermissionError)
+    │   ├── StorageAccessDeniedError     (also PermissionError)
+    │   ├── StorageFullError
+    │   ├── StorageNotFoundError         no such folder, bucket, container (also FileNotFoundError)
+    │   ├── StorageUnavailableError      temporary: may go well when tried again (also ConnectionError)
+    │   └── UnsupportedOptionError
+    ├── RepositoryError
+    │   ├── NotConnectedError
+    │   ├── ConnectionFileError          repository.config or a token can't be used
+    │   ├── RepositoryNotFoundError      (also FileNotFoundError)
+    │   ├── RepositoryExistsError        (also FileExistsError)
+    │   ├── InvalidPasswordError         (also PermissionError)
+    │   ├── DamagedFormatBlobError
+    │   ├── UnsupportedFormatError       a newer format, or an algorithm that is not known
+    │   ├── RequiredFeatureError
+    │   ├── UpgradeInProgressError
+    │   ├── ReadOnlyRepositoryError      (also PermissionError)
+    │   └── WriteConflictError           another writer went ahead: nothing was committed
+    ├── NotFoundError                    (also LookupError)
+    │   ├── ContentNotFoundError
+    │   ├── ManifestNotFoundError
+    │   ├── SnapshotNotFoundError
+    │   ├── PolicyNotFoundError
+    │   └── PathNotInSnapshotError
+    ├── DamagedDataError                 stored bytes are not what they must be
+    │   ├── DecryptionError
+    │   ├── DecompressionError
+    │   ├── UncorrectableError           more damage than the error correction can mend
+    │   ├── DamagedIndexError
+    │   ├── DamagedPackError
+    │   ├── DamagedContentError
+    │   ├── DamagedObjectError
+    │   └── DamagedManifestError
+    ├── SourceError                      what is to be snapshotted
+    │   ├── SourceNotFoundError          (also FileNotFoundError)
+    │   ├── UnsupportedSourceError
+    │   └── SourceReadError
+    ├── SnapshotError                    a snapshot was saved, or not, with errors in it
+    ├── RestoreError
+    │   ├── TargetExistsError            (also FileExistsError)
+    │   └── UnsafePathError              a name that would leave the target
+    └── VerifyError
+
+Every message says what was being done, to which thing, what went wrong and what to do. No message carries a secret.
+"""
+
+
+class PykopiaError(Exception):
+    """Root of all errors that pykopia raises."""
+
+    exit_code = 1
+    """Exit status of the command line when this ends a command."""
+
+    temporary = False
+    """Whether the same call may succeed when it is repeated."""
+
+
+class UsageError(PykopiaError, ValueError):
+    """An argument that makes no sense."""
+
+    exit_code = 2
+
+
+class InvalidIDError(UsageError):
+    """Text that is not an ID of the kind asked for."""
+
+    def __init__(self, kind: str, text: str, reason: str) -> None:
+        self.kind, self.text, self.reason = kind, text, reason
+        super().__init__(f"{text!r} is not a valid {kind} ID: {reason}")
+
+
+class InvalidPolicyError(UsageError):
+    """A policy, or a part of one, that can't be used; the stored policy is unchanged."""
+
+
+class InvalidURLError(UsageError):
+    """A repository URL that names no storage."""
+
+
+class CanceledError(PykopiaError):
+    """The caller asked to stop; what was finished before is kept."""
+
+    exit_code = 130
+
+
+class StorageError(PykopiaError):
+    """The storage beneath a repository did not do what it was asked."""
+
+    exit_code = 10
+
+
+class BlobNotFoundError(StorageError, FileNotFoundError):
+    """A blob is missing from storage."""
+
+    exit_code = 14
+
+    def __init__(self, blob_id: str, location: str) -> None:
+        self.blob_id, self.location = blob_id, location
+        super().__init__(
+            f"blob {blob_id} is missing from {location}; if the repository refers to it, "
+            "`pykopia snapshot verify` shows what it affects"
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class BlobExistsError(StorageError, FileExistsError):
+    """A blob that must not be replaced is there already."""
+
+    def __init__(self, blob_id: str, location: str) -> None:
+        self.blob_id, self.location = blob_id, location
+        super().__init__(f"blob {blob_id} exists already in {location}; it was left as it is")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class InvalidRangeError(StorageError):
+    """A range that does not lie within a blob."""
+
+    def __init__(self, blob_id: str, offset: int, length: int) -> None:
+        self.blob_id, self.offset, self.length = blob_id, offset, length
+        super().__init__(
+            f"blob {blob_id} has no range of {length} bytes at offset {offset}: it is shorter, so it is damaged "
+            "or the index that refers to it is"
+        )
+
+
+class ReadOnlyStorageError(StorageError, PermissionError):
+    """A write to a storage that was opened for reading."""
+
+    exit_code = 13
+
+
+class StorageAccessDeniedError(StorageError, PermissionError):
+    """The storage refuses this user or these credentials."""
+
+    exit_code = 13
+
+
+class StorageFullError(StorageError):
+    """No space or quota is left."""
+
+    exit_code = 15
+
+
+class StorageNotFoundError(StorageError, FileNotFoundError):
+    """The folder, bucket or container of the storage does not exist."""
+
+    exit_code = 12
+
+
+class StorageUnavailableError(StorageError, ConnectionError):
+    """The storage can't be reached or asks to come back later."""
+
+    exit_code = 16
+    temporary = True
+
+
+class UnsupportedOptionError(StorageError):
+    """An option that this storage does not know, such as object lock on a folder."""
+
+
+class RepositoryError(PykopiaError):
+    """A repository can't be opened, created or used as asked."""
+
+    exit_code = 20
+
+
+class NotConnectedError(RepositoryError):
+    """No connection file: nothing says where the repository is."""
+
+    exit_code = 21
+
+
+class ConnectionFileError(RepositoryError):
+    """A connection file or token that can't be used."""
+
+    exit_code = 21
+
+
+class RepositoryNotFoundError(RepositoryError, FileNotFoundError):
+    """The storage holds no repository."""
+
+    exit_code = 22
+
+
+class RepositoryExistsError(RepositoryError, FileExistsError):
+    """The storage holds a repository already."""
+
+    exit_code = 23
+
+
+class InvalidPasswordError(RepositoryError, PermissionError):
+    """The password does not open the repository."""
+
+    exit_code = 24
+
+
+class DamagedFormatBlobError(RepositoryError):
+    """``kopia.repository`` or ``kopia.blobcfg`` can't be read."""
+
+    exit_code = 25
+
+
+class UnsupportedFormatError(RepositoryError):
+    """A newer format, or an algorithm that this version does not know."""
+
+    exit_code = 26
+
+
+class RequiredFeatureError(UnsupportedFormatError):
+    """The repository demands a feature that this version does not have."""
+
+
+class UpgradeInProgressError(RepositoryError):
+    """Another client holds the upgrade lock; no client may touch the repository."""
+
+    exit_code = 27
+
+
+class ReadOnlyRepositoryError(RepositoryError, PermissionError):
+    """A write to a repository that is connected for reading."""
+
+    exit_code = 13
+
+
+class WriteConflictError(RepositoryError):
+    """The repository moved on while data was being committed; nothing was committed."""
+
+    exit_code = 28
+    temporary = True
+
+
+class NotFoundError(PykopiaError, LookupError):
+    """Something asked for by ID or path is not in the repository."""
+
+    exit_code = 30
+
+
+class ContentNotFoundError(NotFoundError):
+    """A content is not in the index."""
+
+
+class ManifestNotFoundError(NotFoundError):
+    """A manifest ID is not in the repository."""
+
+
+class SnapshotNotFoundError(NotFoundError):
+    """No snapshot matches."""
+
+
+class PolicyNotFoundError(NotFoundError):
+    """No policy is defined for a target."""
+
+
+class PathNotInSnapshotError(NotFoundError):
+    """A snapshot has no such path."""
+
+
+class DamagedDataError(PykopiaError):
+    """Stored bytes are not what they must be."""
+
+    exit_code = 40
+
+
+class DecryptionError(DamagedDataError):
+    """Authentication failed: the bytes were altered, or the key is another's."""
+
+
+class DecompressionError(DamagedDataError):
+    """A compressed body can't be expanded, or to another length than recorded."""
+
+
+class UncorrectableError(DamagedDataError):
+    """More damage than the error correction can mend."""
+
+
+class DamagedIndexError(DamagedDataError):
+    """An index blob can't be read."""
+
+
+class DamagedPackError(DamagedDataError):
+    """A pack blob can't be read."""
+
+
+class DamagedContentError(DamagedDataError):
+    """A content can't be read, or is not what its ID says."""
+
+
+class DamagedObjectError(DamagedDataError):
+    """An object's index or directory can't be read."""
+
+
+class DamagedManifestError(DamagedDataError):
+    """A manifest can't be read."""
+
+
+class SourceError(PykopiaError):
+    """What is to be snapshotted can't be."""
+
+    exit_code = 50
+
+
+class SourceNotFoundError(SourceError, FileNotFoundError):
+    """The source does not exist."""
+
+
+class UnsupportedSourceError(SourceError):
+    """The source is neither a file nor a folder."""
+
+
+class SourceReadError(SourceError):
+    """A part of the source can't be read."""
+
+
+class SnapshotError(PykopiaError):
+    """A snapshot has fatal errors."""
+
+    exit_code = 1
+
+
+class RestoreError(PykopiaError):
+    """A part of a snapshot could not be restored."""
+
+    exit_code = 60
+
+
+class TargetExistsError(RestoreError, FileExistsError):
+    """Something stands in the target that the options do not allow to replace."""
+
+
+class UnsafePathError(RestoreError):
+    """An entry name that would leave the target."""
+
+
+class VerifyError(PykopiaError):
+    """Verification found errors."""
+
+    exit_code = 1

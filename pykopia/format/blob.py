@@ -1,0 +1,19 @@
+"""What a storage says of a blob."""
+
+from dataclasses import dataclass
+
+from pykopia.ids import BlobID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlobMetadata:
+    """Name, length and age of a blob, as its storage gives them (spec 03 §1)."""
+
+    blob_id: BlobID
+    length: int
+    """Bytes."""
+    timestamp_ns: int
+    """Modification time that the storage assigned: nanoseconds since 1970."""
+
+
+__all__ = ["BlobMetadata"]

@@ -1,0 +1,1 @@
+"""Contents, objects and manifests of an open repository."""

@@ -1,0 +1,1 @@
+"""Snapshots: taking, listing, restoring and verifying them."""

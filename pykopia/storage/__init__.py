@@ -1,0 +1,1 @@
+"""Blobs and the places that hold them."""

@@ -1,0 +1,228 @@
+"""Index files: sorted tables that say in which pack each content lies, versions 1 and 2 (spec 02 §4 and §5).
+
+A file is never parsed into Python objects: ``IndexFile`` searches the bytes where they are, in memory or mapped, so
+opening takes the same time and memory for ten entries and ten million. Several files are looked at together by
+``index_merge.MergedIndex``.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from mmap import mmap
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from pykopia.errors import InvalidIDError
+from pykopia.format.content_id import ALL, id_of
+from pykopia.format.index_build import build_index, shard_entries
+from pykopia.format.index_layout import (
+    CONTENT_OVERHEAD,
+    DELETED,
+    FORMAT_V2,
+    INVALID_FORMAT,
+    INVALID_NAME,
+    MAX_VALUE_V2,
+    PACK_V2,
+    VALUE_V1,
+    VALUE_V2,
+    IndexEntry,
+    IndexHeader,
+    damaged,
+    decode_name,
+    wins,
+)
+from pykopia.ids import BlobID, Buffer, ContentID
+
+IndexBuffer: TypeAlias = Buffer | mmap
+"""What an index file can lie in."""
+
+
+class PythonTable:
+    """Search and decode entries in a buffer: the readable definition of the native ``_index.IndexTable``."""
+
+    def __init__(self, view: memoryview, header: IndexHeader, overhead: int, name: str) -> None:
+        self._view, self._header, self._overhead, self._name = view, header, overhead, name
+        self._stride = header.key_size + header.value_size
+        self._names: dict[int, BlobID] = {}
+
+    def release(self) -> None:
+        """Let go of the buffer; no method may be called afterwards."""
+        self._view.release()
+
+    def key(self, position: int) -> bytes:
+        """Return the key of the entry at ``position``."""
+        start = self._header.entries_at + position * self._stride
+        return self._view[start : start + self._header.key_size].tobytes()
+
+    def find(self, key: bytes) -> IndexEntry | None:
+        """Return the entry of a key, or None."""
+        count = self._header.count
+        position = bisect_left(range(count), key, key=self.key)
+        if position < count and self.key(position) == key:
+            return self.entry(position)
+        return None
+
+    def entry(self, position: int) -> IndexEntry:
+        """Return the entry at ``position``.
+
+        Raises:
+            DamagedIndexError: Its key is no content ID, or its pack's name lies outside the file.
+        """
+        try:
+            content_id = id_of(self.key(position))
+        except InvalidIDError as error:
+            raise damaged(self._name, f"entry {position} is of no content: {error}") from None
+        value_at = self._header.entries_at + position * self._stride + self._header.key_size
+        value = self._view[value_at : value_at + self._header.value_size].tobytes()
+        return self._entry_v1(content_id, value) if self._header.version == 1 else self._entry_v2(content_id, value)
+
+    def _entry_v1(self, content_id: ContentID, value: bytes) -> IndexEntry:
+        time_high, time_low, format_version, name_length, name_at, offset, packed = VALUE_V1.unpack(value)
+        pack_blob = self._names.get(name_at)
+        if pack_blob is None:
+            name = self._view[name_at : name_at + name_length].tobytes()
+            pack_blob = self._names[name_at] = decode_name(name) if len(name) == name_length else INVALID_NAME
+        return IndexEntry(
+            content_id,
+            pack_blob,
+            time_high << 32 | time_low,
+            (packed - self._overhead) & 0xFFFFFFFF,
+            packed,
+            offset & ~DELETED,
+            0,
+            bool(offset & DELETED),
+            format_version,
+            0,
+        )
+
+    def _entry_v2(self, content_id: ContentID, value: bytes) -> IndexEntry:
+        seconds, offset, *rest = VALUE_V2.unpack(value.ljust(MAX_VALUE_V2, b"\0"))
+        original_high, original_low, packed_high, packed_low, pack_low, format_number, pack_high, lengths = rest
+        compression, format_version, encryption_key_id = self._format(format_number)
+        return IndexEntry(
+            content_id,
+            self._pack_name(pack_high << 16 | pack_low),
+            self._header.base_time + seconds,
+            lengths >> 4 << 24 | original_high << 8 | original_low,
+            (lengths & 15) << 24 | packed_high << 8 | packed_low,
+            offset & ~DELETED,
+            compression,
+            bool(offset & DELETED),
+            format_version,
+            encryption_key_id,
+        )
+
+    def _format(self, number: int) -> tuple[int, int, int]:
+        if number >= self._header.format_count:
+            return INVALID_FORMAT
+        compression, version, key_id = FORMAT_V2.unpack_from(
+            self._view, self._header.formats_at + number * FORMAT_V2.size
+        )
+        return compression, version, key_id
+
+    def _pack_name(self, number: int) -> BlobID:
+        if number >= self._header.pack_count:
+            return INVALID_NAME
+        pack_blob = self._names.get(number)
+        if pack_blob is None:
+            length, start = PACK_V2.unpack_from(self._view, self._header.packs_at + number * PACK_V2.size)
+            name = self._view[start : start + length].tobytes()
+            if len(name) < length:
+                raise damaged(self._name, f"the name of pack {number} lies outside the file: it was cut short")
+            pack_blob = self._names[number] = decode_name(name)
+        return pack_blob
+
+
+class IndexFile:
+    """One index file, searched where it lies.
+
+    Args:
+        buffer: The whole decrypted file: bytes or a mapping. It stays in use until ``close``.
+        overhead: Bytes that encryption adds to each content; version 1 derives original lengths from it.
+        name: Blob ID for messages.
+
+    Raises:
+        DamagedIndexError: The header is impossible, or the file is shorter than its tables.
+    """
+
+    find: Callable[[bytes], IndexEntry | None]
+    """Return the entry of a key (``content_id.key_of``), deleted or not, or None.
+
+    Raises ``DamagedIndexError`` when an entry can't be decoded.
+    """
+
+    def __init__(self, buffer: IndexBuffer, *, overhead: int = CONTENT_OVERHEAD, name: str = "") -> None:
+        view = memoryview(buffer).cast("B")
+        try:
+            self.header = IndexHeader.from_bytes(view, name=name)
+        except BaseException:
+            view.release()  # or a mapping could not be closed
+            raise
+        self.name = name
+        self.table = PythonTable(view, self.header, overhead, name)
+        self.find = self.table.find
+
+    def __len__(self) -> int:
+        return self.header.count
+
+    def __repr__(self) -> str:
+        return f"<IndexFile {self.name or 'in memory'}: version {self.version}, {len(self)} entries>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the buffer, so that a mapping can be closed; nothing can be looked up afterwards."""
+        self.table.release()
+
+    @property
+    def version(self) -> int:
+        """Format version of the file: 1 or 2."""
+        return self.header.version
+
+    def find_many(self, keys: Iterable[bytes]) -> list[IndexEntry | None]:
+        """Return the entry of each key, or None, in the order of ``keys``."""
+        find = self.find
+        return [find(key) for key in keys]
+
+    def entries(self, start: str = ALL.start, end: str = ALL.end) -> Iterator[IndexEntry]:
+        """Yield the entries, deleted ones too, whose IDs lie in the half-open range, in the order of IDs.
+
+        Raises:
+            DamagedIndexError: An entry can't be decoded, or is out of order.
+        """
+        previous = ""
+        for position in range(self._position(start), self._position(end)):
+            entry = self.table.entry(position)
+            if entry.content_id < previous:
+                raise damaged(self.name, f"content {entry.content_id} stands behind {previous}, out of order")
+            previous = entry.content_id
+            yield entry
+
+    def _position(self, bound: str) -> int:
+        """Return the position of the first entry whose ID is not less than ``bound``."""
+        if bound <= ALL.start:
+            return 0
+        if bound >= ALL.end:
+            return len(self)
+
+        def text(position: int) -> str:
+            key = self.table.key(position)
+            return key[:1].strip(b"\0").decode("latin-1") + key[1:].hex()
+
+        return bisect_left(range(len(self)), bound, key=text)
+
+
+__all__ = [
+    "IndexBuffer",
+    "IndexEntry",
+    "IndexFile",
+    "PythonTable",
+    "build_index",
+    "shard_entries",
+    "wins",
+]

@@ -1,0 +1,176 @@
+"""Several index files as one: which entry of a content counts (spec 02 §6), look-up, iteration and compaction."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from heapq import merge
+from operator import attrgetter
+
+from pykopia.format.content_id import ALL, id_of
+from pykopia.format.index import IndexFile
+from pykopia.format.index_build import build_index, shard_entries
+from pykopia.format.index_layout import MAX_SHARD_ENTRIES, IndexEntry, wins
+
+
+class MergedIndex:
+    """The entries of all active index files: what a repository contains.
+
+    Args:
+        files: The active set, in any order. They stay open and in use.
+        watermark: Deletion watermark of the epochs in seconds since 1970, or None without one: deleted contents of
+            that time or earlier are treated as if they did not exist.
+    """
+
+    def __init__(self, files: Sequence[IndexFile], *, watermark: int | None = None) -> None:
+        self.files = tuple(files)
+        self.watermark = watermark
+
+    def __repr__(self) -> str:
+        return f"<MergedIndex of {len(self.files)} files, watermark {self.watermark}>"
+
+    @property
+    def approximate_count(self) -> int:
+        """Number of entries in all files; a content that is listed in several counts as often."""
+        return sum(map(len, self.files))
+
+    def is_hidden(self, entry: IndexEntry) -> bool:
+        """Tell whether the watermark hides an entry that has won (spec 02 §6)."""
+        return self.watermark is not None and entry.deleted and entry.timestamp <= self.watermark
+
+    def winner(self, key: bytes) -> IndexEntry | None:
+        """Return the entry of a key that stands before all others, even when the watermark hides it.
+
+        A new entry must be later than this one to count, whatever the local clock says (spec 02 §19).
+
+        Raises:
+            DamagedIndexError: An entry can't be decoded.
+        """
+        best = None
+        for file in self.files:
+            entry = file.find(key)
+            if entry is not None and (best is None or wins(entry, best)):
+                best = entry
+        return best
+
+    def find(self, key: bytes) -> IndexEntry | None:
+        """Return the entry of a key (``content_id.key_of``), live or deleted, or None.
+
+        Raises:
+            DamagedIndexError: An entry can't be decoded.
+        """
+        entry = self.winner(key)
+        return None if entry is None or self.is_hidden(entry) else entry
+
+    def find_many(self, keys: Iterable[bytes]) -> list[IndexEntry | None]:
+        """Return the entry of each key, or None, in the order of ``keys``."""
+        find = self.find
+        return [find(key) for key in keys]
+
+    def contains(self, key: bytes) -> bool:
+        """Tell whether a key has an entry, live or deleted."""
+        return self.find(key) is not None
+
+    def entries(
+        self, start: str = ALL.start, end: str = ALL.end, *, include_deleted: bool = False
+    ) -> Iterator[IndexEntry]:
+        """Yield the entry of each content whose ID lies in the half-open range, in the order of IDs.
+
+        Raises:
+            DamagedIndexError: An entry can't be decoded, or is out of order.
+        """
+        for entry in _winners(self.files, start, end):
+            if not entry.deleted or (include_deleted and not self.is_hidden(entry)):
+                yield entry
+
+
+def _winners(files: Iterable[IndexFile], start: str = ALL.start, end: str = ALL.end) -> Iterator[IndexEntry]:
+    """Yield the winning entry of each content in the order of IDs."""
+    best: IndexEntry | None = None
+    for entry in merge(*(file.entries(start, end) for file in files), key=attrgetter("content_id")):
+        if best is not None and best.content_id == entry.content_id:
+            if wins(entry, best):
+                best = entry
+            continue
+        if best is not None:
+            yield best
+        best = entry
+    if best is not None:
+        yield best
+
+
+def merge_index_files(
+    files: Sequence[IndexFile],
+    *,
+    version: int,
+    drop: Collection[bytes] = (),
+    drop_deleted_before: int | None = None,
+    max_entries: int = MAX_SHARD_ENTRIES,
+) -> list[bytes]:
+    """Return new index files that hold what the given ones hold together: compaction.
+
+    Entries are dropped after the complete merge; dropping them file by file would bring older ones back. Dropping is
+    only safe when ``files`` is the complete active set (spec 02 §8); epoch compaction never drops (§9.11).
+
+    Args:
+        files: What to merge, in any order and of any versions.
+        version: Format version of the result.
+        drop: Keys of contents to leave out.
+        drop_deleted_before: Leave out deleted contents whose entry is older than this, in seconds since 1970.
+        max_entries: Limit of entries in one file; more are spread over several.
+
+    Returns:
+        One file a shard, without a random tail; none when nothing is left.
+
+    Raises:
+        DamagedIndexError: An entry can't be decoded, or is out of order.
+        UnsupportedFormatError: The version is neither 1 nor 2.
+        UsageError: An entry does not fit into a file of this version.
+    """
+    dropped = {id_of(key) for key in drop}
+    kept = [
+        entry
+        for entry in _winners(files)
+        if entry.content_id not in dropped
+        and not (drop_deleted_before is not None and entry.deleted and entry.timestamp < drop_deleted_before)
+    ]
+    return [build_index(shard, version=version) for shard in shard_entries(kept, max_entries=max_entries)]
+
+
+class PendingIndex:
+    """The entries that a session has made and not yet written to an index file.
+
+    Not safe for use by several threads at once; the caller holds a lock.
+    """
+
+    def __init__(self, entries: Iterable[IndexEntry] = ()) -> None:
+        self._entries: dict[str, IndexEntry] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: IndexEntry) -> None:
+        """Take an entry, unless the one already there for its content stands before it (spec 02 §6)."""
+        known = self._entries.get(entry.content_id)
+        if known is None or wins(entry, known):
+            self._entries[entry.content_id] = entry
+
+    def discard(self, content_id: str) -> None:
+        """Forget the entry of a content, if there is one."""
+        self._entries.pop(content_id, None)
+
+    def get(self, content_id: str) -> IndexEntry | None:
+        """Return the entry of an ID, live or deleted, or None."""
+        return self._entries.get(content_id)
+
+    def find(self, key: bytes) -> IndexEntry | None:
+        """Return the entry of a key (``content_id.key_of``), live or deleted, or None."""
+        return self._entries.get(id_of(key))
+
+    def entries(self, start: str = ALL.start, end: str = ALL.end) -> Iterator[IndexEntry]:
+        """Yield the entries, deleted ones too, whose IDs lie in the half-open range, in the order of IDs."""
+        for content_id in sorted(self._entries):
+            if start <= content_id < end:
+                yield self._entries[content_id]
+
+
+__all__ = ["MergedIndex", "PendingIndex", "merge_index_files", "wins"]

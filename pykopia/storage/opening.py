@@ -1,0 +1,74 @@
+"""From a connection to an open storage; backends are imported when one is opened."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pykopia.errors import UnsupportedOptionError
+from pykopia.storage.base import BlobStorage
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.retrying import RetryingStorage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backend:
+    """How the storages of one type are opened."""
+
+    opener: str
+    """``module:name`` or ``module:class.name`` of a callable ``(options, *, create) -> BlobStorage``."""
+    extra: str = ""
+    """The extra of this package that brings the libraries it needs; empty: none."""
+    retries: bool = True
+    """Whether temporary errors are to be retried by a wrapper."""
+
+
+BACKENDS: dict[str, Backend] = {
+    "filesystem": Backend(opener="pykopia.storage.filesystem:FilesystemStorage.from_options"),
+    "memory": Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False),
+}
+"""The backends by Kopia's name of the storage type; another package may add its own."""
+
+
+def open_storage(info: ConnectionInfo, *, create: bool = False) -> BlobStorage:
+    """Open the storage that a connection describes.
+
+    Args:
+        info: Type and configuration.
+        create: Make the folder if there is none, and choose the layout of new repositories.
+
+    Raises:
+        UnsupportedOptionError: The type is not known, or has no backend here; nothing was touched.
+        UsageError: A required field is empty.
+        ConnectionFileError: A field has a value of the wrong kind.
+        StorageNotFoundError: There is no such folder, bucket or container.
+    """
+    options = info.options()
+    options.check()
+    if info.type not in BACKENDS:
+        raise UnsupportedOptionError(
+            f"can't open storage of type {info.type}: this version of pykopia has no backend for it; "
+            f"there are: {', '.join(sorted(BACKENDS))}"
+        )
+    backend = BACKENDS[info.type]
+    storage: BlobStorage = _opener(info.type, backend)(options, create=create)
+    return RetryingStorage(storage) if backend.retries else storage
+
+
+def _opener(kind: str, backend: Backend) -> Callable[..., Any]:
+    module, _, name = backend.opener.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not backend.extra:
+            raise
+        raise UnsupportedOptionError(
+            f"can't open storage of type {kind}: the module {error.name} is not installed; "
+            f'install it by `pip install "pykopia[{backend.extra}]"`'
+        ) from error
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return]
+
+
+__all__ = ["BACKENDS", "Backend", "open_storage"]

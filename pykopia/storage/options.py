@@ -1,0 +1,411 @@
+"""The configuration of a storage, with Kopia's field names (spec 03 §4): what all types share, and the local ones.
+
+Each class lists its fields in the order in which Kopia writes them. A field is made by one of ``text_field``,
+``flag_field`` ..., which say its JSON name, whether it is left out when zero, and whether it is a secret.
+"""
+
+import base64
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, cast
+
+from pykopia.errors import ConnectionFileError, UnsupportedOptionError, UsageError
+
+_DURATION = re.compile(r"[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)|-?\d+")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_USER_IN_URL = re.compile(r"://[^/]*@")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JSONField:
+    """What one field looks like in JSON."""
+
+    name: str
+    expected: str
+    """What a value must be, for messages."""
+    read: Callable[[Any], object]
+    """Gives the typed value, or raises ``TypeError`` or ``ValueError``."""
+    write: Callable[[Any], object]
+    """Gives the JSON value."""
+    omit_zero: bool = False
+    secret: bool = False
+    """Whether Kopia treats it as a secret."""
+    hidden: bool = False
+    """Whether it is hidden like a secret, since it may hold one."""
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _read_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _read_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _read_int(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _read_float(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
+def _write_float(value: float) -> int | float:
+    return int(value) if value.is_integer() else value  # Go writes 20, not 20.0
+
+
+def _read_list(value: object) -> list[object]:
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return list(value)
+
+
+def _read_ints(value: object) -> tuple[int, ...]:
+    return tuple(_read_int(item) for item in _read_list(value))
+
+
+def _read_texts(value: object) -> tuple[str, ...]:
+    return tuple(_read_text(item) for item in _read_list(value))
+
+
+def _write_list(value: tuple[object, ...] | None) -> list[object] | None:
+    return None if value is None else list(value)
+
+
+def _read_base64(value: object) -> bytes:
+    return base64.b64decode(_read_text(value).replace("\r", "").replace("\n", ""), validate=True)
+
+
+def _write_base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        text = _read_text(value)
+        if not pattern.fullmatch(text):
+            raise ValueError
+        return text
+
+    return read
+
+
+def _field(default: object, spec: JSONField) -> object:
+    return field(default=default, metadata={"json": spec})
+
+
+def text_field(name: str, *, omit: bool = False, secret: bool = False, hidden: bool = False) -> str:
+    """Declare a text."""
+    spec = JSONField(
+        name=name, expected="text", read=_read_text, write=_same, omit_zero=omit, secret=secret, hidden=hidden
+    )
+    return cast("str", _field("", spec))
+
+
+def texts_field(name: str) -> tuple[str, ...]:
+    """Declare a list of texts that may hold secrets, left out when empty."""
+    spec = JSONField(
+        name=name, expected="a list of texts", read=_read_texts, write=_write_list, omit_zero=True, hidden=True
+    )
+    return cast("tuple[str, ...]", _field((), spec))
+
+
+def flag_field(name: str, *, omit: bool = False) -> bool:
+    """Declare a truth value."""
+    spec = JSONField(name=name, expected="true or false", read=_read_flag, write=_same, omit_zero=omit)
+    return cast("bool", _field(False, spec))  # noqa: FBT003 -- the default of the field
+
+
+def int_field(name: str, *, omit: bool = True) -> int:
+    """Declare a whole number."""
+    spec = JSONField(name=name, expected="a whole number", read=_read_int, write=_same, omit_zero=omit)
+    return cast("int", _field(0, spec))
+
+
+def optional_int_field(name: str) -> int | None:
+    """Declare a whole number that may be absent, which is not the same as zero."""
+    spec = JSONField(name=name, expected="a whole number", read=_read_int, write=_same, omit_zero=True)
+    return cast("int | None", _field(None, spec))
+
+
+def rate_field(name: str) -> float:
+    """Declare a number that is left out when zero."""
+    spec = JSONField(name=name, expected="a number", read=_read_float, write=_write_float, omit_zero=True)
+    return cast("float", _field(0.0, spec))
+
+
+def shards_field(name: str) -> tuple[int, ...] | None:
+    """Declare a list of whole numbers that is written as null when absent."""
+    spec = JSONField(name=name, expected="a list of whole numbers", read=_read_ints, write=_write_list)
+    return cast("tuple[int, ...] | None", _field(None, spec))
+
+
+def duration_field(name: str) -> str:
+    """Declare a duration, kept as the text that Go reads and writes."""
+    spec = JSONField(name=name, expected='a duration such as "1h30m" or "0s"', read=_matching(_DURATION), write=_same)
+    return cast("str", _field("0s", spec))
+
+
+def time_field(name: str) -> str:
+    """Declare a time, kept as RFC 3339 text and left out when empty."""
+    spec = JSONField(
+        name=name,
+        expected="a time such as 2026-01-02T03:04:05Z",
+        read=_matching(_TIME),
+        write=_same,
+        omit_zero=True,
+    )
+    return cast("str", _field("", spec))
+
+
+def base64_field(name: str) -> bytes:
+    """Declare bytes that stand in JSON as base64, left out when empty."""
+    spec = JSONField(name=name, expected="base64", read=_read_base64, write=_write_base64, omit_zero=True)
+    return cast("bytes", _field(b"", spec))
+
+
+def json_field(name: str) -> object:
+    """Declare a secret that may be any JSON, left out when absent."""
+    return _field(None, JSONField(name=name, expected="JSON", read=_same, write=_same, omit_zero=True, secret=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThrottlingLimits:
+    """How fast a storage may be used; zero is without limit (spec 03 §5)."""
+
+    reads_per_second: float = rate_field("readsPerSecond")
+    """Gets and metadata requests a second."""
+    writes_per_second: float = rate_field("writesPerSecond")
+    """Puts and deletes a second."""
+    lists_per_second: float = rate_field("listsPerSecond")
+    """Listings a second."""
+    upload_bytes_per_second: float = rate_field("maxUploadSpeedBytesPerSecond")
+    download_bytes_per_second: float = rate_field("maxDownloadSpeedBytesPerSecond")
+    concurrent_reads: int = int_field("concurrentReads")
+    """Gets and metadata requests at one time."""
+    concurrent_writes: int = int_field("concurrentWrites")
+    """Puts and deletes at one time."""
+
+
+NO_LIMITS = ThrottlingLimits()
+
+
+class StorageOptions:
+    """Typed configuration of one storage type; every subclass is a frozen dataclass.
+
+    Fields that this version does not know are kept in ``extra`` and written back.
+    """
+
+    __slots__ = ()
+
+    type: ClassVar[str]
+    """Kopia's name of the storage type."""
+    required: ClassVar[tuple[str, ...]] = ()
+    """JSON names of the fields without which the storage can't be opened."""
+    throttling: ThrottlingLimits
+    extra: Mapping[str, Any]
+    """Unknown fields by JSON name, as they were read."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Read a configuration as Go does: key case does not matter, null leaves the default, the last of two wins.
+
+        Raises:
+            ConnectionFileError: A field has a value of the wrong kind.
+        """
+        known = {spec.name.lower(): (attribute, spec) for attribute, spec in _declared(cls)}
+        limits = {spec.name.lower(): (attribute, spec) for attribute, spec in _declared(ThrottlingLimits)}
+        values: dict[str, Any] = {}
+        throttling: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for name, value in config.items():
+            lower = name.lower()
+            if lower in known:
+                table, target = known, values
+            elif lower in limits:
+                table, target = limits, throttling
+            else:
+                extra[name] = value
+                continue
+            attribute, spec = table[lower]
+            if value is not None:
+                target[attribute] = _read(cls.type, spec, value)
+        make: Callable[..., Self] = cls  # the fields are those of the subclass
+        return make(**values, throttling=ThrottlingLimits(**throttling), extra=extra)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the configuration by Kopia's JSON names, in Kopia's order, secrets included."""
+        return {spec.name: value for spec, value in self._written()} | dict(self.extra)
+
+    def redacted_config(self) -> dict[str, Any]:
+        """Return what ``to_config`` does with secrets as asterisks; unknown fields may be secrets too."""
+        config = {
+            spec.name: _stars(value) if spec.secret or spec.hidden else _without_password(value)
+            for spec, value in self._written()
+        }
+        return config | {name: _stars(value) for name, value in self.extra.items()}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.from_config({self.redacted_config()})"
+
+    @classmethod
+    def secret_fields(cls) -> frozenset[str]:
+        """Return the JSON names of the fields that Kopia treats as secrets."""
+        return frozenset(spec.name for _, spec in _declared(cls) if spec.secret)
+
+    def check(self) -> None:
+        """Refuse options without which the storage can't be opened.
+
+        Raises:
+            UsageError: A required field is empty.
+        """
+        config = self.to_config()
+        missing = [name for name in self.required if not config.get(name)]
+        if missing:
+            raise UsageError(f"can't open storage of type {self.type}: {', '.join(missing)} must be given")
+
+    def _written(self) -> list[tuple[JSONField, Any]]:
+        """Return each field that stands in the JSON, with its JSON value, in Kopia's order."""
+        written = []
+        for item in dataclasses.fields(cast("Any", self)):
+            if item.name == "throttling":  # stands in the same flat object
+                written += _written_of(self.throttling, dataclasses.fields(ThrottlingLimits))
+            else:
+                written += _written_of(self, [item])
+        return written
+
+
+def _written_of(part: object, fields: Iterable[dataclasses.Field[Any]]) -> list[tuple[JSONField, Any]]:
+    written = []
+    for item in fields:
+        spec, value = item.metadata.get("json"), getattr(part, item.name)
+        if spec is not None and not (spec.omit_zero and value == item.default):
+            written.append((spec, spec.write(value)))
+    return written
+
+
+def _declared(cls: Any) -> list[tuple[str, JSONField]]:  # noqa: ANN401 -- any dataclass
+    return [(item.name, item.metadata["json"]) for item in dataclasses.fields(cls) if "json" in item.metadata]
+
+
+def _read(kind: str, spec: JSONField, value: object) -> object:
+    try:
+        return spec.read(value)
+    except (TypeError, ValueError):
+        raise ConnectionFileError(
+            f"can't use this connection to storage of type {kind}: {spec.name} must be {spec.expected}; "
+            "correct it or connect to the repository again"
+        ) from None  # the cause may quote a secret
+
+
+def _stars(value: object) -> object:
+    if value is None:
+        return None
+    return "*" * len(value) if isinstance(value, str) else "***"
+
+
+def _without_password(value: object) -> object:
+    """Hide the user part of a URL: some put a password there."""
+    return _USER_IN_URL.sub("://***@", value) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class FilesystemOptions(StorageOptions):
+    """A folder on this machine."""
+
+    type: ClassVar[str] = "filesystem"
+    required: ClassVar[tuple[str, ...]] = ("path",)
+
+    path: str = text_field("path")
+    file_mode: int = int_field("fileMode")
+    """Permission bits of new files; zero: 0600."""
+    dir_mode: int = int_field("dirMode")
+    """Permission bits of new folders; zero: 0700."""
+    uid: int | None = optional_int_field("uid")
+    """Owner of new files, used by root when ``gid`` is given too."""
+    gid: int | None = optional_int_field("gid")
+    dir_shards: tuple[int, ...] | None = shards_field("dirShards")
+    """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
+    list_parallelism: int = int_field("listParallelism")
+    """Folders read at one time by a listing; zero: one."""
+    throttling: ThrottlingLimits = NO_LIMITS
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class MemoryOptions(StorageOptions):
+    """A storage in the memory of this process, for tests; Kopia has no such type."""
+
+    type: ClassVar[str] = "memory"
+
+    name: str = text_field("name")
+    """Storages of one name share their blobs."""
+    throttling: ThrottlingLimits = NO_LIMITS
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+KINDS = {
+    "filesystem": f"{__name__}:FilesystemOptions",
+    "memory": f"{__name__}:MemoryOptions",
+    "azureBlob": "pykopia.storage.remote_options:AzureBlobOptions",
+    "b2": "pykopia.storage.remote_options:B2Options",
+    "gcs": "pykopia.storage.remote_options:GCSOptions",
+    "gdrive": "pykopia.storage.remote_options:GoogleDriveOptions",
+    "rclone": "pykopia.storage.remote_options:RcloneOptions",
+    "s3": "pykopia.storage.remote_options:S3Options",
+    "sftp": "pykopia.storage.remote_options:SFTPOptions",
+    "webdav": "pykopia.storage.remote_options:WebDAVOptions",
+}
+"""Where the option class of each storage type is, by Kopia's name of the type."""
+
+
+def options_class(kind: str) -> type[StorageOptions]:
+    """Return the option class of a storage type.
+
+    Raises:
+        UnsupportedOptionError: The type is not known.
+    """
+    if kind not in KINDS:
+        raise UnsupportedOptionError(
+            f"can't use storage of type {kind!r}: it is not known; known types: {', '.join(sorted(KINDS))}"
+        )
+    module, _, name = KINDS[kind].partition(":")
+    return cast("type[StorageOptions]", getattr(importlib.import_module(module), name))
+
+
+__all__ = [
+    "KINDS",
+    "NO_LIMITS",
+    "FilesystemOptions",
+    "JSONField",
+    "MemoryOptions",
+    "StorageOptions",
+    "ThrottlingLimits",
+    "base64_field",
+    "duration_field",
+    "flag_field",
+    "int_field",
+    "json_field",
+    "optional_int_field",
+    "options_class",
+    "rate_field",
+    "shards_field",
+    "text_field",
+    "texts_field",
+    "time_field",
+]

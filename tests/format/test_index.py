@@ -20,7 +20,7 @@ from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entri
 from pykopia.format.index_build import fnv32a
 from pykopia.ids import BlobID, ContentID
 
-from .index_support import VECTORS, entries, entry_of, load
+from tests.format.index_support import VECTORS, entries, entry_of, load
 
 FILES = load("index_v1.json") + load("index_v2.json")
 ERRORS = load("index_errors.json")

@@ -11,7 +11,7 @@ from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries
 from pykopia.format.index_merge import MergedIndex, PendingIndex, merge_index_files, wins
 
-from .index_support import entries, entry_of, load
+from tests.format.index_support import entries, entry_of, load
 
 CASES = load("index_merge.json")
 DEFINED = [case for case in CASES["cases"] if "NOT defined" not in case["name"]]

@@ -1,0 +1,6 @@
+"""``python -m pykopia``."""
+
+from pykopia.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Entry of the program: understand the line, run the command, turn errors into a line and an exit status."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from pykopia import __version__
+from pykopia.cli import tree
+from pykopia.cli.parsing import CommandLineError, Invocation, parse
+from pykopia.cli.session import Session
+from pykopia.errors import PykopiaError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal, as shells count."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def main() -> NoReturn:
+    """Run the program with what the process was given, and end it."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # names of files need not be UTF-8; what was read from the file system goes out as it came in
+        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    status = run(sys.argv[1:], environment=os.environ, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+    sys.exit(status)
+
+
+def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, stdout: TextIO, stderr: TextIO) -> int:
+    """Run a command line and return the exit status; nothing is taken from the process but what is given here."""
+    try:
+        invocation = parse(tree.ROOT, words, environment)
+        status = _dispatch(
+            Session(invocation, environment=environment, stdin=stdin, stdout=stdout, stderr=stderr), invocation
+        )
+        stdout.flush()
+    except CommandLineError as error:
+        end = " try --help" if error.hint.endswith("?") else "; try --help"
+        print(f"pykopia: error: {error}{end}", file=stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        _silence(stdout)
+        return 1
+    return status
+
+
+def _dispatch(session: Session, invocation: Invocation) -> int:
+    flags = session.flags
+    if flags.version:
+        session.write(__version__)
+        return 0
+    if flags.help or flags.help_full or flags.help_long or len(invocation.path) == 1:
+        from pykopia.cli.help import usage  # noqa: PLC0415
+
+        session.write(usage(invocation.path, full=flags.help_full or flags.help_long))
+        return 0
+    return _run_logged(session, invocation)
+
+
+def _run_logged(session: Session, invocation: Invocation) -> int:
+    from pykopia.cli import logs  # noqa: PLC0415 -- `--version` and `--help` do without
+
+    handlers = logs.start(session)
+    log = session.log
+    log.debug("pykopia %s: %s", __version__, invocation.name)
+    try:
+        command = invocation.command
+        if command.takes_options:
+            status = command.run(session, invocation.options(command.options))
+        else:
+            status = command.run(session)
+        session.stdout.flush()
+    except (CommandLineError, BrokenPipeError):
+        raise
+    except PykopiaError as error:
+        log.debug("error", exc_info=error)
+        log.error("%s", error)  # noqa: TRY400 -- a person reads the message; the file has the traceback
+        return error.exit_code
+    except OSError as error:
+        log.debug("error", exc_info=error)
+        log.error("%s", _os_error_text(error))  # noqa: TRY400
+        return 1
+    except KeyboardInterrupt:
+        log.error("interrupted")  # noqa: TRY400
+        return INTERRUPTED
+    except _Terminated:
+        log.error("terminated")  # noqa: TRY400
+        return 128 + signal.SIGTERM
+    except Exception as error:
+        log.debug("internal error", exc_info=error)
+        log.error("internal error in `%s`: %s: %s", invocation.name, type(error).__name__, error)  # noqa: TRY400
+        return 1
+    finally:
+        logs.stop(handlers)
+    return status or 0
+
+
+def _os_error_text(error: OSError) -> str:
+    text = error.strerror or str(error)
+    return f"{error.filename}: {text}" if error.filename else text
+
+
+def _silence(stdout: TextIO) -> None:
+    """Let nothing be written to a reader that is gone."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    except (OSError, ValueError):
+        return
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+__all__ = ["INTERRUPTED", "main", "run"]

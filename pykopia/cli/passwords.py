@@ -1,0 +1,160 @@
+"""Where passwords come from and where they are kept.
+
+In Kopia's order: ``--password`` or ``KOPIA_PASSWORD``, then what was stored (keyring, file beside the connection file),
+then the terminal. A stored password is never used to create a repository or to connect.
+"""
+
+import base64
+import binascii
+import getpass
+import hashlib
+from pathlib import Path
+from typing import Protocol, TextIO, cast
+
+from pykopia.cli.session import Session
+from pykopia.errors import ConnectionFileError, InvalidPasswordError
+
+_ATTEMPTS = 5
+NO_TERMINAL = "no password: give --password or KOPIA_PASSWORD, as there is no terminal to ask on"
+
+
+class _Keyring(Protocol):
+    def get_password(self, service: str, username: str) -> str | None: ...
+    def set_password(self, service: str, username: str, password: str) -> None: ...
+    def delete_password(self, service: str, username: str) -> None: ...
+
+
+def for_opening(session: Session) -> str:
+    """Return the password of the connected repository: given, stored, or asked for."""
+    if session.flags.password:
+        return session.flags.password.strip()
+    stored = recall(session)
+    return stored if stored is not None else ask(session, "Enter password to open repository: ")
+
+
+def for_connecting(session: Session) -> str:
+    """Return the password to connect with: given or asked for."""
+    return session.flags.password.strip() or ask(session, "Enter password to open repository: ")
+
+
+def for_creating(session: Session) -> str:
+    """Return the password of a new repository: given, or asked for twice."""
+    return session.flags.password.strip() or ask_twice(session, "Enter password to create new repository: ")
+
+
+def ask(session: Session, prompt: str) -> str:
+    """Ask for a password on the terminal.
+
+    Raises:
+        InvalidPasswordError: There is no terminal, or nothing was entered.
+    """
+    if not session.stdin.isatty():
+        raise InvalidPasswordError(NO_TERMINAL)
+    for _ in range(_ATTEMPTS):
+        try:
+            entered = getpass.getpass(prompt, cast("TextIO | None", session.stderr))
+        except EOFError:
+            break
+        if entered:
+            return entered
+    message = "no password was entered"
+    raise InvalidPasswordError(message)
+
+
+def ask_twice(session: Session, prompt: str) -> str:
+    """Ask for a new password until it is entered the same way twice."""
+    while True:
+        first = ask(session, prompt)
+        if first == ask(session, "Re-enter password for verification: "):
+            return first
+        print("Passwords don't match!", file=session.stderr)
+
+
+# --- keeping ---
+
+
+def recall(session: Session) -> str | None:
+    """Return the stored password of the connection, or None."""
+    if not session.flags.persist_credentials:
+        return None
+    ring = _keyring(session)
+    if ring is not None:
+        try:
+            found = ring.get_password(_ring_item(session), getpass.getuser())
+        except Exception as error:  # noqa: BLE001 -- any backend may raise anything
+            session.log.debug("the keyring can't be read: %s", error)
+            found = None
+        if found is not None:
+            return found
+    path = _file(session)
+    try:
+        return base64.b64decode(path.read_bytes(), validate=True).decode()
+    except FileNotFoundError:
+        return None
+    except (binascii.Error, UnicodeDecodeError) as error:
+        message = f"the stored password {path} is damaged; delete it and give --password"
+        raise ConnectionFileError(message) from error
+
+
+def remember(session: Session, password: str) -> None:
+    """Store the password of the connection, unless the user does not want that."""
+    if not session.flags.persist_credentials:
+        return
+    ring = _keyring(session)
+    if ring is not None:
+        try:
+            ring.set_password(_ring_item(session), getpass.getuser(), password)
+        except Exception as error:  # noqa: BLE001 -- any backend may raise anything
+            session.log.debug("the keyring can't be written: %s", error)
+        else:
+            return
+    from pykopia.repository.private_file import write_private  # noqa: PLC0415
+
+    write_private(_file(session), base64.b64encode(password.encode()))
+
+
+def forget(session: Session) -> None:
+    """Remove the stored password of the connection."""
+    if not session.flags.persist_credentials:
+        return
+    ring = _keyring(session)
+    if ring is not None:
+        try:
+            ring.delete_password(_ring_item(session), getpass.getuser())
+        except Exception as error:  # noqa: BLE001 -- any backend may raise anything
+            session.log.debug("the keyring can't be written: %s", error)
+    _file(session).unlink(missing_ok=True)
+
+
+def _file(session: Session) -> Path:
+    path = session.config_path
+    return path.with_name(path.name + ".kopia-password")
+
+
+def _keyring(session: Session) -> _Keyring | None:
+    if not session.flags.use_keyring:
+        return None
+    try:
+        import keyring  # noqa: PLC0415 -- an optional package, and slow
+    except ImportError:
+        session.log.warning("--use-keyring needs the package `keyring`; the password file is used")
+        return None
+    return cast("_Keyring", keyring)
+
+
+def _ring_item(session: Session) -> str:
+    name = str(session.config_path)
+    return f"{session.config_path.name}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+__all__ = [
+    "NO_TERMINAL",
+    "ask",
+    "ask_twice",
+    "for_connecting",
+    "for_creating",
+    "for_opening",
+    "forget",
+    "recall",
+    "remember",
+]

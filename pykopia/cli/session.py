@@ -1,0 +1,158 @@
+"""One run of the program: its streams, its environment, its flags, and the repository it is connected to."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, BinaryIO, TextIO, TypeVar
+
+from pykopia.cli.global_flags import GlobalFlags
+from pykopia.cli.parsing import CommandLineError, Invocation, Options
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+    from logging import Logger
+    from pathlib import Path
+
+    from pykopia.repository.repository import Repository
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+DANGEROUS = (
+    "this command can corrupt or destroy the repository and is not needed for normal use; "
+    "set --dangerous-commands=enabled to run it nevertheless"
+)
+
+
+class Session:
+    """What a command works with; commands take nothing from the process but through it."""
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        *,
+        environment: Mapping[str, str],
+        stdin: TextIO,
+        stdout: TextIO,
+        stderr: TextIO,
+    ) -> None:
+        self.invocation, self.environment = invocation, environment
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.flags = invocation.options(GlobalFlags)
+        self.canceled = False
+
+    def options(self, kind: type[OptionsT]) -> OptionsT:
+        """Return the values of flags that a command above this one declares."""
+        return self.invocation.options(kind)
+
+    # --- places ---
+
+    @property
+    def config_path(self) -> "Path":
+        """The connection file; a bare name lies in the user's configuration folder."""
+        from pathlib import Path  # noqa: PLC0415 -- `--version` and `--help` do without
+
+        name = self.flags.config_file
+        path = Path(name)
+        if path.name != name:
+            return path
+        return self._user_folder("XDG_CONFIG_HOME", ".config") / name
+
+    @property
+    def log_folder(self) -> "Path":
+        """Where log files go."""
+        from pathlib import Path  # noqa: PLC0415
+
+        return Path(self.flags.log_dir) if self.flags.log_dir else self._user_folder("XDG_CACHE_HOME", ".cache")
+
+    def expand_user(self, path: str) -> str:
+        """Return ``path`` with a leading ``~`` replaced by the user's home."""
+        home = self.environment.get("HOME", "")
+        return home + path[1:] if home and path.startswith("~") else path
+
+    def _user_folder(self, variable: str, fallback: str) -> "Path":
+        from pathlib import Path  # noqa: PLC0415
+
+        base = self.environment.get(variable) or str(Path(self.environment.get("HOME") or "/") / fallback)
+        return Path(base) / "kopia"
+
+    # --- output ---
+
+    @property
+    def log(self) -> "Logger":
+        """The log: messages for people, on stderr and in the log file."""
+        import logging  # noqa: PLC0415 -- `--version` and `--help` do without
+
+        return logging.getLogger("pykopia.cli")
+
+    def write(self, text: str = "", *, end: str = "\n") -> None:
+        """Print a result to stdout."""
+        self.stdout.write(text + end)
+
+    def write_bytes(self, data: bytes | bytearray | memoryview) -> None:
+        """Print bytes to stdout as they are."""
+        self.stdout.flush()
+        self.binary_stdout.write(data)
+
+    @property
+    def binary_stdout(self) -> BinaryIO:
+        """Stdout for bytes."""
+        return self.stdout.buffer
+
+    @property
+    def binary_stdin(self) -> BinaryIO:
+        """Stdin for bytes."""
+        return self.stdin.buffer
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a progress line is wanted: on a terminal, or when asked for."""
+        return self.stderr.isatty() if self.flags.progress is None else self.flags.progress
+
+    def size(self, length: float) -> str:
+        """Return a length in bytes as the user wants sizes printed."""
+        from pykopia.cli import formatting  # noqa: PLC0415
+
+        wanted = self.environment.get("KOPIA_BYTES_STRING_BASE_2", "")
+        return formatting.size(length, base_2=wanted in {"1", "t", "T", "true", "True", "TRUE"})
+
+    def time(self, nanoseconds: int, *, milliseconds: bool = False) -> str:
+        """Return a time in the zone that the user wants."""
+        from pykopia.cli import formatting  # noqa: PLC0415
+
+        return formatting.timestamp(nanoseconds, self.zone, milliseconds=milliseconds)
+
+    @property
+    def zone(self) -> "tzinfo | None":
+        """The zone of the times printed; None: this machine's."""
+        from pykopia.cli import formatting  # noqa: PLC0415
+
+        return formatting.time_zone(self.flags.timezone)
+
+    # --- the repository ---
+
+    def open(self) -> "Repository":
+        """Open the repository that the connection file names.
+
+        Raises:
+            NotConnectedError: There is no connection file.
+        """
+        from pykopia import repository  # noqa: PLC0415
+        from pykopia.cli import passwords  # noqa: PLC0415
+        from pykopia.errors import NotConnectedError  # noqa: PLC0415
+
+        path = self.config_path
+        if not path.exists():
+            message = f"repository is not connected: there is no {path}; use `pykopia repository connect`"
+            raise NotConnectedError(message)
+        return repository.open(path, passwords.for_opening(self))
+
+    def require_dangerous_commands(self) -> None:
+        """Refuse to go on unless the user allowed what can destroy a repository."""
+        if self.flags.dangerous_commands != "enabled":
+            raise CommandLineError(DANGEROUS)
+
+    @property
+    def purpose(self) -> str:
+        """What this run is for, as write sessions record it."""
+        return f"cli:{self.invocation.name}"
+
+
+__all__ = ["DANGEROUS", "Session"]

@@ -1,0 +1,191 @@
+"""All commands: names, aliases, and where what they do is found.
+
+Nothing of a command is imported before its name was read on the command line, so starting stays cheap however many
+there are.
+"""
+
+from pykopia.cli.parsing import Command
+
+STORAGES = (
+    ("azure", "an Azure container", "AzureFlags"),
+    ("b2", "a Backblaze B2 bucket", "B2Flags"),
+    ("filesystem", "a folder", "FilesystemFlags"),
+    ("from-config", "what a connection file or token says", "FromConfigFlags"),
+    ("gcs", "a Google Cloud Storage bucket", "GcsFlags"),
+    ("gdrive", "a Google Drive folder", "GdriveFlags"),
+    ("rclone", "an rclone remote", "RcloneFlags"),
+    ("s3", "an S3 bucket", "S3Flags"),
+    ("sftp", "a folder on an SFTP server", "SftpFlags"),
+    ("webdav", "a folder on a WebDAV server", "WebdavFlags"),
+)
+"""Name, description, and class in `pykopia.cli.storage_flags`, of each kind of storage."""
+
+_REMOVE = ("remove", "rm")
+_LS = ("ls",)
+_CAT = ("cat",)
+
+
+def _storages(run: str, summary: str) -> tuple[Command, ...]:
+    return tuple(
+        Command(name, f"{summary} {description}", run, options=f"storage_flags:{flags}")
+        for name, description, flags in STORAGES
+    )
+
+
+_REPOSITORY = Command(
+    "repository",
+    "Create, connect and configure repositories.",
+    "",
+    Command(
+        "change-password",
+        "Change the password; what other clients know stays valid until they notice.",
+        "repository_settings:change_password",
+    ),
+    Command(
+        "connect",
+        "Connect to a repository.",
+        "",
+        *_storages("repository_connect:connect", "Connect to a repository in"),
+        options="connect_flags:ConnectFlags",
+    ),
+    Command(
+        "create",
+        "Create a repository and connect to it.",
+        "",
+        *_storages("repository_connect:create", "Create a repository in"),
+        options="connect_flags:CreateFlags",
+    ),
+    Command("disconnect", "Forget the connection, its cache and its stored password.", "repository_connect:disconnect"),
+    Command("set-client", "Change how this client uses the repository.", "repository_settings:set_client"),
+    Command(
+        "set-parameters",
+        "Change parameters of the repository itself.",
+        "repository_settings:set_parameters",
+        aliases=("set-params",),
+    ),
+    Command("status", "Show the connection and the format of the repository.", "repository_status:status"),
+    Command(
+        "throttle",
+        "Limit the load that this client puts on the storage.",
+        "",
+        Command("get", "Show the limits.", "repository_throttle:get"),
+        Command("set", "Change limits.", "repository_throttle:set_limits"),
+    ),
+    Command(
+        "validate-provider",
+        "Test that the storage does what a repository needs.",
+        "repository_validate:validate_provider",
+    ),
+    aliases=("repo",),
+)
+
+_SNAPSHOT = Command(
+    "snapshot",
+    "Take, list, restore, verify and delete snapshots.",
+    "",
+    Command("create", "Take a snapshot of files or folders.", "snapshot_create:create"),
+    Command("delete", "Delete snapshots by their ID.", "snapshot_delete:delete"),
+    Command("estimate", "Count what a snapshot would take in.", "snapshot_estimate:estimate"),
+    Command("list", "List snapshots.", "snapshot_list:list_snapshots", aliases=_LS),
+    Command("restore", "Restore a snapshot or a part of one.", "restore:restore"),
+    Command("verify", "Check that snapshots can be restored.", "snapshot_verify:verify"),
+    aliases=("snap",),
+)
+
+_POLICY = Command(
+    "policy",
+    "Show and change policies.",
+    "",
+    Command("delete", "Delete policies.", "policy:delete", aliases=_REMOVE),
+    Command("list", "List the policies that are defined.", "policy:list_policies", aliases=_LS),
+    Command("set", "Change a policy.", "policy_set:set_policy"),
+    Command("show", "Show the policy in force, and where each part of it comes from.", "policy:show", aliases=("get",)),
+    aliases=("policies",),
+)
+
+_BLOB = Command(
+    "blob",
+    "Look at the blobs in storage.",
+    "",
+    Command("delete", "Delete blobs.", "blob:delete", aliases=_REMOVE, hidden=True),
+    Command("list", "List blobs.", "blob:list_blobs", aliases=_LS),
+    Command("show", "Print blobs.", "blob:show", aliases=_CAT),
+    Command("stats", "Count blobs by size.", "blob:stats"),
+    hidden=True,
+)
+
+_CONTENT = Command(
+    "content",
+    "Look at the contents in packs.",
+    "",
+    Command("list", "List contents.", "content:list_contents", aliases=_LS),
+    Command("show", "Print contents.", "content:show", aliases=_CAT),
+    Command("stats", "Count contents by size and compression.", "content_stats:stats"),
+    Command("verify", "Check that each content lies in a blob that exists.", "content_stats:verify"),
+    aliases=("contents",),
+    hidden=True,
+)
+
+_INDEX = Command(
+    "index",
+    "Look at index blobs.",
+    "",
+    Command("inspect", "Print what index blobs hold.", "index:inspect"),
+    Command("list", "List index blobs.", "index:list_indexes", aliases=_LS),
+    hidden=True,
+)
+
+_MANIFEST = Command(
+    "manifest",
+    "Look at manifests.",
+    "",
+    Command("delete", "Delete manifests.", "manifest:delete", aliases=_REMOVE, hidden=True),
+    Command("list", "List manifests.", "manifest:list_manifests", aliases=_LS),
+    Command("show", "Print manifests.", "manifest:show"),
+    hidden=True,
+)
+
+_CACHE = Command(
+    "cache",
+    "Look at the local cache.",
+    "",
+    Command("clear", "Empty the cache.", "cache:clear"),
+    Command("info", "Show what the cache holds.", "cache:info"),
+    Command("set", "Change the sizes of the cache.", "cache:set_cache"),
+    hidden=True,
+)
+
+ROOT = Command(
+    "pykopia",
+    "Backups in Kopia's repository format.",
+    "",
+    Command("help", "Show help for a command.", "help:help_command"),
+    _BLOB,
+    _CACHE,
+    _CONTENT,
+    Command("diff", "Compare two folders or files of snapshots.", "diff:diff", aliases=("compare",)),
+    _INDEX,
+    Command("list", "List a folder of a snapshot.", "objects:list_folder", aliases=_LS),
+    _MANIFEST,
+    _POLICY,
+    _REPOSITORY,
+    Command("restore", "Restore a snapshot or a part of one.", "restore:restore"),
+    Command("show", "Print a file of a snapshot.", "objects:show", aliases=_CAT),
+    _SNAPSHOT,
+    options="global_flags:GlobalFlags",
+)
+"""The program: its commands, and the flags that all of them accept."""
+
+
+def find(names: list[str]) -> tuple[Command, ...]:
+    """Return the commands from the program down to the one that ``names`` leads to; fewer when a name is unknown."""
+    path = [ROOT]
+    for name in names:
+        child = path[-1].find(name)
+        if child is None:
+            break
+        path.append(child)
+    return tuple(path)
+
+
+__all__ = ["ROOT", "STORAGES", "find"]

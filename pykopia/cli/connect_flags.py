@@ -1,0 +1,174 @@
+"""Flags that creating a repository and connecting to one share."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pykopia.cli.parsing import Options, flag
+from pykopia.cli.values import duration, integer
+
+if TYPE_CHECKING:
+    from pykopia.format.local_config import CachingOptions
+    from pykopia.repository.options import ClientOptions, NewRepositoryOptions
+
+_SECOND = 1_000_000_000
+_MIB = 1 << 20
+
+
+class CacheSizeFlags(Options):
+    """Limits of the local cache; None leaves the default or what was set."""
+
+    content_cache_size_mb: int | None = flag(
+        None, "Size that the content cache is kept at.", kind=integer, placeholder="MB"
+    )
+    content_cache_size_limit_mb: int | None = flag(
+        None, "Size that the content cache must never exceed.", kind=integer, placeholder="MB"
+    )
+    content_min_sweep_age: int | None = flag(None, "Age below which contents stay in the cache.", kind=duration)
+    metadata_cache_size_mb: int | None = flag(
+        None, "Size that the metadata cache is kept at.", kind=integer, placeholder="MB"
+    )
+    metadata_cache_size_limit_mb: int | None = flag(
+        None, "Size that the metadata cache must never exceed.", kind=integer, placeholder="MB"
+    )
+    metadata_min_sweep_age: int | None = flag(None, "Age below which metadata stays in the cache.", kind=duration)
+    index_min_sweep_age: int | None = flag(None, "Age below which indexes stay in the cache.", kind=duration)
+    max_list_cache_duration: int | None = flag(None, "Time for which a listing of blobs is used again.", kind=duration)
+
+
+class ConnectFlags(CacheSizeFlags):
+    """Who uses the repository, and what is kept on this machine."""
+
+    cache_directory = flag("", "Folder of the cache.", placeholder="PATH", env="KOPIA_CACHE_DIRECTORY")
+    override_hostname = flag("", "Host name in sources instead of this machine's.", hidden=True)
+    override_username = flag("", "User name in sources instead of this user's.", hidden=True)
+    check_for_updates = flag(True, "Ignored: nothing is ever looked up.", env="KOPIA_CHECK_FOR_UPDATES")
+    readonly = flag(False, "Refuse to write to the repository.")
+    permissive_cache_loading = flag(False, "Go on when cached indexes are damaged.", hidden=True)
+    description = flag("", "What this repository is, for people.")
+    enable_actions = flag(False, "Allow policies to run programs before and after snapshots.")
+    repository_format_cache_duration = flag(
+        0, "Time for which the local copy of the format blob is used.", kind=duration, hidden=True
+    )
+    disable_repository_format_cache = flag(False, "Keep no local copy of the format blob.", hidden=True)
+
+    def client_options(self, storage_name: str) -> "ClientOptions":
+        """Return who uses the repository; without a description ``storage_name`` serves as one."""
+        from pykopia.repository.options import DEFAULT_FORMAT_CACHE_DURATION_NS, ClientOptions  # noqa: PLC0415
+
+        keep = self.repository_format_cache_duration or DEFAULT_FORMAT_CACHE_DURATION_NS
+        return ClientOptions(
+            username=self.override_username,
+            hostname=self.override_hostname,
+            description=self.description or f"Repository in {storage_name}",
+            read_only=self.readonly,
+            enable_actions=self.enable_actions,
+            permissive_cache_loading=self.permissive_cache_loading,
+            format_blob_cache_duration_ns=-1 if self.disable_repository_format_cache else keep,
+        )
+
+    def caching_options(self) -> "CachingOptions":
+        """Return folder and limits of the cache."""
+        from pykopia.format.local_config import CachingOptions  # noqa: PLC0415
+
+        return CachingOptions(cache_directory=self.cache_directory, **cache_changes(self, unit=_MIB, defaults=True))
+
+
+DEFAULT_CACHE_MB = 5000
+DEFAULT_LIST_SECONDS = 30
+
+
+def cache_changes(flags: CacheSizeFlags, *, unit: int, defaults: bool) -> dict[str, int]:
+    """Return the fields of ``CachingOptions`` that flags set.
+
+    Args:
+        flags: What was given.
+        unit: Bytes of a megabyte: Kopia counts 2^20 when connecting and 10^6 in `cache set`.
+        defaults: Whether limits that were not given get the values of a new connection.
+    """
+    sizes = {
+        "content_cache_size_bytes": flags.content_cache_size_mb,
+        "content_cache_size_limit_bytes": flags.content_cache_size_limit_mb,
+        "metadata_cache_size_bytes": flags.metadata_cache_size_mb,
+        "metadata_cache_size_limit_bytes": flags.metadata_cache_size_limit_mb,
+    }
+    ages = {
+        "min_content_sweep_age_seconds": flags.content_min_sweep_age,
+        "min_metadata_sweep_age_seconds": flags.metadata_min_sweep_age,
+        "min_index_sweep_age_seconds": flags.index_min_sweep_age,
+        "max_list_cache_duration_seconds": flags.max_list_cache_duration,
+    }
+    changes = {name: value * unit for name, value in sizes.items() if value is not None}
+    changes |= {name: value // _SECOND for name, value in ages.items() if value is not None}
+    if not defaults:
+        return changes
+    return {
+        "content_cache_size_bytes": DEFAULT_CACHE_MB * unit,
+        "metadata_cache_size_bytes": DEFAULT_CACHE_MB * unit,
+        "max_list_cache_duration_seconds": DEFAULT_LIST_SECONDS,
+    } | changes
+
+
+def _hashes() -> Iterable[str]:
+    from pykopia.format.hashing import HASHES  # noqa: PLC0415 -- read only when the flag is used or shown
+
+    return sorted(HASHES)
+
+
+def _encryptions() -> Iterable[str]:
+    from pykopia.format.encryption import ENCRYPTIONS  # noqa: PLC0415
+
+    return sorted(ENCRYPTIONS)
+
+
+def _ecc_algorithms() -> Iterable[str]:
+    from pykopia.format.ecc import ECC_ALGORITHMS  # noqa: PLC0415
+
+    return sorted(ECC_ALGORITHMS)
+
+
+def _splitters() -> Iterable[str]:
+    from pykopia.chunking.splitters import SPLITTERS  # noqa: PLC0415
+
+    return sorted(SPLITTERS)
+
+
+def _key_derivations() -> Iterable[str]:
+    from pykopia.format.keys import KEY_DERIVATIONS  # noqa: PLC0415
+
+    return sorted(KEY_DERIVATIONS)
+
+
+class CreateFlags(ConnectFlags):
+    """What is fixed when a repository is created."""
+
+    block_hash = flag("BLAKE2B-256-128", "Hash of contents.", placeholder="ALGO", choices=_hashes)
+    encryption = flag("AES256-GCM-HMAC-SHA256", "Encryption.", placeholder="ALGO", choices=_encryptions)
+    ecc = flag("REED-SOLOMON-CRC32", "Error correction.", placeholder="ALGO", choices=_ecc_algorithms)
+    ecc_overhead_percent = flag(0, "Space that error correction may add, in percent; 0 for none.")
+    object_splitter = flag("DYNAMIC-4M-BUZHASH", "How files are split.", choices=_splitters)
+    create_only = flag(False, "Create the repository but don't connect to it.", short="c")
+    format_version = flag(0, "Format version 1, 2 or 3; 0 for the default.")
+    retention_mode = flag("", "Object lock of the storage.", choices=("COMPLIANCE", "GOVERNANCE"))
+    retention_period = flag(0, "Time for which blobs are locked.", kind=duration)
+    format_block_key_derivation_algorithm = flag(
+        "scrypt-65536-8-1", "How the key is derived from the password.", choices=_key_derivations
+    )
+
+    def repository_options(self) -> "NewRepositoryOptions":
+        """Return what is fixed at creation."""
+        from pykopia.repository.options import NewRepositoryOptions  # noqa: PLC0415
+
+        return NewRepositoryOptions(
+            hash=self.block_hash,
+            encryption=self.encryption,
+            splitter=self.object_splitter,
+            ecc=self.ecc if self.ecc_overhead_percent else "",
+            ecc_overhead_percent=self.ecc_overhead_percent,
+            format_version=self.format_version or NewRepositoryOptions().format_version,
+            key_derivation=self.format_block_key_derivation_algorithm,
+            retention_mode=self.retention_mode,
+            retention_period_ns=self.retention_period,
+        )
+
+
+__all__ = ["CacheSizeFlags", "ConnectFlags", "CreateFlags", "cache_changes"]

@@ -1,0 +1,25 @@
+"""Flags of commands that print JSON when asked to."""
+
+from pykopia.cli import jsontext
+from pykopia.cli.parsing import Options, flag
+from pykopia.cli.session import Session
+
+
+class JsonFlags(Options):
+    """``--json`` and how it is laid out."""
+
+    json = flag(False, "Print JSON.")
+    json_indent = flag(False, "Lay the JSON out over lines.", hidden=True)
+    json_verbose = flag(False, "Print what is left out otherwise, such as statistics.", hidden=True)
+
+    def write_json(self, session: Session, value: object) -> None:
+        """Print one JSON value."""
+        text = jsontext.dumps(value)
+        session.write(jsontext.indent(text) if self.json_indent else text)
+
+    def json_list(self, session: Session) -> jsontext.JsonList:
+        """Return the printer of a JSON list."""
+        return jsontext.JsonList(session.stdout.write, indented=self.json_indent)
+
+
+__all__ = ["JsonFlags"]

@@ -1,0 +1,119 @@
+"""`repository create`, `connect`, `disconnect`."""
+
+from typing import TYPE_CHECKING
+
+from pykopia.cli import passwords
+from pykopia.cli.connect_flags import ConnectFlags, CreateFlags
+from pykopia.cli.session import Session
+from pykopia.cli.storage_flags import StorageFlags
+from pykopia.errors import InvalidPasswordError, RepositoryExistsError
+
+if TYPE_CHECKING:
+    from pykopia.repository.options import NewRepositoryOptions
+    from pykopia.repository.repository import Repository
+    from pykopia.storage.base import BlobStorage
+
+VALIDATION_NOTE = """\
+NOTE: To test that the storage does what a repository needs, run:
+
+$ pykopia repository validate-provider
+"""
+
+
+def create(session: Session, options: StorageFlags) -> None:
+    """Create a repository in an empty storage, connect to it and set the first policies."""
+    from pykopia.repository import opening  # noqa: PLC0415
+    from pykopia.storage.opening import open_storage  # noqa: PLC0415
+
+    flags = session.options(CreateFlags)
+    repository_options = flags.repository_options()
+    with open_storage(options.connection(session, create=True), create=True) as storage:
+        _require_empty(storage)
+        password = passwords.for_creating(session)
+        _tell_options(session, flags, repository_options)
+        if flags.create_only:
+            opening.create(storage, password, options=repository_options).close()
+            return
+        with opening.create(
+            storage,
+            password,
+            options=repository_options,
+            config=session.config_path,
+            client=flags.client_options(storage.display_name),
+            caching=flags.caching_options(),
+        ) as repository:
+            passwords.remember(session, password)
+            session.log.info("Connected to repository.")
+            _populate(session, repository)
+    session.write(VALIDATION_NOTE)
+
+
+def connect(session: Session, options: StorageFlags) -> None:
+    """Connect to a repository and store its password."""
+    from pykopia.repository import opening  # noqa: PLC0415
+    from pykopia.storage.opening import open_storage  # noqa: PLC0415
+
+    flags = session.options(ConnectFlags)
+    with open_storage(options.connection(session, create=False)) as storage:
+        password = passwords.for_connecting(session)
+        try:
+            repository = opening.connect(
+                storage,
+                password,
+                config=session.config_path,
+                client=flags.client_options(storage.display_name),
+                caching=flags.caching_options(),
+            )
+        except InvalidPasswordError:
+            passwords.forget(session)
+            raise
+        repository.close()
+    passwords.remember(session, password)
+    session.log.info("Connected to repository.")
+
+
+def disconnect(session: Session) -> None:
+    """Forget the connection: its file, cache and stored password. The repository is not touched."""
+    from pykopia.repository import opening  # noqa: PLC0415
+
+    opening.disconnect(session.config_path)
+    passwords.forget(session)
+
+
+def _require_empty(storage: "BlobStorage") -> None:
+    if next(iter(storage.list()), None) is not None:
+        message = f"can't create a repository in {storage.display_name}: found existing data in storage location"
+        raise RepositoryExistsError(message)
+
+
+def _tell_options(session: Session, flags: CreateFlags, options: "NewRepositoryOptions") -> None:
+    log = session.log
+    log.info("Initializing repository with:")
+    if flags.format_version:
+        log.info("  format version:      %d", options.format_version)
+    log.info("  block hash:          %s", options.hash)
+    log.info("  encryption:          %s", options.encryption)
+    log.info("  key derivation:      %s", options.key_derivation)
+    if options.ecc_overhead_percent > 0:
+        log.info("  ecc:                 %s with %d%% overhead", options.ecc, options.ecc_overhead_percent)
+    log.info("  splitter:            %s", options.splitter)
+
+
+def _populate(session: Session, repository: "Repository") -> None:
+    """Set the default policy and the owner of maintenance, and tell them."""
+    from pykopia.cli.policy_table import retention_and_compression  # noqa: PLC0415
+
+    defaults = repository.policies.set_defaults()
+    for line in retention_and_compression(defaults):
+        session.write(line)
+    session.log.info(
+        "\n`pykopia policy show --global` shows the default policy; `pykopia policy set --global` changes it."
+    )
+    session.log.info(
+        "Maintenance runs by itself every hour (quick) and every day (full) when this repository is used as %s@%s.",
+        repository.username,
+        repository.hostname,
+    )
+
+
+__all__ = ["VALIDATION_NOTE", "connect", "create", "disconnect"]

@@ -1,0 +1,118 @@
+"""`repository throttle get`, `repository throttle set`."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pykopia.cli import formatting
+from pykopia.cli.connection_file import change_connection
+from pykopia.cli.json_flags import JsonFlags
+from pykopia.cli.parsing import CommandLineError, Options, flag
+from pykopia.cli.session import Session
+
+if TYPE_CHECKING:
+    from pykopia.storage.options import ThrottlingLimits
+
+_WITHOUT_LIMIT = frozenset({"unlimited", "-"})
+
+
+class ThrottleGetOptions(JsonFlags):
+    """Flags of `repository throttle get`."""
+
+
+class ThrottleSetOptions(Options):
+    """Flags of `repository throttle set`; ``unlimited`` or ``-`` takes a limit away."""
+
+    download_bytes_per_second = flag("", "Bytes read a second.")
+    upload_bytes_per_second = flag("", "Bytes written a second.")
+    read_requests_per_second = flag("", "Read requests a second.")
+    write_requests_per_second = flag("", "Write requests a second.")
+    list_requests_per_second = flag("", "List requests a second.")
+    concurrent_reads = flag("", "Reads at one time.")
+    concurrent_writes = flag("", "Writes at one time.")
+
+
+def get(session: Session, options: ThrottleGetOptions) -> None:
+    """Show the limits."""
+    with session.open() as repository:
+        limits = repository.storage.connection_info().options().throttling
+    if options.json:
+        fields = {
+            "readsPerSecond": limits.reads_per_second,
+            "writesPerSecond": limits.writes_per_second,
+            "listsPerSecond": limits.lists_per_second,
+            "maxUploadSpeedBytesPerSecond": limits.upload_bytes_per_second,
+            "maxDownloadSpeedBytesPerSecond": limits.download_bytes_per_second,
+            "concurrentReads": limits.concurrent_reads,
+            "concurrentWrites": limits.concurrent_writes,
+        }
+        options.write_json(session, {name: _go_number(value) for name, value in fields.items() if value})
+        return
+    _line(session, "Max Download Speed:", limits.download_bytes_per_second, as_speed=True)
+    _line(session, "Max Upload Speed:", limits.upload_bytes_per_second, as_speed=True)
+    _line(session, "Max Read Requests Per Second:", limits.reads_per_second)
+    _line(session, "Max Write Requests Per Second:", limits.writes_per_second)
+    _line(session, "Max List Requests Per Second:", limits.lists_per_second)
+    _line(session, "Max Concurrent Reads:", limits.concurrent_reads)
+    _line(session, "Max Concurrent Writes:", limits.concurrent_writes)
+
+
+def set_limits(session: Session, options: ThrottleSetOptions) -> None:
+    """Change limits; they are kept in the connection file."""
+    with session.open() as repository:
+        info = repository.storage.connection_info()
+    storage_options = info.options()
+    limits = _changed(session, storage_options.throttling, options)
+    if limits == storage_options.throttling:
+        session.log.info("No changes made.")
+        return
+    config = type(info).from_options(replace(storage_options, throttling=limits))  # type: ignore[type-var]
+    change_connection(session.config_path, storage=config.to_json())
+
+
+def _changed(session: Session, limits: "ThrottlingLimits", options: ThrottleSetOptions) -> "ThrottlingLimits":
+    rates = (
+        ("download_bytes_per_second", "max download speed", options.download_bytes_per_second),
+        ("upload_bytes_per_second", "max upload speed", options.upload_bytes_per_second),
+        ("reads_per_second", "reads per second", options.read_requests_per_second),
+        ("writes_per_second", "writes per second", options.write_requests_per_second),
+        ("lists_per_second", "lists per second", options.list_requests_per_second),
+        ("concurrent_reads", "concurrent reads", options.concurrent_reads),
+        ("concurrent_writes", "concurrent writes", options.concurrent_writes),
+    )
+    changes: dict[str, float] = {}
+    for field, label, text in rates:
+        if not text:
+            continue
+        whole = field.startswith("concurrent")
+        value = 0 if text in _WITHOUT_LIMIT else _number(label, text, whole=whole)
+        changes[field] = value
+        if not value:
+            session.log.info("Setting %s to a unlimited.", label)
+        elif field.endswith("bytes_per_second"):
+            session.log.info("Setting %s to %s.", label, formatting.speed(value))
+        else:
+            session.log.info("Setting %s to %g.", label, value)
+    return replace(limits, **changes)  # type: ignore[arg-type]
+
+
+def _number(label: str, text: str, *, whole: bool) -> float:
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        message = f"can't parse the {label} {text!r}: a number or `unlimited` is wanted"
+        raise CommandLineError(message)
+    return value
+
+
+def _go_number(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
+
+
+def _line(session: Session, label: str, value: float, *, as_speed: bool = False) -> None:
+    text = "(unlimited)" if not value else formatting.speed(value) if as_speed else f"{value:.0f}"
+    session.write(f"{label:<30} {text}")
+
+
+__all__ = ["ThrottleGetOptions", "ThrottleSetOptions", "get", "set_limits"]

@@ -21,6 +21,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar, Union, cast, get_args, 
 import msgspec
 
 from pykopia.errors import DamagedDataError, UsageError
+from pykopia.format.gotime import EPOCH_TEXT, ZERO_TIME_NS, format_time, parse_time, wrap_int64
 from pykopia.ids import Buffer
 
 T = TypeVar("T")
@@ -30,14 +31,6 @@ JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, J
 Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Int32: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 Uint32: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
-
-SECOND_NS: Final = 1_000_000_000
-DAY_SECONDS: Final = 86_400
-
-ZERO_TIME_NS: Final = -62_135_596_800 * SECOND_NS
-"""Go's zero time, 0001-01-01T00:00:00Z, in nanoseconds since 1970: what ``null`` and an absent time stand for."""
-
-EPOCH_TEXT: Final = "1970-01-01T00:00:00Z"
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -50,6 +43,7 @@ class Raw:
     data: bytes
 
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _SPECIAL = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
 _ESCAPES: Final[dict[str, str]] = {
     **{chr(code): f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))},
@@ -85,6 +79,15 @@ def escape_string(text: str | bytes) -> bytes:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     return quote(text).encode()
+
+
+def stored_form(text: str) -> str:
+    r"""Return what a reader gets of text that was written: each byte that is not UTF-8 has become U+FFFD.
+
+    >>> stored_form("a\udcff") == "a\ufffd"
+    True
+    """
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def dumps(value: object, *, indent: int | None = None) -> bytes:
@@ -192,115 +195,6 @@ def _indented(text: str, step: str) -> str:
     return "".join(out)
 
 
-# --- times -----------------------------------------------------------------------------------------------------------
-
-
-def format_time(ns: int) -> str:
-    """Return nanoseconds since 1970 as RFC 3339 in UTC: up to nine fraction digits, without trailing zeros.
-
-    Raises:
-        UsageError: The year is not one of 0 to 9999.
-
-    >>> format_time(1_709_210_096_120_000_000)
-    '2024-02-29T12:34:56.12Z'
-    """
-    seconds, fraction = divmod(ns, SECOND_NS)
-    day, second = divmod(seconds, DAY_SECONDS)
-    minute, second = divmod(second, 60)
-    hour, minute = divmod(minute, 60)
-    text = f"{_date_text(day)}T{hour:02d}:{minute:02d}:{second:02d}"
-    return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"
-
-
-@lru_cache(maxsize=4096)
-def _date_text(day: int) -> str:
-    year, month, day_of_month = _civil(day)
-    if not 0 <= year <= 9999:
-        raise UsageError(f"a time {day} days from 1970 can't be written: its year is {year}, and RFC 3339 ends at 9999")
-    return f"{year:04d}-{month:02d}-{day_of_month:02d}"
-
-
-_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]+))?(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
-)
-
-
-def parse_time(text: str) -> int:
-    """Return the nanoseconds since 1970 of an RFC 3339 time; digits behind the ninth of a second are cut.
-
-    The result may lie outside of 64 bits: Kopia keeps most times in 64 bits and lets them wrap, see ``wrap_int64``.
-
-    Raises:
-        DamagedDataError: The text is not a time.
-
-    >>> parse_time("2024-02-29T13:34:56.12+01:00")
-    1709210096120000000
-    """
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise DamagedDataError(f"{text!r} is not a time such as 2024-02-29T12:34:56.5Z")
-    date, hours, minutes, seconds, fraction, sign, zone_hours, zone_minutes = match.groups()
-    hour, minute, second = int(hours), int(minutes), int(seconds)
-    if hour > 23 or minute > 59 or second > 59:
-        raise DamagedDataError(f"{text!r} is not a time: there is no such hour, minute or second")
-    total = _day_of(date) * DAY_SECONDS + hour * 3600 + minute * 60 + second
-    if sign:
-        if int(zone_hours) > 24 or int(zone_minutes) > 60:  # as Go has it: 24:60 passes
-            raise DamagedDataError(f"{text!r} is not a time: there is no such time zone")
-        offset = int(zone_hours) * 3600 + int(zone_minutes) * 60
-        total += offset if sign == "-" else -offset
-    if fraction:
-        return total * SECOND_NS + int(fraction[:9].ljust(9, "0"))
-    return total * SECOND_NS
-
-
-def wrap_int64(number: int) -> int:
-    """Return a number as it comes out of 64 bits that overflow silently, as Kopia's times do (spec 04 §7.1).
-
-    >>> wrap_int64(ZERO_TIME_NS)
-    -6795364578871345152
-    """
-    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
-_DAYS_BEFORE_MONTH: Final = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
-_DAYS_FROM_YEAR_0_TO_1970: Final = 719_528
-
-
-def _is_leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-
-
-def _days_before_year(year: int) -> int:
-    """Return the days from 0000-01-01 to the first day of a year that is not negative."""
-    return year * 365 + (year + 3) // 4 - (year + 99) // 100 + (year + 399) // 400
-
-
-@lru_cache(maxsize=4096)
-def _day_of(date: str) -> int:
-    """Return the days from 1970-01-01 to a date written ``YYYY-MM-DD``."""
-    year, month, day = int(date[:4]), int(date[5:7]), int(date[8:])
-    leap_day = _is_leap(year) and month == 2
-    if not (1 <= month <= 12 and 1 <= day <= _DAYS_BEFORE_MONTH[month] - _DAYS_BEFORE_MONTH[month - 1] + leap_day):
-        raise DamagedDataError(f"{date!r} is not a date: there is no such month or day")
-    before = _days_before_year(year) + _DAYS_BEFORE_MONTH[month - 1] + (month > 2 and _is_leap(year))
-    return before + day - 1 - _DAYS_FROM_YEAR_0_TO_1970
-
-
-def _civil(day: int) -> tuple[int, int, int]:
-    """Return year, month and day of the month of a day counted from 1970-01-01."""
-    eras, day = divmod(day + _DAYS_FROM_YEAR_0_TO_1970, 146_097)  # days of 400 years
-    year = day // 366
-    while year < 399 and _days_before_year(year + 1) <= day:
-        year += 1
-    day -= _days_before_year(year)
-    leap = _is_leap(year)
-    month = 1
-    while day >= _DAYS_BEFORE_MONTH[month] + (month >= 2 and leap):
-        month += 1
-    return year + 400 * eras, month, day - _DAYS_BEFORE_MONTH[month - 1] - (month > 2 and leap) + 1
-
-
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -315,7 +209,6 @@ def _refuse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _BYTES = re.compile("[\udc80-\udcff]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def _skip_blanks(text: str, start: int) -> int:
@@ -355,9 +248,9 @@ def loads(data: Buffer, *, first_only: bool = False) -> JSONValue:
 
 def _plain(value: object) -> object:
     if isinstance(value, str):
-        return _SURROGATES.sub("\ufffd", value)
+        return stored_form(value)
     if isinstance(value, _Pairs):
-        return {_SURROGATES.sub("\ufffd", key): _plain(item) for key, item in value}
+        return {stored_form(key): _plain(item) for key, item in value}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
@@ -369,29 +262,50 @@ def members(data: Buffer, *, first_only: bool = False) -> list[tuple[str, bytes]
     Raises:
         DamagedDataError: The text is not a JSON object.
     """
+    return _items(data, "{}", first_only=first_only)
+
+
+def elements(data: Buffer) -> list[bytes]:
+    """Return the exact texts of the elements of a JSON list.
+
+    Raises:
+        DamagedDataError: The text is not a JSON list.
+    """
+    return [element for _, element in _items(data, "[]", first_only=False)]
+
+
+def _items(data: Buffer, brackets: str, *, first_only: bool) -> list[tuple[str, bytes]]:
     text = bytes(data).decode("utf-8", "surrogateescape")
     found: list[tuple[str, bytes]] = []
     at = _skip_blanks(text, 0)
-    if text[at : at + 1] != "{":
-        raise DamagedDataError("not a JSON object: it does not begin with a brace")
+    if text[at : at + 1] != brackets[0]:
+        raise DamagedDataError(f"not JSON of the form {brackets}: it does not begin so")
     at = _skip_blanks(text, at + 1)
-    closed = text[at : at + 1] == "}"
+    closed = text[at : at + 1] == brackets[1]
     while not closed:
-        key, at = _scan(text, at)
-        at = _skip_blanks(text, at)
-        if not isinstance(key, str) or text[at : at + 1] != ":":
-            raise DamagedDataError(f"not JSON: a key and a colon are missing before character {at}")
-        start = _skip_blanks(text, at + 1)
+        key = ""
+        if brackets == "{}":
+            key, at = _scan_key(text, at)
+        start = _skip_blanks(text, at)
         _, at = _scan(text, start)
-        found.append((_SURROGATES.sub("\ufffd", key), text[start:at].encode("utf-8", "surrogateescape")))
+        found.append((key, text[start:at].encode("utf-8", "surrogateescape")))
         at = _skip_blanks(text, at)
-        if text[at : at + 1] not in {",", "}"}:
-            raise DamagedDataError(f"not JSON: a comma or brace is missing at character {at}")
-        closed = text[at] == "}"
+        if text[at : at + 1] not in {",", brackets[1]}:
+            raise DamagedDataError(f"not JSON: a comma or {brackets[1]} is missing at character {at}")
+        closed = text[at] == brackets[1]
         at += not closed
     if not first_only and _skip_blanks(text, at + 1) != len(text):
-        raise DamagedDataError(f"not JSON: there is more behind the object that ends at character {at}")
+        raise DamagedDataError(f"not JSON: there is more behind the {brackets[1]} at character {at}")
     return found
+
+
+def _scan_key(text: str, start: int) -> tuple[str, int]:
+    """Return the key at ``start`` and the position behind its colon."""
+    key, at = _scan(text, start)
+    at = _skip_blanks(text, at)
+    if not isinstance(key, str) or text[at : at + 1] != ":":
+        raise DamagedDataError(f"not JSON: a key and a colon are missing before character {at}")
+    return stored_form(key), at + 1
 
 
 def fold(key: str) -> str:
@@ -440,7 +354,7 @@ def _fit(value: object, kind: object) -> object:
                 return _fit_fields(value, branch)
             if get_origin(branch) is dict:
                 item_kind = get_args(branch)[1]
-                return {_SURROGATES.sub("\ufffd", key): _fit(item, item_kind) for key, item in value}
+                return {stored_form(key): _fit(item, item_kind) for key, item in value}
     elif isinstance(value, list):
         for branch in get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,):
             if get_origin(branch) is list:
@@ -461,9 +375,7 @@ def _fit_fields(pairs: _Pairs, kind: type[msgspec.Struct]) -> dict[str, object]:
 
 
 __all__ = [
-    "DAY_SECONDS",
     "EPOCH_TEXT",
-    "SECOND_NS",
     "ZERO_TIME_NS",
     "Int32",
     "Int64",
@@ -473,6 +385,7 @@ __all__ = [
     "compact",
     "decode",
     "dumps",
+    "elements",
     "escape_string",
     "fold",
     "format_time",
@@ -481,5 +394,6 @@ __all__ = [
     "parse_time",
     "quote",
     "sorted_map",
+    "stored_form",
     "wrap_int64",
 ]

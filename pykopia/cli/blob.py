@@ -1,0 +1,135 @@
+"""`blob list`, `blob show`, `blob stats`, `blob delete`."""
+
+from collections.abc import Callable, Iterable
+
+from pykopia.cli import jsontext
+from pykopia.cli.histogram import Histogram
+from pykopia.cli.json_flags import JsonFlags
+from pykopia.cli.parsing import Options, arguments, flag, flag_list
+from pykopia.cli.session import Session
+from pykopia.format import gojson
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID
+
+_NOT_DATA = ("n", "x", "_log", "kopia.")
+"""Prefixes of blobs that hold indexes, logs and the format: all that `--data-only` leaves out."""
+_SEALED = ("_", "n", "m", "l")
+_SEALED_JSON = ("m", "l")
+
+
+class BlobListOptions(JsonFlags):
+    """Flags of `blob list`."""
+
+    prefix = flag("", "Only blobs whose names begin so.")
+    exclude_prefix = flag_list("Leave out blobs whose names begin so.")
+    min_size = flag(0, "Only blobs of this many bytes or more.")
+    max_size = flag(0, "Only blobs of this many bytes or less.")
+    data_only = flag(False, "Only blobs that hold contents.")
+
+
+def list_blobs(session: Session, options: BlobListOptions) -> None:
+    """List blobs."""
+    with session.open() as repository:
+        blobs = (blob for blob in repository.storage.list(options.prefix) if _included(blob, options))
+        if not options.json:
+            for blob in blobs:
+                session.write(f"{blob.blob_id:<70} {blob.length:>10} {session.time(blob.timestamp_ns)}")
+            return
+        printer = options.json_list(session)
+        for blob in blobs:
+            printer.add(as_json(blob))
+        printer.end()
+
+
+def as_json(blob: BlobMetadata) -> dict[str, object]:
+    """Return what Kopia's JSON says of a blob."""
+    return {"id": blob.blob_id, "length": blob.length, "timestamp": gojson.format_time(blob.timestamp_ns)}
+
+
+def _included(blob: BlobMetadata, options: BlobListOptions) -> bool:
+    if options.data_only and blob.blob_id.startswith(_NOT_DATA):
+        return False
+    if options.max_size and blob.length > options.max_size:
+        return False
+    if options.min_size and blob.length < options.min_size:
+        return False
+    return not blob.blob_id.startswith(tuple(options.exclude_prefix))
+
+
+class BlobShowOptions(Options):
+    """Flags of `blob show`."""
+
+    decrypt = flag(False, "Decrypt blobs that are sealed as a whole.")
+    blobID = arguments("Blobs to print.", required=True)  # noqa: N815 -- the argument's name
+
+
+def show(session: Session, options: BlobShowOptions) -> None:
+    """Print blobs."""
+    with session.open() as repository:
+        for name in options.blobID:
+            blob_id = BlobID(name)
+            data = repository.storage.get(blob_id)
+            if options.decrypt and name.startswith(_SEALED):
+                data = repository.sealer.sealer.open(blob_id, data)
+                if name.startswith(_SEALED_JSON):
+                    data = jsontext.indent(data.decode()).encode()
+            session.write_bytes(data)
+
+
+class BlobStatsOptions(Options):
+    """Flags of `blob stats`."""
+
+    raw = flag(False, "Print numbers without units.", short="r")
+    prefix = flag("", "Only blobs whose names begin so.")
+
+
+def stats(session: Session, options: BlobStatsOptions) -> None:
+    """Count blobs by size."""
+    with session.open() as repository:
+        histogram = Histogram(blob.length for blob in repository.storage.list(options.prefix))
+    size: Callable[[int], str] = str if options.raw else session.size
+    session.write(f"Count: {histogram.count}")
+    session.write(f"Total: {size(histogram.total)}")
+    if histogram.count:
+        session.write(f"Average: {size(histogram.total // histogram.count)}")
+        write_histogram(session, histogram, size)
+
+
+def write_histogram(session: Session, histogram: Histogram, size: Callable[[int], str]) -> None:
+    """Print how many there are of each size class."""
+    session.write("Histogram:\n")
+    for low, high, number, total in histogram.classes():
+        session.write(f"{number:>9} between {size(low)} and {size(high)} (total {size(total)})")
+
+
+class BlobDeleteOptions(Options):
+    """Arguments of `blob delete`."""
+
+    blobIDs = arguments("Blobs to delete.", required=True)  # noqa: N815 -- the argument's name
+
+
+def delete(session: Session, options: BlobDeleteOptions) -> None:
+    """Delete blobs; what refers to them is lost."""
+    session.require_dangerous_commands()
+    with session.open() as repository:
+        repository.check_writable("delete blobs")
+        _delete_all(repository.storage.delete, options.blobIDs)
+
+
+def _delete_all(delete_one: Callable[[BlobID], None], names: Iterable[str]) -> None:
+    for name in names:
+        delete_one(BlobID(name))
+
+
+__all__ = [
+    "BlobDeleteOptions",
+    "BlobListOptions",
+    "BlobShowOptions",
+    "BlobStatsOptions",
+    "as_json",
+    "delete",
+    "list_blobs",
+    "show",
+    "stats",
+    "write_histogram",
+]

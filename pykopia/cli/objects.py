@@ -1,0 +1,88 @@
+"""`list` (`ls`), `show` (`cat`)."""
+
+from typing import TYPE_CHECKING
+
+from pykopia.cli import formatting
+from pykopia.cli.parsing import CommandLineError, Options, argument, flag
+from pykopia.cli.session import Session
+from pykopia.format.directory import DirectoryEntry
+
+if TYPE_CHECKING:
+    from pykopia.format.directory import Directory
+    from pykopia.repository.repository import Repository
+
+_PIECE = 1 << 20
+
+
+class ListOptions(Options):
+    """Flags of `list`."""
+
+    long = flag(False, "Print mode, size, time and object ID too.", short="l")
+    human_readable = flag(False, "Print sizes with units.", short="h")
+    recursive = flag(False, "Also what lies in the folders within.", short="r")
+    show_object_id = flag(False, "Print object IDs too.", short="o")
+    error_summary = flag(True, "Print what could not be read when the snapshot was taken.")
+    object_path = argument("A folder: snapshot or object ID, and a path inside.")
+
+
+def list_folder(session: Session, options: ListOptions) -> None:
+    """List a folder of a snapshot."""
+    with session.open() as repository:
+        entry = repository.snapshots.resolve(options.object_path)
+        if entry.type != "d":
+            message = f"{options.object_path} is not a folder; `pykopia show` prints files"
+            raise CommandLineError(message)
+        prefix = "" if options.long else options.object_path.rstrip("/") + "/"
+        _Lister(session, repository, options).folder(repository.objects.directory(entry.object_id), prefix)
+
+
+class _Lister:
+    def __init__(self, session: Session, repository: "Repository", options: ListOptions) -> None:
+        self._session, self._repository, self._options = session, repository, options
+
+    def folder(self, directory: "Directory", prefix: str) -> None:
+        for entry in directory.entries:
+            self._session.write(self._line(entry, prefix))
+            if self._options.recursive and entry.type == "d":
+                self.folder(self._repository.objects.directory(entry.object_id), f"{prefix}{entry.name}/")
+        self._tell_errors(directory)
+
+    def _line(self, entry: DirectoryEntry, prefix: str) -> str:
+        options, session = self._options, self._session
+        name = entry.name
+        if options.long or options.recursive:
+            name = prefix + name + ("/" if entry.type == "d" else "")
+        if options.error_summary and entry.summary is not None and entry.summary.failed > 0:
+            name += f" ({entry.summary.failed} errors)"
+        if options.long:
+            length = session.size(entry.size) if options.human_readable else str(entry.size)
+            mode = formatting.mode(entry.type, entry.mode)
+            return f"{mode} {length:>12} {session.time(entry.mtime_ns)} {entry.object_id:<34} {name}"
+        return f"{entry.object_id:<34} {name}" if options.show_object_id else name
+
+    def _tell_errors(self, directory: "Directory") -> None:
+        summary = directory.summary
+        if not self._options.error_summary or summary is None or summary.failed == 0:
+            return
+        stderr = self._session.stderr
+        print(f"\nNOTE: Encountered {summary.failed} errors while snapshotting this directory:\n", file=stderr)
+        for error in summary.errors:
+            print(f'- Error in "{error.path}": {error.message}', file=stderr)
+
+
+class ShowOptions(Options):
+    """Arguments of `show`."""
+
+    object_path = argument("A file: snapshot or object ID, and a path inside.")
+
+
+def show(session: Session, options: ShowOptions) -> None:
+    """Print a file of a snapshot; of a folder, its directory object."""
+    with session.open() as repository:
+        entry = repository.snapshots.resolve(options.object_path)
+        with repository.objects.open(entry.object_id) as file:
+            while piece := file.read(_PIECE):
+                session.write_bytes(piece)
+
+
+__all__ = ["ListOptions", "ShowOptions", "list_folder", "show"]

@@ -46,6 +46,7 @@
     ├── SourceError                      what is to be snapshotted
     │   ├── SourceNotFoundError          (also FileNotFoundError)
     │   ├── UnsupportedSourceError
+    │   ├── CollidingNamesError          names that are equal once they are stored
     │   └── SourceReadError
     ├── SnapshotError                    a snapshot was saved, or not, with errors in it
     ├── RestoreError
@@ -321,6 +322,18 @@ class SourceNotFoundError(SourceError, FileNotFoundError):
 
 class UnsupportedSourceError(SourceError):
     """The source is neither a file nor a folder."""
+
+
+class CollidingNamesError(SourceError):
+    """Names of one directory that are equal once they are stored, because they are not UTF-8."""
+
+    def __init__(self, groups: list[list[str]]) -> None:
+        self.groups = groups
+        names = "; ".join(" and ".join(map(repr, group)) for group in groups[:3])
+        super().__init__(
+            f"names in a directory are equal once they are stored ({names}): each byte that is not UTF-8 becomes "
+            "U+FFFD, and only one of the files could be restored; rename the others"
+        )
 
 
 class SourceReadError(SourceError):

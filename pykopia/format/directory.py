@@ -1,0 +1,501 @@
+"""Directory objects: the entries of one directory, and what lies beneath it as a summary (spec 04 §7).
+
+``{"stream":"kopia:directory","entries":[…],"summary":{…}}`` and a newline; the same bytes as Kopia's, or the same
+directory would be stored twice. What Kopia can't read back is never written: an entry without an object makes it crash,
+one it can't parse makes the whole directory unreadable, and of two equal names it sees only one.
+
+Names are text as ``os.fsdecode`` gives it; bytes that are not UTF-8 are stored as U+FFFD and can't be got back. Unknown
+keys that others put into entries are not kept.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectError, InvalidIDError, UsageError
+from pykopia.format import gojson
+from pykopia.format.object_id import CANONICAL, parse_object_id
+from pykopia.ids import Buffer, ObjectID
+
+STREAM: Final = "kopia:directory"
+
+FILE: Final = "f"
+DIRECTORY: Final = "d"
+SYMLINK: Final = "s"
+
+SET_UID: Final = (0o4000, 1 << 23)
+"""Bit in POSIX modes and in Go's, which stored modes use."""
+SET_GID: Final = (0o2000, 1 << 22)
+STICKY: Final = (0o1000, 1 << 20)
+
+MAX_INT64: Final = (1 << 63) - 1
+MAX_UINT32: Final = (1 << 32) - 1
+
+
+class EntryError(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Why something is missing from a snapshot."""
+
+    path: str = ""
+    """Relative to the root of the snapshot, with slashes."""
+    error: str = ""
+
+
+class DirectorySummary(msgspec.Struct, frozen=True, gc=False):
+    """What lies in a directory and in all beneath it (spec 04 §7.2)."""
+
+    size: int = 0
+    """Bytes of all files."""
+    files: int = 0
+    symlinks: int = 0
+    dirs: int = 0
+    """Directories, the summarized one among them."""
+    max_time_ns: int = 0
+    """Latest modification time: nanoseconds since 1970."""
+    incomplete: str = ""
+    """Why the snapshot ended early, such as ``checkpoint``; empty when it did not."""
+    num_failed: int = 0
+    num_ignored_errors: int = 0
+    errors: tuple[EntryError, ...] = ()
+
+
+class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
+    """One name in a directory, or the root of a snapshot (spec 04 §7.1)."""
+
+    name: str
+    type: str
+    """``FILE``, ``DIRECTORY`` or ``SYMLINK``; what others wrote is read as it is."""
+    mode: int = 0
+    """The 12 permission bits of POSIX."""
+    size: int = 0
+    """Bytes of a file or of the target of a symlink; 0 for directories."""
+    mtime_ns: int = 0
+    """Nanoseconds since 1970, in 64 bits."""
+    uid: int = 0
+    gid: int = 0
+    object_id: ObjectID = ObjectID("")
+    summary: DirectorySummary | None = None
+    """Of a directory, and of a file that is the root of a snapshot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EntryFailure:
+    """A name of a directory that could not be stored."""
+
+    path: str
+    """Relative to the root of the snapshot, with slashes."""
+    error: str
+    ignored: bool
+    """Whether the policy says that such errors are to be ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory object."""
+
+    entries: tuple[DirectoryEntry, ...]
+    """In the order in which they were read; sorted when they are written."""
+    summary: DirectorySummary | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return the object; see ``encode_directory``."""
+        return encode_directory(self.entries, self.summary)
+
+    @classmethod
+    def from_bytes(cls, data: Buffer) -> "Directory":
+        """Return what a directory object holds, read as Kopia reads it.
+
+        An entry may be one that ``to_bytes`` would refuse, such as one without an object or with a name like ``..``.
+
+        Raises:
+            DamagedObjectError: The bytes are no directory object, or an entry can't be read.
+        """
+        try:
+            stored = gojson.decode(data, _StoredDirectory, first_only=True)
+            if stored.stream != STREAM:
+                raise DamagedDataError(f"the stream is {stored.stream!r} instead of {STREAM!r}")
+            summary = None if stored.summary is None else _summary(stored.summary)
+            return cls(tuple(map(_entry, stored.entries or ())), summary)
+        except (DamagedDataError, InvalidIDError) as error:
+            raise DamagedObjectError(f"a directory object can't be read: {error}") from error
+
+
+# --- summaries -------------------------------------------------------------------------------------------------------
+
+
+def summarize(
+    entries: Iterable[DirectoryEntry],
+    own_mtime_ns: int,
+    failures: Iterable[EntryFailure] = (),
+    incomplete: str = "",
+) -> DirectorySummary:
+    """Return the summary of a directory (spec 04 §7.2).
+
+    Args:
+        entries: Its entries; sub-directories with their summaries.
+        own_mtime_ns: Its modification time in nanoseconds since 1970; counts only when it has no entries.
+        failures: Its names that could not be stored.
+        incomplete: Why the snapshot ended early; empty when it did not.
+    """
+    size = files = symlinks = failed = ignored = 0
+    dirs, max_time, empty = 1, 0, True
+    errors: list[EntryError] = []
+    for entry in entries:
+        empty = False
+        max_time = max(max_time, entry.mtime_ns)
+        if entry.type == FILE:
+            files += 1
+            size += entry.size
+        elif entry.type == SYMLINK:
+            symlinks += 1
+        elif entry.type == DIRECTORY and entry.summary is not None:
+            below = entry.summary
+            size += below.size
+            files += below.files
+            symlinks += below.symlinks
+            dirs += below.dirs
+            failed += below.num_failed
+            ignored += below.num_ignored_errors
+            errors += below.errors
+            max_time = max(max_time, below.max_time_ns)
+    for failure in failures:
+        failed += not failure.ignored
+        ignored += failure.ignored
+        errors.append(EntryError(failure.path, failure.error))
+    return DirectorySummary(
+        size=size,
+        files=files,
+        symlinks=symlinks,
+        dirs=dirs,
+        max_time_ns=own_mtime_ns if empty else max_time,
+        incomplete=incomplete,
+        num_failed=failed,
+        num_ignored_errors=ignored,
+        errors=tuple(sorted(errors, key=lambda error: _raw(error.path))),
+    )
+
+
+def summarize_file(size: int, mtime_ns: int) -> DirectorySummary:
+    """Return the summary of a file that is the root of a snapshot: size in bytes, time in nanoseconds since 1970."""
+    return DirectorySummary(size=size, files=1, max_time_ns=mtime_ns)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+_NO_NAME = re.compile("[/\0\ud800-\udc7f\udd00-\udfff]")
+"""What a name can't contain: slash, NUL, and surrogates that stand for no byte."""
+
+
+def colliding_names(names: Iterable[str]) -> list[list[str]]:
+    """Return the groups of names that become equal when they are stored, because they are not UTF-8.
+
+    Kopia stores such names and then sees one of them only; the data of the others is lost (spec 04 §8).
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(gojson.stored_form(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{text!r} can't be written: it is not a name that a file can have") from error
+
+
+# --- modes -----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def mode_text(mode: int) -> str:
+    """Return the 12 permission bits of POSIX as they are stored: an octal number with the special bits at Go's places.
+
+    >>> mode_text(0o644), mode_text(0o1777)
+    ('0644', '04000777')
+    """
+    return f"0{mode & 0o777 | sum(go for posix, go in (SET_UID, SET_GID, STICKY) if mode & posix):o}"
+
+
+_GO_INTEGER = re.compile(
+    r"[+-]?(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)"
+)
+
+
+@lru_cache(maxsize=4096)
+def parse_mode(text: str | None) -> int:
+    """Return the 12 permission bits of POSIX of a stored mode; all other bits are dropped.
+
+    Raises:
+        DamagedDataError: The text is not a number as Go writes them in source code, or one of more than 32 bits.
+
+    >>> oct(parse_mode("04000777")), oct(parse_mode("0x1ff"))
+    ('0o1777', '0o777')
+    """
+    mode = parse_go_mode(text)
+    return mode & 0o777 | sum(posix for posix, go in (SET_UID, SET_GID, STICKY) if mode & go)
+
+
+def parse_go_mode(text: str | None) -> int:
+    """Return a stored mode as the number that it is, in Go's layout of bits.
+
+    Raises:
+        DamagedDataError: The text is not a number as Go writes them in source code, or one of more than 32 bits.
+    """
+    if text is None or not _GO_INTEGER.fullmatch(text):
+        raise DamagedDataError(f"{text!r} is not a file mode such as '0644'")
+    digits = text.lstrip("+-")
+    leading_zero = digits[:1] == "0" and digits[1:2] not in {"", *"xXbBoO"}
+    number = int(digits, 8 if leading_zero else 0)
+    number = -number if text[0] == "-" else number
+    if not -(1 << 31) <= number < 1 << 31:
+        raise DamagedDataError(f"the file mode {text!r} has more than 32 bits")
+    return number
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def encode_directory(entries: Sequence[DirectoryEntry], summary: DirectorySummary | None) -> bytes:
+    """Return a directory object, byte for byte as Kopia writes it: directories first, then by the bytes of the names.
+
+    Raises:
+        UsageError: An entry is one that Kopia could not read, or that has no place in a directory.
+        CollidingNamesError: Two names are equal once they are stored.
+    """
+    end = "null" if summary is None else _summary_text(summary)
+    return b'{"stream":"%s","entries":%s,"summary":%s}\n' % (STREAM.encode(), encode_entries(entries), end.encode())
+
+
+def encode_entry(entry: DirectoryEntry) -> bytes:
+    """Return the root of a snapshot as JSON; its name may be a path.
+
+    Raises:
+        UsageError: The entry is one that Kopia could not read.
+    """
+    reason = "a character that no path can have" if _NO_NAME.search(entry.name.replace("/", "")) else _flaw(entry)
+    if reason:
+        raise UsageError(f"the root entry {entry.name!r} can't be written: {reason}")
+    return _checked_text(entry).encode()
+
+
+def encode_entries(entries: Sequence[DirectoryEntry]) -> bytes:
+    """Return the entries of one directory as JSON, sorted.
+
+    Raises:
+        UsageError: An entry is one that Kopia could not read, or that has no place in a directory.
+        CollidingNamesError: Two names are equal once they are stored.
+    """
+    if not entries:
+        return b"null"
+    for entry in entries:
+        reason = _name_flaw(entry.name) or _flaw(entry)
+        if reason:
+            raise UsageError(f"the entry {entry.name!r} of a directory can't be written: {reason}")
+    if len({gojson.stored_form(entry.name) for entry in entries}) != len(entries):
+        raise CollidingNamesError(colliding_names(entry.name for entry in entries))
+    ordered = sorted(entries, key=lambda entry: (entry.type != DIRECTORY, _raw(entry.name)))
+    return f"[{','.join(map(_checked_text, ordered))}]".encode()
+
+
+def _name_flaw(name: str) -> str:
+    """Return why a name can't stand in a directory, or the empty text."""
+    if name in {"", ".", ".."}:
+        return "it is not the name of a file"
+    if _NO_NAME.search(name):
+        return "the name contains a character that no name can have"
+    return ""
+
+
+def _flaw(entry: DirectoryEntry) -> str:
+    """Return why Kopia could not use an entry, or the empty text."""
+    if entry.type not in {FILE, DIRECTORY, SYMLINK}:
+        return f"the type {entry.type!r} is unknown"
+    if not CANONICAL.fullmatch(entry.object_id):
+        return f"{entry.object_id!r} is not an object ID"
+    if not 0 <= entry.mode <= 0o7777:
+        return f"the mode {entry.mode:#o} has more than the 12 permission bits"
+    if not 0 <= entry.size <= MAX_INT64:
+        return f"the size {entry.size} is out of range"
+    if not -MAX_INT64 - 1 <= entry.mtime_ns <= MAX_INT64:
+        return f"the modification time {entry.mtime_ns} does not fit into 64 bits"
+    if not (0 <= entry.uid <= MAX_UINT32 and 0 <= entry.gid <= MAX_UINT32):
+        return f"the owner {entry.uid}:{entry.gid} does not fit into 32 bits"
+    return ""
+
+
+def _checked_text(entry: DirectoryEntry) -> str:
+    try:
+        return _entry_text(entry)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"the entry {entry.name!r} can't be written: a field is not a whole number ({error})"
+        ) from error
+
+
+def _entry_text(entry: DirectoryEntry) -> str:
+    parts = []
+    if entry.name:
+        parts.append(f'"name":{gojson.quote(entry.name)}')
+    if entry.type:
+        parts.append(f'"type":{gojson.quote(entry.type)}')
+    if entry.mode:
+        parts.append(f'"mode":"{mode_text(entry.mode)}"')
+    if entry.size:
+        parts.append(f'"size":{entry.size:d}')
+    if entry.mtime_ns:
+        parts.append(f'"mtime":"{gojson.format_time(entry.mtime_ns)}"')
+    if entry.uid:
+        parts.append(f'"uid":{entry.uid:d}')
+    if entry.gid:
+        parts.append(f'"gid":{entry.gid:d}')
+    parts.append(f'"obj":"{entry.object_id}"')
+    if entry.summary is not None:
+        parts.append(f'"summ":{_summary_text(entry.summary)}')
+    return f"{{{','.join(parts)}}}"
+
+
+def _summary_text(summary: DirectorySummary) -> str:
+    counts = (
+        summary.size,
+        summary.files,
+        summary.symlinks,
+        summary.dirs,
+        summary.num_failed,
+        summary.num_ignored_errors,
+    )
+    time_fits = gojson.wrap_int64(summary.max_time_ns) == summary.max_time_ns
+    if min(counts) < 0 or max(counts) > MAX_INT64 or not time_fits:
+        raise UsageError(f"the summary of a directory can't be written: a number is out of range in {summary}")
+    fields: dict[str, object] = {
+        "size": summary.size,
+        "files": summary.files,
+        "symlinks": summary.symlinks,
+        "dirs": summary.dirs,
+        "maxTime": gojson.format_time(summary.max_time_ns),
+    }
+    if summary.incomplete:
+        fields["incomplete"] = summary.incomplete
+    fields["numFailed"] = summary.num_failed
+    if summary.num_ignored_errors:
+        fields["numIgnoredErrors"] = summary.num_ignored_errors
+    if summary.errors:
+        fields["errors"] = [{"path": error.path, "error": error.error} for error in summary.errors]
+    return gojson.dumps(fields).decode()
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class _StoredSummary(msgspec.Struct, forbid_unknown_fields=True):
+    size: gojson.Int64 = 0
+    files: gojson.Int64 = 0
+    symlinks: gojson.Int64 = 0
+    dirs: gojson.Int64 = 0
+    maxTime: str | None = gojson.EPOCH_TEXT  # noqa: N815 -- the key on disk
+    incomplete: str = ""
+    numFailed: gojson.Int64 = 0  # noqa: N815
+    numIgnoredErrors: gojson.Int64 = 0  # noqa: N815
+    errors: list[EntryError] | None = None
+
+
+class StoredEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A directory entry as JSON has it, for use inside of other structures that ``gojson.decode`` reads."""
+
+    name: str = ""
+    type: str = ""
+    mode: str | None = "0"
+    size: gojson.Int64 = 0
+    mtime: str | None = gojson.EPOCH_TEXT
+    uid: gojson.Uint32 = 0
+    gid: gojson.Uint32 = 0
+    obj: str | None = ""
+    summ: _StoredSummary | None = None
+
+    def entry(self) -> DirectoryEntry:
+        """Return what the JSON stands for.
+
+        Raises:
+            DamagedDataError: The mode or a time is not one.
+            InvalidIDError: The object ID is not one.
+        """
+        return _entry(self)
+
+
+class _StoredDirectory(msgspec.Struct, forbid_unknown_fields=True):
+    stream: str = ""
+    entries: list[StoredEntry] | None = None
+    summary: _StoredSummary | None = None
+
+
+def decode_entry(data: Buffer) -> DirectoryEntry:
+    """Return one entry from its JSON, as a root or in a placeholder file.
+
+    Raises:
+        DamagedObjectError: The bytes are no entry that Kopia could read.
+    """
+    try:
+        return _entry(gojson.decode(data, StoredEntry))
+    except (DamagedDataError, InvalidIDError) as error:
+        raise DamagedObjectError(f"a directory entry can't be read: {error}") from error
+
+
+def _entry(stored: StoredEntry) -> DirectoryEntry:
+    object_id = stored.obj or ""
+    if object_id and not CANONICAL.fullmatch(object_id):
+        object_id = parse_object_id(object_id).to_string()
+    return DirectoryEntry(
+        stored.name,
+        stored.type,
+        parse_mode(stored.mode),
+        stored.size,
+        _time(stored.mtime),
+        stored.uid,
+        stored.gid,
+        ObjectID(object_id),
+        None if stored.summ is None else _summary(stored.summ),
+    )
+
+
+def _summary(stored: _StoredSummary) -> DirectorySummary:
+    return DirectorySummary(
+        size=stored.size,
+        files=stored.files,
+        symlinks=stored.symlinks,
+        dirs=stored.dirs,
+        max_time_ns=_time(stored.maxTime),
+        incomplete=stored.incomplete,
+        num_failed=stored.numFailed,
+        num_ignored_errors=stored.numIgnoredErrors,
+        errors=tuple(stored.errors or ()),
+    )
+
+
+def _time(text: str | None) -> int:
+    return gojson.wrap_int64(gojson.ZERO_TIME_NS if text is None else gojson.parse_time(text))
+
+
+__all__ = [
+    "DIRECTORY",
+    "FILE",
+    "STREAM",
+    "SYMLINK",
+    "Directory",
+    "DirectoryEntry",
+    "DirectorySummary",
+    "EntryError",
+    "EntryFailure",
+    "StoredEntry",
+    "colliding_names",
+    "decode_entry",
+    "encode_directory",
+    "encode_entries",
+    "encode_entry",
+    "mode_text",
+    "parse_mode",
+    "summarize",
+    "summarize_file",
+]

@@ -19,7 +19,6 @@ from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries, wins
 from pykopia.format.index_build import fnv32a
 from pykopia.ids import BlobID, ContentID
-
 from tests.format.index_support import VECTORS, entries, entry_of, load
 
 FILES = load("index_v1.json") + load("index_v2.json")

@@ -10,7 +10,6 @@ from pykopia.errors import UnsupportedFormatError
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries
 from pykopia.format.index_merge import MergedIndex, PendingIndex, merge_index_files, wins
-
 from tests.format.index_support import entries, entry_of, load
 
 CASES = load("index_merge.json")

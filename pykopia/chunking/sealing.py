@@ -1,0 +1,107 @@
+"""Contents and the bytes that stand for them in a pack: hash, compress, encrypt, and back.
+
+Facts: spec 02 §2.3 (what is encrypted with which IV), spec 01 §5.1 (when a compressed form is kept).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pykopia.errors import DamagedContentError, DamagedDataError, UsageError
+from pykopia.format.compression import Compressor, compressor, decompress
+from pykopia.format.content_id import id_of
+from pykopia.format.whole_blob import Sealer
+from pykopia.ids import Buffer
+
+IV_LENGTH = 16
+HEADER_LENGTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What is to be encrypted for a content, and how long it will be when it is."""
+
+    data: Buffer
+    compression: int
+    """Header ID of the compressor that made ``data``, 0 for plain bytes."""
+    sealed_length: int
+    """Bytes in the pack."""
+
+
+class ContentSealer:
+    """Turns contents of one repository into pack bytes and back; safe for threads."""
+
+    def __init__(self, sealer: Sealer, *, compresses: bool) -> None:
+        """Take the repository's keys; ``compresses`` is false for index version 1 (spec 01 §5.1)."""
+        self.sealer = sealer
+        self.compresses = compresses
+        self.hash: Callable[[Buffer], bytes] = sealer.hash
+
+    def key_of(self, data: Buffer, prefix: str = "") -> bytes:
+        """Return the index key of a content: its prefix letter, or a zero byte, and its hash."""
+        return (prefix.encode("ascii") or b"\0") + self.hash(data)
+
+    def compressor(self, name: str) -> Compressor | None:
+        """Return the compressor that contents are packed with, None where ``name`` asks for none or can't be used here.
+
+        Kopia takes an unknown name for no compression (spec 04 §2.2); here it is an UnsupportedFormatError, so that
+        a mistake in a policy is seen before data is stored.
+        """
+        if not self.compresses or name in {"", "none"}:
+            return None
+        return compressor(name)
+
+    def payload(self, data: Buffer, packer: Compressor | None) -> Payload:
+        """Compress ``data`` if that makes it smaller."""
+        if packer is not None:
+            packed = packer.compress(data)
+            if len(packed) < len(data):
+                return Payload(packed, packer.header_id, self.sealer.sealed_length(len(packed)))
+        return Payload(data, 0, self.sealer.sealed_length(len(data)))
+
+    def seal_into(self, payload: Payload, key: bytes, out: memoryview) -> None:
+        """Encrypt ``payload`` into ``out``, which has exactly ``payload.sealed_length`` bytes."""
+        self.sealer.seal_content_into(payload.data, key[-IV_LENGTH:], out)
+
+    def open(self, stored: Buffer, key: bytes, *, compression: int, original_length: int, check: bool = False) -> bytes:
+        """Return the content of ``key`` from its bytes in a pack.
+
+        Args:
+            stored: all bytes of the content in the pack.
+            key: index key of the content.
+            compression: compressor header ID that the index gives, 0 for none.
+            original_length: bytes of the content as the index gives them.
+            check: also hash the content and compare with its ID.
+
+        Raises:
+            DamagedContentError: the bytes are not what the index and the ID say.
+        """
+        try:
+            data = self.sealer.open_content(stored, key[-IV_LENGTH:])
+            if compression:
+                if len(data) < HEADER_LENGTH or int.from_bytes(data[:HEADER_LENGTH], "big") != compression:
+                    raise DamagedContentError(
+                        f"content {id_of(key)} is damaged: its index entry says compression {compression:#x}, "
+                        "its header says another"
+                    )
+                data = decompress(data, expected_length=original_length)
+        except DamagedContentError:
+            raise
+        except DamagedDataError as error:
+            raise DamagedContentError(f"content {id_of(key)} is damaged: {error}") from error
+        if len(data) != original_length:
+            raise DamagedContentError(
+                f"content {id_of(key)} is damaged: it has {len(data)} bytes, its index entry says {original_length}"
+            )
+        if check and self.hash(data) != key[1:]:
+            raise DamagedContentError(f"content {id_of(key)} is damaged: its bytes do not hash to its ID")
+        return data
+
+
+def check_prefix(prefix: str) -> str:
+    """Return ``prefix`` if it may stand before a content hash: nothing or one letter ``g`` to ``z`` (spec 02 §1)."""
+    if prefix == "" or (len(prefix) == 1 and "g" <= prefix <= "z"):
+        return prefix
+    raise UsageError(f"content prefix {prefix!r} is not valid: it must be empty or one letter from g to z")
+
+
+__all__ = ["ContentSealer", "Payload", "check_prefix"]

@@ -1,0 +1,88 @@
+"""What a client keeps on its own machine: index files, metadata packs, contents, copies of the format blobs.
+
+Everything lies in a folder ``pykopia`` inside the cache folder of the connection, so Kopia, which may share the
+connection file, never meets it (spec 02 §17). All of it may be deleted at any time.
+"""
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pykopia.format.local_config import CachingOptions
+from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
+from pykopia.repository.cache import BlobCache, CacheUsage, tag_cache_folder
+from pykopia.repository.contents import ContentCaches
+
+OWN_FOLDER = "pykopia"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheReport:
+    """What one part of the cache holds."""
+
+    name: str
+    folder: Path
+    usage: CacheUsage
+
+
+class Caches:
+    """The cache folder of one connection, or none at all."""
+
+    def __init__(
+        self, config_path: Path | None, caching: CachingOptions | None, *, mac_key: bytes, local_storage: bool
+    ) -> None:
+        """Use the folder that ``caching`` names; nothing is kept on disk without one.
+
+        Packs of a storage on this machine are not kept a second time: reading them again costs no more.
+        """
+        self.folder: Path | None = None
+        self.index_folder: Path | None = None
+        self.contents: ContentCaches | None = None
+        self._parts: dict[str, BlobCache] = {}
+        folder = caching.folder(config_path) if caching is not None else None
+        if folder is None or caching is None:
+            return
+        with contextlib.suppress(OSError):
+            tag_cache_folder(folder)
+        self.folder = folder
+        own = folder / OWN_FOLDER
+        self.index_folder = own / "indexes"
+        if local_storage:
+            return
+        metadata = BlobCache(own / "metadata", limit_bytes=caching.metadata_limit, mac_key=mac_key)
+        data = BlobCache(own / "contents", limit_bytes=caching.content_limit, mac_key=mac_key)
+        self._parts = {"metadata": metadata, "contents": data}
+        self.contents = ContentCaches(metadata=metadata, data=data)
+
+    def report(self) -> list[CacheReport]:
+        """Return what each part holds."""
+        parts = [
+            CacheReport(name=name, folder=cache.folder, usage=cache.usage()) for name, cache in self._parts.items()
+        ]
+        if self.index_folder is not None:
+            sizes = [path.stat().st_size for path in self.index_folder.glob("*") if path.is_file()]
+            parts.append(
+                CacheReport(
+                    name="indexes",
+                    folder=self.index_folder,
+                    usage=CacheUsage(files=len(sizes), total_bytes=sum(sizes), limit_bytes=0),
+                )
+            )
+        return parts
+
+    def clear(self) -> None:
+        """Drop everything that pykopia keeps."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder / OWN_FOLDER, ignore_errors=True)
+            self.forget_format_blobs()
+
+    def forget_format_blobs(self) -> None:
+        """Drop the copies of the format blobs: the next open reads them from storage."""
+        if self.folder is not None:
+            for name in (FORMAT_BLOB_ID, BLOBCFG_ID):
+                with contextlib.suppress(OSError):
+                    (self.folder / name).unlink()
+
+
+__all__ = ["OWN_FOLDER", "CacheReport", "Caches"]

@@ -1,0 +1,198 @@
+"""Reading contents: from the index entry to the bytes.
+
+Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pykopia.chunking.sealing import ContentSealer
+from pykopia.errors import BlobNotFoundError, ContentNotFoundError, DamagedPackError, InvalidRangeError
+from pykopia.format.content_id import key_of
+from pykopia.format.index import IndexEntry
+from pykopia.ids import BlobID
+from pykopia.repository.cache import BlobCache
+from pykopia.repository.indexes import IndexStore
+from pykopia.repository.memory_cache import MemoryCache
+from pykopia.storage.base import BlobStorage
+
+MEMORY_CACHE_BYTES = 48 << 20
+"""Metadata packs kept in memory: two of the usual size and some small ones."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContentCaches:
+    """What is kept of packs besides the storage; None where nothing is."""
+
+    metadata: BlobCache | None = None
+    """Whole metadata packs."""
+    data: BlobCache | None = None
+    """Single data contents, sealed as in their packs."""
+
+
+class ContentStore:
+    """Reads contents of a repository; safe for threads."""
+
+    def __init__(
+        self, storage: BlobStorage, indexes: IndexStore, sealer: ContentSealer, caches: ContentCaches | None = None
+    ) -> None:
+        """Read through ``caches``; without them every content is a range request of its own."""
+        self._storage = storage
+        self.indexes = indexes
+        self.sealer = sealer
+        self._caches = caches
+        self._packs: MemoryCache[BlobID, bytes] = MemoryCache(MEMORY_CACHE_BYTES)
+
+    # ------------------------------------------------------------------ looking up
+
+    def find(self, key: bytes) -> IndexEntry | None:
+        """Return the newest entry of an index key, deleted ones and those behind the watermark too."""
+        return self.indexes.merged.winner(key)
+
+    def entry(self, content_id: str) -> IndexEntry:
+        """Return where a content lies; a deleted one too, as long as the index has it.
+
+        Raises:
+            ContentNotFoundError: the index has no such content.
+        """
+        entry = self.indexes.merged.find(key_of(content_id))
+        if entry is None:
+            raise ContentNotFoundError(
+                f"content {content_id} is not in the repository's index; `pykopia snapshot verify` shows which "
+                "snapshots need it, `index recover` finds it again if its pack is still there"
+            )
+        return entry
+
+    def exists(self, content_id: str) -> bool:
+        """Say whether the index has a content, deleted ones too."""
+        return self.indexes.merged.contains(key_of(content_id))
+
+    def list(self, start: str = "", end: str = "{", *, include_deleted: bool = False) -> Iterator[IndexEntry]:
+        """Yield the entries with ``start <= ID < end`` in order of their IDs.
+
+        All contents without a prefix letter are those from ``"0"`` to ``"g"``, those with prefix p from ``p`` to
+        ``p + "{"`` (spec 02 §1).
+        """
+        return self.indexes.merged.entries(start, end, include_deleted=include_deleted)
+
+    # ------------------------------------------------------------------ reading
+
+    def get(self, content_id: str, *, check: bool = False) -> bytes:
+        """Return the bytes of a content.
+
+        Args:
+            content_id: its ID.
+            check: also hash the bytes and compare with the ID; the cipher has authenticated them already.
+
+        Raises:
+            ContentNotFoundError: the index has no such content.
+            BlobNotFoundError: its pack is missing.
+            DamagedDataError: its pack is cut off, or its bytes are not what they were.
+        """
+        return self.read(self.entry(content_id), check=check)
+
+    def read(self, entry: IndexEntry, *, check: bool = False) -> bytes:
+        """Return the bytes that an index entry refers to."""
+        try:
+            stored = self._stored(entry)
+        except BlobNotFoundError:
+            # maintenance may have moved it to another pack since the index was loaded (spec 02 §12)
+            moved = self._moved(entry)
+            if moved is None:
+                raise
+            entry, stored = moved, self._stored(moved)
+        return self.sealer.open(
+            stored,
+            key_of(entry.content_id),
+            compression=entry.compression,
+            original_length=entry.original_length,
+            check=check,
+        )
+
+    def _moved(self, entry: IndexEntry) -> IndexEntry | None:
+        """Return the entry after a fresh look at the index, None when it is the same."""
+        self.indexes.load()
+        newer = self.indexes.merged.find(key_of(entry.content_id))
+        return None if newer is None or newer.pack_blob == entry.pack_blob else newer
+
+    def _stored(self, entry: IndexEntry) -> bytes:
+        """Return the sealed bytes of a content."""
+        caches = self._caches
+        if caches is None:
+            return self._range(entry)
+        if entry.pack_blob.startswith("q"):
+            pack = self._packs.get(entry.pack_blob)
+            if pack is None:
+                pack = self._whole_pack(entry.pack_blob, caches.metadata)
+            return self._cut(entry, pack)
+        if caches.data is None:
+            return self._range(entry)
+        name = f"{entry.content_id}.{entry.compression:x}"
+        stored = caches.data.get(name)
+        if stored is None or len(stored) != entry.packed_length:
+            stored = self._range(entry)
+            caches.data.put(name, stored)
+        return stored
+
+    def _whole_pack(self, pack_blob: BlobID, cache: BlobCache | None) -> bytes:
+        pack = cache.get(pack_blob) if cache is not None else None
+        if pack is None:
+            pack = self._storage.get(pack_blob)
+            if cache is not None:
+                cache.put(pack_blob, pack)
+        self._packs.put(pack_blob, pack, len(pack))
+        return pack
+
+    @staticmethod
+    def _cut(entry: IndexEntry, pack: bytes) -> bytes:
+        end = entry.pack_offset + entry.packed_length
+        if end > len(pack):
+            raise _cut_off(entry)
+        return pack[entry.pack_offset : end]
+
+    def _range(self, entry: IndexEntry) -> bytes:
+        try:
+            return self._storage.get(entry.pack_blob, entry.pack_offset, entry.packed_length)
+        except InvalidRangeError as error:
+            raise _cut_off(entry) from error
+
+    # ------------------------------------------------------------------ verifying
+
+    def verify(
+        self,
+        entries: Iterator[IndexEntry],
+        *,
+        read: Callable[[IndexEntry], bool],
+        report: Callable[[IndexEntry, Exception | None], None],
+    ) -> None:
+        """Check that each entry lies within its pack, and read those for which ``read`` says so (spec 02 §15).
+
+        Args:
+            entries: what to check, as ``list`` yields it.
+            read: whether a content is read, decrypted and hashed too.
+            report: told of every entry, with what is wrong with it or None.
+        """
+        lengths = {blob.blob_id: blob.length for kind in ("p", "q") for blob in self._storage.list(kind)}
+        for entry in entries:
+            try:
+                length = lengths.get(entry.pack_blob)
+                if length is None:
+                    raise BlobNotFoundError(entry.pack_blob, self._storage.display_name)
+                if entry.pack_offset + entry.packed_length > length:
+                    raise _cut_off(entry)
+                if read(entry):
+                    self.read(entry, check=True)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, it is reported as this content's error
+                report(entry, error)
+            else:
+                report(entry, None)
+
+
+def _cut_off(entry: IndexEntry) -> DamagedPackError:
+    return DamagedPackError(
+        f"pack {entry.pack_blob} is cut off: content {entry.content_id} should lie at {entry.pack_offset}, "
+        f"{entry.packed_length} bytes; restore the blob from a copy of the repository if there is one"
+    )
+
+
+__all__ = ["ContentCaches", "ContentStore"]

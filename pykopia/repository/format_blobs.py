@@ -1,0 +1,134 @@
+"""The two central blobs, ``kopia.repository`` and ``kopia.blobcfg``: read, cached for a while, written.
+
+Facts: spec 01 §1 and §7.3.
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pykopia import clock
+from pykopia.errors import BlobNotFoundError, InvalidPasswordError, RepositoryNotFoundError
+from pykopia.format.repository_blob import (
+    BLOBCFG_ID,
+    FORMAT_BLOB_ID,
+    BlobConfiguration,
+    FormatBlob,
+)
+from pykopia.format.repository_format import RepositoryFormat
+from pykopia.ids import BlobID
+from pykopia.repository.private_file import write_private
+from pykopia.storage.base import BlobStorage
+from pykopia.storage.locking import LockingStorage
+
+MAX_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormatBlobs:
+    """The central blobs of a repository, decrypted."""
+
+    raw: bytes
+    """``kopia.repository`` as it is stored."""
+    blob: FormatBlob
+    format_key: bytes
+    format: RepositoryFormat
+    configuration: BlobConfiguration
+
+    def __repr__(self) -> str:
+        return f"FormatBlobs(format={self.format!r})"
+
+
+def read(
+    storage: BlobStorage, password: str, *, cache: Path | None = None, cache_duration_ns: int = MAX_CACHE_DURATION_NS
+) -> FormatBlobs:
+    """Read and decrypt the central blobs.
+
+    Args:
+        storage: where the repository is.
+        password: of the repository.
+        cache: folder with copies of the blobs, None for no copies.
+        cache_duration_ns: nanoseconds for which a copy is believed; at most 15 minutes count.
+
+    Raises:
+        RepositoryNotFoundError: the storage holds no repository.
+        InvalidPasswordError: the password does not fit, or the block is damaged.
+        DamagedFormatBlobError: the block is not what it must be.
+        UnsupportedFormatError: a newer format.
+    """
+    duration = min(cache_duration_ns, MAX_CACHE_DURATION_NS)
+    raw = _get(storage, FORMAT_BLOB_ID, cache, duration)
+    if raw is None:
+        raise RepositoryNotFoundError(
+            f"there is no repository in {storage.display_name}: {FORMAT_BLOB_ID} is missing; "
+            "`repository create` makes one, and if there was one, look for a copy of that blob first"
+        )
+    blob = FormatBlob.from_bytes(raw)
+    format_key = blob.derive_key(password)
+    repository_format = blob.decrypt(format_key)
+    sealed = _get(storage, BLOBCFG_ID, cache, duration)
+    configuration = (
+        BlobConfiguration()
+        if sealed is None
+        else BlobConfiguration.decrypt(sealed, format_key=format_key, unique_id=blob.unique_id)
+    )
+    return FormatBlobs(raw=raw, blob=blob, format_key=format_key, format=repository_format, configuration=configuration)
+
+
+def write(storage: BlobStorage, blobs: FormatBlobs) -> FormatBlobs:
+    """Encrypt and store both blobs, the configuration first (spec 01 §1.8); return them as they are stored now."""
+    blob = blobs.blob.with_format(blobs.format, format_key=blobs.format_key)
+    raw = blob.to_bytes()
+    locking = LockingStorage(storage, blobs.configuration)
+    locking.put(BLOBCFG_ID, blobs.configuration.encrypt(format_key=blobs.format_key, unique_id=blob.unique_id))
+    locking.put(FORMAT_BLOB_ID, raw)
+    return replace(blobs, raw=raw, blob=blob)
+
+
+def read_again(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
+    """Read the format block once more with the key that is known; what was known when it does not fit any more.
+
+    A changed password does not end a session that is open: only the outer envelope is another then.
+    """
+    raw = storage.get(FORMAT_BLOB_ID)
+    if raw == known.raw:
+        return known
+    blob = FormatBlob.from_bytes(raw)
+    try:
+        repository_format = blob.decrypt(known.format_key)
+    except InvalidPasswordError:
+        return known
+    return replace(known, raw=raw, blob=blob, format=repository_format)
+
+
+def with_password(storage: BlobStorage, known: FormatBlobs, password: str) -> FormatBlobs:
+    """Encrypt both blobs for another password and store them."""
+    return write(storage, replace(known, format_key=known.blob.derive_key(password)))
+
+
+def with_format(
+    storage: BlobStorage, known: FormatBlobs, repository_format: RepositoryFormat, configuration: BlobConfiguration
+) -> FormatBlobs:
+    """Store another format and other object lock settings."""
+    return write(storage, replace(known, format=repository_format, configuration=configuration))
+
+
+def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns: int) -> bytes | None:
+    """Return a blob from the cache or the storage, None where there is none."""
+    if cache is not None and duration_ns > 0:
+        with contextlib.suppress(OSError), open(cache / blob_id, "rb") as file:
+            age = clock.now() - os.fstat(file.fileno()).st_mtime_ns
+            if 0 <= age < duration_ns:
+                return file.read()
+    try:
+        data = storage.get(blob_id)
+    except BlobNotFoundError:
+        return None
+    if cache is not None:
+        with contextlib.suppress(OSError):
+            write_private(cache / blob_id, data)
+    return data
+
+
+__all__ = ["MAX_CACHE_DURATION_NS", "FormatBlobs", "read", "read_again", "with_format", "with_password", "write"]

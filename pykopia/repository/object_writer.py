@@ -1,0 +1,263 @@
+"""Writing objects: split, seal in parallel, list the chunks.
+
+Facts: spec 04 §2 (chunks, chunk lists, compression at two layers) and §3.1 (concatenation).
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from pykopia.chunking.splitters import Splitter, is_known, splitter
+from pykopia.errors import UsageError
+from pykopia.format.compression import Compressor, compressor
+from pykopia.format.indirect import IndirectEntry, encode_index
+from pykopia.ids import Buffer, ObjectID
+from pykopia.repository.content_writer import ContentWriter
+
+READ_SIZE = 512 << 10
+"""Bytes asked for at once beyond the smallest chunk: what lies behind a cut is copied, so it is kept small."""
+
+INDEX_PREFIX = "x"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenObject:
+    """Chunks that are stored, and no list of them yet."""
+
+    pieces: list[ObjectID]
+    lengths: list[int]
+    """Bytes of each piece."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return sum(self.lengths)
+
+
+class Readable(Protocol):
+    """A binary file."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill the buffer; 0 at the end."""
+
+
+class ObjectWriter:
+    """Adds objects to a repository; safe for threads."""
+
+    def __init__(self, contents: ContentWriter, *, default_splitter: str, parallel: int) -> None:
+        """Write through ``contents``; objects of several chunks are sealed by ``parallel`` threads."""
+        self._contents = contents
+        self._default = splitter(default_splitter)
+        self._parallel = parallel
+        self._under_way = threading.BoundedSemaphore(parallel + 1)
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._buffers: dict[int, list[bytearray]] = {}
+
+    def splitter(self, name: str = "") -> Splitter:
+        """Return the splitter of a policy; an empty or unknown name means the repository's (spec 04 §2.1)."""
+        return splitter(name) if name and is_known(name) else self._default
+
+    # ------------------------------------------------------------------ whole objects
+
+    def write(
+        self,
+        source: Buffer | Readable,
+        *,
+        prefix: str = "",
+        compressor: str = "",
+        metadata_compressor: str = "zstd-fastest",
+        splitter: str = "",
+    ) -> ObjectID:
+        """Store an object; return its ID.
+
+        Args:
+            source: its bytes, or a binary file that is read to its end.
+            prefix: nothing for file data, ``k`` for directories.
+            compressor: Kopia's name of a compressor for its chunks, empty or ``none`` for none.
+            metadata_compressor: the same for the list of chunks.
+            splitter: Kopia's name of a splitter; the repository's when it is empty or unknown.
+        """
+        chosen = self.splitter(splitter)
+        if isinstance(source, bytes | bytearray | memoryview):
+            if len(source) <= chosen.minimum:
+                return self.write_chunk(source, prefix=prefix, compressor=compressor)
+            reader: Callable[[memoryview], int | None] = _reader_of(memoryview(source).cast("B"))
+        else:
+            reader = source.readinto
+        written = self.write_stream(reader, chosen, prefix=prefix, compressor=compressor)
+        return self.finish(written, prefix=prefix, metadata_compressor=metadata_compressor)
+
+    def write_chunk(self, data: Buffer, *, prefix: str = "", compressor: str = "") -> ObjectID:
+        """Store bytes that are one chunk for sure; return the object ID of that chunk."""
+        packer = self._object_layer(prefix, compressor)
+        if packer is None:
+            return ObjectID(self._contents.write(data, prefix=prefix, compressor=compressor))
+        packed = packer.compress(data)
+        if len(packed) < len(data):
+            return ObjectID("Z" + self._contents.write(packed, prefix=prefix))
+        return ObjectID(self._contents.write(data, prefix=prefix))
+
+    def _object_layer(self, prefix: str, name: str) -> Compressor | None:
+        """Return the compressor where objects, not contents, are compressed (spec 04 §2.3)."""
+        if self._contents.compresses or prefix or name in {"", "none"}:
+            return None
+        return compressor(name)
+
+    def write_stream(
+        self,
+        readinto: Callable[[memoryview], int | None],
+        chosen: Splitter,
+        *,
+        prefix: str = "",
+        compressor: str = "",
+        limit: int | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+        on_chunk: Callable[[int, "Future[ObjectID]"], None] | None = None,
+    ) -> "WrittenObject":
+        """Store the chunks of what ``readinto`` gives, to its end or to ``limit`` bytes.
+
+        Args:
+            readinto: fills a buffer, returns the number of bytes, 0 at the end.
+            chosen: where chunks end.
+            prefix: content prefix of the chunks.
+            compressor: of the chunks.
+            limit: bytes after which the object ends.
+            on_bytes: told of bytes read; may raise to stop.
+            on_chunk: told of the length and the coming object ID of each chunk after its cut.
+        """
+        state = chosen.start()
+        buffer = self._take(chosen.maximum)
+        filled = scanned = total = 0
+        chunks: list[Future[ObjectID]] = []
+        lengths: list[int] = []
+
+        def emit(count: int) -> None:
+            nonlocal buffer, filled, scanned
+            following = self._take(chosen.maximum)
+            following[: filled - count] = memoryview(buffer)[count:filled]
+            chunks.append(self._submit(buffer, count, prefix, compressor))
+            lengths.append(count)
+            buffer, filled, scanned = following, filled - count, 0
+            if on_chunk is not None:
+                on_chunk(count, chunks[-1])
+
+        try:
+            while True:
+                room = chosen.minimum - filled if filled < chosen.minimum else READ_SIZE
+                room = min(room, chosen.maximum - filled)
+                if limit is not None:
+                    room = min(room, limit - total)
+                count = 0
+                if room:
+                    with memoryview(buffer) as view, view[filled : filled + room] as part:
+                        count = readinto(part) or 0
+                if not count:
+                    break
+                filled += count
+                total += count
+                if on_bytes is not None:
+                    on_bytes(count)
+                while (cut := state.next_cut(buffer, scanned, filled)) >= 0:
+                    emit(cut)
+                scanned = filled
+            if not chunks:
+                with memoryview(buffer) as view, view[:filled] as part:
+                    return WrittenObject([self.write_chunk(part, prefix=prefix, compressor=compressor)], [filled])
+            if filled:
+                last, buffer = buffer, bytearray()
+                chunks.append(self._submit(last, filled, prefix, compressor))
+                lengths.append(filled)
+            return WrittenObject([future.result() for future in chunks], lengths)
+        except BaseException:
+            for future in chunks:
+                future.cancel()
+            raise
+        finally:
+            self._give(buffer)
+
+    def finish(
+        self, *written: "WrittenObject", prefix: str = "", metadata_compressor: str = "zstd-fastest"
+    ) -> ObjectID:
+        """Return the ID of an object that is the given pieces, one after the other (spec 04 §3.1).
+
+        An empty piece among others stays in the list of chunks, as Kopia writes it (spec 04 §11.4).
+        """
+        pieces = [piece for each in written for piece in each.pieces]
+        lengths = [length for each in written for length in each.lengths]
+        if not pieces:
+            raise UsageError("can't make an object of nothing: at least one piece is needed")
+        if len(pieces) == 1:
+            return pieces[0]
+        return self._write_index(pieces, lengths, prefix, metadata_compressor)
+
+    def _write_index(
+        self, pieces: Sequence[ObjectID], lengths: Sequence[int], prefix: str, metadata_compressor: str
+    ) -> ObjectID:
+        """Store a list of chunks, itself an object; the repository's splitter always cuts it."""
+        entries = []
+        position = 0
+        for piece, length in zip(pieces, lengths, strict=True):
+            entries.append(IndirectEntry(start=position, length=length, object_id=piece))
+            position += length
+        inner = self.write(
+            encode_index(entries),
+            prefix=prefix or INDEX_PREFIX,
+            compressor=metadata_compressor,
+            metadata_compressor=metadata_compressor,
+        )
+        return ObjectID("I" + inner)
+
+    # ------------------------------------------------------------------ threads and buffers
+
+    def _submit(self, buffer: bytearray, count: int, prefix: str, compressor: str) -> "Future[ObjectID]":
+        self._under_way.acquire()
+        if self._pool is None:
+            with self._lock:
+                self._pool = self._pool or ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-seal")
+        return self._pool.submit(self._seal, buffer, count, prefix, compressor)
+
+    def _seal(self, buffer: bytearray, count: int, prefix: str, compressor: str) -> ObjectID:
+        try:
+            with memoryview(buffer) as view, view[:count] as part:
+                return self.write_chunk(part, prefix=prefix, compressor=compressor)
+        finally:
+            self._give(buffer)
+            self._under_way.release()
+
+    def _take(self, size: int) -> bytearray:
+        with self._lock:
+            free = self._buffers.get(size)
+            if free:
+                return free.pop()
+        return bytearray(size)
+
+    def _give(self, buffer: bytearray) -> None:
+        if buffer:
+            with self._lock:
+                self._buffers.setdefault(len(buffer), []).append(buffer)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._buffers.clear()
+
+
+def _reader_of(data: memoryview) -> Callable[[memoryview], int]:
+    """Return a ``readinto`` over bytes in memory."""
+    position = 0
+
+    def readinto(buffer: memoryview) -> int:
+        nonlocal position
+        part = data[position : position + len(buffer)]
+        buffer[: len(part)] = part
+        position += len(part)
+        return len(part)
+
+    return readinto
+
+
+__all__ = ["INDEX_PREFIX", "ObjectWriter", "Readable", "WrittenObject"]

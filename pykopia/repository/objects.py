@@ -1,0 +1,191 @@
+"""Objects of any length, read at any place: chunk lists are followed, contents fetched when they are needed.
+
+Facts: spec 04 §1, §3, §4.
+"""
+
+import io
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pykopia.errors import DamagedObjectError
+from pykopia.format.compression import decompress
+from pykopia.format.directory import Directory
+from pykopia.format.indirect import decode_index
+from pykopia.format.object_id import ParsedObjectID, parse_object_id
+from pykopia.ids import ContentID
+from pykopia.repository.contents import ContentStore
+
+MAX_INDIRECTION = 8
+"""Levels of chunk lists that are followed; Kopia writes two at the most for any file that fits a disk."""
+
+UNKNOWN_LENGTH = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an object that lies in one content."""
+
+    start: int
+    """Bytes from the start of the object."""
+    length: int
+    """Bytes of the object; -1 where only reading tells (an object compressed as a whole)."""
+    content_id: ContentID
+    compressed: bool
+    """Whether the content holds a compression header and a compressed body (``Z``, format version 1)."""
+
+
+class ObjectStore:
+    """Reads objects of a repository."""
+
+    def __init__(self, contents: ContentStore) -> None:
+        self._contents = contents
+
+    def open(self, object_id: str) -> BinaryIO:
+        """Return an object as a seekable binary file.
+
+        Raises:
+            InvalidIDError: not an object ID.
+            ContentNotFoundError: the object, or the list of its chunks, is not in the repository.
+            DamagedObjectError: the list of its chunks can't be read.
+        """
+        return io.BufferedReader(ObjectFile(self, self.chunks(object_id)), 1 << 16)
+
+    def read(self, object_id: str) -> bytes:
+        """Return all bytes of an object."""
+        return b"".join(self.read_chunk(chunk) for chunk in self.chunks(object_id))
+
+    def length(self, object_id: str) -> int:
+        """Return the number of bytes of an object."""
+        chunks = self.chunks(object_id)
+        last = chunks[-1]
+        return last.start + (len(self.read_chunk(last)) if last.length == UNKNOWN_LENGTH else last.length)
+
+    def directory(self, object_id: str) -> Directory:
+        """Return a directory object decoded.
+
+        Raises:
+            DamagedObjectError: the bytes are not those of a directory.
+        """
+        try:
+            return Directory.from_bytes(self.read(object_id))
+        except DamagedObjectError as error:
+            raise DamagedObjectError(f"directory {object_id} can't be read: {error}") from error
+
+    def chunks(self, object_id: str) -> list[Chunk]:
+        """Return where the pieces of an object are, in order; at least one."""
+        parsed = parse_object_id(object_id)
+        if not parsed.indirection:
+            return [self._direct(parsed, 0)]
+        return list(self._pieces(parsed, 0, MAX_INDIRECTION))
+
+    def contents_of(self, object_id: str) -> Iterator[ContentID]:
+        """Yield every content that an object needs, those of its chunk lists included."""
+        yield from self.index_contents_of(object_id)
+        for chunk in self.chunks(object_id):
+            yield chunk.content_id
+
+    def index_contents_of(self, object_id: str) -> Iterator[ContentID]:
+        """Yield the contents of the lists of chunks of an object; none for one that is a single content."""
+        index = parse_object_id(object_id).index_object
+        while index is not None:
+            for chunk in self.chunks(index.to_string()):
+                yield chunk.content_id
+            index = index.index_object
+
+    def read_chunk(self, chunk: Chunk) -> bytes:
+        """Return the bytes of one chunk."""
+        data = self._contents.get(chunk.content_id)
+        if chunk.compressed:
+            data = decompress(data, expected_length=None if chunk.length == UNKNOWN_LENGTH else chunk.length)
+        if chunk.length not in (UNKNOWN_LENGTH, len(data)):
+            raise DamagedObjectError(
+                f"content {chunk.content_id} has {len(data)} bytes where the list of chunks says {chunk.length}"
+            )
+        return data
+
+    def _direct(self, parsed: ParsedObjectID, start: int) -> Chunk:
+        entry = self._contents.entry(parsed.content_id)
+        length = UNKNOWN_LENGTH if parsed.compressed else entry.original_length
+        return Chunk(start, length, parsed.content_id, parsed.compressed)
+
+    def _pieces(self, parsed: ParsedObjectID, start: int, depth: int) -> Iterator[Chunk]:
+        """Yield the chunks of an indirect object, moved by ``start``."""
+        if depth == 0:
+            raise DamagedObjectError(
+                f"object {parsed.to_string()} has more than {MAX_INDIRECTION} levels of chunk lists: it is damaged"
+            )
+        position = 0
+        index = parsed.index_object
+        assert index is not None
+        entries = decode_index(self.read(index.to_string()))
+        if not entries:
+            raise DamagedObjectError(f"object {parsed.to_string()} has an empty list of chunks: it is damaged")
+        for entry in entries:
+            if entry.start != position or entry.length < 0:
+                raise DamagedObjectError(
+                    f"object {parsed.to_string()} has a list of chunks with a gap at {position}: it is damaged"
+                )
+            position += entry.length
+            piece = parse_object_id(entry.object_id)
+            if piece.indirection:
+                yield from self._pieces(piece, start + entry.start, depth - 1)
+            else:
+                yield Chunk(start + entry.start, entry.length, piece.content_id, piece.compressed)
+
+
+class ObjectFile(io.RawIOBase):
+    """The raw file beneath ``ObjectStore.open``: keeps the last chunk that was read."""
+
+    def __init__(self, store: ObjectStore, chunks: list[Chunk]) -> None:
+        super().__init__()
+        self._store = store
+        # zero-length chunks never match a position
+        self._chunks = [chunk for chunk in chunks if chunk.length]
+        self._position = 0
+        self._current = -1
+        self._data = b""
+        if len(self._chunks) == 1 and self._chunks[0].length == UNKNOWN_LENGTH:
+            data = store.read_chunk(self._chunks[0])
+            self._chunks = [Chunk(0, len(data), chunks[0].content_id, chunks[0].compressed)]
+            self._current, self._data = 0, data
+        self._starts = [chunk.start for chunk in self._chunks]
+        self._length = self._chunks[-1].start + self._chunks[-1].length if self._chunks else 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position; one beyond the end reads nothing."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        if base + offset < 0:
+            raise ValueError(f"can't seek to {base + offset}: before the start of the object")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill ``buffer`` as far as one chunk goes; return the number of bytes."""
+        if self._position >= self._length or not len(buffer):
+            return 0
+        index = bisect_right(self._starts, self._position) - 1
+        if index != self._current:
+            self._data = self._store.read_chunk(self._chunks[index])
+            self._current = index
+        offset = self._position - self._chunks[index].start
+        count = min(len(buffer), len(self._data) - offset)
+        buffer[:count] = memoryview(self._data)[offset : offset + count]
+        self._position += count
+        return count
+
+
+__all__ = ["Chunk", "ObjectFile", "ObjectStore"]

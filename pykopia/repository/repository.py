@@ -1,0 +1,231 @@
+"""An open repository: the one object that a user holds."""
+
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pykopia import clock
+from pykopia.chunking.sealing import ContentSealer
+from pykopia.errors import UpgradeInProgressError, UsageError
+from pykopia.format.local_config import CachingOptions
+from pykopia.format.repository_blob import BlobConfiguration, FormatBlob
+from pykopia.format.repository_format import RepositoryFormat
+from pykopia.format.whole_blob import Sealer
+from pykopia.repository import format_blobs
+from pykopia.repository.caches import Caches
+from pykopia.repository.contents import ContentStore
+from pykopia.repository.format_blobs import FormatBlobs
+from pykopia.repository.indexes import IndexStore
+from pykopia.repository.manifests import ManifestStore
+from pykopia.repository.objects import ObjectStore
+from pykopia.repository.options import ClientOptions, ParameterChanges
+from pykopia.repository.parameters import change_parameters
+from pykopia.repository.writer import RepositoryWriter
+from pykopia.storage.base import BlobStorage
+from pykopia.storage.locking import LockingStorage
+
+if TYPE_CHECKING:
+    from pykopia.snapshot.api import Snapshots
+    from pykopia.snapshot.policies import Policies
+
+log = logging.getLogger(__name__)
+
+LOCAL_TYPES = frozenset({"filesystem", "memory"})
+"""Types of storage that are read as fast as a cache."""
+
+
+class Repository:
+    """A repository that is open.
+
+    Use it as a context manager, or call ``close``. Made by ``pykopia.create``, ``pykopia.connect`` and ``pykopia.open``.
+
+    Attributes:
+        storage: the blobs.
+        client: who uses the repository, with user and host filled in.
+        config_path: the connection file, None without one.
+        contents: reads contents.
+        objects: reads objects.
+        manifests: reads manifests.
+        caches: what is kept on this machine.
+    """
+
+    def __init__(
+        self,
+        storage: BlobStorage,
+        blobs: FormatBlobs,
+        *,
+        client: ClientOptions,
+        caching: CachingOptions | None = None,
+        config_path: Path | None = None,
+    ) -> None:
+        """Take what ``opening.open_storage_repository`` has read; checks that this version may use it."""
+        for warning in blobs.format.check_features():
+            log.warning("%s", warning)
+        self._blobs = blobs
+        self._read_at_ns = clock.now()
+        self.check_not_locked()
+        self.client = client.resolved()
+        self.config_path = config_path
+        self.storage = self._locking(storage)
+        parameters = blobs.format
+        self.sealer = ContentSealer(Sealer.of(parameters), compresses=parameters.compresses_contents)
+        self.caches = Caches(
+            config_path,
+            caching,
+            mac_key=parameters.cache_key(unique_id=blobs.blob.unique_id, format_key=blobs.format_key),
+            local_storage=storage.connection_info().type in LOCAL_TYPES,
+        )
+        indexes = IndexStore(self.storage, self.sealer.sealer, parameters, self.caches.index_folder)
+        self.contents = ContentStore(self.storage, indexes, self.sealer, self.caches.contents)
+        self.objects = ObjectStore(self.contents)
+        self.manifests = ManifestStore(self.contents)
+
+    def _locking(self, storage: BlobStorage) -> BlobStorage:
+        return LockingStorage(storage, self._blobs.configuration) if self._blobs.configuration.retains else storage
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def format(self) -> RepositoryFormat:
+        """The parameters of the repository."""
+        return self._blobs.format
+
+    @property
+    def format_blob(self) -> FormatBlob:
+        """The readable part of ``kopia.repository``."""
+        return self._blobs.blob
+
+    @property
+    def format_blob_bytes(self) -> bytes:
+        """``kopia.repository`` as it is stored."""
+        return self._blobs.raw
+
+    @property
+    def blob_configuration(self) -> BlobConfiguration:
+        """Object lock settings."""
+        return self._blobs.configuration
+
+    @property
+    def unique_id(self) -> bytes:
+        """32 bytes that never change."""
+        return self._blobs.blob.unique_id
+
+    @property
+    def username(self) -> str:
+        """User in sources and ownership."""
+        return self.client.username
+
+    @property
+    def hostname(self) -> str:
+        """Host in sources and ownership."""
+        return self.client.hostname
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return self.client.read_only or self.storage.read_only
+
+    # ------------------------------------------------------------------ rooms above
+
+    @property
+    def snapshots(self) -> "Snapshots":
+        """Takes, lists, restores, verifies and deletes snapshots."""
+        from pykopia.snapshot.api import Snapshots  # noqa: PLC0415 -- the one way upwards, taken when it is asked for
+
+        return Snapshots(self)
+
+    @property
+    def policies(self) -> "Policies":
+        """Reads and sets policies."""
+        from pykopia.snapshot.policies import Policies  # noqa: PLC0415 -- as above
+
+        return Policies(self)
+
+    # ------------------------------------------------------------------ using it
+
+    def writer(self, *, parallel: int | None = None) -> RepositoryWriter:
+        """Return a session of writing, to be used as a context manager.
+
+        Args:
+            parallel: threads that seal chunks of large objects; the number of CPUs when not given.
+
+        Raises:
+            ReadOnlyRepositoryError: the repository is connected read-only.
+        """
+        return RepositoryWriter(self, parallel=parallel)
+
+    def refresh(self) -> None:
+        """See what others have written since the index was loaded."""
+        self.storage.flush_caches()
+        self.contents.indexes.load()
+        self.manifests.forget()
+
+    def check_not_locked(self) -> None:
+        """Raise when another client is upgrading the repository (spec 01 §1.9).
+
+        The format block is read again when what is known of it is older than 15 minutes.
+
+        Raises:
+            UpgradeInProgressError: no storage operation may be done now.
+        """
+        if clock.now() - self._read_at_ns > format_blobs.MAX_CACHE_DURATION_NS:
+            self._blobs = format_blobs.read_again(self.storage, self._blobs)
+            self._read_at_ns = clock.now()
+        lock = self._blobs.format.upgrade_lock
+        if lock is not None and lock.locked(clock.now()):
+            raise UpgradeInProgressError(
+                f"the repository is being upgraded by {lock.owner_id} ({lock.message}): nothing may be done with it "
+                "until the upgrade is committed or rolled back"
+            )
+
+    def change_password(self, new_password: str) -> None:
+        """Let another password open the repository; the old one opens it no more (spec 01 §1.8).
+
+        Raises:
+            UsageError: the password is empty, or this repository's password can't be changed (format version 1).
+        """
+        if not self.format.enable_password_change:
+            raise UsageError(
+                "the password of this repository can't be changed: it was made in format version 1, where packs and caches "
+                "depend on the password; copy its snapshots to a new repository instead"
+            )
+        if not new_password:
+            raise UsageError("the new password is empty")
+        self._check_writable("change the password")
+        self._blobs = format_blobs.with_password(self.storage, self._blobs, new_password)
+        self.caches.forget_format_blobs()
+
+    def set_parameters(self, changes: ParameterChanges) -> RepositoryFormat:
+        """Change what may be changed after creation (spec 01 §1.5); return the format as it is now.
+
+        Raises:
+            UsageError: nothing changes, or a value is out of range; nothing was written.
+        """
+        self._check_writable("change parameters")
+        changed = change_parameters(self._blobs.format, self._blobs.configuration, changes)
+        self._blobs = format_blobs.with_format(self.storage, self._blobs, *changed)
+        self.caches.forget_format_blobs()
+        return self.format
+
+    def _check_writable(self, what: str) -> None:
+        if self.read_only:
+            raise UsageError(f"can't {what}: the repository is connected read-only")
+
+    def close(self) -> None:
+        """Let the storage go."""
+        self.storage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Repository {self.unique_id.hex()[:16]} in {self.storage.display_name!r}>"
+
+
+__all__ = ["Repository"]

@@ -1,0 +1,101 @@
+"""One session of writing: contents, objects and manifests that become visible together."""
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pykopia.errors import ReadOnlyRepositoryError
+from pykopia.format.replica import embed_replica
+from pykopia.repository.content_writer import ContentWriter
+from pykopia.repository.manifests import ManifestWriter
+from pykopia.repository.object_writer import ObjectWriter
+from pykopia.repository.packs import PackStore
+
+if TYPE_CHECKING:
+    from pykopia.repository.repository import Repository
+
+PARALLEL_PUTS = 2
+"""Packs on their way to storage at once: each is a buffer of more than 20 MiB."""
+
+
+class RepositoryWriter:
+    """Writes to a repository; leaving the block commits, an exception commits nothing.
+
+    What is written is deduplicated against everything committed. ``flush`` makes what was written so far visible to all
+    readers at once; a writer that ends without it leaves only blobs that nothing refers to.
+
+    Attributes:
+        contents: adds contents.
+        objects: adds objects.
+        manifests: adds and deletes manifests.
+    """
+
+    def __init__(self, repository: "Repository", *, parallel: int | None = None) -> None:
+        """Prepare for writing with ``parallel`` threads that seal chunks of large objects; the number of CPUs at first."""
+        if repository.read_only:
+            raise ReadOnlyRepositoryError(
+                f"the repository in {repository.storage.display_name} is connected read-only; "
+                "connect it again without --readonly to write"
+            )
+        self._repository = repository
+        parameters = repository.format
+        packs = PackStore(
+            repository.sealer.sealer,
+            max_pack_size=parameters.effective_max_pack_size,
+            index_version=parameters.effective_index_version,
+            replica=embed_replica(repository.format_blob_bytes) if parameters.embeds_format_blob else b"",
+            parallel=PARALLEL_PUTS,
+            put=repository.storage.put,
+        )
+        self.contents = ContentWriter(
+            repository.contents,
+            repository.storage,
+            packs,
+            username=repository.username,
+            hostname=repository.hostname,
+            format_version=parameters.version,
+        )
+        self.objects = ObjectWriter(
+            self.contents,
+            default_splitter=parameters.effective_splitter,
+            parallel=parallel or available_cpus(),
+        )
+        self.manifests = ManifestWriter(repository.manifests, self.contents)
+        if self.manifests.compact():
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit everything written so far.
+
+        Raises:
+            PykopiaError: nothing since the last flush was committed, and this writer can't go on.
+        """
+        self._repository.check_not_locked()
+        self.manifests.write_pending()
+        if self.contents.flush():
+            self._repository.manifests.forget()
+
+    def close(self) -> None:
+        """End without committing what was not flushed."""
+        self.objects.close()
+        self.contents.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self.close()
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+__all__ = ["RepositoryWriter", "available_cpus"]

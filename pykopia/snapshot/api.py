@@ -1,0 +1,261 @@
+"""Snapshots of an open repository: ``repository.snapshots``."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pykopia.errors import DamagedDataError, DamagedManifestError, RestoreError, SnapshotNotFoundError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.format.manifest import ManifestEntry
+from pykopia.format.snapshot_manifest import SnapshotManifest
+from pykopia.format.source import SourceInfo
+from pykopia.ids import ManifestID
+from pykopia.repository.repository import Repository
+from pykopia.snapshot.create import create_snapshot
+from pykopia.snapshot.diff import Comparison
+from pykopia.snapshot.estimate import Estimate, estimate
+from pykopia.snapshot.progress import Cancel, Progress
+from pykopia.snapshot.resolve import resolve, with_length
+from pykopia.snapshot.restore import Restore
+from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
+from pykopia.snapshot.restore_file import restore_single
+from pykopia.snapshot.restore_local import LocalOutput
+from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
+from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
+from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions, VerifyResult
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_TYPE = {"type": "snapshot"}
+
+
+class Snapshots:
+    """Takes, lists, restores, verifies and deletes the snapshots of a repository."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    # ------------------------------------------------------------------ taking
+
+    def create(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        options: SnapshotOptions | None = None,
+        progress: Callable[[UploadCounters], None] | None = None,
+        cancel: Cancel | None = None,
+    ) -> SnapshotResult:
+        """Take a snapshot of a folder or a file.
+
+        Args:
+            path: what to take; a symbolic link is followed.
+            options: how; the defaults and the policies of the repository when not given.
+            progress: called about ten times a second with what has been done.
+            cancel: says whether to stop; what was finished is saved as an incomplete snapshot then, and the next
+                one goes on from there.
+
+        Raises:
+            SourceNotFoundError: there is nothing at ``path``.
+            SourceReadError: the folder itself can't be read. Entries in it that can't be read do not raise: they are in
+                the result's ``errors`` and in the snapshot's summary.
+            StorageError: the repository can't be written to; nothing of the snapshot is visible.
+        """
+        return create_snapshot(
+            self._repository,
+            os.fspath(path),
+            options or SnapshotOptions(),
+            Progress(UploadCounters(), progress, cancel),
+        )
+
+    def estimate(self, path: str | os.PathLike[str], *, cancel: Cancel | None = None) -> Estimate:
+        """Count what a snapshot of ``path`` would take, without reading files."""
+        return estimate(self._repository, os.fspath(path), cancel)
+
+    # ------------------------------------------------------------------ listing
+
+    def list(
+        self, source: SourceInfo | None = None, *, tags: Mapping[str, str] | None = None
+    ) -> list[SnapshotManifest]:
+        """Return snapshots by start time, oldest first; incomplete ones too.
+
+        Args:
+            source: whose; fields that are empty match any. All when not given.
+            tags: that a snapshot must have, keys without the prefix ``tag:``.
+        """
+        labels = dict(SNAPSHOT_TYPE)
+        if source is not None:
+            labels |= {
+                name: value
+                for name, value in (
+                    ("hostname", source.host),
+                    ("username", source.user_name),
+                    ("path", source.path),
+                )
+                if value
+            }
+        for name, value in (tags or {}).items():
+            labels[f"tag:{name}"] = value
+        found = []
+        for entry in self._repository.manifests.find(labels):
+            try:
+                found.append(_snapshot(entry))
+            except DamagedDataError as error:
+                # its data must never count as unreferenced: whoever collects garbage uses list_unreadable
+                log.error("snapshot %s is left out: %s", entry.id, error)  # noqa: TRY400 -- no traceback for the user
+        return sorted(found, key=lambda each: each.start_time_ns)
+
+    def list_unreadable(self) -> dict[ManifestID, DamagedDataError]:
+        """Return the snapshot manifests that can't be read, and why: their data must be kept."""
+        unreadable: dict[ManifestID, DamagedDataError] = {}
+        for entry in self._repository.manifests.find(SNAPSHOT_TYPE):
+            try:
+                _snapshot(entry)
+            except DamagedDataError as error:
+                unreadable[entry.id] = error
+        return unreadable
+
+    def get(self, snapshot_id: str) -> SnapshotManifest:
+        """Return a snapshot by its manifest ID.
+
+        Raises:
+            SnapshotNotFoundError: there is none.
+            DamagedManifestError: it can't be read.
+        """
+        for entry in self._repository.manifests.find(SNAPSHOT_TYPE):
+            if entry.id == snapshot_id:
+                return _snapshot(entry)
+        raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
+
+    def find(self, text: str) -> Sequence[SnapshotManifest]:
+        """Return the snapshots with this manifest ID or root object ID.
+
+        Raises:
+            SnapshotNotFoundError: there is none.
+        """
+        found = [
+            each
+            for each in self.list()
+            if each.id == text or (each.root_entry is not None and each.root_entry.object_id == text)
+        ]
+        if not found:
+            raise SnapshotNotFoundError(f"no snapshot has the ID or root {text!r}; `snapshot list` shows all")
+        return found
+
+    def resolve(self, text: str, *, consistent_attributes: bool = False) -> DirectoryEntry:
+        """Return the entry that ``ID`` or ``ID/path/inside`` names; ID is that of a snapshot or of an object.
+
+        Raises:
+            SnapshotNotFoundError: no such ID.
+            PathNotInSnapshotError: no such path.
+        """
+        return resolve(text, self.list(), self._repository.objects, consistent_attributes=consistent_attributes)
+
+    # ------------------------------------------------------------------ restoring
+
+    def restore(
+        self,
+        reference: str | DirectoryEntry,
+        target: str | os.PathLike[str],
+        *,
+        options: RestoreOptions | None = None,
+        progress: Callable[[RestoreCounters], None] | None = None,
+        cancel: Cancel | None = None,
+    ) -> RestoreResult:
+        """Restore a snapshot, a folder or a file of one.
+
+        Args:
+            reference: ``ID``, ``ID/path/inside``, or what ``resolve`` returned.
+            target: a folder, the name of a file, or an archive (``.tar``, ``.tgz``, ``.tar.gz``, ``.zip``).
+            options: how; the defaults when not given.
+            progress: called about ten times a second.
+            cancel: says whether to stop.
+
+        Raises:
+            SnapshotNotFoundError: no such ID.
+            RestoreError: an entry can't be restored. What was restored before stays.
+            DamagedDataError: the repository is damaged where the snapshot lies.
+        """
+        options = options or RestoreOptions()
+        entry = self.resolve(reference) if isinstance(reference, str) else reference
+        entry = with_length(entry, self._repository.objects)
+        counting = Progress(RestoreCounters(), progress, cancel)
+        path = Path(target)
+        mode = options.mode if options.mode != "auto" else archive_mode(path.name)
+        with counting.told():
+            if entry.type != "d":
+                if mode != "local":
+                    raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
+                return restore_single(self._repository.objects, entry, path, options, counting)
+            objects = self._repository.objects
+            overwrite = options.overwrite_files
+            if mode in ("tar", "tgz"):
+                tar = TarOutput(path, objects, overwrite=overwrite, compressed=mode == "tgz")
+                return Restore(self._repository, tar, options, counting).run(entry)
+            if mode in ("zip", "zip-nocompress"):
+                zipped = ZipOutput(path, objects, overwrite=overwrite, compressed=mode == "zip")
+                return Restore(self._repository, zipped, options, counting).run(entry)
+            local = LocalOutput(path, objects, options, counting)
+            return Restore(self._repository, local, options, counting).run(entry)
+
+    # ------------------------------------------------------------------ checking and deleting
+
+    def verify(
+        self,
+        references: Iterable[str] = (),
+        *,
+        options: VerifyOptions | None = None,
+        progress: Callable[[VerifyCounters], None] | None = None,
+        cancel: Cancel | None = None,
+    ) -> VerifyResult:
+        """Check that snapshots can be restored.
+
+        Args:
+            references: ``ID`` or ``ID/path``; all snapshots when there are none.
+            options: how much is read.
+            progress: called about ten times a second.
+            cancel: says whether to stop.
+
+        Returns:
+            What was looked at, and one line for each error; errors do not raise.
+        """
+        snapshots = self.list()
+        roots = [(text, resolve(text, snapshots, self._repository.objects)) for text in references] or [
+            (f"{each.source}@{each.id}", each.root_entry) for each in snapshots if each.root_entry is not None
+        ]
+        counting = Progress(VerifyCounters(), progress, cancel)
+        with counting.told():
+            return Verifier(self._repository, options or VerifyOptions(), counting).run(roots)
+
+    def delete(self, snapshot_id: str) -> None:
+        """Delete a snapshot; its data goes when maintenance finds that nothing else needs it.
+
+        Raises:
+            SnapshotNotFoundError: there is none.
+        """
+        if all(entry.id != snapshot_id for entry in self._repository.manifests.find(SNAPSHOT_TYPE)):
+            raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
+        with self._repository.writer() as writer:
+            writer.manifests.delete(snapshot_id)
+
+    def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
+        """Compare two folders that ``resolve`` returned."""
+        return Comparison(self._repository.objects, before, after)
+
+
+def archive_mode(name: str) -> RestoreMode:
+    """Return how a target of this name is restored to."""
+    for ending, mode in ((".zip", "zip"), (".tar", "tar"), (".tar.gz", "tgz"), (".tgz", "tgz")):
+        if name.endswith(ending):
+            return mode  # type: ignore[return-value]
+    return "local"
+
+
+def _snapshot(entry: ManifestEntry) -> SnapshotManifest:
+    try:
+        return SnapshotManifest.from_json(entry.data, manifest_id=entry.id)
+    except DamagedDataError as error:
+        raise DamagedManifestError(f"snapshot manifest {entry.id} can't be read: {error}") from error
+
+
+__all__ = ["Snapshots", "archive_mode"]

@@ -1,0 +1,282 @@
+"""Taking a snapshot from beginning to end: source, policies, upload, manifest, retention.
+
+Order: spec 04 §11.8. Everything becomes visible with one flush at the end, checkpoints with flushes of their own.
+"""
+
+import logging
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import BinaryIO
+
+from pykopia import clock
+from pykopia.errors import PykopiaError, SourceReadError, UsageError
+from pykopia.format.compression_policy import compressor_for
+from pykopia.format.directory import Directory, DirectoryEntry, encode_directory, summarize, summarize_file
+from pykopia.format.gotime import ZERO_TIME_NS
+from pykopia.format.policy import Policy
+from pykopia.format.policy_tree import PolicyTree
+from pykopia.format.retention import expired
+from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
+from pykopia.format.source import SourceInfo, previous_snapshots
+from pykopia.ids import ObjectID
+from pykopia.repository.repository import Repository
+from pykopia.repository.writer import RepositoryWriter, available_cpus
+from pykopia.snapshot.checkpoints import Checkpoints
+from pykopia.snapshot.policies import Policies
+from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.reading import FileReader, entry_from
+from pykopia.snapshot.source_path import local_source, source_root
+from pykopia.snapshot.upload import DIRECTORY_PREFIX, Statistics, Upload
+from pykopia.snapshot.upload_options import (
+    CHECKPOINT,
+    EntryError,
+    SnapshotOptions,
+    SnapshotResult,
+    UploadCounters,
+)
+
+log = logging.getLogger(__name__)
+
+TAG_PREFIX = "tag:"
+STREAM_MODE = 0o777
+
+
+def create_snapshot(
+    repository: Repository, path: str, options: SnapshotOptions, progress: Progress[UploadCounters]
+) -> SnapshotResult:
+    """Take a snapshot; see ``Snapshots.create``."""
+    source = options.source or local_source(repository, path)
+    tags = _tags(options.tags)
+    taking = _Taking(repository, source, options, progress)
+    with repository.writer(parallel=taking.parallel) as writer, progress.told():
+        started = clock.now()
+        if options.stdin is not None:
+            root = taking.stream(writer, os.path.abspath(path), options.stdin, started)
+        else:
+            root = taking.path(writer, path, started)
+        start, end = _times(options, started, clock.now())
+        manifest = SnapshotManifest(
+            source=source,
+            description=options.description,
+            start_time_ns=start,
+            end_time_ns=end,
+            stats=_stats(taking.statistics),
+            incomplete=taking.stop_reason,
+            root_entry=root,
+            tags=tags,
+            pins=tuple(sorted(set(options.pins))),
+        )
+        saved = not (taking.policy.retention.ignore_identical_snapshots and taking.equals_previous(root))
+        if saved:
+            manifest = replace(manifest, id=writer.manifests.put(manifest.labels(), manifest.to_json()))
+            apply_retention(writer, source, taking.policy)
+            if options.source is not None or options.stdin is not None:
+                _set_manual(repository, writer, source)
+        progress.set(new_bytes=writer.contents.written_bytes, uploaded_bytes=writer.contents.packed_bytes)
+    return SnapshotResult(manifest=manifest, saved=saved, counters=progress.counters, errors=tuple(taking.errors))
+
+
+class _Taking:
+    """One snapshot on its way."""
+
+    def __init__(
+        self, repository: Repository, source: SourceInfo, options: SnapshotOptions, progress: Progress[UploadCounters]
+    ) -> None:
+        self._repository = repository
+        self._source = source
+        self._options = options
+        self._progress = progress
+        self._tree: PolicyTree = repository.policies.tree(source)
+        self.policy: Policy = self._tree.effective
+        self._previous = self._previous_manifests()
+        self.parallel = options.parallel or self.policy.upload.max_parallel_file_reads or available_cpus()
+        self.statistics = Statistics()
+        self.stop_reason = ""
+        self.errors: list[EntryError] = []
+
+    def _previous_manifests(self) -> Sequence[SnapshotManifest]:
+        return previous_snapshots(self._repository.snapshots.list(self._source))
+
+    def equals_previous(self, root: DirectoryEntry) -> bool:
+        """Say whether the newest complete snapshot has the same root."""
+        newest = self._previous[0].root_entry if self._previous else None
+        return newest is not None and newest.object_id == root.object_id
+
+    # ------------------------------------------------------------------ folders and files
+
+    def path(self, writer: RepositoryWriter, path: str, started: int) -> DirectoryEntry:
+        """Take what is at a path; return the entry of the root."""
+        real, status = source_root(path)
+        name = os.path.basename(real) or "/"
+        reader = FileReader(writer.objects, self._progress, parallel=self.parallel)
+        try:
+            if stat.S_ISDIR(status.st_mode):
+                return self._folder(writer, reader, real, name, status, started)
+            return self._file(writer, real, name, status)
+        finally:
+            reader.close()
+
+    def _folder(
+        self,
+        writer: RepositoryWriter,
+        reader: FileReader,
+        path: str,
+        name: str,
+        status: os.stat_result,
+        started: int,
+    ) -> DirectoryEntry:
+        checkpoints = Checkpoints(
+            self._options.checkpoint_interval_seconds, lambda entry: self._save_checkpoint(writer, entry, started)
+        )
+        upload = Upload(
+            self._repository.objects,
+            writer.objects,
+            reader,
+            self._progress,
+            parallel=self.parallel,
+            fail_fast=self._options.fail_fast,
+            upload_limit_bytes=self._options.upload_limit_bytes,
+            force_hash_percent=self._options.force_hash_percent,
+            exists=self._repository.contents.exists,
+            checkpoint=checkpoints,
+        )
+        checkpoints.upload = upload
+        object_id, summary = upload.run(path, name, status, self._tree, self._previous_roots())
+        self.statistics, self.stop_reason, self.errors = upload.statistics, upload.stop_reason, upload.errors
+        return entry_from(name, "d", status, object_id, 0, summary)
+
+    def _previous_roots(self) -> list[Directory]:
+        """Return the root folders of earlier snapshots, each different one once."""
+        roots: dict[str, Directory] = {}
+        for manifest in self._previous:
+            entry = manifest.root_entry
+            if entry is None or entry.type != "d" or entry.object_id in roots:
+                continue
+            try:
+                roots[entry.object_id] = self._repository.objects.directory(entry.object_id)
+            except PykopiaError as error:
+                log.warning("can't use snapshot %s as the previous one: %s", manifest.id, error)
+        return list(roots.values())
+
+    def _file(self, writer: RepositoryWriter, path: str, name: str, status: os.stat_result) -> DirectoryEntry:
+        """Take a single file as the root; it is always read."""
+        packer = compressor_for(self.policy.compression, name, status.st_size)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                object_id, size = self._write(writer, file, packer)
+        except OSError as error:
+            raise SourceReadError(f"can't read {path}: {error.strerror}") from error
+        self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1)
+        self._progress.add(hashed_files=1, hashed_bytes=size)
+        summary = summarize_file(size, status.st_mtime_ns)
+        return entry_from(name, "f", status, object_id, size, summary)
+
+    def _write(self, writer: RepositoryWriter, file: BinaryIO, packer: str) -> tuple[ObjectID, int]:
+        written = writer.objects.write_stream(
+            file.readinto,  # type: ignore[attr-defined]
+            writer.objects.splitter(self.policy.splitter.algorithm),
+            compressor=packer,
+            on_bytes=lambda _: self._progress.check(),
+        )
+        packer = self.policy.metadata_compression.compressor_name
+        return writer.objects.finish(written, metadata_compressor=packer), written.length
+
+    # ------------------------------------------------------------------ streams
+
+    def stream(self, writer: RepositoryWriter, path: str, stream: BinaryIO, started: int) -> DirectoryEntry:
+        """Take a stream as the only file of a root folder (spec 04 §11.9)."""
+        name = self._options.stdin_file_name
+        if not name or "/" in name:
+            raise UsageError(f"the name for standard input must be that of a file, not {name!r}")
+        object_id, size = self._write(writer, stream, compressor_for(self.policy.compression, name, 0))
+        entry = DirectoryEntry(name=name, type="f", mode=STREAM_MODE, size=size, mtime_ns=started, object_id=object_id)
+        summary = summarize([entry], own_mtime_ns=ZERO_TIME_NS)
+        packer = self.policy.metadata_compression.compressor_name
+        root = writer.objects.write(
+            encode_directory([entry], summary),
+            prefix=DIRECTORY_PREFIX,
+            compressor=packer,
+            metadata_compressor=packer,
+        )
+        self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1, directory_count=1)
+        self._progress.add(hashed_files=1, hashed_bytes=size, directories=1)
+        return DirectoryEntry(
+            name=path, type="d", mode=STREAM_MODE, mtime_ns=ZERO_TIME_NS, object_id=root, summary=summary
+        )
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _save_checkpoint(self, writer: RepositoryWriter, root: DirectoryEntry, started: int) -> None:
+        manifest = SnapshotManifest(
+            source=self._source,
+            start_time_ns=started,
+            end_time_ns=clock.now(),
+            stats=SnapshotStats(),
+            incomplete=CHECKPOINT,
+            root_entry=root,
+        )
+        writer.manifests.put(manifest.labels(), manifest.to_json())
+        apply_retention(writer, self._source, self.policy)
+        writer.flush()
+        log.info("saved a checkpoint of %s", self._source)
+
+
+def apply_retention(writer: RepositoryWriter, source: SourceInfo, policy: Policy) -> list[str]:
+    """Delete the snapshots of a source that its policy does not keep; return their IDs.
+
+    A manifest that can't be read is left alone, and so are all others then: what it keeps can't be known.
+    """
+    snapshots = [
+        SnapshotManifest.from_json(entry.data, manifest_id=entry.id)
+        for entry in writer.manifests.find({"type": "snapshot", **source.labels()})
+    ]
+    gone = [each.id for each in expired(snapshots, policy.retention, tz=clock.local_timezone())]
+    for manifest_id in gone:
+        writer.manifests.delete(manifest_id)
+    return gone
+
+
+def _set_manual(repository: Repository, writer: RepositoryWriter, source: SourceInfo) -> None:
+    """Mark a source that no scheduler can take again by itself (spec 04 §11.8)."""
+    defined = repository.policies.defined(source)
+    policy = Policy() if defined is None else defined.policy
+    if not policy.scheduling.manual:
+        changed = replace(policy, scheduling=replace(policy.scheduling, manual=True))
+        Policies.put(writer, source, changed)
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    stored = {name if name.startswith(TAG_PREFIX) else TAG_PREFIX + name: value for name, value in tags.items()}
+    return dict(sorted(stored.items()))
+
+
+def _times(options: SnapshotOptions, started: int, ended: int) -> tuple[int, int]:
+    """Return start and end; when only one is given, the other moves along (spec 04 §11.8)."""
+    start, end = options.start_time_ns, options.end_time_ns
+    if start is not None and end is not None:
+        return start, end
+    if start is not None:
+        return start, start + ended - started
+    if end is not None:
+        return end - (ended - started), end
+    return started, ended
+
+
+def _stats(counted: Statistics) -> SnapshotStats:
+    return SnapshotStats(
+        total_size=counted.total_size,
+        excluded_total_size=counted.excluded_total_size,
+        file_count=counted.file_count,
+        cached_files=counted.cached_files,
+        non_cached_files=counted.non_cached_files,
+        dir_count=counted.directory_count,
+        excluded_file_count=counted.excluded_file_count,
+        excluded_dir_count=counted.excluded_directory_count,
+        ignored_error_count=counted.ignored_error_count,
+        error_count=counted.error_count,
+    )
+
+
+__all__ = ["apply_retention", "create_snapshot"]

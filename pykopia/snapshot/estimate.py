@@ -1,0 +1,100 @@
+"""Counting what a snapshot would take (spec 04 §15.6)."""
+
+import os
+import stat
+from dataclasses import dataclass, field
+
+from pykopia.errors import CanceledError, PykopiaError
+from pykopia.format.ignore import IgnoreContext
+from pykopia.format.policy_tree import PolicyTree
+from pykopia.format.source import SourceInfo
+from pykopia.repository.repository import Repository
+from pykopia.snapshot import walk
+from pykopia.snapshot.progress import Cancel
+from pykopia.snapshot.source_path import local_source, source_root
+
+SIZE_CLASSES = (0, *(10**power for power in range(3, 16)))
+"""Upper bounds of the classes that files are counted in, in bytes."""
+
+
+@dataclass(slots=True)
+class SizeClass:
+    """Files up to a size."""
+
+    count: int = 0
+    total_bytes: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Estimate:
+    """What a snapshot would take."""
+
+    files: int = 0
+    total_bytes: int = 0
+    directories: int = 0
+    symlinks: int = 0
+    excluded_files: int = 0
+    excluded_bytes: int = 0
+    excluded_directories: int = 0
+    errors: list[str] = field(default_factory=list)
+    size_classes: dict[int, SizeClass] = field(default_factory=dict)
+    """By upper bound in bytes."""
+
+
+def estimate(repository: Repository, path: str, cancel: Cancel | None) -> Estimate:
+    """Walk a folder with the rules of its policies; nothing but ignore files is read.
+
+    Raises:
+        SourceNotFoundError: there is nothing at ``path``.
+        CanceledError: the caller asked to stop.
+    """
+    source: SourceInfo = local_source(repository, path)
+    root, status = source_root(path)
+    counted = Estimate()
+    if not stat.S_ISDIR(status.st_mode):
+        _count_file(counted, root, status.st_size)
+        return counted
+    pending: list[tuple[str, str, os.stat_result, IgnoreContext, PolicyTree]] = [
+        (root, "", status, IgnoreContext.empty(), repository.policies.tree(source))
+    ]
+    while pending:
+        if cancel is not None and cancel():
+            raise CanceledError("the estimate was canceled")
+        here, relative, status, context, policies = pending.pop()
+        counted.directories += 1
+        try:
+            defined = policies.defined
+            context = walk.rules_of(here, relative, context, None if defined is None else defined.files)
+            if policies.effective.files.ignore_cache_directories is not False and walk.is_cache_folder(here):
+                continue
+            found = walk.look(here, relative, context, status.st_dev)
+        except (OSError, PykopiaError) as error:
+            counted.errors.append(f"{here}: {error}")
+            continue
+        counted.symlinks += len(found.links)
+        counted.excluded_files += found.excluded_files
+        counted.excluded_bytes += found.excluded_bytes
+        counted.excluded_directories += found.excluded_folders
+        counted.errors += [f"{here}/{name}: {error}" for name, _, error in found.failed]
+        for name, each in found.files:
+            _count_file(counted, f"{here}/{name}", each.st_size)
+        pending += [
+            (f"{here}/{name}", f"{relative}/{name}", each, context, policies.child(name))
+            for name, each in found.folders
+        ]
+    return counted
+
+
+def _count_file(counted: Estimate, path: str, size: int) -> None:
+    counted.files += 1
+    counted.total_bytes += size
+    bound = next((each for each in SIZE_CLASSES if size <= each), SIZE_CLASSES[-1])
+    group = counted.size_classes.setdefault(bound, SizeClass())
+    group.count += 1
+    group.total_bytes += size
+    if len(group.examples) < 10:
+        group.examples.append(path)
+
+
+__all__ = ["Estimate", "SizeClass", "estimate"]

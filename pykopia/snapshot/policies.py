@@ -1,0 +1,112 @@
+"""The policies of a repository: what is defined, what holds for a source, setting and deleting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pykopia.errors import PolicyNotFoundError
+from pykopia.format import gojson
+from pykopia.format.manifest import ManifestEntry
+from pykopia.format.policy import DEFAULT_POLICY, Policy
+from pykopia.format.policy_merge import EffectivePolicy, effective_policy, hierarchy
+from pykopia.format.policy_target import check_target, policy_labels, target_of_labels
+from pykopia.format.policy_tree import PolicyTree
+from pykopia.format.source import SourceInfo
+from pykopia.ids import ManifestID
+from pykopia.repository.repository import Repository
+from pykopia.repository.writer import RepositoryWriter
+
+POLICY_TYPE = {"type": "policy"}
+GLOBAL = SourceInfo(host="", user_name="", path="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DefinedPolicy:
+    """A policy that is stored."""
+
+    id: ManifestID
+    target: SourceInfo
+    policy: Policy
+
+
+class Policies:
+    """Reads and sets the policies of a repository (spec 05)."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def list(self) -> list[DefinedPolicy]:
+        """Return all policies that are defined, oldest first."""
+        return [_defined(each) for each in self._repository.manifests.find(POLICY_TYPE)]
+
+    def defined(self, target: SourceInfo) -> DefinedPolicy | None:
+        """Return the policy defined for just this target, None without one."""
+        found = self._repository.manifests.find(policy_labels(target))
+        return _defined(found[-1]) if found else None
+
+    def effective(self, source: SourceInfo) -> EffectivePolicy:
+        """Return the policy that holds for a source, with where each value comes from."""
+        return effective_policy(hierarchy(source, self._by_target()))
+
+    def tree(self, source: SourceInfo) -> PolicyTree:
+        """Return the policies of a source's root and of the folders below it."""
+        return PolicyTree.build(source, self.effective(source).policy, self._by_target())
+
+    def set(self, target: SourceInfo, policy: Policy) -> ManifestID:
+        """Define the policy of a target, instead of the one it had.
+
+        Raises:
+            InvalidPolicyError: the policy contradicts itself; the stored one is unchanged.
+        """
+        with self._repository.writer() as writer:
+            return self.put(writer, target, policy)
+
+    @staticmethod
+    def put(writer: RepositoryWriter, target: SourceInfo, policy: Policy) -> ManifestID:
+        """Define a policy in a session of writing."""
+        check_target(target)
+        policy.validate(for_path=bool(target.path))
+        return writer.manifests.replace(policy_labels(target), policy.to_json())
+
+    def delete(self, target: SourceInfo) -> None:
+        """Remove the policy of a target.
+
+        Raises:
+            PolicyNotFoundError: none is defined.
+        """
+        found = self._repository.manifests.find(policy_labels(target))
+        if not found:
+            raise PolicyNotFoundError(f"no policy is defined for {target}; `policy list` shows all")
+        with self._repository.writer() as writer:
+            for each in found:
+                writer.manifests.delete(each.id)
+
+    def set_defaults(self) -> Policy:
+        """Give a new repository what Kopia gives it: the global policy and the owner of its maintenance."""
+        with self._repository.writer() as writer:
+            self.put(writer, GLOBAL, DEFAULT_POLICY)
+            owner = f"{self._repository.username}@{self._repository.hostname}"
+            writer.manifests.replace({"type": "maintenance"}, gojson.dumps(maintenance_parameters(owner)))
+        return DEFAULT_POLICY
+
+    def _by_target(self) -> Mapping[SourceInfo, Policy]:
+        """Return the newest policy of each target."""
+        return {each.target: each.policy for each in self.list()}
+
+
+def maintenance_parameters(owner: str) -> dict[str, object]:
+    """Return Kopia's parameters of maintenance for a new repository (spec 03 §7)."""
+    return {
+        "owner": owner,
+        "quick": {"enabled": True, "interval": 3600 * 1_000_000_000},
+        "full": {"enabled": True, "interval": 24 * 3600 * 1_000_000_000},
+        "logRetention": {"maxTotalSize": 1 << 30, "maxCount": 10000, "maxAge": 30 * 24 * 3600 * 1_000_000_000},
+        "extendObjectLocks": False,
+        "listParallelism": 0,
+    }
+
+
+def _defined(entry: ManifestEntry) -> DefinedPolicy:
+    return DefinedPolicy(id=entry.id, target=target_of_labels(entry.labels), policy=Policy.from_json(entry.data))
+
+
+__all__ = ["GLOBAL", "DefinedPolicy", "Policies", "maintenance_parameters"]

@@ -1,0 +1,82 @@
+"""Counting what happens, telling somebody about it ten times a second, and stopping when asked to."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from pykopia.errors import CanceledError
+
+TELL_EVERY = 0.1
+"""Seconds between two calls of a progress function."""
+
+Counters = TypeVar("Counters")
+
+Cancel = Callable[[], bool]
+"""Says whether to stop; asked often and from several threads."""
+
+
+class Progress(Generic[Counters]):
+    """Counters that several threads add to; ``tell`` gets a frozen copy from one thread of its own."""
+
+    def __init__(
+        self, counters: Counters, tell: Callable[[Counters], None] | None = None, cancel: Cancel | None = None
+    ) -> None:
+        """Count in ``counters``, a dataclass of numbers and texts that is replaced, never changed."""
+        self._counters: Any = counters
+        self._tell = tell
+        self._cancel = cancel
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    @property
+    def counters(self) -> Counters:
+        """The counters as they are now."""
+        return self._counters  # type: ignore[no-any-return]
+
+    def add(self, **amounts: int) -> None:
+        """Add to counters by name."""
+        with self._lock:
+            now = self._counters
+            self._counters = dataclasses.replace(
+                now, **{name: getattr(now, name) + amount for name, amount in amounts.items()}
+            )
+
+    def set(self, **values: object) -> None:
+        """Set counters by name."""
+        with self._lock:
+            self._counters = dataclasses.replace(self._counters, **values)
+
+    @property
+    def canceled(self) -> bool:
+        """Whether the caller asked to stop."""
+        return self._cancel is not None and self._cancel()
+
+    def check(self) -> None:
+        """Raise CanceledError when the caller asked to stop."""
+        if self.canceled:
+            raise CanceledError("canceled: what was finished before is kept")
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Call the progress function from time to time inside the block, and once at its end."""
+        if self._tell is None:
+            yield
+            return
+        teller = threading.Thread(target=self._tell_on, name="pykopia-progress", daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            teller.join()
+            self._tell(self.counters)
+
+    def _tell_on(self) -> None:
+        assert self._tell is not None
+        while not self._ended.wait(TELL_EVERY):
+            self._tell(self.counters)
+
+
+__all__ = ["Cancel", "Counters", "Progress"]

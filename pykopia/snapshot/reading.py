@@ -1,0 +1,227 @@
+"""Reading the files of a source into objects.
+
+Facts: spec 04 §11.3 (which policy), §11.4 (large files in parts), spec 05 §7 (which compressor).
+"""
+
+import logging
+import os
+import stat
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pykopia.errors import CanceledError
+from pykopia.format.compression_policy import compressor_for
+from pykopia.format.directory import DirectoryEntry, DirectorySummary
+from pykopia.format.policy import Policy
+from pykopia.ids import ObjectID
+from pykopia.repository.object_writer import ObjectWriter, WrittenObject
+from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.upload_options import UploadCounters
+
+if TYPE_CHECKING:
+    from pykopia.snapshot.upload import Folder
+
+log = logging.getLogger(__name__)
+
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""A file that was replaced by a link or a pipe since it was listed is an error, not something to follow or wait for."""
+
+NO_LIMIT = -1
+
+
+class PartialFile:
+    """A large file that is being read: the chunks that checkpoints can refer to."""
+
+    def __init__(self, status: os.stat_result) -> None:
+        self.status = status
+        self._lock = threading.Lock()
+        self._chunks: list[tuple[int, Future[ObjectID]]] = []
+
+    def add(self, length: int, chunk: "Future[ObjectID]") -> None:
+        """Take note of a chunk."""
+        with self._lock:
+            self._chunks.append((length, chunk))
+
+    def stored(self) -> WrittenObject:
+        """Return the chunks that are stored, up to the first that is not yet."""
+        pieces, lengths = [], []
+        with self._lock:
+            for length, chunk in self._chunks:
+                if not chunk.done() or chunk.cancelled() or chunk.exception() is not None:
+                    break
+                pieces.append(chunk.result())
+                lengths.append(length)
+        return WrittenObject(pieces, lengths)
+
+
+class FileReader:
+    """Turns files and links into objects and entries; used by several threads."""
+
+    def __init__(self, writer: ObjectWriter, progress: Progress[UploadCounters], *, parallel: int) -> None:
+        """Write through ``writer``; the parts of one large file are read by ``parallel`` threads."""
+        self._writer = writer
+        self._progress = progress
+        self._parallel = parallel
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def link(self, folder: "Folder", name: str, status: os.stat_result) -> DirectoryEntry:
+        """Store the target of a symbolic link."""
+        target = os.fsencode(os.readlink(f"{folder.path}/{name}"))
+        packer = folder.policies.child(name).effective.metadata_compression.compressor_name
+        object_id = self._writer.write(target, metadata_compressor=packer)
+        return entry_from(name, "s", status, object_id, len(target))
+
+    def file(self, folder: "Folder", name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
+        """Store a file; return its entry and the number of parts it was read in.
+
+        Raises:
+            OSError: it can't be opened or read.
+        """
+        policy = folder.policies.child(name).effective
+        size = status.st_size
+        limit = policy.upload.parallel_upload_above_size
+        packer = compressor_for(policy.compression, name, size)
+        if limit is not None and 0 < limit < size:
+            return self._in_parts(folder, name, status, policy, packer, limit)
+        descriptor = os.open(f"{folder.path}/{name}", READ_FLAGS)
+        try:
+            chosen = self._writer.splitter(policy.splitter.algorithm)
+            if size <= chosen.minimum:
+                data = os.read(descriptor, size + 1)
+                if len(data) <= size:
+                    if len(data) != size:
+                        self._changed(folder, name)
+                    object_id = self._writer.write_chunk(data, compressor=packer)
+                    return entry_from(name, "f", status, object_id, len(data)), 1
+                # it has grown: read it from its start, to wherever it ends now
+                os.lseek(descriptor, 0, os.SEEK_SET)
+            partial = folder.streams[name] = PartialFile(status)
+            written = self._writer.write_stream(
+                lambda buffer: os.readv(descriptor, [buffer]),
+                chosen,
+                compressor=packer,
+                on_bytes=self._check,
+                on_chunk=partial.add,
+            )
+            object_id = self._writer.finish(written, metadata_compressor=policy.metadata_compression.compressor_name)
+            if written.length != size:
+                self._changed(folder, name)
+            return entry_from(name, "f", status, object_id, written.length), 1
+        finally:
+            folder.streams.pop(name, None)
+            os.close(descriptor)
+
+    def _in_parts(
+        self, folder: "Folder", name: str, status: os.stat_result, policy: Policy, packer: str, limit: int
+    ) -> tuple[DirectoryEntry, int]:
+        """Read a large file in parts of ``limit`` bytes, each split on its own; the last one is open-ended."""
+        descriptor = os.open(f"{folder.path}/{name}", READ_FLAGS)
+        try:
+            count = status.st_size // limit + 1
+            pool = self._part_pool()
+            parts = [
+                pool.submit(
+                    self._part,
+                    folder,
+                    PartialFile(status),
+                    descriptor,
+                    index * limit,
+                    limit if index < count - 1 else NO_LIMIT,
+                    policy.splitter.algorithm,
+                    packer,
+                )
+                for index in range(count)
+            ]
+            try:
+                written = [part.result() for part in parts]
+            except BaseException:
+                for part in parts:
+                    part.cancel()
+                for part in parts:
+                    if not part.cancelled():
+                        part.exception()
+                raise
+        finally:
+            os.close(descriptor)
+        object_id = self._writer.finish(*written, metadata_compressor=policy.metadata_compression.compressor_name)
+        length = sum(part.length for part in written)
+        if length != status.st_size:
+            self._changed(folder, name)
+        return entry_from(name, "f", status, object_id, length), count
+
+    def _part(
+        self,
+        folder: "Folder",
+        partial: PartialFile,
+        descriptor: int,
+        start: int,
+        limit: int,
+        splitter: str,
+        packer: str,
+    ) -> WrittenObject:
+        position = start
+        folder.streams[f"{start} {descriptor}"] = partial
+
+        def readinto(buffer: memoryview) -> int:
+            nonlocal position
+            count = os.preadv(descriptor, [buffer], position)
+            position += count
+            return count
+
+        try:
+            return self._writer.write_stream(
+                readinto,
+                self._writer.splitter(splitter),
+                compressor=packer,
+                limit=None if limit == NO_LIMIT else limit,
+                on_bytes=self._check,
+                on_chunk=partial.add,
+            )
+        finally:
+            folder.streams.pop(f"{start} {descriptor}", None)
+
+    def _part_pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-part")
+            return self._pool
+
+    def _check(self, count: int) -> None:
+        del count
+        if self._progress.canceled:
+            raise CanceledError("canceled while a file was being read: the file is not in the snapshot")
+
+    def _changed(self, folder: "Folder", name: str) -> None:
+        log.warning("%s/%s changed while it was read: the snapshot has what was read", folder.path, name)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def entry_from(
+    name: str,
+    kind: str,
+    status: os.stat_result,
+    object_id: ObjectID,
+    size: int,
+    summary: DirectorySummary | None = None,
+) -> DirectoryEntry:
+    """Return a directory entry from what the file system says of a file, folder or link."""
+    return DirectoryEntry(
+        name=name,
+        type=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        size=size,
+        mtime_ns=status.st_mtime_ns,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        object_id=object_id,
+        summary=summary,
+    )
+
+
+__all__ = ["FileReader", "PartialFile", "entry_from"]

@@ -1,0 +1,171 @@
+"""Restoring into an archive: tar, compressed tar, zip.
+
+Kopia's tar drops special mode bits and parts of seconds, its zip drops folders and links (spec 04 §14.4); here both keep
+what their format can hold.
+"""
+
+import os
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pykopia.errors import RestoreError, TargetExistsError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.repository.objects import ObjectStore
+
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""Earliest time that a zip can say."""
+ZIP_END = (2107, 12, 31, 23, 59, 58)
+NANOSECONDS = 1_000_000_000
+COPY_BYTES = 1 << 20
+
+
+class _Archive:
+    """What the archives have in common: one entry at a time, folders before what is in them."""
+
+    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool) -> None:
+        self._objects = objects
+        self._lock = threading.Lock()
+        self._target = target
+        self._temporary = target.with_name(f".{target.name}.pykopia-tmp")
+        if target.exists() and not overwrite:
+            raise TargetExistsError(f"{target} exists and files may not be overwritten; it was left as it is")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._temporary, "wb")  # noqa: SIM115 -- closed by close()
+
+    def root(self, entry: DirectoryEntry) -> str:
+        """Return the path of the top: the archive has no entry for it."""
+        return ""
+
+    def prepare(self, folder: str, entries: Sequence[DirectoryEntry], path: str) -> None:
+        """Do nothing: an archive is always new."""
+
+    def placeholder(self, parent: str, entry: DirectoryEntry, path: str) -> bool:
+        """Refuse: an archive has no placeholders."""
+        raise RestoreError("shallow restore needs a folder as its target, not an archive")
+
+    def finish(self, folder: str, entry: DirectoryEntry, path: str) -> None:
+        """Do nothing: attributes were written with the entry."""
+
+    def _finish_file(self, *, complete: bool) -> None:
+        self._file.close()
+        if complete:
+            os.replace(self._temporary, self._target)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+    def _check_length(self, entry: DirectoryEntry, path: str) -> None:
+        length = self._objects.length(entry.object_id)
+        if length != entry.size:
+            raise RestoreError(f"can't restore {path}: its object has {length} bytes, its entry says {entry.size}")
+
+
+class TarOutput(_Archive):
+    """A tar archive (POSIX, with full times), gzip-compressed or not."""
+
+    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, compressed: bool) -> None:
+        super().__init__(target, objects, overwrite=overwrite)
+        self._tar = tarfile.open(  # noqa: SIM115 -- closed by close()
+            fileobj=self._file, mode="w|gz" if compressed else "w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
+        )
+
+    def directory(self, parent: str, entry: DirectoryEntry, path: str) -> str:
+        """Write the entry of a folder."""
+        info = self._info(entry, path)
+        info.type = tarfile.DIRTYPE
+        with self._lock:
+            self._tar.addfile(info)
+        return path
+
+    def file(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+        """Write a file."""
+        self._check_length(entry, path)
+        info = self._info(entry, path)
+        info.size = entry.size
+        with self._lock, self._objects.open(entry.object_id) as source:
+            self._tar.addfile(info, source)
+
+    def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+        """Write a symbolic link."""
+        info = self._info(entry, path)
+        info.type = tarfile.SYMTYPE
+        info.linkname = os.fsdecode(self._objects.read(entry.object_id))
+        with self._lock:
+            self._tar.addfile(info)
+
+    @staticmethod
+    def _info(entry: DirectoryEntry, path: str) -> tarfile.TarInfo:
+        info = tarfile.TarInfo(path)
+        info.mode = entry.mode
+        info.uid, info.gid = entry.uid, entry.gid
+        seconds, fraction = divmod(entry.mtime_ns, NANOSECONDS)
+        info.mtime = seconds
+        if fraction or seconds < 0:
+            info.pax_headers = {"mtime": _decimal_seconds(entry.mtime_ns)}
+        return info
+
+    def close(self, *, complete: bool) -> None:
+        """Write the end of the archive and put it in its place; after an error it is removed."""
+        if complete:
+            self._tar.close()
+        self._finish_file(complete=complete)
+
+
+class ZipOutput(_Archive):
+    """A zip archive with folders and symbolic links."""
+
+    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, compressed: bool) -> None:
+        super().__init__(target, objects, overwrite=overwrite)
+        self._method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+        self._zip = zipfile.ZipFile(self._file, "w", self._method, strict_timestamps=False)
+
+    def directory(self, parent: str, entry: DirectoryEntry, path: str) -> str:
+        """Write the entry of a folder."""
+        with self._lock:
+            self._zip.writestr(self._info(entry, path + "/", stat.S_IFDIR), b"")
+        return path
+
+    def file(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+        """Write a file."""
+        self._check_length(entry, path)
+        info = self._info(entry, path, stat.S_IFREG)
+        info.file_size = entry.size
+        with self._lock, self._objects.open(entry.object_id) as source, self._zip.open(info, "w") as out:
+            while data := source.read(COPY_BYTES):
+                out.write(data)
+
+    def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+        """Write a symbolic link: a file that holds its target, marked as a link."""
+        with self._lock:
+            self._zip.writestr(self._info(entry, path, stat.S_IFLNK), self._objects.read(entry.object_id))
+
+    def _info(self, entry: DirectoryEntry, path: str, kind: int) -> zipfile.ZipInfo:
+        try:
+            moment = datetime.fromtimestamp(entry.mtime_ns // NANOSECONDS, UTC).timetuple()[:6]
+        except (OverflowError, ValueError, OSError):
+            moment = ZIP_EPOCH
+        info = zipfile.ZipInfo(path, min(max(moment, ZIP_EPOCH), ZIP_END))
+        info.compress_type = self._method
+        info.create_system = 3  # Unix: the upper half of the attributes is the mode
+        info.external_attr = (kind | entry.mode) << 16
+        return info
+
+    def close(self, *, complete: bool) -> None:
+        """Write the directory of the archive and put it in its place; after an error it is removed."""
+        if complete:
+            self._zip.close()
+        self._finish_file(complete=complete)
+
+
+def _decimal_seconds(nanoseconds: int) -> str:
+    """Return seconds with nine digits after the point, exactly."""
+    sign = "-" if nanoseconds < 0 else ""
+    seconds, fraction = divmod(abs(nanoseconds), NANOSECONDS)
+    return f"{sign}{seconds}.{fraction:09d}"
+
+
+__all__ = ["TarOutput", "ZipOutput"]

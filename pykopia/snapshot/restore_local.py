@@ -1,0 +1,349 @@
+"""Restoring into a folder, never outside it: every step is relative to an open folder and follows no link.
+
+Facts: spec 04 §14.2. Where Kopia follows links that it finds in the target, cuts times or leaves lengths unchecked,
+this does not (docs/kopia-differences.md).
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from pykopia.errors import RestoreError, TargetExistsError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
+from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
+
+SAME_TIME_NS = 2_000_000_000
+"""Difference of times up to which ``skip_existing`` takes a file as the same."""
+NAME_MAX = 255
+SPARSE_BLOCK = 4096
+
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LocalFolder:
+    """An open folder of the target, closed when it is finished."""
+
+    __slots__ = ("fresh", "handle")
+
+    def __init__(self, handle: int, *, fresh: bool) -> None:
+        self.handle = handle
+        self.fresh = fresh
+        """Whether this restore has made it, so nothing can be in it yet."""
+
+
+class LocalOutput:
+    """Puts entries into a folder of this machine."""
+
+    def __init__(
+        self,
+        target: Path,
+        objects: ObjectStore,
+        options: RestoreOptions,
+        progress: Progress[RestoreCounters],
+    ) -> None:
+        self._target = target
+        self._objects = objects
+        self._options = options
+        self._progress = progress
+        self._root = os.geteuid() == 0
+
+    # ------------------------------------------------------------------ folders
+
+    def root(self, entry: DirectoryEntry) -> LocalFolder:
+        """Make or open the target folder; a link to a folder is followed here, because the caller named it."""
+        fresh = not self._target.exists()
+        try:
+            self._target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except FileExistsError:
+            raise TargetExistsError(f"can't restore a folder to {self._target}: a file is there") from None
+        if not fresh and not self._options.overwrite_directories and any(os.scandir(self._target)):
+            raise TargetExistsError(
+                f"{self._target} exists and is not empty; restore to another folder or allow overwriting directories"
+            )
+        return LocalFolder(os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fresh=fresh)
+
+    def directory(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> LocalFolder:
+        """Make or open a folder within another."""
+        name = entry.name
+        fresh = True
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent.handle)
+        except FileExistsError:
+            fresh = False
+        try:
+            handle = os.open(name, FOLDER_FLAGS, dir_fd=parent.handle)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            raise TargetExistsError(
+                f"can't restore folder {path}: something that is no folder is there (links are not followed); "
+                "move it away, or let the restore delete what is not in the snapshot"
+            ) from None
+        if not fresh and not self._options.overwrite_directories and os.listdir(handle):
+            os.close(handle)
+            raise TargetExistsError(f"folder {path} exists and is not empty; it was left as it is")
+        return LocalFolder(handle, fresh=fresh)
+
+    def prepare(self, folder: LocalFolder, entries: Sequence[DirectoryEntry], path: str) -> None:
+        """Remove what the snapshot does not have here (``delete_extra``)."""
+        if folder.fresh or not self._options.delete_extra:
+            return
+        wanted = {entry.name: entry.type for entry in entries}
+        with os.scandir(folder.handle) as found:
+            extra = [each.name for each in found if wanted.get(each.name) != _type_of(each)]
+        for name in extra:
+            self._remove(folder, name, path)
+        if extra:
+            self._progress.add(deleted_entries=len(extra))
+
+    @staticmethod
+    def _remove(folder: LocalFolder, name: str, path: str) -> None:
+        """Remove an entry with all that is in it; links are removed, not followed."""
+        try:
+            os.unlink(name, dir_fd=folder.handle)
+        except IsADirectoryError:
+            shutil.rmtree(name, dir_fd=folder.handle)
+        except PermissionError as error:
+            # unlink of a folder: EPERM on some systems
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=folder.handle).st_mode):
+                raise RestoreError(f"can't delete {path}/{name}: {error.strerror}") from error
+            shutil.rmtree(name, dir_fd=folder.handle)
+
+    def finish(self, folder: LocalFolder, entry: DirectoryEntry, path: str) -> None:
+        """Set owner, mode and time of a folder; its time is its own, not that of what is in it."""
+        try:
+            self._attributes(folder.handle, entry)
+        finally:
+            os.close(folder.handle)
+
+    # ------------------------------------------------------------------ files
+
+    def file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> None:
+        """Make a file; one that exists is replaced only by a finished one (unless it is to be written in place)."""
+        name = entry.name
+        if parent.fresh:
+            self._write_new(parent, name, entry, path)
+            return
+        existing = _lstat(name, parent)
+        if existing is None:
+            self._write_new(parent, name, entry, path)
+        elif self._keep(existing, entry):
+            self._progress.add(skipped_files=1, skipped_bytes=entry.size)
+        else:
+            self._replace(parent, name, entry, path, existing)
+        self._drop_placeholder(parent, name)
+
+    def _keep(self, existing: os.stat_result, entry: DirectoryEntry) -> bool:
+        return (
+            self._options.skip_existing
+            and stat.S_ISREG(existing.st_mode)
+            and existing.st_size == entry.size
+            and abs(existing.st_mtime_ns - entry.mtime_ns) <= SAME_TIME_NS
+        )
+
+    def _replace(
+        self, parent: LocalFolder, name: str, entry: DirectoryEntry, path: str, existing: os.stat_result
+    ) -> None:
+        if stat.S_ISDIR(existing.st_mode):
+            raise TargetExistsError(f"can't restore file {path}: a folder is there")
+        if stat.S_ISLNK(existing.st_mode) and not self._options.overwrite_symlinks:
+            raise TargetExistsError(
+                f"can't restore file {path}: a symbolic link is there and links may not be replaced"
+            )
+        if not self._options.overwrite_files:
+            raise TargetExistsError(f"file {path} exists and files may not be overwritten; it was left as it is")
+        if not self._options.atomic_files and stat.S_ISREG(existing.st_mode):
+            handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.handle)
+            with _closing(handle):
+                os.ftruncate(handle, 0)
+                self._fill(handle, entry, path)
+            return
+        temporary = f".pykopia-{secrets.token_hex(8)}"
+        self._write_new(parent, temporary, entry, path)
+        os.replace(temporary, name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+
+    def _write_new(self, parent: LocalFolder, name: str, entry: DirectoryEntry, path: str) -> None:
+        handle = os.open(name, FILE_FLAGS, 0o600, dir_fd=parent.handle)
+        try:
+            with _closing(handle):
+                self._fill(handle, entry, path)
+        except BaseException:
+            # no half-made file stays behind under a name that looks whole
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=parent.handle)
+            raise
+
+    def _fill(self, handle: int, entry: DirectoryEntry, path: str) -> None:
+        """Write contents and attributes; the length must be what the entry says."""
+        position = 0
+        chunks = self._objects.chunks(entry.object_id)
+        if len(chunks) > 1 and not self._options.write_sparse:
+            with contextlib.suppress(OSError):
+                os.posix_fallocate(handle, 0, entry.size)
+        for chunk in chunks:
+            self._progress.check()
+            data = self._objects.read_chunk(chunk)
+            if self._options.write_sparse:
+                _write_sparse(handle, data, position)
+            else:
+                _write_all(handle, data, position)
+            position += len(data)
+        if position != entry.size:
+            raise RestoreError(
+                f"can't restore {path}: its object has {position} bytes, its entry says {entry.size} (an unfinished file "
+                "of a checkpoint, or damage)"
+            )
+        if self._options.write_sparse:
+            os.ftruncate(handle, position)
+        self._attributes(handle, entry)
+        if self._options.flush_files:
+            os.fsync(handle)
+
+    # ------------------------------------------------------------------ links
+
+    def symlink(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> None:
+        """Make a symbolic link; one that exists is replaced."""
+        name = entry.name
+        target = self._objects.read(entry.object_id)
+        if not parent.fresh:
+            existing = _lstat(name, parent)
+            if existing is not None:
+                if not stat.S_ISLNK(existing.st_mode):
+                    raise TargetExistsError(f"can't restore symbolic link {path}: something else is there")
+                if self._options.skip_existing:
+                    self._progress.add(skipped_files=1)
+                    return
+                if not self._options.overwrite_symlinks:
+                    raise TargetExistsError(f"symbolic link {path} exists and links may not be replaced")
+                os.unlink(name, dir_fd=parent.handle)
+        os.symlink(target, os.fsencode(name), dir_fd=parent.handle)
+        with self._permission_errors():
+            if not self._options.skip_owners:
+                os.chown(name, entry.uid, entry.gid, dir_fd=parent.handle, follow_symlinks=False)
+        with self._permission_errors():
+            if not self._options.skip_times:
+                times = (entry.mtime_ns, entry.mtime_ns)
+                os.utime(name, ns=times, dir_fd=parent.handle, follow_symlinks=False)
+
+    # ------------------------------------------------------------------ attributes
+
+    def _attributes(self, handle: int, entry: DirectoryEntry) -> None:
+        """Set owner, then mode (a change of owner clears set-uid bits), then time."""
+        options = self._options
+        if not options.skip_owners:
+            with self._permission_errors():
+                os.chown(handle, entry.uid, entry.gid)
+        if not options.skip_permissions:
+            with self._permission_errors():
+                os.chmod(handle, entry.mode)
+        if not options.skip_times:
+            with self._permission_errors():
+                os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
+
+    @contextlib.contextmanager
+    def _permission_errors(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        """Pass over a lack of rights when that is allowed."""
+        try:
+            yield
+        except PermissionError:
+            if not self._options.ignore_permission_errors:
+                raise
+
+    # ------------------------------------------------------------------ placeholders
+
+    def placeholder(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
+        """Make the placeholder of an entry (spec 04 §14.3)."""
+        if entry.type == "f" and entry.size < self._options.shallow_min_size:
+            return False
+        name = entry.name + PLACEHOLDER_SUFFIX
+        if len(os.fsencode(name)) > NAME_MAX:
+            return False
+        if not parent.fresh and _lstat(entry.name, parent) is not None:
+            raise TargetExistsError(f"can't put a placeholder for {path}: the real thing is there")
+        data = placeholder_bytes(entry)
+        if entry.type == "d":
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=parent.handle)
+            inner = os.open(name, FOLDER_FLAGS, dir_fd=parent.handle)
+            with _closing(inner):
+                self._placeholder_file(inner, PLACEHOLDER_SUFFIX, data, entry)
+        else:
+            self._placeholder_file(parent.handle, name, data, entry)
+        return True
+
+    def _placeholder_file(self, folder: int, name: str, data: bytes, entry: DirectoryEntry) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        handle = os.open(name, FILE_FLAGS, 0o600, dir_fd=folder)
+        with _closing(handle):
+            _write_all(handle, data, 0)
+            self._attributes(handle, entry)
+            if not self._options.skip_permissions:
+                with self._permission_errors():
+                    os.chmod(handle, entry.mode & ~0o222)
+
+    def _drop_placeholder(self, parent: LocalFolder, name: str) -> None:
+        """Remove the placeholder of what is here in full now."""
+        placeholder = name + PLACEHOLDER_SUFFIX
+        if _lstat(placeholder, parent) is not None:
+            self._remove(parent, placeholder, name)
+
+    def close(self, *, complete: bool) -> None:
+        """Nothing is left open."""
+
+
+@contextlib.contextmanager
+def _closing(handle: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lstat(name: str, folder: LocalFolder) -> os.stat_result | None:
+    try:
+        return os.lstat(name, dir_fd=folder.handle)
+    except FileNotFoundError:
+        return None
+
+
+def _type_of(entry: "os.DirEntry[str]") -> str:
+    if entry.is_symlink():
+        return "s"
+    if entry.is_dir(follow_symlinks=False):
+        return "d"
+    return "f" if entry.is_file(follow_symlinks=False) else ""
+
+
+def _write_all(handle: int, data: bytes, position: int) -> None:
+    written = os.pwrite(handle, data, position)
+    while written < len(data):
+        written += os.pwrite(handle, memoryview(data)[written:], position + written)
+
+
+def _write_sparse(handle: int, data: bytes, position: int) -> None:
+    """Write all but blocks of zeros; runs of other blocks in one go."""
+    zeros = bytes(SPARSE_BLOCK)
+    start: int | None = None
+    for offset in range(0, len(data), SPARSE_BLOCK):
+        block = data[offset : offset + SPARSE_BLOCK]
+        if block == zeros[: len(block)]:
+            if start is not None:
+                _write_all(handle, data[start:offset], position + start)
+                start = None
+        elif start is None:
+            start = offset
+    if start is not None:
+        _write_all(handle, data[start:], position + start)
+
+
+__all__ = ["LocalFolder", "LocalOutput"]

@@ -1,0 +1,72 @@
+"""What a restore may do to its target, and what it says when it is done."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+RestoreMode = Literal["auto", "local", "tar", "tgz", "zip", "zip-nocompress"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestoreOptions:
+    """How entries are put into the target; the defaults are Kopia's where it is safe (docs/kopia-differences.md)."""
+
+    mode: RestoreMode = "auto"
+    """A folder, or an archive; ``auto`` goes by the ending of the target's name."""
+    overwrite_files: bool = True
+    """Replace files that exist."""
+    overwrite_directories: bool = True
+    """Put into folders that exist and are not empty."""
+    overwrite_symlinks: bool = True
+    """Replace symbolic links that exist."""
+    skip_existing: bool = False
+    """Leave files alone that have the same size and, within two seconds, the same time; links that exist too."""
+    delete_extra: bool = False
+    """Remove what is in the target and not in the snapshot, and what is of another kind."""
+    write_sparse: bool = False
+    """Leave holes for blocks of zeros."""
+    atomic_files: bool = True
+    """Replace a file by renaming a finished one over it; otherwise it is written in place."""
+    skip_owners: bool = False
+    skip_permissions: bool = False
+    skip_times: bool = False
+    ignore_permission_errors: bool = True
+    """Go on where owner, mode or time can't be set for lack of rights."""
+    ignore_errors: bool = False
+    """Go on after an entry that can't be restored; the result names it."""
+    parallel: int = 8
+    flush_files: bool = False
+    """Wait until each file is on disk."""
+    shallow_depth: int | None = None
+    """Levels that are restored in full; what lies deeper becomes placeholders (spec 04 §14.3)."""
+    shallow_min_size: int = 0
+    """Files below this many bytes are restored in full at any depth."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestoreCounters:
+    """What a restore has done so far."""
+
+    restored_files: int = 0
+    restored_directories: int = 0
+    restored_symlinks: int = 0
+    restored_bytes: int = 0
+    skipped_files: int = 0
+    skipped_bytes: int = 0
+    deleted_entries: int = 0
+    ignored_errors: int = 0
+    enqueued_files: int = 0
+    enqueued_directories: int = 0
+    enqueued_symlinks: int = 0
+    enqueued_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestoreResult:
+    """What a restore has done."""
+
+    counters: RestoreCounters
+    errors: tuple[str, ...] = field(default=())
+    """One line for each entry that was left out (``ignore_errors``)."""
+
+
+__all__ = ["RestoreCounters", "RestoreMode", "RestoreOptions", "RestoreResult"]

@@ -1,0 +1,36 @@
+"""What a path of this machine means as the source of a snapshot (spec 04 §8, §9)."""
+
+import os
+import stat
+
+from pykopia.errors import SourceNotFoundError, SourceReadError, UnsupportedSourceError
+from pykopia.format.source import SourceInfo
+from pykopia.repository.repository import Repository
+
+
+def local_source(repository: Repository, path: str) -> SourceInfo:
+    """Return the source that a path is for this client: its user and host, the absolute path with ``.`` and ``..`` gone."""
+    return SourceInfo(host=repository.hostname, user_name=repository.username, path=os.path.abspath(path))
+
+
+def source_root(path: str) -> tuple[str, os.stat_result]:
+    """Return what is really taken, a symbolic link followed, and its status.
+
+    Raises:
+        SourceNotFoundError: there is nothing.
+        UnsupportedSourceError: it is neither a file nor a folder.
+        SourceReadError: it can't be looked at.
+    """
+    try:
+        real = os.path.realpath(path, strict=True)
+        status = os.lstat(real)
+    except FileNotFoundError:
+        raise SourceNotFoundError(f"can't take a snapshot of {path}: it does not exist") from None
+    except OSError as error:
+        raise SourceReadError(f"can't take a snapshot of {path}: {error.strerror}") from error
+    if not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+        raise UnsupportedSourceError(f"can't take a snapshot of {path}: it is neither a folder nor a regular file")
+    return real, status
+
+
+__all__ = ["local_source", "source_root"]

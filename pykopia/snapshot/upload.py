@@ -1,0 +1,503 @@
+"""Taking a snapshot of a folder: one thread walks, several read, folders are written from the bottom up.
+
+Facts: spec 04 §11. A folder is finished by whichever thread finishes the last thing in it. The walk runs ahead of the
+readers by a bounded number of batches, so memory does not grow with the source.
+"""
+
+import logging
+import os
+import random
+import stat
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from pykopia.errors import CanceledError, PykopiaError, SourceReadError
+from pykopia.format.directory import (
+    Directory,
+    DirectoryEntry,
+    DirectorySummary,
+    EntryFailure,
+    colliding_names,
+    encode_directory,
+    summarize,
+)
+from pykopia.format.ignore import IgnoreContext
+from pykopia.format.policy_tree import PolicyTree
+from pykopia.ids import ObjectID
+from pykopia.repository.object_writer import ObjectWriter, WrittenObject
+from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot import walk
+from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
+from pykopia.snapshot.placeholder_source import read_placeholder
+from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.reading import FileReader, PartialFile, entry_from
+from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, EntryError, UploadCounters
+
+log = logging.getLogger(__name__)
+
+BATCH_FILES = 64
+BATCH_BYTES = 4 << 20
+QUEUED_PER_THREAD = 3
+
+DIRECTORY_PREFIX = "k"
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Kopia's rough counters of a snapshot manifest (spec 04 §6)."""
+
+    total_size: int = 0
+    file_count: int = 0
+    cached_files: int = 0
+    non_cached_files: int = 0
+    directory_count: int = 0
+    excluded_total_size: int = 0
+    excluded_file_count: int = 0
+    excluded_directory_count: int = 0
+    ignored_error_count: int = 0
+    error_count: int = 0
+
+
+class Folder:
+    """A folder of the source that is being taken."""
+
+    __slots__ = (
+        "context",
+        "entries",
+        "failures",
+        "name",
+        "parent",
+        "path",
+        "policies",
+        "previous",
+        "relative",
+        "status",
+        "streams",
+        "subfolders",
+        "unfinished",
+    )
+
+    def __init__(
+        self,
+        path: str,
+        relative: str,
+        name: str,
+        status: os.stat_result,
+        parent: "Folder | None",
+        context: IgnoreContext,
+        policies: PolicyTree,
+        previous: Sequence[Mapping[str, DirectoryEntry]],
+    ) -> None:
+        self.path, self.relative, self.name, self.status = path, relative, name, status
+        self.parent, self.context, self.policies = parent, context, policies
+        self.previous = previous
+        """Entries by name of the same folder in earlier snapshots, the best first."""
+        self.entries: list[DirectoryEntry] = []
+        self.failures: list[EntryFailure] = []
+        self.unfinished = 1  # the walk itself
+        self.subfolders: dict[str, Folder] = {}
+        """Open folders in this one, for checkpoints."""
+        self.streams: dict[str, PartialFile] = {}
+        """Large files being read, for checkpoints."""
+
+    def entry(self, object_id: ObjectID, summary: DirectorySummary) -> DirectoryEntry:
+        """Return the entry of this folder in the one above."""
+        return entry_from(self.name, "d", self.status, object_id, 0, summary)
+
+
+class Upload:
+    """One upload of a folder."""
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        writer: ObjectWriter,
+        reader: FileReader,
+        progress: Progress[UploadCounters],
+        *,
+        parallel: int,
+        fail_fast: bool = False,
+        upload_limit_bytes: int = 0,
+        force_hash_percent: float = 0,
+        exists: Callable[[str], bool],
+        checkpoint: "Callable[[Folder], None] | None" = None,
+    ) -> None:
+        """Prepare; ``exists`` says whether a content is stored, ``checkpoint`` is called now and then by the walk."""
+        self._objects = objects
+        self._writer = writer
+        self._reader = reader
+        self._progress = progress
+        self._parallel = parallel
+        self._fail_fast = fail_fast
+        self._limit = upload_limit_bytes
+        self._force_hash = force_hash_percent
+        self._exists = exists
+        self._checkpoint = checkpoint
+        self._lock = threading.Lock()
+        self._running: set[Future[None]] = set()
+        self._batch: list[tuple[Folder, str, os.stat_result]] = []
+        self._batch_size = 0
+        self._failure: BaseException | None = None
+        self._result: tuple[ObjectID, DirectorySummary] | None = None
+        self.stop_reason = ""
+        """Why the upload ended before its time, in Kopia's words; empty when it did not."""
+        self.statistics = Statistics()
+        self.errors: list[EntryError] = []
+
+    # ------------------------------------------------------------------ walking
+
+    def run(
+        self, path: str, name: str, status: os.stat_result, policies: PolicyTree, previous: Sequence[Directory]
+    ) -> tuple[ObjectID, DirectorySummary]:
+        """Upload a folder; return its object and summary.
+
+        Raises:
+            SourceReadError: the folder itself can't be read.
+            PykopiaError: the repository can't be written to.
+        """
+        root = Folder(path, "", name, status, None, IgnoreContext.empty(), policies, _by_name(previous))
+        with ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-upload") as pool:
+            try:
+                stack = [root]
+                while stack:
+                    folder = stack.pop()
+                    if self._stopping():
+                        self._leave_out(folder)
+                        continue
+                    self._take(pool, folder, stack)
+                    if self._checkpoint is not None:
+                        self._checkpoint(root)
+                self._send(pool)
+                self._drain(0, root)
+            except BaseException:
+                self.stop_reason = self.stop_reason or CANCELED
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        if self._failure is not None:
+            raise self._failure
+        assert self._result is not None
+        return self._result
+
+    def _take(self, pool: ThreadPoolExecutor, folder: Folder, stack: list[Folder]) -> None:
+        """Look at a folder, hand on what must be read, put its folders on the stack."""
+        effective = folder.policies.effective
+        self._progress.set(current_directory=folder.path)
+        try:
+            defined = folder.policies.defined
+            folder.context = walk.rules_of(
+                folder.path, folder.relative, folder.context, None if defined is None else defined.files
+            )
+            if effective.files.ignore_cache_directories is not False and walk.is_cache_folder(folder.path):
+                found = walk.Found()
+            else:
+                found = walk.look(folder.path, folder.relative, folder.context, folder.status.st_dev)
+        except (OSError, PykopiaError) as error:
+            self._folder_failed(folder, error)
+            return
+        self._count_excluded(found)
+        cached = self._cached_entries(folder, found)
+        for name, status in found.files:
+            if name.endswith(PLACEHOLDER_SUFFIX):
+                self._placeholder(folder, name, found)
+            elif name not in cached:
+                self._enqueue(pool, folder, name, status)
+        for name, status in found.links:
+            if name not in cached:
+                self._enqueue(pool, folder, name, status)
+        for name, is_folder, failure in found.failed:
+            policies = folder.policies.child(name)
+            ignored = (
+                policies.effective.error_handling.ignore_directory_errors
+                if is_folder
+                else (policies.effective.error_handling.ignore_file_errors)
+            )
+            self._entry_failed(folder, name, failure, ignored=bool(ignored))
+        for name in found.unknown:
+            if folder.policies.child(name).effective.error_handling.ignore_unknown_types is False:
+                self._entry_failed(folder, name, SourceReadError("unknown or unsupported entry type"), ignored=False)
+        for name, status in found.folders:
+            if name.endswith(PLACEHOLDER_SUFFIX):
+                self._placeholder(folder, name, found)
+                continue
+            inner = Folder(
+                f"{folder.path}/{name}" if folder.path != "/" else f"/{name}",
+                f"{folder.relative}/{name}",
+                name,
+                status,
+                folder,
+                folder.context,
+                folder.policies.child(name),
+                self._previous_of(folder, name),
+            )
+            with self._lock:
+                folder.unfinished += 1
+                folder.subfolders[name] = inner
+            stack.append(inner)
+        self._finished(folder)
+
+    def _count_excluded(self, found: walk.Found) -> None:
+        if found.excluded_files or found.excluded_folders:
+            self.statistics.excluded_file_count += found.excluded_files
+            self.statistics.excluded_total_size += found.excluded_bytes
+            self.statistics.excluded_directory_count += found.excluded_folders
+            self._progress.add(
+                excluded_files=found.excluded_files,
+                excluded_bytes=found.excluded_bytes,
+                excluded_directories=found.excluded_folders,
+            )
+
+    def _cached_entries(self, folder: Folder, found: walk.Found) -> frozenset[str] | set[str]:
+        """Take over what is as it was in an earlier snapshot (spec 04 §11.2); return the names."""
+        if not folder.previous:
+            return frozenset()
+        names: set[str] = set()
+        size = files = 0
+        for kind, listed in (("f", found.files), ("s", found.links)):
+            for name, status in listed:
+                old = _unchanged(folder.previous, name, kind, status)
+                if old is None or (self._force_hash and random.random() * 100 < self._force_hash):  # noqa: S311
+                    continue
+                names.add(name)
+                folder.entries.append(entry_from(name, kind, status, old.object_id, status.st_size))
+                size += status.st_size
+                files += 1
+        if names:
+            with self._lock:
+                self.statistics.cached_files += files
+                self.statistics.total_size += size
+            self._progress.add(cached_files=files, cached_bytes=size)
+        return names
+
+    def _previous_of(self, folder: Folder, name: str) -> Sequence[Mapping[str, DirectoryEntry]]:
+        """Return the same folder in earlier snapshots, each different one once."""
+        seen: set[str] = set()
+        found = []
+        for entries in folder.previous:
+            old = entries.get(name)
+            if old is not None and old.type == "d" and old.object_id not in seen:
+                seen.add(old.object_id)
+                try:
+                    found.append(self._objects.directory(old.object_id))
+                except PykopiaError as error:
+                    log.warning("can't use the previous state of %s/%s: %s", folder.path, name, error)
+        return _by_name(found)
+
+    def _placeholder(self, folder: Folder, name: str, found: walk.Found) -> None:
+        """Take over the entry of a placeholder (spec 04 §14.3)."""
+        try:
+            real = name.removesuffix(PLACEHOLDER_SUFFIX)
+            if any(real == other for listed in (found.files, found.folders, found.links) for other, _ in listed):
+                raise SourceReadError(f"both {real} and its placeholder {name} exist")
+            entry = read_placeholder(f"{folder.path}/{name}", real, self._objects, self._exists)
+        except (OSError, PykopiaError) as error:
+            ignored = folder.policies.effective.error_handling.ignore_file_errors
+            self._entry_failed(folder, name, error, ignored=bool(ignored))
+        else:
+            folder.entries.append(entry)
+
+    # ------------------------------------------------------------------ reading, by several threads
+
+    def _enqueue(self, pool: ThreadPoolExecutor, folder: Folder, name: str, status: os.stat_result) -> None:
+        with self._lock:
+            folder.unfinished += 1
+        self._batch.append((folder, name, status))
+        self._batch_size += status.st_size
+        if len(self._batch) >= BATCH_FILES or self._batch_size >= BATCH_BYTES:
+            self._send(pool)
+
+    def _send(self, pool: ThreadPoolExecutor) -> None:
+        if self._batch:
+            self._drain(QUEUED_PER_THREAD * self._parallel)
+            self._running.add(pool.submit(self._read, self._batch))
+            self._batch, self._batch_size = [], 0
+
+    def _drain(self, most: int, root: Folder | None = None) -> None:
+        while len(self._running) > most:
+            timeout = None if root is None or self._checkpoint is None else 1.0
+            done, self._running = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+            if root is not None and self._checkpoint is not None:
+                self._checkpoint(root)
+
+    def _read(self, batch: Sequence[tuple[Folder, str, os.stat_result]]) -> None:
+        """Read and store files and links, hand their entries to their folders."""
+        size = files = parts = changed = 0
+        for folder, name, status in batch:
+            if self._stopping():
+                self._finished(folder)
+                continue
+            try:
+                if stat.S_ISLNK(status.st_mode):
+                    folder.entries.append(self._reader.link(folder, name, status))
+                    self._finished(folder)
+                    continue
+                entry, count = self._reader.file(folder, name, status)
+            except CanceledError:
+                self.stop_reason = self.stop_reason or CANCELED
+                self._finished(folder)
+                continue
+            except OSError as error:
+                ignored = folder.policies.effective.error_handling.ignore_file_errors
+                self._entry_failed(folder, name, error, ignored=bool(ignored))
+                self._finished(folder)
+                continue
+            except BaseException as error:
+                # the repository, not the source: nothing can go on
+                self._abort(error)
+                raise
+            folder.entries.append(entry)
+            changed += entry.size != status.st_size
+            size += entry.size
+            files += 1
+            parts += count
+            self._finished(folder)
+        with self._lock:
+            self.statistics.total_size += size
+            self.statistics.file_count += parts
+            self.statistics.non_cached_files += files
+        self._progress.add(hashed_files=files, hashed_bytes=size, changed_files=changed)
+        if self._limit and self._progress.counters.hashed_bytes > self._limit:
+            self.stop_reason = self.stop_reason or LIMIT_REACHED
+
+    # ------------------------------------------------------------------ finishing folders
+
+    def _finished(self, folder: Folder) -> None:
+        """Count one thing of a folder as done; write the folder, and those above, with the last one."""
+        here: Folder | None = folder
+        while here is not None:
+            with self._lock:
+                here.unfinished -= 1
+                if here.unfinished:
+                    return
+            if self._failure is not None:
+                return
+            try:
+                object_id, summary = self._write_folder(here)
+            except BaseException as error:
+                self._abort(error)
+                raise
+            parent = here.parent
+            if parent is None:
+                self._result = object_id, summary
+            else:
+                parent.entries.append(here.entry(object_id, summary))
+                with self._lock:
+                    parent.subfolders.pop(here.name, None)
+            here = parent
+
+    def _write_folder(self, folder: Folder) -> tuple[ObjectID, DirectorySummary]:
+        """Store the directory object of a folder."""
+        for names in colliding_names(entry.name for entry in folder.entries):
+            self._collision(folder, names)
+        summary = summarize(
+            folder.entries,
+            own_mtime_ns=folder.status.st_mtime_ns,
+            failures=folder.failures,
+            incomplete=self.stop_reason,
+        )
+        with self._lock:
+            self.statistics.directory_count += 1
+        self._progress.add(directories=1)
+        return self.write_directory(folder, folder.entries, summary), summary
+
+    def write_directory(self, folder: Folder, entries: Sequence[DirectoryEntry], summary: DirectorySummary) -> ObjectID:
+        """Store a directory object with the compressor that the folder's policy asks for."""
+        packer = folder.policies.effective.metadata_compression.compressor_name
+        return self._writer.write(
+            encode_directory(entries, summary),
+            prefix=DIRECTORY_PREFIX,
+            compressor=packer,
+            metadata_compressor=packer,
+        )
+
+    def finish_object(self, written: WrittenObject, packer: str) -> ObjectID:
+        """Return the object of chunks that are stored (for checkpoints)."""
+        return self._writer.finish(written, metadata_compressor=packer)
+
+    def _collision(self, folder: Folder, names: Sequence[str]) -> None:
+        """Leave out entries whose stored names are equal: only one could ever be read again (spec 04 §8)."""
+        kept, *others = sorted(names, key=os.fsencode)
+        folder.entries = [entry for entry in folder.entries if entry.name not in others]
+        ignored = bool(folder.policies.effective.error_handling.ignore_file_errors)
+        for name in others:
+            error = SourceReadError(
+                f"the name {os.fsencode(name)!r} is not UTF-8 and would be stored as that of {os.fsencode(kept)!r}: rename it"
+            )
+            self._entry_failed(folder, name, error, ignored=ignored)
+
+    def _leave_out(self, folder: Folder) -> None:
+        """Take a folder that was not looked at out of the one above, after a stop."""
+        if folder.parent is None:
+            self._finished(folder)
+            return
+        with self._lock:
+            folder.parent.subfolders.pop(folder.name, None)
+        self._finished(folder.parent)
+
+    # ------------------------------------------------------------------ stopping and failing
+
+    def _stopping(self) -> bool:
+        if not self.stop_reason and self._progress.canceled:
+            self.stop_reason = CANCELED
+        return bool(self.stop_reason) or self._failure is not None
+
+    def _abort(self, error: BaseException) -> None:
+        with self._lock:
+            self._failure = self._failure or error
+
+    def _folder_failed(self, folder: Folder, error: Exception) -> None:
+        """Record that a folder can't be read; without its root there is no snapshot."""
+        if folder.parent is None:
+            raise SourceReadError(f"can't read the source {folder.path}: {_reason(error)}") from error
+        ignored = bool(folder.policies.effective.error_handling.ignore_directory_errors)
+        self._entry_failed(folder.parent, folder.name, error, ignored=ignored)
+        self._leave_out(folder)
+
+    def _entry_failed(self, folder: Folder, name: str, error: Exception, *, ignored: bool) -> None:
+        path = f"{folder.relative}/{name}"[1:]
+        told = EntryError(path=path, message=_reason(error), ignored=ignored)
+        folder.failures.append(EntryFailure(path=path, error=told.message, ignored=ignored))
+        with self._lock:
+            self.errors.append(told)
+            if ignored:
+                self.statistics.ignored_error_count += 1
+            else:
+                self.statistics.error_count += 1
+                if self._fail_fast:
+                    self.stop_reason = self.stop_reason or CANCELED
+        self._progress.add(**{"ignored_errors" if ignored else "fatal_errors": 1})
+        log.log(logging.WARNING if ignored else logging.ERROR, "can't take %s/%s: %s", folder.path, name, told.message)
+
+
+def _by_name(directories: Sequence[Directory]) -> Sequence[Mapping[str, DirectoryEntry]]:
+    return [{entry.name: entry for entry in directory.entries} for directory in directories]
+
+
+def _unchanged(
+    previous: Sequence[Mapping[str, DirectoryEntry]], name: str, kind: str, status: os.stat_result
+) -> DirectoryEntry | None:
+    """Return the first earlier entry that has the same time, mode, owner and size."""
+    for entries in previous:
+        old = entries.get(name)
+        if (
+            old is not None
+            and old.mtime_ns == status.st_mtime_ns
+            and old.size == status.st_size
+            and old.type == kind
+            and old.mode == stat.S_IMODE(status.st_mode)
+            and old.uid == status.st_uid
+            and old.gid == status.st_gid
+        ):
+            return old
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """Return what the operating system, or pykopia, says is wrong."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+__all__ = ["Folder", "Statistics", "Upload"]

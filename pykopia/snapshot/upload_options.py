@@ -1,0 +1,104 @@
+"""What is asked of a snapshot, what is counted while it is taken, and what comes out."""
+
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from pykopia.format.snapshot_manifest import SnapshotManifest
+from pykopia.format.source import SourceInfo
+
+CHECKPOINT_INTERVAL_SECONDS = 45 * 60
+"""Time between two checkpoints; Kopia allows no longer one (spec 04 §11.5)."""
+
+CANCELED = "canceled"
+LIMIT_REACHED = "limit reached"
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SnapshotOptions:
+    """How a snapshot is taken."""
+
+    source: SourceInfo | None = None
+    """Whose snapshot it is; the client's user and host and the absolute path when not given."""
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Stored with the prefix ``tag:``."""
+    pins: tuple[str, ...] = ()
+    """A pinned snapshot never expires."""
+    parallel: int | None = None
+    """Threads that read files; the policy's number, or that of CPUs, when not given."""
+    checkpoint_interval_seconds: float = CHECKPOINT_INTERVAL_SECONDS
+    upload_limit_bytes: int = 0
+    """Stop after so many bytes of files were read; 0: no limit."""
+    fail_fast: bool = False
+    """Stop at the first error that is not to be ignored."""
+    force_hash_percent: float = 0
+    """Share of unchanged files that are read all the same."""
+    start_time_ns: int | None = None
+    """Recorded instead of the real start; the end moves with it."""
+    end_time_ns: int | None = None
+    stdin: BinaryIO | None = None
+    """Take this stream as the only file, named ``stdin_file_name``."""
+    stdin_file_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadCounters:
+    """What a snapshot has done so far."""
+
+    directories: int = 0
+    hashed_files: int = 0
+    hashed_bytes: int = 0
+    """Bytes read."""
+    cached_files: int = 0
+    """Files that were not read, because they are as in the previous snapshot."""
+    cached_bytes: int = 0
+    new_bytes: int = 0
+    """Bytes that no earlier snapshot had."""
+    uploaded_bytes: int = 0
+    """Bytes that were stored for them."""
+    excluded_files: int = 0
+    excluded_bytes: int = 0
+    excluded_directories: int = 0
+    fatal_errors: int = 0
+    ignored_errors: int = 0
+    changed_files: int = 0
+    """Files that changed while they were read."""
+    current_directory: str = ""
+    estimated_files: int = 0
+    estimated_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EntryError:
+    """An entry that is not in the snapshot."""
+
+    path: str
+    """Relative to the root of the snapshot."""
+    message: str
+    ignored: bool
+    """Whether the policy says to go on without a word."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SnapshotResult:
+    """A snapshot that was taken."""
+
+    manifest: SnapshotManifest
+    """Its ``id`` is empty when nothing was saved."""
+    saved: bool
+    """False when it equals the previous one and the policy asks not to keep such."""
+    counters: UploadCounters
+    errors: tuple[EntryError, ...]
+
+
+__all__ = [
+    "CANCELED",
+    "CHECKPOINT",
+    "CHECKPOINT_INTERVAL_SECONDS",
+    "LIMIT_REACHED",
+    "EntryError",
+    "SnapshotOptions",
+    "SnapshotResult",
+    "UploadCounters",
+]

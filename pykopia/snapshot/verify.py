@@ -1,0 +1,227 @@
+"""Verifying snapshots: that everything a restore would need is there, and as much of it read as is asked for.
+
+Facts: spec 04 §15.1. Each object is looked at once. What is read is read pack by pack, each byte once, whatever number
+of files share it; read contents are hashed and compared with their IDs, which Kopia does not do.
+"""
+
+import random
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from pykopia.errors import BlobNotFoundError, DamagedObjectError, PykopiaError
+from pykopia.format.compression import decompress
+from pykopia.format.directory import DirectoryEntry
+from pykopia.format.index import IndexEntry
+from pykopia.repository.bulk_reader import Run, plan_runs, read_run
+from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
+from pykopia.repository.repository import Repository
+from pykopia.snapshot.progress import Progress
+
+READ_AT_ONCE = 20_000
+"""Contents that are put in order of packs before they are read: a bound on memory."""
+QUEUED_PER_THREAD = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyOptions:
+    """How much is looked at."""
+
+    files_percent: float = 0
+    """Share of files whose contents are read, 0 to 100; where all contents are is checked for every file."""
+    max_errors: int = 0
+    """Stop after so many errors; 0 stops after the first, as Kopia does, a negative number never."""
+    parallel: int = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyCounters:
+    """What has been verified."""
+
+    processed_objects: int = 0
+    processed_bytes: int = 0
+    read_files: int = 0
+    read_bytes: int = 0
+    expected_objects: int = 0
+    expected_files: int = 0
+    expected_bytes: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyResult:
+    """What a verification found."""
+
+    counters: VerifyCounters
+    errors: tuple[str, ...]
+
+
+class _Enough(Exception):
+    """So many errors that the rest is not looked at."""
+
+
+class Verifier:
+    """One verification."""
+
+    def __init__(self, repository: Repository, options: VerifyOptions, progress: Progress[VerifyCounters]) -> None:
+        self._repository = repository
+        self._options = options
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()
+        self._errors: list[str] = []
+        self._packs: dict[str, int] = {}
+        self._to_read: dict[IndexEntry, str] = {}
+        self._compressed: dict[str, Chunk] = {}
+        self._running: set[Future[None]] = set()
+
+    def run(self, roots: Iterable[tuple[str, DirectoryEntry]]) -> VerifyResult:
+        """Verify the trees of the given entries, each with the path that messages name it by."""
+        storage = self._repository.storage
+        self._packs = {blob.blob_id: blob.length for kind in ("p", "q") for blob in storage.list(kind)}
+        with ThreadPoolExecutor(max(1, self._options.parallel), thread_name_prefix="pykopia-verify") as pool:
+            try:
+                for path, entry in roots:
+                    self._walk(pool, path, entry)
+                self._send(pool)
+                self._drain(0)
+            except _Enough:
+                pool.shutdown(wait=True, cancel_futures=True)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return VerifyResult(counters=self._progress.counters, errors=tuple(self._errors))
+
+    # ------------------------------------------------------------------ walking
+
+    def _walk(self, pool: ThreadPoolExecutor, path: str, root: DirectoryEntry) -> None:
+        stack = deque([(path, root)])
+        while stack:
+            here, entry = stack.pop()
+            self._progress.check()
+            if entry.object_id in self._seen:
+                continue
+            self._seen.add(entry.object_id)
+            if entry.type != "d":
+                self._verify_files(pool, [(here, entry)])
+                continue
+            try:
+                entries = self._repository.objects.directory(entry.object_id).entries
+                self._locate(entry.object_id)
+            except PykopiaError as error:
+                self._report(here, error)
+                continue
+            files = []
+            for child in entries:
+                if child.type == "d":
+                    stack.append((f"{here}/{child.name}", child))
+                elif child.object_id not in self._seen:
+                    self._seen.add(child.object_id)
+                    files.append((f"{here}/{child.name}", child))
+            self._progress.add(processed_objects=1)
+            self._verify_files(pool, files)
+
+    def _verify_files(self, pool: ThreadPoolExecutor, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
+        size = read = 0
+        for path, entry in files:
+            try:
+                chunks = self._locate(entry.object_id)
+                self._check_length(entry, chunks)
+            except PykopiaError as error:
+                self._report(path, error)
+                continue
+            size += entry.size
+            if self._options.files_percent > 0 and random.random() * 100 < self._options.files_percent:  # noqa: S311
+                read += 1
+                for chunk, found in chunks:
+                    self._to_read.setdefault(found, path)
+                    if chunk.compressed:
+                        self._compressed[chunk.content_id] = chunk
+                if len(self._to_read) >= READ_AT_ONCE:
+                    self._send(pool)
+        self._progress.add(processed_objects=len(files), processed_bytes=size, read_files=read)
+
+    def _locate(self, object_id: str) -> list[tuple[Chunk, IndexEntry]]:
+        """Return the chunks of an object with their index entries, all of which must lie in packs that exist."""
+        objects, contents = self._repository.objects, self._repository.contents
+        chunks = objects.chunks(object_id)
+        if len(chunks) > 1:
+            for content_id in objects.index_contents_of(object_id):
+                self._check_pack(contents.entry(content_id))
+        found = []
+        for chunk in chunks:
+            entry = contents.entry(chunk.content_id)
+            self._check_pack(entry)
+            if not chunk.compressed and chunk.length != entry.original_length:
+                raise DamagedObjectError(
+                    f"content {chunk.content_id} has {entry.original_length} bytes where the list of chunks says "
+                    f"{chunk.length}"
+                )
+            found.append((chunk, entry))
+        return found
+
+    def _check_pack(self, entry: IndexEntry) -> None:
+        length = self._packs.get(entry.pack_blob)
+        if length is None:
+            raise BlobNotFoundError(entry.pack_blob, self._repository.storage.display_name)
+        if entry.pack_offset + entry.packed_length > length:
+            raise DamagedObjectError(
+                f"pack {entry.pack_blob} has {length} bytes, and content {entry.content_id} should end at "
+                f"{entry.pack_offset + entry.packed_length}"
+            )
+
+    @staticmethod
+    def _check_length(entry: DirectoryEntry, chunks: Sequence[tuple[Chunk, IndexEntry]]) -> None:
+        last = chunks[-1][0]
+        if last.length == UNKNOWN_LENGTH or entry.type != "f" or entry.name.startswith(".checkpointed."):
+            return
+        if last.start + last.length != entry.size:
+            raise DamagedObjectError(
+                f"object {entry.object_id} has {last.start + last.length} bytes, its entry says {entry.size}"
+            )
+
+    # ------------------------------------------------------------------ reading, by several threads
+
+    def _send(self, pool: ThreadPoolExecutor) -> None:
+        paths, self._to_read = self._to_read, {}
+        for run in plan_runs(paths):
+            self._drain(QUEUED_PER_THREAD * max(1, self._options.parallel))
+            self._running.add(pool.submit(self._read, run, paths))
+
+    def _drain(self, most: int) -> None:
+        while len(self._running) > most:
+            done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+
+    def _read(self, run: Run, paths: dict[IndexEntry, str]) -> None:
+        size = 0
+        for entry, data in read_run(self._repository.storage, self._repository.contents, run, check=True):
+            self._progress.check()
+            try:
+                if isinstance(data, PykopiaError):
+                    raise data
+                size += self._length_of(entry, data)
+            except PykopiaError as error:
+                self._report(paths[entry], error)
+        self._progress.add(read_bytes=size)
+
+    def _length_of(self, entry: IndexEntry, data: bytes) -> int:
+        chunk = self._compressed.get(entry.content_id)
+        if chunk is None:
+            return len(data)
+        return len(decompress(data, expected_length=None if chunk.length == UNKNOWN_LENGTH else chunk.length))
+
+    def _report(self, path: str, error: PykopiaError) -> None:
+        limit = self._options.max_errors or 1
+        with self._lock:
+            self._errors.append(f"{path}: {error}")
+            count = len(self._errors)
+        self._progress.add(errors=1)
+        if 0 < limit <= count:
+            raise _Enough
+
+
+__all__ = ["Verifier", "VerifyCounters", "VerifyOptions", "VerifyResult"]

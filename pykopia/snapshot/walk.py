@@ -1,0 +1,139 @@
+"""Looking at one folder of a source: what is in it, what the rules leave out, what is unchanged.
+
+Facts: spec 04 §8 (kinds of files), spec 05 §4 (rules). Nothing is opened here but the folder and its ignore files.
+"""
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass, field
+
+from pykopia.format.ignore import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, IgnoreContext, is_cache_tag
+from pykopia.format.policy import FilesPolicy
+
+MAX_LINKS = 30
+"""Symbolic links that are followed to an ignore file."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What is in a folder, already filtered."""
+
+    folders: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    files: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    links: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    """Names of devices, sockets, pipes."""
+    failed: list[tuple[str, bool, OSError]] = field(default_factory=list)
+    """Names that may not be looked at, whether they are folders, and why."""
+    excluded_files: int = 0
+    excluded_bytes: int = 0
+    excluded_folders: int = 0
+
+
+def rules_of(path: str, relative: str, context: IgnoreContext, defined: FilesPolicy | None) -> IgnoreContext:
+    """Return the rules that hold in a folder.
+
+    Args:
+        path: the folder.
+        relative: its path below the root of the snapshot, empty for the root, such as ``/a/b`` below it.
+        context: the rules of the folder above.
+        defined: the policy that is defined for just this folder.
+
+    Raises:
+        OSError: an ignore file can't be read.
+        InvalidPolicyError: a rule makes no sense.
+    """
+    files = []
+    for name in context.dot_ignore_names(defined):
+        data = _ignore_file(f"{path}/{name}")
+        if data is not None:
+            files.append(data)
+    return context.enter(relative, defined, files)
+
+
+def _ignore_file(path: str) -> bytes | None:
+    """Return an ignore file, None where there is no regular file of that name."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISLNK(found.st_mode):
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(0, f"ignore file {path} leads to something that is no file")
+    elif not stat.S_ISREG(found.st_mode):
+        return None
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def is_cache_folder(path: str) -> bool:
+    """Say whether a folder is marked as a cache (spec 05 §4.6)."""
+    name = f"{path}/{CACHE_TAG_NAME}"
+    try:
+        if not stat.S_ISREG(os.lstat(name).st_mode):
+            return False
+        with open(name, "rb", buffering=0) as file:
+            return is_cache_tag(file.read(len(CACHE_TAG_SIGNATURE)))
+    except OSError:
+        return False
+
+
+def look(path: str, relative: str, context: IgnoreContext, device: int) -> Found:
+    """Return what is in a folder.
+
+    Args:
+        path: the folder.
+        relative: its path below the root of the snapshot, empty for the root.
+        context: the rules that hold in it.
+        device: number of the device that it is on.
+
+    Raises:
+        OSError: the folder can't be read, or an entry of it fails in another way than by a lack of rights.
+    """
+    found = Found()
+    folders, files, links = found.folders, found.files, found.links
+    plain = not (context.rules or context.max_file_size or context.one_file_system)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            name = entry.name
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # gone since the folder was read
+            except PermissionError as error:
+                found.failed.append((name, _looks_like_folder(entry), error))
+                continue
+            mode = status.st_mode
+            is_folder = stat.S_ISDIR(mode)
+            if not plain and context.excludes(
+                f"{relative}/{name}",
+                is_directory=is_folder,
+                size=status.st_size,
+                device=status.st_dev,
+                directory_device=device,
+            ):
+                if is_folder:
+                    found.excluded_folders += 1
+                else:
+                    found.excluded_files += 1
+                    found.excluded_bytes += status.st_size
+            elif stat.S_ISREG(mode):
+                files.append((name, status))
+            elif is_folder:
+                folders.append((name, status))
+            elif stat.S_ISLNK(mode):
+                links.append((name, status))
+            else:
+                found.unknown.append(name)
+    return found
+
+
+def _looks_like_folder(entry: "os.DirEntry[str]") -> bool:
+    with contextlib.suppress(OSError):
+        return entry.is_dir(follow_symlinks=False)
+    return False
+
+
+__all__ = ["Found", "is_cache_folder", "look", "rules_of"]

@@ -76,25 +76,36 @@ class FilesystemStorage(BlobStorage):
 
     def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
         """Return a range of a blob, read straight into the returned bytes; see ``BlobStorage.get``."""
-        with self._opened(blob_id) as file:
-            wanted = check_range(blob_id, offset, length, os.fstat(file).st_size)
-            found = _read(file, offset, wanted)
+        path = self._path_of(blob_id)
+        try:
+            file = os.open(path, _READ_FLAGS)
+            try:
+                wanted = check_range(blob_id, offset, length, os.fstat(file).st_size)
+                found = _read(file, offset, wanted)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise self._error(error, f"read blob {blob_id} from {self.root}", blob_id) from error
         if len(found) != wanted:  # someone cut the file meanwhile
             raise InvalidRangeError(blob_id, offset, wanted)
         return found
 
     def get_into(self, blob_id: BlobID, target: bytearray | memoryview, offset: int = 0) -> None:
         """Fill a buffer from a blob without a copy, see ``BlobStorage.get_into``."""
-        rest = memoryview(target).cast("B")
-        wanted = len(rest)
-        with self._opened(blob_id) as file:
-            check_range(blob_id, offset, wanted, os.fstat(file).st_size)
-            position = offset
-            while rest:
-                found = os.preadv(file, [rest], position)
-                if not found:  # someone cut the file meanwhile
-                    raise InvalidRangeError(blob_id, offset, wanted)
-                position, rest = position + found, rest[found:]
+        view = memoryview(target).cast("B")
+        wanted = len(view)
+        path = self._path_of(blob_id)
+        try:
+            file = os.open(path, _READ_FLAGS)
+            try:
+                check_range(blob_id, offset, wanted, os.fstat(file).st_size)
+                found = _read_into(file, offset, view)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise self._error(error, f"read blob {blob_id} from {self.root}", blob_id) from error
+        if found != wanted:  # someone cut the file meanwhile
+            raise InvalidRangeError(blob_id, offset, wanted)
 
     def metadata(self, blob_id: BlobID) -> BlobMetadata:
         """Return length and modification time of a blob, see ``BlobStorage.metadata``."""
@@ -166,18 +177,6 @@ class FilesystemStorage(BlobStorage):
 
     def _path_of(self, blob_id: BlobID) -> str:
         return f"{self.root}/{self._shards.parameters().path_of(blob_id)}"
-
-    @contextlib.contextmanager
-    def _opened(self, blob_id: BlobID) -> Iterator[int]:
-        path = self._path_of(blob_id)
-        try:
-            file = os.open(path, _READ_FLAGS)
-            try:
-                yield file
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise self._error(error, f"read blob {blob_id} from {self.root}", blob_id) from error
 
     def _open_root(self, *, create: bool) -> None:
         try:
@@ -330,6 +329,13 @@ def _read(file: int, offset: int, length: int) -> bytes:
     while parts[-1] and length > (got := sum(map(len, parts))):
         parts.append(os.pread(file, length - got, offset + got))
     return b"".join(parts)
+
+
+def _read_into(file: int, offset: int, view: memoryview) -> int:
+    done = 0
+    while done < len(view) and (found := os.preadv(file, [view[done:]], offset + done)):
+        done += found
+    return done
 
 
 def _write(file: int, data: Buffer) -> None:

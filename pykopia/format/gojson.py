@@ -327,14 +327,24 @@ def decode(data: Buffer, kind: type[T], *, first_only: bool = False) -> T:
     Raises:
         DamagedDataError: The text is not JSON, or a value is of a wrong type or out of range.
     """
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        pass
+    usual = decode_usual(data, kind)
+    if usual is not None:
+        return usual
     try:
         return msgspec.convert(_fit(_parse(data, first_only=first_only), kind), kind)
     except msgspec.ValidationError as error:
         raise DamagedDataError(f"a value has a wrong type or range: {error}") from error
+
+
+def decode_usual(data: Buffer, kind: type[T]) -> T | None:
+    """Return JSON text as a msgspec structure, or None where only ``decode`` can tell what it is.
+
+    Not None means, for a structure that forbids unknown fields, that there are no unknown keys.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 @lru_cache(maxsize=256)
@@ -384,6 +394,7 @@ __all__ = [
     "Uint32",
     "compact",
     "decode",
+    "decode_usual",
     "dumps",
     "elements",
     "escape_string",

@@ -1,0 +1,198 @@
+"""Structures that Kopia keeps as one JSON object: their members are declared once, and read and written from that.
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Example(JSONObject):
+        path: str = field(default="", metadata=member("path", TEXT))  # left out when empty, as by Go's omitempty
+        count: int = field(default=0, metadata=member("count", INTEGER, always=True))
+
+Members are written in the order of their declaration. Reading follows Go: names match without regard to case, ``null``
+leaves the default, integers must be integers in 64 bits. Members that no declaration knows, of a newer Kopia perhaps,
+are kept in ``unknown`` and written again behind the known ones, though Kopia itself would drop them.
+"""
+
+import base64
+import binascii
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NamedTuple, Self
+
+from pykopia.errors import DamagedDataError
+from pykopia.format import gojson
+from pykopia.format.gojson import Raw
+from pykopia.ids import Buffer
+
+_METADATA_KEY: Final = "json"
+_INT64: Final = range(-(1 << 63), 1 << 63)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the value of a member goes from its JSON text and back to what ``gojson.dumps`` takes."""
+
+    read: Callable[[bytes], object]
+    """Takes JSON text; raises DamagedDataError when it is of a wrong type."""
+    write: Callable[[Any], object]
+
+
+class _Member(NamedTuple):
+    attribute: str
+    name: str
+    codec: Codec
+    always: bool
+
+
+def member(name: str, codec: Codec, *, always: bool = False) -> Mapping[str, _Member]:
+    """Return the metadata of the dataclass field for a JSON member.
+
+    Args:
+        name: As Kopia writes it.
+        codec: Between JSON and the value.
+        always: Whether it is written even when it is false, zero or empty.
+    """
+    return {_METADATA_KEY: _Member("", name=name, codec=codec, always=always)}
+
+
+_MEMBERS: dict[type, Mapping[str, _Member]] = {}
+
+
+def _members_of(kind: type["JSONObject"]) -> Mapping[str, _Member]:
+    """Return the members of a structure by the form in which their names are compared."""
+    found = _MEMBERS.get(kind)
+    if found is None:
+        declared = (
+            each.metadata[_METADATA_KEY]._replace(attribute=each.name)
+            for each in fields(kind)
+            if _METADATA_KEY in each.metadata
+        )
+        found = _MEMBERS[kind] = {gojson.fold(one.name): one for one in declared}
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JSONObject:
+    """Base of the structures whose members are declared with ``member``."""
+
+    unknown: Mapping[str, Raw] = field(default_factory=dict, repr=False)
+    """Members that this version does not know, as they were read."""
+
+    @classmethod
+    def parse(cls, data: Buffer, *, first_only: bool = False) -> Self:
+        """Return the structure that JSON text stands for.
+
+        Args:
+            data: Text of one JSON object.
+            first_only: Whether anything may follow the object.
+
+        Raises:
+            DamagedDataError: The text is not a JSON object, or a member has a value of a wrong type.
+        """
+        known = _members_of(cls)
+        values: dict[str, Any] = {}
+        unknown: dict[str, Raw] = {}
+        for name, text in gojson.members(data, first_only=first_only):
+            found = known.get(gojson.fold(name))
+            if found is None:
+                unknown[name] = Raw(text)
+            elif text != b"null":
+                try:
+                    values[found.attribute] = found.codec.read(text)
+                except DamagedDataError as error:
+                    raise DamagedDataError(f"{found.name}: {error}") from error
+        return cls(unknown=unknown, **values)
+
+    def members(self) -> dict[str, object]:
+        """Return what ``gojson.dumps`` writes for this structure."""
+        written: dict[str, object] = {}
+        for one in _members_of(type(self)).values():
+            value = getattr(self, one.attribute)
+            if value or one.always:
+                written[one.name] = one.codec.write(value)
+        written.update(self.unknown)
+        return written
+
+
+def _read_text(data: bytes) -> str:
+    value = gojson.loads(data)
+    if not isinstance(value, str):
+        raise DamagedDataError("it must be a text")
+    return value
+
+
+def _read_flag(data: bytes) -> bool:
+    value = gojson.loads(data)
+    if not isinstance(value, bool):
+        raise DamagedDataError("it must be true or false")
+    return value
+
+
+def _read_integer(data: bytes) -> int:
+    value = gojson.loads(data)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _INT64:
+        raise DamagedDataError("it must be a whole number of at most 64 bits")
+    return value
+
+
+def _read_number(data: bytes) -> float:
+    value = gojson.loads(data)
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DamagedDataError("it must be a finite number")
+    return number
+
+
+def _read_base64(data: bytes) -> bytes:
+    text = _read_text(data)
+    try:
+        return base64.b64decode(text.replace("\r", "").replace("\n", "").encode(), validate=True)
+    except binascii.Error:
+        raise DamagedDataError("it must be base64") from None  # without the text, which may be a secret
+
+
+def _write_base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _read_time(data: bytes) -> int:
+    return gojson.parse_time(_read_text(data))
+
+
+def _same(value: object) -> object:
+    return value
+
+
+TEXT: Final = Codec(_read_text, _same)
+"""``str``"""
+FLAG: Final = Codec(_read_flag, _same)
+"""``bool``"""
+INTEGER: Final = Codec(_read_integer, _same)
+"""``int``, of 64 bits"""
+NUMBER: Final = Codec(_read_number, _same)
+"""``float``"""
+BASE64: Final = Codec(_read_base64, _write_base64)
+"""``bytes`` as standard base64"""
+TIME: Final = Codec(_read_time, gojson.format_time)
+"""``int`` nanoseconds since 1970 as RFC 3339"""
+
+
+def nested(kind: type[JSONObject]) -> Codec:
+    """Return the codec of a member that is a structure itself."""
+    return Codec(kind.parse, lambda value: value.members())
+
+
+def list_of(kind: type[JSONObject]) -> Codec:
+    """Return the codec of a member that is a list of structures, a tuple in Python."""
+
+    def read(data: bytes) -> tuple[JSONObject, ...]:
+        values = gojson.loads(data)
+        if not isinstance(values, list):
+            raise DamagedDataError("it must be a list")
+        return tuple(kind.parse(gojson.dumps(value)) for value in values)
+
+    return Codec(read, lambda values: [value.members() for value in values])
+
+
+__all__ = ["BASE64", "FLAG", "INTEGER", "NUMBER", "TEXT", "TIME", "Codec", "JSONObject", "list_of", "member", "nested"]

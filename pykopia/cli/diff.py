@@ -1,7 +1,21 @@
 """`diff`."""
 
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pykopia.cli import formatting, jsontext
 from pykopia.cli.parsing import CommandLineError, Options, argument, flag
 from pykopia.cli.session import Session
+from pykopia.format.directory import DirectoryEntry
+from pykopia.snapshot.diff import Difference, DiffStatistics
+
+if TYPE_CHECKING:
+    from pykopia.repository.repository import Repository
+
+_SECOND = 1_000_000_000
+_PIECE = 1 << 20
 
 
 class DiffOptions(Options):
@@ -17,20 +31,102 @@ class DiffOptions(Options):
 def diff(session: Session, options: DiffOptions) -> None:
     """Compare two folders of snapshots."""
     with session.open() as repository:
-        first = repository.snapshots.resolve(options.object_path1)
-        second = repository.snapshots.resolve(options.object_path2)
-        if (first.type == "d") != (second.type == "d"):
-            message = "both must be folders, or both files"
+        before = repository.snapshots.resolve(options.object_path1)
+        after = repository.snapshots.resolve(options.object_path2)
+        if (before.type == "d") != (after.type == "d"):
+            message = "arguments to diff must both be folders or both files"
             raise CommandLineError(message)
-        comparison = repository.snapshots.diff(
-            first,
-            second,
-            file_command=tuple(options.diff_command.split()) if options.files else None,
-        )
-        for text in comparison.lines(session.zone):
+        if before.type != "d":
+            message = "only folders can be compared; use `pykopia show` to get at files"
+            raise CommandLineError(message)
+        comparison = repository.snapshots.diff(before, after)
+        command = options.diff_command.split() if options.files else []
+        for difference in comparison:
             if not options.stats_only:
-                session.write(text)
-        session.write(comparison.stats_json(), end="")
+                session.write(describe(difference))
+            if command:
+                _run_command(session, repository, command, difference)
+        session.write(jsontext.dumps(_statistics(comparison.statistics)), end="")
 
 
-__all__ = ["DiffOptions", "diff"]
+def describe(difference: Difference) -> str:
+    """Return the line that tells of a difference."""
+    path, before, after = difference.path, difference.before, difference.after
+    if before is None or after is None:
+        entry = before or after
+        assert entry is not None
+        verb = "added" if before is None else "removed"
+        return f"{verb} directory {path}" if entry.type == "d" else f"{verb} file {path} ({entry.size} bytes)"
+    if difference.kind == "changed":
+        return f"changed {path} at {_time(after)} (size {before.size} -> {after.size})"
+    label, old, new = {
+        "modes": ("modes", _mode(before), _mode(after)),
+        "sizes": ("sizes", str(before.size), str(after.size)),
+        "times": ("modification times", _time(before), _time(after)),
+        "owners": ("owner users", str(before.uid), str(after.uid)),
+        "groups": ("owner groups", str(before.gid), str(after.gid)),
+    }[difference.kind]
+    return f"{path} {label} differ: {old} {new}"
+
+
+def _mode(entry: DirectoryEntry) -> str:
+    return formatting.mode(entry.type, entry.mode)
+
+
+def _time(entry: DirectoryEntry) -> str:
+    """Return a time as Go prints it: in UTC, without trailing zeros of the fraction."""
+    day, clock = formatting.rfc3339(entry.mtime_ns)[:-1].split("T")
+    fraction = f"{entry.mtime_ns % _SECOND:09d}".rstrip("0")
+    return f"{day} {clock}{'.' if fraction else ''}{fraction} +0000 UTC"
+
+
+def _statistics(found: DiffStatistics) -> dict[str, object]:
+    files = {
+        "added": found.added,
+        "removed": found.removed,
+        "modified": found.modified,
+        "sameContentButDifferentMetadata": found.same_content_different_metadata,
+        "sameContentButDifferentMode": found.same_content_different_mode,
+        "sameContentButDifferentModificationTime": found.same_content_different_time,
+        "sameContentButDifferentUserOwner": found.same_content_different_user,
+        "sameContentButDifferentGroupOwner": found.same_content_different_group,
+    }
+    folders = dict.fromkeys(files, 0) | {
+        "added": found.directories_added,
+        "removed": found.directories_removed,
+        "modified": found.directories_modified,
+    }
+    return {"fileEntries": files, "directoryEntries": folders | found.directory_metadata}
+
+
+def _run_command(session: Session, repository: "Repository", command: list[str], difference: Difference) -> None:
+    if difference.kind not in {"added", "removed", "changed"}:
+        return
+    sides = (("old", difference.before), ("new", difference.after))
+    if any(entry is not None and entry.type != "f" for _, entry in sides):
+        return
+    with tempfile.TemporaryDirectory(prefix="pykopia-diff-") as folder:
+        names = []
+        for side, entry in sides:
+            if entry is None:
+                names.append("/dev/null")
+                continue
+            name = Path(side) / difference.path
+            _fetch(repository, entry, Path(folder) / name)
+            names.append(str(name))
+        try:
+            done = subprocess.run([*command, *names], cwd=folder, capture_output=True, check=False)
+        except OSError as error:
+            message = f"--diff-command {command[0]!r} can't be run: {error.strerror}"
+            raise CommandLineError(message) from None
+    session.write_bytes(done.stdout + done.stderr)
+
+
+def _fetch(repository: "Repository", entry: DirectoryEntry, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with repository.objects.open(entry.object_id) as source, target.open("wb") as file:
+        while piece := source.read(_PIECE):
+            file.write(piece)
+
+
+__all__ = ["DiffOptions", "describe", "diff"]

@@ -70,10 +70,8 @@ def _run_logged(session: Session, invocation: Invocation) -> int:
     log.debug("pykopia %s: %s", __version__, invocation.name)
     try:
         command = invocation.command
-        if command.takes_options:
-            status = command.run(session, invocation.options(command.options))
-        else:
-            status = command.run(session)
+        arguments = (invocation.options(command.options),) if command.takes_options else ()
+        status = command.run(session, *arguments)
         session.stdout.flush()
     except (CommandLineError, BrokenPipeError):
         raise

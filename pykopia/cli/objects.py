@@ -52,8 +52,8 @@ class _Lister:
         name = entry.name
         if options.long or options.recursive:
             name = prefix + name + ("/" if entry.type == "d" else "")
-        if options.error_summary and entry.summary is not None and entry.summary.failed > 0:
-            name += f" ({entry.summary.failed} errors)"
+        if options.error_summary and entry.summary is not None and entry.summary.num_failed > 0:
+            name += f" ({entry.summary.num_failed} errors)"
         if options.long:
             length = session.size(entry.size) if options.human_readable else str(entry.size)
             mode = formatting.mode(entry.type, entry.mode)
@@ -62,12 +62,12 @@ class _Lister:
 
     def _tell_errors(self, directory: "Directory") -> None:
         summary = directory.summary
-        if not self._options.error_summary or summary is None or summary.failed == 0:
+        if not self._options.error_summary or summary is None or summary.num_failed == 0:
             return
         stderr = self._session.stderr
-        print(f"\nNOTE: Encountered {summary.failed} errors while snapshotting this directory:\n", file=stderr)
+        print(f"\nNOTE: Encountered {summary.num_failed} errors while snapshotting this directory:\n", file=stderr)
         for error in summary.errors:
-            print(f'- Error in "{error.path}": {error.message}', file=stderr)
+            print(f'- Error in "{error.path}": {error.error}', file=stderr)
 
 
 class ShowOptions(Options):

@@ -41,6 +41,7 @@ def create(session: Session, options: StorageFlags) -> None:
             config=session.config_path,
             client=flags.client_options(storage.display_name),
             caching=flags.caching_options(),
+            cache_root=session.cache_root,
         ) as repository:
             passwords.remember(session, password)
             session.log.info("Connected to repository.")
@@ -63,6 +64,7 @@ def connect(session: Session, options: StorageFlags) -> None:
                 config=session.config_path,
                 client=flags.client_options(storage.display_name),
                 caching=flags.caching_options(),
+                cache_root=session.cache_root,
             )
         except InvalidPasswordError:
             passwords.forget(session)

@@ -60,7 +60,12 @@ class Session:
         """Where log files go."""
         from pathlib import Path  # noqa: PLC0415
 
-        return Path(self.flags.log_dir) if self.flags.log_dir else self._user_folder("XDG_CACHE_HOME", ".cache")
+        return Path(self.flags.log_dir) if self.flags.log_dir else self.cache_root
+
+    @property
+    def cache_root(self) -> "Path":
+        """Where the cache folders of connections lie unless flags say otherwise."""
+        return self._user_folder("XDG_CACHE_HOME", ".cache")
 
     def expand_user(self, path: str) -> str:
         """Return ``path`` with a leading ``~`` replaced by the user's home."""
@@ -134,15 +139,15 @@ class Session:
         Raises:
             NotConnectedError: There is no connection file.
         """
-        from pykopia import repository  # noqa: PLC0415
         from pykopia.cli import passwords  # noqa: PLC0415
         from pykopia.errors import NotConnectedError  # noqa: PLC0415
+        from pykopia.repository.opening import open_connected  # noqa: PLC0415
 
         path = self.config_path
         if not path.exists():
             message = f"repository is not connected: there is no {path}; use `pykopia repository connect`"
             raise NotConnectedError(message)
-        return repository.open(path, passwords.for_opening(self))
+        return open_connected(path, passwords.for_opening(self))
 
     def require_dangerous_commands(self) -> None:
         """Refuse to go on unless the user allowed what can destroy a repository."""

@@ -130,7 +130,7 @@ class S3Flags(_PointInTimeFlags):
     root_ca_pem_base64 = flag("", "Certificate authority, PEM in base64.", env="ROOT_CA_PEM_BASE64")
     root_ca_pem_path = flag("", "File with the certificate authority.")
 
-    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":  # noqa: ARG002
+    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the bucket."""
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
         from pykopia.storage.remote_options import S3Options  # noqa: PLC0415
@@ -176,7 +176,7 @@ class GcsFlags(_PointInTimeFlags):
     credentials_file = flag("", "JSON file with the credentials.", kind=values.existing_file)
     embed_credentials = flag(False, "Copy the credentials into the connection file.")
 
-    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":  # noqa: ARG002
+    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the bucket."""
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
         from pykopia.storage.remote_options import GCSOptions  # noqa: PLC0415
@@ -209,7 +209,7 @@ class AzureFlags(_PointInTimeFlags):
     client_cert = flag("", "Certificate of the service principal.", env="AZURE_CLIENT_CERTIFICATE")
     azure_federated_token_file = flag("", "File with a federated token.", env="AZURE_FEDERATED_TOKEN_FILE")
 
-    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":  # noqa: ARG002
+    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the container."""
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
         from pykopia.storage.remote_options import AzureBlobOptions  # noqa: PLC0415
@@ -241,7 +241,7 @@ class B2Flags(ThrottledFlags):
     key = flag("", "Secret key.", env="B2_KEY", required=True)
     prefix = flag("", "Put before the name of each file.")
 
-    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":  # noqa: ARG002
+    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the bucket."""
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
         from pykopia.storage.remote_options import B2Options  # noqa: PLC0415
@@ -259,7 +259,7 @@ class GdriveFlags(ThrottledFlags):
     credentials_file = flag("", "JSON file with the credentials.", kind=values.existing_file)
     embed_credentials = flag(False, "Copy the credentials into the connection file.")
 
-    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":  # noqa: ARG002
+    def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the folder."""
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
         from pykopia.storage.remote_options import GoogleDriveOptions  # noqa: PLC0415

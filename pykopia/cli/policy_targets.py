@@ -1,0 +1,34 @@
+"""Which policies a command works on."""
+
+from typing import TYPE_CHECKING
+
+from pykopia.cli.parsing import CommandLineError, Options, arguments, flag
+from pykopia.cli.snapshot_sources import parse_source
+from pykopia.format.source import SourceInfo
+
+if TYPE_CHECKING:
+    from pykopia.repository.repository import Repository
+
+
+class PolicyTargetFlags(Options):
+    """Flags that name policies."""
+
+    target = arguments("Path, user@host:/path, user@host, @host, or the ID of a policy.")
+    global_ = flag(False, "The global policy.")
+
+    def targets(self, repository: "Repository") -> list[SourceInfo]:
+        """Return the targets named.
+
+        Raises:
+            CommandLineError: Both or neither of `--global` and targets are given.
+        """
+        if self.global_ == bool(self.target):
+            message = "either --global or targets must be given"
+            raise CommandLineError(message)
+        if self.global_:
+            return [SourceInfo(host="", user_name="", path="")]
+        by_id = {each.id: each.target for each in repository.policies.list()}
+        return [by_id[text] if text in by_id else parse_source(repository, text) for text in self.target]
+
+
+__all__ = ["PolicyTargetFlags"]

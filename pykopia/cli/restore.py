@@ -1,0 +1,219 @@
+"""`restore`, `snapshot restore`."""
+
+import os
+from typing import TYPE_CHECKING, cast
+
+from pykopia import clock
+from pykopia.cli.cancellation import cancelable
+from pykopia.cli.parsing import CommandLineError, Options, arguments, flag
+from pykopia.cli.progress import RestoreProgress
+from pykopia.cli.session import Session
+from pykopia.cli.snapshot_sources import containing, parse_source, path_inside
+from pykopia.cli.time_spec import latest_start
+from pykopia.cli.values import integer
+from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.format.object_id import parse_object_id
+from pykopia.format.source import SourceInfo
+from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
+from pykopia.snapshot.placeholder_source import read_placeholder
+from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions
+
+if TYPE_CHECKING:
+    from pykopia.format.snapshot_manifest import SnapshotManifest
+    from pykopia.repository.repository import Repository
+
+_MODES = ("auto", "local", "zip", "zip-nocompress", "tar", "tgz")
+_ARCHIVES = {
+    ".zip": "a zip file",
+    ".tar": "an uncompressed tar file",
+    ".tar.gz": "a tar+gzip file",
+    ".tgz": "a tar+gzip file",
+}
+
+
+class RestoreFlags(Options):
+    """Flags of `restore`."""
+
+    sources = arguments(
+        "What to restore and where to: SOURCE TARGET, where SOURCE is a snapshot or object ID with a path inside, or a "
+        "path; a path alone is restored to its place; placeholders alone are replaced by what they stand for.",
+        required=True,
+    )
+    overwrite_directories = flag(True, "Put into folders that exist.")
+    overwrite_files = flag(True, "Replace files that exist.")
+    overwrite_symlinks = flag(True, "Replace symbolic links that exist.")
+    write_sparse_files = flag(False, "Leave holes for blocks of zeros.")
+    consistent_attributes = flag(
+        False,
+        "Fail when snapshots that share a root disagree about its attributes.",
+        env="KOPIA_RESTORE_CONSISTENT_ATTRIBUTES",
+    )
+    mode = flag("auto", "What to write; auto goes by the ending of the target.", choices=_MODES)
+    parallel = flag(8, "Files written at one time.")
+    skip_owners = flag(False, "Don't restore owners.")
+    skip_permissions = flag(False, "Don't restore permissions.")
+    skip_times = flag(False, "Don't restore times.")
+    ignore_permission_errors = flag(True, "Go on where attributes can't be set for lack of rights.")
+    write_files_atomically = flag(True, "Replace a file only when the new one is complete.")
+    ignore_errors = flag(False, "Go on after entries that can't be restored.")
+    skip_existing = flag(False, "Leave files alone that seem to be there already.")
+    delete_extra = flag(False, "Delete what the snapshot does not have.")
+    shallow: int | None = flag(None, "Levels to restore in full; deeper ones become placeholders.", kind=integer)
+    shallow_minsize = flag(0, "Files below this size are restored in full at any depth.", placeholder="BYTES")
+    snapshot_time = flag("latest", "Which snapshot of a path: latest, oldest, or the newest before a time.")
+    flush_files = flag(False, "Wait until each file is on disk.")
+
+
+def restore(session: Session, options: RestoreFlags) -> None:
+    """Restore snapshots or parts of them."""
+    with session.open() as repository:
+        for source, target in _pairs(repository, options.sources):
+            _tell_target(session, options, target)
+            progress = RestoreProgress(session)
+            with cancelable(session) as canceled:
+                try:
+                    result = repository.snapshots.restore(
+                        _entry(session, repository, source, options),
+                        target,
+                        options=_restore_options(options, placeholder=_is_placeholder(source)),
+                        progress=progress,
+                        cancel=canceled,
+                    )
+                finally:
+                    progress.finish()
+            for line in result.errors:
+                session.log.warning("%s", line)
+            session.log.info("%s", _summary(session, result.counters))
+
+
+def _entry(session: Session, repository: "Repository", source: str, options: RestoreFlags) -> DirectoryEntry:
+    if _is_placeholder(source):
+        name = os.path.basename(source).removesuffix(PLACEHOLDER_SUFFIX)
+        return read_placeholder(source, name, repository.objects, repository.contents.exists)
+    reference = _reference(session, repository, source, options)
+    return repository.snapshots.resolve(reference, consistent_attributes=options.consistent_attributes)
+
+
+def _pairs(repository: "Repository", sources: list[str]) -> list[tuple[str, str]]:
+    """Return what to restore to where."""
+    placeholders = [os.path.abspath(path) for path in sources if _is_placeholder(path)]
+    if len(placeholders) == len(sources):
+        return [(path, path.removesuffix(PLACEHOLDER_SUFFIX)) for path in placeholders]
+    if placeholders or len(sources) > 2:
+        message = "restore takes a source and a target, or placeholders alone"
+        raise CommandLineError(message)
+    if len(sources) == 2:
+        return [(sources[0], os.path.abspath(sources[1]))]
+    source = _parse_source(repository, sources[0])
+    if (source.host, source.user_name) != (repository.hostname, repository.username):
+        message = "a source of another user or host needs a target"
+        raise CommandLineError(message)
+    return [(sources[0], source.path)]
+
+
+def _is_placeholder(path: str) -> bool:
+    return path.endswith(PLACEHOLDER_SUFFIX)
+
+
+def _parse_source(repository: "Repository", text: str) -> SourceInfo:
+    source = parse_source(repository, text)
+    if not source.path:
+        message = f"the source must contain a path; it is {text!r}"
+        raise CommandLineError(message)
+    return source
+
+
+def _reference(session: Session, repository: "Repository", text: str, options: RestoreFlags) -> str:
+    """Return an ID with a path inside: ``text`` itself, or the snapshot of a path that the time flag chooses."""
+    first = text.split("/", 1)[0]
+    if first and _is_id(first):
+        return text
+    source = _parse_source(repository, text)
+    manifest, inside = _snapshot_of(session, repository, source, options.snapshot_time)
+    session.log.info(
+        "Restoring from\n   Snapshot source: %s\n   Snapshot time: %s\n   Relative path: %s",
+        manifest.source,
+        session.time(manifest.start_time_ns),
+        inside,
+    )
+    return f"{manifest.id}/{inside}" if inside else manifest.id
+
+
+def _is_id(text: str) -> bool:
+    try:
+        parse_object_id(text)
+    except InvalidIDError:
+        return False
+    return True
+
+
+def _snapshot_of(
+    session: Session, repository: "Repository", source: SourceInfo, spec: str
+) -> tuple["SnapshotManifest", str]:
+    """Return the snapshot that has a path, of it or of a folder above it, and the path inside."""
+    limit = None
+    if spec not in {"", "latest", "oldest"}:
+        limit = latest_start(spec, now_ns=clock.now(), local=session.zone)
+    candidates = [each for each in containing(repository, source) if not each.incomplete]
+    candidates.sort(key=lambda each: (each.start_time_ns, each.end_time_ns), reverse=spec != "oldest")
+    for manifest in candidates:
+        if limit is not None and manifest.start_time_ns >= limit:
+            continue
+        inside = path_inside(manifest, source.path)
+        try:
+            repository.snapshots.resolve(f"{manifest.id}/{inside}" if inside else manifest.id)
+        except PathNotInSnapshotError:
+            continue
+        return manifest, inside
+    message = f"no snapshots contain data for {source}"
+    raise SnapshotNotFoundError(message)
+
+
+def _restore_options(options: RestoreFlags, *, placeholder: bool) -> RestoreOptions:
+    return RestoreOptions(
+        mode=cast("RestoreMode", options.mode),
+        overwrite_files=options.overwrite_files,
+        overwrite_directories=options.overwrite_directories,
+        overwrite_symlinks=options.overwrite_symlinks,
+        skip_existing=options.skip_existing,
+        delete_extra=options.delete_extra,
+        write_sparse=options.write_sparse_files,
+        atomic_files=options.write_files_atomically,
+        skip_owners=options.skip_owners,
+        skip_permissions=options.skip_permissions,
+        skip_times=options.skip_times,
+        ignore_permission_errors=options.ignore_permission_errors,
+        ignore_errors=options.ignore_errors,
+        parallel=options.parallel,
+        flush_files=options.flush_files,
+        shallow_depth=0 if placeholder and options.shallow is None else options.shallow,
+        shallow_min_size=options.shallow_minsize,
+    )
+
+
+def _tell_target(session: Session, options: RestoreFlags, target: str) -> None:
+    if options.mode != "auto":
+        return
+    kinds = [kind for ending, kind in _ARCHIVES.items() if target.endswith(ending)]
+    if kinds:
+        session.log.info("Restoring to %s (%s)...", kinds[0], target)
+    else:
+        session.log.info("Restoring to local filesystem (%s) with parallelism=%d...", target, options.parallel)
+
+
+def _summary(session: Session, counters: RestoreCounters) -> str:
+    text = (
+        f"Restored {counters.restored_files} files, {counters.restored_directories} directories and "
+        f"{counters.restored_symlinks} symbolic links ({session.size(counters.restored_bytes)})"
+    )
+    if counters.skipped_files:
+        text += f", skipped {counters.skipped_files} ({session.size(counters.skipped_bytes)})"
+    if counters.deleted_entries:
+        text += f", deleted {counters.deleted_entries}"
+    if counters.ignored_errors:
+        text += f", ignored {counters.ignored_errors} errors"
+    return text + "."
+
+
+__all__ = ["RestoreFlags", "restore"]

@@ -1,0 +1,189 @@
+"""`snapshot create`."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pykopia.cli import formatting
+from pykopia.cli.cancellation import cancelable
+from pykopia.cli.json_flags import JsonFlags
+from pykopia.cli.parsing import CommandLineError, arguments, flag, flag_list
+from pykopia.cli.progress import UploadProgress
+from pykopia.cli.session import Session
+from pykopia.cli.snapshot_sources import local_sources, parse_source
+from pykopia.cli.tags import parse_tags
+from pykopia.cli.time_spec import parse_timestamp
+from pykopia.cli.values import duration
+from pykopia.errors import PykopiaError, SnapshotError
+from pykopia.format.gojson import Raw
+from pykopia.format.source import SourceInfo
+from pykopia.snapshot.source_path import local_source
+from pykopia.snapshot.upload_options import CHECKPOINT_INTERVAL_SECONDS, SnapshotOptions, SnapshotResult
+
+if TYPE_CHECKING:
+    from pykopia.repository.repository import Repository
+
+_SECOND = 1_000_000_000
+_MIB = 1 << 20
+_MAX_DESCRIPTION = 1024
+
+
+class CreateOptions(JsonFlags):
+    """Flags of `snapshot create`."""
+
+    source = arguments("Files or folders to take snapshots of.")
+    all = flag(False, "Take snapshots of all sources of this user on this host that had one before.")
+    upload_limit_mb = flag(0, "Stop after so many megabytes.", placeholder="MB")
+    checkpoint_interval = flag(0, "Time between two checkpoints, 45m at most.", kind=duration, hidden=True)
+    description = flag("", "What this snapshot is, for people.")
+    fail_fast = flag(False, "Stop at the first error.", env="KOPIA_SNAPSHOT_FAIL_FAST")
+    force_hash = flag(0.0, "Share of unchanged files to read again, in percent.")
+    parallel = flag(0, "Files read at one time.", placeholder="N")
+    start_time = flag("", "Time to record as the start.")
+    end_time = flag("", "Time to record as the end.")
+    force_enable_actions = flag(False, "Ignored.", hidden=True)
+    force_disable_actions = flag(False, "Ignored.", hidden=True)
+    stdin_file = flag("", "Take stdin as a file of this name.")
+    tags = flag_list("Tag of the snapshot.", placeholder="KEY:VALUE")
+    pin = flag_list("Pin that keeps the snapshot from expiring.")
+    flush_per_source = flag(False, "Commit after each source.", hidden=True)
+    override_source = flag("", "Record the snapshot for this source.")
+    send_snapshot_report = flag(True, "Ignored: no notifications are sent.")
+    hint_streaming_reads = flag(False, "Ignored.", hidden=True)
+    log_dir_detail = flag(-1, "Ignored.")
+    log_entry_detail = flag(-1, "Ignored.")
+
+
+def create(session: Session, options: CreateOptions) -> None:
+    """Take snapshots; go on with the next source when one fails.
+
+    Raises:
+        SnapshotError: One or more failed or have fatal errors in them.
+    """
+    _check(options)
+    failures: list[str] = []
+    with session.open() as repository, cancelable(session):
+        sources = _sources(repository, options)
+        for path in sources:
+            if session.canceled:
+                session.log.info("Upload canceled")
+                break
+            try:
+                _create_one(session, repository, path, options)
+            except PykopiaError as error:
+                session.log.debug("error", exc_info=error)
+                failures.append(str(error))
+    if len(failures) == 1:
+        raise SnapshotError(failures[0])
+    if failures:
+        lines = "\n".join(failures)
+        message = f"encountered {len(failures)} errors:\n{lines}"
+        raise SnapshotError(message)
+
+
+def _check(options: CreateOptions) -> None:
+    if options.all and options.source:
+        message = "--all can't be used together with sources"
+        raise CommandLineError(message)
+    if len(options.description) > _MAX_DESCRIPTION:
+        message = f"the description is too long: {_MAX_DESCRIPTION} characters are allowed"
+        raise CommandLineError(message)
+    start = parse_timestamp(options.start_time) if options.start_time else None
+    end = parse_timestamp(options.end_time) if options.end_time else None
+    if start is not None and end is not None and start > end:
+        message = "--start-time can't be after --end-time"
+        raise CommandLineError(message)
+    parse_tags(options.tags)
+
+
+def _sources(repository: "Repository", options: CreateOptions) -> list[str]:
+    sources = local_sources(repository) if options.all else options.source
+    if not sources:
+        message = "no snapshot sources"
+        raise CommandLineError(message)
+    return sources
+
+
+def _create_one(session: Session, repository: "Repository", path: str, options: CreateOptions) -> None:
+    overridden = _overridden_source(repository, options)
+    session.log.info("Snapshotting %s ...", overridden or local_source(repository, path))
+    progress = UploadProgress(session)
+    try:
+        result = repository.snapshots.create(
+            path,
+            options=_snapshot_options(session, overridden, options),
+            progress=progress,
+            cancel=lambda: session.canceled,
+        )
+    finally:
+        progress.finish()
+    _report(session, options, result)
+
+
+def _overridden_source(repository: "Repository", options: CreateOptions) -> SourceInfo | None:
+    if not options.override_source:
+        return None
+    source = parse_source(repository, options.override_source)
+    if not (source.host and source.user_name and source.path):
+        message = f"--override-source must name user, host and path; it is {options.override_source!r}"
+        raise CommandLineError(message)
+    return source
+
+
+def _snapshot_options(session: Session, source: SourceInfo | None, options: CreateOptions) -> SnapshotOptions:
+    interval = options.checkpoint_interval / _SECOND if options.checkpoint_interval else CHECKPOINT_INTERVAL_SECONDS
+    return SnapshotOptions(
+        source=source,
+        description=options.description,
+        tags=parse_tags(options.tags),
+        pins=tuple(options.pin),
+        parallel=options.parallel or None,
+        checkpoint_interval_seconds=interval,
+        upload_limit_bytes=options.upload_limit_mb * _MIB,
+        fail_fast=options.fail_fast,
+        force_hash_percent=options.force_hash,
+        start_time_ns=parse_timestamp(options.start_time) if options.start_time else None,
+        end_time_ns=parse_timestamp(options.end_time) if options.end_time else None,
+        stdin=session.binary_stdin if options.stdin_file else None,
+        stdin_file_name=options.stdin_file,
+    )
+
+
+def _report(session: Session, options: CreateOptions, result: SnapshotResult) -> None:
+    """Tell what came of a snapshot.
+
+    Raises:
+        SnapshotError: There are fatal errors in it.
+    """
+    log, manifest = session.log, result.manifest
+    for error in result.errors:
+        if error.ignored:
+            log.warning('Ignored error when processing "%s": %s', error.path, error.message)
+        else:
+            log.error('Error when processing "%s": %s', error.path, error.message)
+    if not result.saved:
+        log.info("\n Not saving snapshot because no files have been changed since previous snapshot")
+        return
+    if options.json:
+        known = replace(manifest, extra={})  # readers of this output refuse what they do not know
+        options.write_json(session, Raw(known.to_output(stats=options.json_verbose)))
+    else:
+        partial = " partial" if manifest.incomplete else ""
+        took = (manifest.end_time_ns - manifest.start_time_ns) // _SECOND * _SECOND
+        log.info(
+            "Created%s snapshot with root %s and ID %s in %s",
+            partial,
+            manifest.root_object_id,
+            manifest.id,
+            formatting.duration(took),
+        )
+    summary = manifest.root_entry.summary if manifest.root_entry else None
+    if summary is None:
+        return
+    if summary.num_ignored_errors > 0:
+        log.warning("Ignored %d error(s) while snapshotting %s.", summary.num_ignored_errors, manifest.source)
+    if summary.num_failed > 0:
+        message = f"Found {summary.num_failed} fatal error(s) while snapshotting {manifest.source}."
+        raise SnapshotError(message)
+
+
+__all__ = ["CreateOptions", "create"]

@@ -1,0 +1,50 @@
+"""`snapshot delete`."""
+
+from typing import TYPE_CHECKING
+
+from pykopia.cli.parsing import Options, arguments, flag
+from pykopia.cli.session import Session
+from pykopia.cli.snapshot_sources import parse_source
+from pykopia.errors import SnapshotNotFoundError
+
+if TYPE_CHECKING:
+    from pykopia.format.snapshot_manifest import SnapshotManifest
+    from pykopia.repository.repository import Repository
+
+
+class DeleteOptions(Options):
+    """Flags of `snapshot delete`."""
+
+    id = arguments("Snapshots to delete, by their ID or that of their root; or sources.", required=True)
+    all_snapshots_for_source = flag(False, "The arguments are sources: delete all their snapshots.")
+    delete = flag(False, "Delete; without this only tell what would be deleted.")
+    unsafe_ignore_source = flag(False, "The same as --delete.", hidden=True)
+
+
+def delete(session: Session, options: DeleteOptions) -> None:
+    """Delete snapshots; their data goes with later maintenance."""
+    with session.open() as repository:
+        if options.all_snapshots_for_source:
+            chosen = [each for text in options.id for each in _of_source(repository, text)]
+        else:
+            chosen = [each for text in options.id for each in repository.snapshots.find(text)]
+        for manifest in chosen:
+            when = session.time(manifest.start_time_ns)
+            description = f"snapshot {manifest.id} of {manifest.source} at {when}"
+            if not (options.delete or options.unsafe_ignore_source):
+                session.log.info("Would delete %s (pass --delete to confirm)", description)
+                continue
+            session.log.info("Deleting %s...", description)
+            repository.snapshots.delete(manifest.id)
+
+
+def _of_source(repository: "Repository", text: str) -> "list[SnapshotManifest]":
+    source = parse_source(repository, text)
+    found = repository.snapshots.list(source)
+    if not found:
+        message = f"no snapshots for source {source}"
+        raise SnapshotNotFoundError(message)
+    return found
+
+
+__all__ = ["DeleteOptions", "delete"]

@@ -1,0 +1,53 @@
+"""Which snapshots a path, or a source that was typed, means."""
+
+import os
+import posixpath
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pykopia.format.source import SourceInfo
+
+if TYPE_CHECKING:
+    from pykopia.format.snapshot_manifest import SnapshotManifest
+    from pykopia.repository.repository import Repository
+
+
+def parse_source(repository: "Repository", text: str) -> SourceInfo:
+    """Return the source that was typed: ``user@host:/path``, ``user@host``, ``@host`` or a local path."""
+    return SourceInfo.parse(text, repository.hostname, repository.username, os.getcwd())
+
+
+def containing(
+    repository: "Repository", source: SourceInfo, *, tags: dict[str, str] | None = None
+) -> "list[SnapshotManifest]":
+    """Return the snapshots of a path and of all folders above it, oldest first."""
+    owned = repository.snapshots.list(SourceInfo(host=source.host, user_name=source.user_name), tags=tags)
+    if not source.path:
+        return owned
+    above = set(_upward(source.path))
+    return [each for each in owned if each.source.path in above]
+
+
+def _upward(path: str) -> Iterable[str]:
+    while True:
+        yield path
+        parent = posixpath.dirname(path)
+        if parent == path:
+            return
+        path = parent
+
+
+def path_inside(manifest: "SnapshotManifest", path: str) -> str:
+    """Return ``path`` relative to the source of a snapshot; empty when it is the source."""
+    inside = posixpath.relpath(path, manifest.source.path) if path else "."
+    return "" if inside == "." else inside
+
+
+def local_sources(repository: "Repository") -> list[str]:
+    """Return the paths that this client took snapshots of and that no policy declares manual."""
+    mine = SourceInfo(host=repository.hostname, user_name=repository.username)
+    sources = sorted({each.source for each in repository.snapshots.list(mine)})
+    return [each.path for each in sources if not repository.policies.effective(each).policy.scheduling.manual]
+
+
+__all__ = ["containing", "local_sources", "parse_source", "path_inside"]

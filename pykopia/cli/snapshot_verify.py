@@ -1,0 +1,119 @@
+"""`snapshot verify`."""
+
+from typing import TYPE_CHECKING
+
+from pykopia import clock
+from pykopia.cli.cancellation import cancelable
+from pykopia.cli.json_flags import JsonFlags
+from pykopia.cli.parsing import arguments, flag, flag_list
+from pykopia.cli.session import Session
+from pykopia.cli.snapshot_sources import parse_source
+from pykopia.errors import SnapshotNotFoundError, VerifyError
+from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
+
+if TYPE_CHECKING:
+    from pykopia.repository.repository import Repository
+
+_TELL_EVERY = 10.0
+"""Seconds between two lines of progress."""
+
+
+class VerifyFlags(JsonFlags):
+    """Flags of `snapshot verify`."""
+
+    snapshot_ids = arguments("Snapshots to verify; all when nothing is named.")
+    max_errors = flag(0, "Errors after which to stop; 0 means one, a negative number never.")
+    directory_id = flag_list("Folder to verify.")
+    file_id = flag_list("File to verify.")
+    all_sources = flag(False, "Ignored: without a source all are verified.", hidden=True)
+    sources = flag_list("Source whose snapshots to verify.")
+    parallel = flag(8, "Objects looked at at one time.")
+    file_queue_length = flag(20000, "Ignored.")
+    file_parallelism = flag(0, "Files read at one time; 0 is the same number as --parallel.")
+    verify_files_percent = flag(0.0, "Share of files to read, in percent.")
+
+
+def verify(session: Session, options: VerifyFlags) -> None:
+    """Check that snapshots can be restored.
+
+    Raises:
+        VerifyError: Some can't.
+    """
+    with session.open() as repository, cancelable(session) as canceled:
+        result = repository.snapshots.verify(
+            _references(repository, options),
+            options=VerifyOptions(
+                files_percent=options.verify_files_percent,
+                max_errors=options.max_errors,
+                parallel=options.file_parallelism or options.parallel,
+            ),
+            progress=None if options.json else _Progress(session),
+            cancel=canceled,
+        )
+    if options.json:
+        options.write_json(session, _as_json(result))
+    else:
+        session.log.info("Finished processing %s", _text(session, result.counters))
+    for text in result.errors:
+        session.log.error("%s", text)
+    if result.errors:
+        number = len(result.errors)
+        message = f"encountered {number} error{'s' if number > 1 else ''} while verifying: restores would fail"
+        raise VerifyError(message)
+
+
+def _references(repository: "Repository", options: VerifyFlags) -> list[str]:
+    """Return what to verify; nothing stands for all.
+
+    Raises:
+        SnapshotNotFoundError: A source has no snapshots.
+    """
+    references = [*options.snapshot_ids, *options.directory_id, *options.file_id]
+    for text in options.sources:
+        source = parse_source(repository, text)
+        found = repository.snapshots.list(source)
+        if not found:
+            message = f"no snapshots for source {source}"
+            raise SnapshotNotFoundError(message)
+        references += [each.id for each in found]
+    return references
+
+
+class _Progress:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._next = clock.monotonic() + _TELL_EVERY
+
+    def __call__(self, counters: VerifyCounters) -> None:
+        if clock.monotonic() >= self._next:
+            self._next = clock.monotonic() + _TELL_EVERY
+            self._session.log.info("Processed %s", _text(self._session, counters))
+
+
+def _text(session: Session, counters: VerifyCounters) -> str:
+    return (
+        f"{counters.processed_objects} objects ({session.size(counters.processed_bytes)}). "
+        f"Read {counters.read_files} files ({session.size(counters.read_bytes)})."
+    )
+
+
+def _as_json(result: VerifyResult) -> dict[str, object]:
+    counters = result.counters
+    fields: dict[str, object] = {
+        "stats": {
+            "processedObjectCount": counters.processed_objects,
+            "processedBytes": counters.processed_bytes,
+            "readFileCount": counters.read_files,
+            "readBytes": counters.read_bytes,
+            "expectedTotalObjectCount": counters.expected_objects,
+            "expectedTotalFileCount": counters.expected_files,
+            "expectedTotalBytes": counters.expected_bytes,
+        },
+        "errorCount": len(result.errors),
+    }
+    if result.errors:
+        fields["errorStrings"] = list(result.errors)
+    return fields
+
+
+__all__ = ["VerifyFlags", "verify"]

@@ -237,7 +237,7 @@ def check_range(blob_id: BlobID, offset: int, length: int, size: int) -> int:
     if length < 0:
         length = size - offset
     if offset < 0 or length < 0 or offset + length > size:
-        raise InvalidRangeError(blob_id, offset, length)
+        raise InvalidRangeError(blob_id, offset, max(length, 0))
     return length
 
 

@@ -50,14 +50,14 @@ class ShardsFile:
         Raises:
             StorageError: The file can't be written, and without it others would look for blobs in the wrong folders.
         """
-        if self._stored:
-            return self.parameters()
         parameters = self.parameters()
+        if self._stored:
+            return parameters
         with self._lock:
             if not self._stored:
-                self._store(parameters)
+                self._loaded = parameters = self._store(parameters)
                 self._stored = True
-        return parameters
+            return self._loaded or parameters
 
     def _load(self) -> ShardParameters:
         with self._lock:
@@ -67,13 +67,17 @@ class ShardsFile:
                 self._loaded = self._fallback if content is None else ShardParameters.from_bytes(content)
             return self._loaded
 
-    def _store(self, parameters: ShardParameters) -> None:
+    def _store(self, parameters: ShardParameters) -> ShardParameters:
+        content = self._read()
+        if content is not None:  # another client was first
+            return ShardParameters.from_bytes(content)
         try:
             self._write(parameters.to_bytes())
         except StorageError as error:
             if parameters != default_parameters(None, create=False):
                 raise
             _log.warning("can't write %s, which does no harm with these shards: %s", SHARDS_FILE, error)
+        return parameters
 
 
 __all__ = ["ShardsFile"]

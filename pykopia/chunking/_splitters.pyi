@@ -1,0 +1,6 @@
+"""Native twin of ``rolling_hash``: the two searches."""
+
+from pykopia.ids import Buffer
+
+def find_buzhash(data: Buffer, start: int, end: int, mask: int) -> int: ...
+def find_rabinkarp(data: Buffer, start: int, end: int, mask: int) -> int: ...

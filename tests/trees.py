@@ -363,7 +363,7 @@ def tree_differences(
         link_times: Whether they count for symbolic links (Kopia restores whole microseconds).
         permissions: Whether the 12 permission bits of files and folders count.
         owners: Whether user and group count; by default only for root, who alone can restore them.
-        paths: Turns an expected path, and an expected link target, into the one to be found, such as `stored_path`.
+        paths: Turns an expected path into the one to be found, such as `stored_path`.
     """
     owners = os.geteuid() == 0 if owners is None else owners
     left = {paths(path): entry for path, entry in scan(expected).items()}
@@ -384,7 +384,7 @@ def tree_differences(
         checks: list[tuple[bool, str, object, object]] = [
             (True, "size", want.size, have.size),
             (True, "content", want.sha256, have.sha256),
-            (True, "target", paths(want.target), have.target),
+            (True, "target", want.target, have.target),
             (permissions and want.kind != "l", "mode", f"{want.mode:05o}", f"{have.mode:05o}"),
             (owners, "owner", (want.uid, want.gid), (have.uid, have.gid)),
             (_times_count(path, want.kind, times, directory_times, link_times), "time", want.mtime_ns, have.mtime_ns),

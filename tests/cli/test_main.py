@@ -1,0 +1,118 @@
+"""The program as a process: start, exit status, signals, broken pipes."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pykopia import __version__
+from tests.cli_runner import Runner
+
+PROGRAM = [sys.executable, "-m", "pykopia"]
+ROOT = Path(__file__).parents[2]
+
+
+def start(*words: str, folder: Path, **streams: int) -> subprocess.Popen[bytes]:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "KOPIA_PASSWORD": "secret"}
+    return subprocess.Popen([*PROGRAM, *words], env=environment, **streams)  # type: ignore[call-overload, no-any-return]
+
+
+def finish(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
+    stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout.decode(), stderr.decode()
+
+
+def run(*words: str, folder: Path) -> tuple[int, str, str]:
+    return finish(
+        start(*words, folder=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    )
+
+
+def test_the_version_is_printed(tmp_path: Path):
+    assert run("--version", folder=tmp_path) == (0, f"{__version__}\n", "")
+
+
+def test_help_and_version_leave_no_files(tmp_path: Path):
+    run("--version", folder=tmp_path)
+    run("snapshot", "--help", folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_is_one_line_on_stderr_and_status_1(tmp_path: Path):
+    status, stdout, stderr = run("snapshot", "lst", folder=tmp_path)
+    assert (status, stdout) == (1, "")
+    assert stderr.count("\n") == 1
+    assert stderr.startswith("pykopia: error: unknown command 'lst'")
+    assert "did you mean 'list'?" in stderr
+
+
+def test_without_a_connection_it_says_so(tmp_path: Path):
+    status, stdout, stderr = run("snapshot", "list", folder=tmp_path)
+    assert status != 0
+    assert stdout == ""
+    assert "repository is not connected" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_starting_imports_nothing_heavy(tmp_path: Path):
+    """Start-up time is the sum of imports; they are counted here, as time itself can't be trusted on a busy machine."""
+    code = (
+        "import sys, io; from pykopia.cli.main import run\n"
+        "for words in (['--version'], ['--help'], ['snapshot', '--help']):\n"
+        "    run(words, environment={}, stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    heavy = {
+        "dataclasses",
+        "logging",
+        "msgspec",
+        "numpy",
+        "cryptography",
+        "fsspec",
+        "click",
+        "argparse",
+        "rich",
+        "json",
+    }
+    assert heavy & loaded == set()
+    assert {name for name in loaded if name.startswith(("pykopia.repository", "pykopia.snapshot"))} == set()
+
+
+def test_start_up_is_quick(tmp_path: Path):
+    best = 9.0
+    for _ in range(8):
+        before = time.perf_counter()
+        run("--version", folder=tmp_path)
+        best = min(best, time.perf_counter() - before)
+    assert best < 0.25  # far above what is aimed at, 80 ms, so that a slow machine does not fail
+
+
+@pytest.mark.parametrize("words", [["help"], ["help", "snapshot", "create"], ["repository", "create", "s3", "--help"]])
+def test_help_goes_to_stdout(words: list[str], tmp_path: Path):
+    status, stdout, stderr = run(*words, folder=tmp_path)
+    assert (status, stderr) == (0, "")
+    assert stdout.startswith("usage: pykopia")
+
+
+def test_a_reader_that_went_away_is_no_trouble(tmp_path: Path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start("--help-full", folder=tmp_path, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert stderr == b""
+
+
+def test_help_for_what_is_unknown_fails(cli: Runner):
+    result = cli.fails("help", "snapshot", "creat")
+    assert "did you mean 'create'?" in result.stderr
+
+
+def test_no_argument_at_all_shows_help(cli: Runner):
+    assert cli.ok().stdout.startswith("usage: pykopia [<flags>]")

@@ -1,5 +1,3 @@
-"""Native twin of ``rolling_hash``: the two searches."""
-
 from pykopia.ids import Buffer
 
 def find_buzhash(data: Buffer, start: int, end: int, mask: int) -> int: ...

@@ -6,6 +6,8 @@ one it can't parse makes the whole directory unreadable, and of two equal names 
 
 Names are text as ``os.fsdecode`` gives it; bytes that are not UTF-8 are stored as U+FFFD and can't be got back. Unknown
 keys that others put into entries are not kept.
+
+The functions here are the definition; ``_directory`` does in C what Kopia itself writes, for snapshots of many files.
 """
 
 import re
@@ -20,6 +22,11 @@ from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectE
 from pykopia.format import gojson
 from pykopia.format.object_id import CANONICAL, parse_object_id
 from pykopia.ids import Buffer, ObjectID
+
+try:
+    from pykopia.format import _directory
+except ImportError:  # no compiler at installation
+    _directory = None  # type: ignore[assignment]
 
 STREAM: Final = "kopia:directory"
 
@@ -114,11 +121,13 @@ class Directory:
             DamagedObjectError: The bytes are no directory object, or an entry can't be read.
         """
         try:
-            stored = gojson.decode(data, _StoredDirectory, first_only=True)
-            if stored.stream != STREAM:
-                raise DamagedDataError(f"the stream is {stored.stream!r} instead of {STREAM!r}")
-            summary = None if stored.summary is None else _summary(stored.summary)
-            return cls(tuple(map(_entry, stored.entries or ())), summary)
+            found = None
+            if _directory is not None:
+                found = _directory.decode_directory(bytes(data), DirectorySummary, _decode_summary)
+            if found is None:
+                return python_decode(data)
+            columns, summary = found
+            return cls(tuple(map(DirectoryEntry, *columns)), summary)
         except (DamagedDataError, InvalidIDError) as error:
             raise DamagedObjectError(f"a directory object can't be read: {error}") from error
 
@@ -289,6 +298,12 @@ def encode_entries(entries: Sequence[DirectoryEntry]) -> bytes:
         UsageError: An entry is one that Kopia could not read, or that has no place in a directory.
         CollidingNamesError: Two names are equal once they are stored.
     """
+    text = None if _directory is None else _directory.encode_entries(entries, msgspec.structs.astuple, _summary_text)
+    return python_encode_entries(entries) if text is None else text
+
+
+def python_encode_entries(entries: Sequence[DirectoryEntry]) -> bytes:
+    """Return what ``encode_entries`` returns, or raise what it raises: the definition of it."""
     if not entries:
         return b"null"
     for entry in entries:
@@ -370,21 +385,16 @@ def _summary_text(summary: DirectorySummary) -> str:
     time_fits = gojson.wrap_int64(summary.max_time_ns) == summary.max_time_ns
     if min(counts) < 0 or max(counts) > MAX_INT64 or not time_fits:
         raise UsageError(f"the summary of a directory can't be written: a number is out of range in {summary}")
-    fields: dict[str, object] = {
-        "size": summary.size,
-        "files": summary.files,
-        "symlinks": summary.symlinks,
-        "dirs": summary.dirs,
-        "maxTime": gojson.format_time(summary.max_time_ns),
-    }
-    if summary.incomplete:
-        fields["incomplete"] = summary.incomplete
-    fields["numFailed"] = summary.num_failed
-    if summary.num_ignored_errors:
-        fields["numIgnoredErrors"] = summary.num_ignored_errors
-    if summary.errors:
-        fields["errors"] = [{"path": error.path, "error": error.error} for error in summary.errors]
-    return gojson.dumps(fields).decode()
+    incomplete = f',"incomplete":{gojson.quote(summary.incomplete)}' if summary.incomplete else ""
+    ignored = f',"numIgnoredErrors":{summary.num_ignored_errors:d}' if summary.num_ignored_errors else ""
+    errors = ",".join(
+        f'{{"path":{gojson.quote(error.path)},"error":{gojson.quote(error.error)}}}' for error in summary.errors
+    )
+    return (
+        f'{{"size":{summary.size:d},"files":{summary.files:d},"symlinks":{summary.symlinks:d},"dirs":{summary.dirs:d},'
+        f'"maxTime":"{gojson.format_time(summary.max_time_ns)}"{incomplete},"numFailed":{summary.num_failed:d}{ignored}'
+        + (f',"errors":[{errors}]}}' if errors else "}")
+    )
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -460,6 +470,24 @@ def _entry(stored: StoredEntry) -> DirectoryEntry:
     )
 
 
+def python_decode(data: Buffer) -> Directory:
+    """Return what ``Directory.from_bytes`` returns: the definition of it.
+
+    Raises:
+        DamagedDataError: The bytes are no directory object, or a value is not what it must be.
+        InvalidIDError: An object ID is not one.
+    """
+    stored = gojson.decode(data, _StoredDirectory, first_only=True)
+    if stored.stream != STREAM:
+        raise DamagedDataError(f"the stream is {stored.stream!r} instead of {STREAM!r}")
+    summary = None if stored.summary is None else _summary(stored.summary)
+    return Directory(tuple(map(_entry, stored.entries or ())), summary)
+
+
+def _decode_summary(data: bytes) -> DirectorySummary:
+    return _summary(gojson.decode(data, _StoredSummary))
+
+
 def _summary(stored: _StoredSummary) -> DirectorySummary:
     return DirectorySummary(
         size=stored.size,
@@ -496,6 +524,8 @@ __all__ = [
     "encode_entry",
     "mode_text",
     "parse_mode",
+    "python_decode",
+    "python_encode_entries",
     "summarize",
     "summarize_file",
 ]

@@ -3,8 +3,9 @@ from typing import Any, TypeVar
 
 _SummaryT = TypeVar("_SummaryT")
 
-def encode_entries(
+def encode_directory(
     entries: Iterable[object],
+    summary: object,
     astuple: Callable[[Any], tuple[Any, ...]],
     summary_text: Callable[[Any], str],
 ) -> bytes | None: ...

@@ -34,8 +34,9 @@ cdef enum:
 cdef int64_t MAX_INT64 = 0x7FFFFFFFFFFFFFFF
 
 cdef enum:
-    # What every entry takes at most beside its name, object ID and summary: keys, quotes and numbers.
+    # What an entry takes at most beside its name and object ID, and a summary of numbers: keys, quotes and numbers.
     FIXED_LENGTH = 256
+    SUMMARY_LENGTH = 256
     # Number of entries from which on other threads may run meanwhile; for fewer the hand-over is longer than the work.
     WORTH_RELEASING = 128
 
@@ -43,11 +44,22 @@ cdef struct Span:
     const char *start
     Py_ssize_t length
 
+cdef struct Summary:
+    Span text  # JSON that Python wrote; empty when the numbers are all there is
+    int64_t size
+    int64_t files
+    int64_t symlinks
+    int64_t dirs
+    int64_t latest
+    int64_t failed
+    bint present
+
 cdef struct Entry:
+    Summary totals  # when it is written
     uint64_t order  # the first eight bytes of the name as a number
     Span name
     Span object_id
-    Span summary
+    Span summary  # when it is read
     int64_t size
     int64_t mtime
     int64_t uid
@@ -60,31 +72,33 @@ cdef struct Entry:
 # --- writing
 
 
-def encode_entries(entries, astuple, summary_text):
-    """Return the entries as a sorted JSON list, or None where the Python definition is needed."""
+def encode_directory(entries, summary, astuple, summary_text):
+    """Return a directory object with its entries sorted, or None where the Python definition is needed."""
     cdef list items = list(entries)
     cdef list kept = []
+    cdef Summary totals
     cdef Py_ssize_t count = len(items)
-    cdef Py_ssize_t bound = 0
+    cdef Py_ssize_t bound = FIXED_LENGTH + SUMMARY_LENGTH
     cdef Py_ssize_t number = 0
     cdef bint distinct
     cdef Entry *rows
     cdef const Entry **order
     cdef char *out
     cdef char *end
-    if not count:
-        return b"null"
-    rows = <Entry *>malloc(count * (sizeof(Entry) + sizeof(Entry *)))
+    rows = <Entry *>malloc((count + 1) * (sizeof(Entry) + sizeof(Entry *)))
     if rows == NULL:
         raise MemoryError
     order = <const Entry **>(rows + count)
     try:
+        if not fill_summary(&totals, summary, astuple, summary_text, kept):
+            return None
+        bound += totals.text.length
         for fields in map(astuple, items):
-            if not fill(&rows[number], fields, summary_text, kept):
+            if not fill(&rows[number], fields, astuple, summary_text, kept):
                 return None
             order[number] = &rows[number]
-            bound += 6 * rows[number].name.length + rows[number].object_id.length + rows[number].summary.length
-            bound += FIXED_LENGTH
+            bound += 6 * rows[number].name.length + rows[number].object_id.length + FIXED_LENGTH
+            bound += rows[number].totals.text.length + SUMMARY_LENGTH * rows[number].totals.present
             number += 1
         if count < WORTH_RELEASING:
             distinct = put_in_order(order, count)
@@ -98,10 +112,10 @@ def encode_entries(entries, astuple, summary_text):
             raise MemoryError
         try:
             if count < WORTH_RELEASING:
-                end = put_entries(out, order, count)
+                end = put_directory(out, order, count, &totals)
             else:
                 with nogil:
-                    end = put_entries(out, order, count)
+                    end = put_directory(out, order, count, &totals)
             return PyBytes_FromStringAndSize(out, end - out)
         finally:
             free(out)
@@ -111,7 +125,7 @@ def encode_entries(entries, astuple, summary_text):
         free(rows)
 
 
-cdef bint fill(Entry *row, tuple fields, summary_text, list kept) except -1:
+cdef bint fill(Entry *row, tuple fields, astuple, summary_text, list kept) except -1:
     """Take the fields of one entry, in the order of ``DirectoryEntry``; return whether it may be written."""
     cdef Span kind
     row.name.start = PyUnicode_AsUTF8AndSize(fields[0], &row.name.length)
@@ -123,7 +137,6 @@ cdef bint fill(Entry *row, tuple fields, summary_text, list kept) except -1:
     row.gid = PyLong_AsLongLong(fields[6])
     row.object_id.start = PyUnicode_AsUTF8AndSize(fields[7], &row.object_id.length)
     row.order = order_of(row.name)
-    row.summary.length = 0
     row.kind = kind.start[0]
     if kind.length != 1 or (row.kind != c"f" and row.kind != c"d" and row.kind != c"s"):
         return False
@@ -131,11 +144,29 @@ cdef bint fill(Entry *row, tuple fields, summary_text, list kept) except -1:
         return False
     if not is_name(row.name) or not is_object_id(row.object_id):
         return False
-    if fields[8] is not None:
-        text = summary_text(fields[8])
+    return fill_summary(&row.totals, fields[8], astuple, summary_text, kept)
+
+
+cdef bint fill_summary(Summary *totals, summary, astuple, summary_text, list kept) except -1:
+    """Take the fields of a summary, in the order of ``DirectorySummary``; return whether it may be written."""
+    cdef tuple fields
+    totals.present = summary is not None
+    totals.text.length = 0
+    if not totals.present:
+        return True
+    fields = astuple(summary)
+    if fields[5] or fields[7] or fields[8]:
+        text = summary_text(summary)
         kept.append(text)
-        row.summary.start = PyUnicode_AsUTF8AndSize(text, &row.summary.length)
-    return True
+        totals.text.start = PyUnicode_AsUTF8AndSize(text, &totals.text.length)
+        return True
+    totals.size = PyLong_AsLongLong(fields[0])
+    totals.files = PyLong_AsLongLong(fields[1])
+    totals.symlinks = PyLong_AsLongLong(fields[2])
+    totals.dirs = PyLong_AsLongLong(fields[3])
+    totals.latest = PyLong_AsLongLong(fields[4])
+    totals.failed = PyLong_AsLongLong(fields[6])
+    return (totals.size | totals.files | totals.symlinks | totals.dirs | totals.failed) >= 0
 
 
 cdef bint is_name(Span name) noexcept nogil:
@@ -216,6 +247,14 @@ cdef bint put_in_order(const Entry **rows, Py_ssize_t count) noexcept nogil:
     return True
 
 
+cdef char *put_directory(char *out, const Entry **rows, Py_ssize_t count, const Summary *totals) noexcept nogil:
+    out = put(out, b'{"stream":"kopia:directory","entries":', 38)
+    out = put_entries(out, rows, count) if count else put(out, b"null", 4)
+    out = put(out, b',"summary":', 11)
+    out = put_summary(out, totals) if totals.present else put(out, b"null", 4)
+    return put(out, b"}\n", 2)
+
+
 cdef char *put_entries(char *out, const Entry **rows, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t number
     cdef const Entry *row
@@ -235,6 +274,8 @@ cdef char *put_entries(char *out, const Entry **rows, Py_ssize_t count) noexcept
             out = put_number(put(out, b',"size":', 8), row.size)
         if row.mtime:
             out = put_time(put(out, b',"mtime":"', 10), row.mtime)
+            out[0] = c'"'
+            out += 1
         if row.uid:
             out = put_number(put(out, b',"uid":', 7), row.uid)
         if row.gid:
@@ -242,8 +283,8 @@ cdef char *put_entries(char *out, const Entry **rows, Py_ssize_t count) noexcept
         out = put(put(out, b',"obj":"', 8), row.object_id.start, row.object_id.length)
         out[0] = c'"'
         out += 1
-        if row.summary.length:
-            out = put(put(out, b',"summ":', 8), row.summary.start, row.summary.length)
+        if row.totals.present:
+            out = put_summary(put(out, b',"summ":', 8), &row.totals)
         out[0] = c"}"
         out += 1
     out[0] = c"]"
@@ -371,7 +412,21 @@ cdef char *put_time(char *out, int64_t ns) noexcept nogil:
         out = put_digits(out + 1, fraction, 9)
         while (out - 1)[0] == c"0":
             out -= 1
-    return put(out, b'Z"', 2)
+    out[0] = c"Z"
+    return out + 1
+
+
+cdef char *put_summary(char *out, const Summary *totals) noexcept nogil:
+    if totals.text.length:
+        return put(out, totals.text.start, totals.text.length)
+    out = put_number(put(out, b'{"size":', 8), totals.size)
+    out = put_number(put(out, b',"files":', 9), totals.files)
+    out = put_number(put(out, b',"symlinks":', 12), totals.symlinks)
+    out = put_number(put(out, b',"dirs":', 8), totals.dirs)
+    out = put_time(put(out, b',"maxTime":"', 12), totals.latest)
+    out = put_number(put(out, b'","numFailed":', 14), totals.failed)
+    out[0] = c"}"
+    return out + 1
 
 
 # --- reading

@@ -275,8 +275,10 @@ def encode_directory(entries: Sequence[DirectoryEntry], summary: DirectorySummar
         UsageError: An entry is one that Kopia could not read, or that has no place in a directory.
         CollidingNamesError: Two names are equal once they are stored.
     """
-    end = "null" if summary is None else _summary_text(summary)
-    return b'{"stream":"%s","entries":%s,"summary":%s}\n' % (STREAM.encode(), encode_entries(entries), end.encode())
+    data = None
+    if _directory is not None:
+        data = _directory.encode_directory(entries, summary, msgspec.structs.astuple, _summary_text)
+    return python_encode_directory(entries, summary) if data is None else data
 
 
 def encode_entry(entry: DirectoryEntry) -> bytes:
@@ -291,21 +293,15 @@ def encode_entry(entry: DirectoryEntry) -> bytes:
     return _checked_text(entry).encode()
 
 
-def encode_entries(entries: Sequence[DirectoryEntry]) -> bytes:
-    """Return the entries of one directory as JSON, sorted.
-
-    Raises:
-        UsageError: An entry is one that Kopia could not read, or that has no place in a directory.
-        CollidingNamesError: Two names are equal once they are stored.
-    """
-    text = None if _directory is None else _directory.encode_entries(entries, msgspec.structs.astuple, _summary_text)
-    return python_encode_entries(entries) if text is None else text
+def python_encode_directory(entries: Sequence[DirectoryEntry], summary: DirectorySummary | None) -> bytes:
+    """Return what ``encode_directory`` returns, or raise what it raises: the definition of it."""
+    end = "null" if summary is None else _summary_text(summary)
+    return f'{{"stream":"{STREAM}","entries":{_entries_text(entries)},"summary":{end}}}\n'.encode()
 
 
-def python_encode_entries(entries: Sequence[DirectoryEntry]) -> bytes:
-    """Return what ``encode_entries`` returns, or raise what it raises: the definition of it."""
+def _entries_text(entries: Sequence[DirectoryEntry]) -> str:
     if not entries:
-        return b"null"
+        return "null"
     for entry in entries:
         reason = _name_flaw(entry.name) or _flaw(entry)
         if reason:
@@ -313,7 +309,7 @@ def python_encode_entries(entries: Sequence[DirectoryEntry]) -> bytes:
     if len({gojson.stored_form(entry.name) for entry in entries}) != len(entries):
         raise CollidingNamesError(colliding_names(entry.name for entry in entries))
     ordered = sorted(entries, key=lambda entry: (entry.type != DIRECTORY, _raw(entry.name)))
-    return f"[{','.join(map(_checked_text, ordered))}]".encode()
+    return f"[{','.join(map(_checked_text, ordered))}]"
 
 
 def _name_flaw(name: str) -> str:
@@ -520,12 +516,11 @@ __all__ = [
     "colliding_names",
     "decode_entry",
     "encode_directory",
-    "encode_entries",
     "encode_entry",
     "mode_text",
     "parse_mode",
     "python_decode",
-    "python_encode_entries",
+    "python_encode_directory",
     "summarize",
     "summarize_file",
 ]

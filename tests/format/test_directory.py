@@ -21,7 +21,6 @@ from pykopia.format.directory import (
     colliding_names,
     decode_entry,
     encode_directory,
-    encode_entries,
     encode_entry,
     mode_text,
     parse_mode,
@@ -82,6 +81,12 @@ def as_stored(entry: DirectoryEntry) -> DirectoryEntry:
         errors = tuple(EntryError(stored_form(error.path), stored_form(error.error)) for error in summary.errors)
         summary = msgspec.structs.replace(summary, incomplete=stored_form(summary.incomplete), errors=errors)
     return msgspec.structs.replace(entry, name=stored_form(entry.name), summary=summary)
+
+
+def encode_entries(entries: list[DirectoryEntry]) -> bytes:
+    """Return the JSON list of a directory with these entries."""
+    data = encode_directory(entries, None)
+    return data.removeprefix(b'{"stream":"kopia:directory","entries":').removesuffix(b',"summary":null}\n')
 
 
 def file(name: str, **fields: Any) -> DirectoryEntry:  # noqa: ANN401

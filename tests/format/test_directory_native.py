@@ -97,9 +97,13 @@ odd_fields = st.sampled_from(
 )
 
 
-def native_encode(given_entries: list[DirectoryEntry]) -> bytes | None:
-    encoded: bytes | None = native.encode_entries(given_entries, msgspec.structs.astuple, m._summary_text)
+def native_encode(given_entries: list[DirectoryEntry], summary: DirectorySummary | None = None) -> bytes | None:
+    encoded: bytes | None = native.encode_directory(given_entries, summary, msgspec.structs.astuple, m._summary_text)
     return encoded
+
+
+def python_encode(given_entries: list[DirectoryEntry], summary: DirectorySummary | None = None) -> bytes:
+    return m.python_encode_directory(given_entries, summary)
 
 
 def native_decode(data: bytes) -> Directory | None:
@@ -120,11 +124,11 @@ def assert_alike(data: bytes) -> Directory | None:
     return found
 
 
-@given(entry_lists)
-def test_entries_are_written_alike(given_entries: list[DirectoryEntry]) -> None:
-    encoded = native_encode(given_entries)
-    assert encoded == m.python_encode_entries(given_entries)
-    assert native_encode(given_entries[::-1]) == encoded
+@given(entry_lists, st.none() | summaries)
+def test_directories_are_written_alike(given_entries: list[DirectoryEntry], summary: DirectorySummary | None) -> None:
+    encoded = native_encode(given_entries, summary)
+    assert encoded == python_encode(given_entries, summary)
+    assert native_encode(given_entries[::-1], summary) == encoded
 
 
 @given(entry_lists, st.none() | summaries)
@@ -143,14 +147,23 @@ def test_what_must_not_be_written_is_left_to_python(
     odd_entries = [*given_entries, msgspec.structs.replace(entry, **{field: value})]
     encoded = native_encode(odd_entries)
     if encoded is not None:
-        assert encoded == m.python_encode_entries(odd_entries)
+        assert encoded == python_encode(odd_entries)
         assert len({stored_form(each.name) for each in odd_entries}) == len(odd_entries)
         return
     try:
-        m.python_encode_entries(odd_entries)
+        python_encode(odd_entries)
     except (UsageError, TypeError, CollidingNamesError):
         return
     assert any("\udc80" <= character <= "\udcff" for each in odd_entries for character in each.name)
+
+
+@pytest.mark.parametrize("field", ["size", "files", "symlinks", "dirs", "num_failed", "num_ignored_errors"])
+@pytest.mark.parametrize("count", [-1, 1 << 63, 1.0, "1"])
+def test_a_summary_that_must_not_be_written_is_left_to_python(field: str, count: Any) -> None:  # noqa: ANN401
+    summary = DirectorySummary(**{field: count})
+    assert native_encode([], summary) is None
+    with pytest.raises((UsageError, ValueError, TypeError)):
+        python_encode([], summary)
 
 
 def test_names_that_would_hide_each_other_are_left_to_python() -> None:
@@ -169,7 +182,7 @@ def test_many_entries_are_sorted_and_written_alike() -> None:
         for number in range(3001)
     ]
     encoded = m.encode_directory(many, None)
-    assert native_encode(many) == m.python_encode_entries(many)
+    assert native_encode(many) == python_encode(many)
     assert assert_alike(encoded) is not None
 
 
@@ -180,7 +193,7 @@ def test_many_entries_are_sorted_and_written_alike() -> None:
 @example(1)
 def test_times_are_written_and_read_alike(time: int) -> None:
     entry = DirectoryEntry("a", "f", mtime_ns=time, object_id=OBJECT)
-    assert native_encode([entry]) == m.python_encode_entries([entry])
+    assert native_encode([entry]) == python_encode([entry])
     assert_alike(m.encode_directory([entry], None))
 
 
@@ -191,7 +204,7 @@ def test_every_first_and_last_day_of_a_month_is_written_and_read_alike() -> None
             for time in (first - 10**9, first - 1, first, first + 1):
                 if INT64[0] <= time <= INT64[1]:
                     entry = DirectoryEntry("a", "f", mtime_ns=time, object_id=OBJECT)
-                    assert native_encode([entry]) == m.python_encode_entries([entry])
+                    assert native_encode([entry]) == python_encode([entry])
                     assert_alike(m.encode_directory([entry], None))
 
 

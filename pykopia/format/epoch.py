@@ -1,0 +1,331 @@
+"""Epochs: which index blobs of a repository count, read from names alone (spec 02 §9).
+
+Time is cut into epochs. Writers put index blobs (``xn``) under the current one; maintenance compacts an epoch that no
+writer can still be in (``xs``), and several epochs into a range (``xr``). Nothing but names says what is current, so
+everything here is a pure function of listings. What maintenance does is planned in ``epoch_plan``.
+
+| name | stands for |
+|---|---|
+| ``xe<epoch>`` | the epoch has begun |
+| ``xn<epoch>_<hash>-<session>-c<count>`` | one of the index blobs of a flush |
+| ``xs<epoch>_<hash>-<set>-c<count>`` | one of ``count`` index blobs that hold the whole epoch |
+| ``xr<min>_<max>_<hash>-<set>-c<count>`` | one of ``count`` index blobs that hold all epochs of a range |
+| ``xw<seconds>`` | deletion watermark |
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final, Self, TypeAlias
+
+from pykopia.errors import UsageError
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID
+
+EPOCH_PREFIX: Final = "x"
+"""What the names of all blobs begin with that have to do with epochs."""
+
+UNCOMPACTED_PREFIX: Final = "xn"
+SINGLE_PREFIX: Final = "xs"
+RANGE_PREFIX: Final = "xr"
+MARKER_PREFIX: Final = "xe"
+WATERMARK_PREFIX: Final = "xw"
+
+MARKER_CONTENT: Final = b"epoch-marker"
+"""What an epoch marker holds, not encrypted."""
+WATERMARK_CONTENT: Final = b"deletion-watermark"
+"""What a deletion watermark holds, not encrypted."""
+
+_SETTLED_AFTER: Final = 2  # epochs: a writer may not have seen the newest marker yet, or be busy in the epoch before
+_MAX_LISTED_PREFIXES: Final = 16
+_EPOCH: Final = re.compile(r"[^0-9]*([0-9]{1,64})")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,64}")
+_INT64: Final = range(-(1 << 63), 1 << 63)
+
+BlobSet: TypeAlias = tuple[BlobMetadata, ...]
+"""Blobs that are used together or not at all."""
+
+
+def epoch_of(blob_id: str) -> int | None:
+    """Return the epoch in the name of an ``xe``, ``xn``, ``xs`` or ``xr`` blob, or None when there is none.
+
+    >>> epoch_of("xn12_0011-s1-c1"), epoch_of("xe5"), epoch_of("xn1x2_a")
+    (12, 5, None)
+    """
+    found = _EPOCH.fullmatch(blob_id.partition("_")[0])
+    return _integer(found[1]) if found else None
+
+
+def range_of(blob_id: str) -> tuple[int, int] | None:
+    """Return the first and last epoch in the name of an ``xr`` blob, or None when there are none.
+
+    >>> range_of("xr0_7_0011-s1-c1"), range_of("xr0_7")
+    ((0, 7), None)
+    """
+    parts = blob_id.split("_")
+    found = _EPOCH.fullmatch(parts[0])
+    if len(parts) < 3 or found is None:
+        return None
+    first, last = _integer(found[1]), _integer(parts[1])
+    return None if first is None or last is None else (first, last)
+
+
+def watermark_of(blob_id: str) -> int | None:
+    """Return the seconds since 1970 in the name of an ``xw`` blob, or None when there are none."""
+    return _integer(blob_id.removeprefix(WATERMARK_PREFIX))
+
+
+def _integer(text: str) -> int | None:
+    """Return a decimal number of 64 bits, or None when the text is none."""
+    if not _INTEGER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if number in _INT64 else None
+
+
+def marker_blob_id(epoch: int) -> BlobID:
+    """Return the name of the blob that begins an epoch; epoch 0 has none."""
+    return BlobID(f"{MARKER_PREFIX}{epoch}")
+
+
+def watermark_blob_id(seconds: int) -> BlobID:
+    """Return the name of a deletion watermark, in seconds since 1970."""
+    return BlobID(f"{WATERMARK_PREFIX}{seconds}")
+
+
+def index_blob_prefix(epoch: int) -> str:
+    """Return what the names of index blobs begin with that are flushed in an epoch; the hash follows."""
+    return f"{UNCOMPACTED_PREFIX}{epoch}_"
+
+
+def single_prefix(epoch: int) -> str:
+    """Return what the names of the index blobs begin with that an epoch is compacted into."""
+    return f"{SINGLE_PREFIX}{epoch}_"
+
+
+def range_prefix(first: int, last: int) -> str:
+    """Return what the names of the index blobs begin with that a range of epochs is compacted into."""
+    return f"{RANGE_PREFIX}{first}_{last}_"
+
+
+def index_blob_suffix(set_id: str, count: int) -> str:
+    """Return what the names of ``count`` index blobs end with that belong together; a hyphen stands before it.
+
+    Args:
+        set_id: The session of a flush, or a set ID of a compaction.
+        count: Number of blobs that are written.
+    """
+    return f"{set_id}-c{count}"
+
+
+def new_set_id(random: bytes) -> str:
+    """Return the ID of the set of blobs that one compaction writes.
+
+    Raises:
+        UsageError: There are not 8 random bytes.
+    """
+    if len(random) != 8:
+        raise UsageError(f"naming the index blobs of a compaction takes 8 random bytes, not {len(random)}")
+    return f"s{random.hex()}"
+
+
+def complete_sets(blobs: Iterable[BlobMetadata]) -> list[BlobSet]:
+    """Return the sets of which all blobs are there, in the order in which they get complete (spec 02 §9.3).
+
+    A blob whose name tells of no set is one of its own.
+    """
+    open_sets: dict[str, list[BlobMetadata]] = {}
+    complete: list[BlobSet] = []
+    for blob in blobs:
+        match blob.blob_id.split("-"):
+            case [_, set_id, count, *_] if set_id.startswith("s") and count.startswith("c"):
+                needed = _integer(count[1:])
+            case _:
+                set_id, needed = "", None
+        if needed is None:
+            complete.append((blob,))
+            continue
+        members = open_sets.setdefault(set_id, [])
+        members.append(blob)
+        if len(members) == needed:
+            complete.append(tuple(members))
+    return complete
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochRange:
+    """Compacted index blobs that stand for all epochs from ``first`` to ``last``."""
+
+    first: int
+    last: int
+    blobs: BlobSet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochState:
+    """What the listed blobs say about the epochs of a repository (spec 02 §9.4).
+
+    It may be believed for ``EpochRefreshFrequency`` from the moment when the listing began.
+    """
+
+    write_epoch: int = 0
+    """Epoch that new index blobs belong to."""
+    watermark: int | None = None
+    """Deletion watermark in seconds since 1970: deleted contents up to it do not exist (spec 02 §6)."""
+    ranges: tuple[EpochRange, ...] = ()
+    """The chain of ranges from epoch 0 that is in use."""
+    singles: Mapping[int, BlobSet] = field(default_factory=dict)
+    """Complete compactions of single epochs."""
+    uncompacted: Mapping[int, BlobSet] = field(default_factory=dict)
+    """Index blobs of flushes by epoch, as far as they were listed."""
+    markers: BlobSet = ()
+    """Markers of epochs."""
+    watermarks: BlobSet = ()
+    """Deletion watermarks, superseded ones too."""
+
+    @classmethod
+    def from_blobs(cls, blobs: Iterable[BlobMetadata]) -> Self:
+        """Return the state that a listing shows; names that mean nothing are ignored.
+
+        The listing is that of everything with ``EPOCH_PREFIX``. Where that would be long, list ``xe``, ``xw``, ``xs`` and
+        ``xr``, and what ``uncompacted_prefixes`` then asks for, and add it by ``with_uncompacted``. Of several complete
+        sets for one epoch the first in the listing is used: they hold the same entries.
+        """
+        markers: list[BlobMetadata] = []
+        watermarks: list[BlobMetadata] = []
+        singles: dict[int, list[BlobMetadata]] = {}
+        ranges: dict[tuple[int, int], list[BlobMetadata]] = {}
+        uncompacted: list[BlobMetadata] = []
+        for blob in blobs:
+            blob_id = blob.blob_id
+            if blob_id.startswith(UNCOMPACTED_PREFIX):
+                uncompacted.append(blob)
+            elif blob_id.startswith(SINGLE_PREFIX):
+                if (epoch := epoch_of(blob_id)) is not None:
+                    singles.setdefault(epoch, []).append(blob)
+            elif blob_id.startswith(RANGE_PREFIX):
+                if (bounds := range_of(blob_id)) is not None:
+                    ranges.setdefault(bounds, []).append(blob)
+            elif blob_id.startswith(MARKER_PREFIX) and epoch_of(blob_id) is not None:
+                markers.append(blob)
+            elif blob_id.startswith(WATERMARK_PREFIX) and watermark_of(blob_id) is not None:
+                watermarks.append(blob)
+        return cls(
+            write_epoch=max((epoch for b in markers if (epoch := epoch_of(b.blob_id)) is not None), default=0),
+            watermark=max((mark for b in watermarks if (mark := watermark_of(b.blob_id)) is not None), default=None),
+            ranges=_longest_chain(
+                EpochRange(first=first, last=last, blobs=sets[0])
+                for (first, last), members in ranges.items()
+                if (sets := complete_sets(members))
+            ),
+            singles=MappingProxyType(
+                {epoch: sets[0] for epoch, members in singles.items() if (sets := complete_sets(members))}
+            ),
+            uncompacted=_by_epoch(uncompacted),
+            markers=tuple(markers),
+            watermarks=tuple(watermarks),
+        )
+
+    def with_uncompacted(self, blobs: Iterable[BlobMetadata]) -> Self:
+        """Return the state with index blobs of flushes that were listed later, in place of those known before."""
+        return replace(self, uncompacted=_by_epoch(blobs))
+
+    @property
+    def first_after_ranges(self) -> int:
+        """The first epoch that is in no range."""
+        return self.ranges[-1].last + 1 if self.ranges else 0
+
+    @property
+    def last_settled(self) -> int:
+        """The last epoch that no writer is in any more; negative when there is none."""
+        return self.write_epoch - _SETTLED_AFTER
+
+    @property
+    def storage_clock_ns(self) -> int | None:
+        """Newest storage time among the flushes of the last epochs, in nanoseconds since 1970 (spec 02 §9.10).
+
+        It stands for the time in the storage's own clock, and is at most too early. None when there are no such blobs.
+        """
+        recent = range(self.write_epoch - 1, self.write_epoch + 2)
+        return max((b.timestamp_ns for epoch in recent for b in self.uncompacted.get(epoch, ())), default=None)
+
+    def uncompacted_prefixes(self) -> list[str]:
+        """Return the prefixes that must be listed for all flushes that count; they are added by ``with_uncompacted``."""
+        start, end = self.first_after_ranges, self.write_epoch + 1
+        if end - start >= _MAX_LISTED_PREFIXES + len(self.singles):
+            return [UNCOMPACTED_PREFIX]
+        epochs = {epoch for epoch in range(start, end + 1) if not self._is_compacted(epoch)}
+        epochs.update(epoch for epoch in (end - 2, end - 1, end) if epoch >= 0)
+        return [index_blob_prefix(epoch) for epoch in sorted(epochs)]
+
+    def complete_index_set(self) -> list[BlobID]:
+        """Return the index blobs that together hold the index of the repository (spec 02 §9.5)."""
+        return [blob.blob_id for blob in self.index_blobs(0, self.write_epoch + 1)]
+
+    def index_blobs(self, first: int, last: int) -> list[BlobMetadata]:
+        """Return the index blobs that hold all epochs from ``first`` to ``last``, both included."""
+        found: list[BlobMetadata] = []
+        for epochs in self.ranges:
+            if epochs.last >= first:
+                found += epochs.blobs
+                first = epochs.last + 1
+        known = self.singles.keys() | self.uncompacted.keys()
+        for epoch in sorted(epoch for epoch in known if first <= epoch <= last):
+            found += self.singles[epoch] if self._is_compacted(epoch) else self.uncompacted.get(epoch, ())
+        return found
+
+    def _is_compacted(self, epoch: int) -> bool:
+        return epoch <= self.last_settled and epoch in self.singles
+
+
+def _by_epoch(blobs: Iterable[BlobMetadata]) -> Mapping[int, BlobSet]:
+    """Group flushed index blobs by epoch; only names as writers make them count, without leading zeros."""
+    grouped: dict[int, list[BlobMetadata]] = {}
+    for blob in blobs:
+        epoch = epoch_of(blob.blob_id)
+        if epoch is not None and blob.blob_id.startswith(index_blob_prefix(epoch)):
+            grouped.setdefault(epoch, []).append(blob)
+    return MappingProxyType({epoch: tuple(members) for epoch, members in grouped.items()})
+
+
+def _longest_chain(ranges: Iterable[EpochRange]) -> tuple[EpochRange, ...]:
+    """Return adjacent ranges from epoch 0 that reach the farthest, as few as possible (spec 02 §9.4)."""
+    best: dict[int, tuple[int, int, EpochRange]] = {}  # from an epoch: how far, in how many ranges, the first of them
+    for each in sorted((r for r in ranges if r.last >= r.first), key=lambda r: r.first, reverse=True):
+        reach, count, _ = best.get(each.last + 1, (each.last, 0, None))
+        known = best.get(each.first)
+        if known is None or (reach, -count - 1) > (known[0], -known[1]):
+            best[each.first] = (reach, count + 1, each)
+    found: list[EpochRange] = []
+    start = 0
+    while start in best:
+        found.append(best[start][2])
+        start = found[-1].last + 1
+    return tuple(found) if start > 1 else ()  # a lone range of epoch 0 is not used
+
+
+__all__ = [
+    "EPOCH_PREFIX",
+    "MARKER_CONTENT",
+    "MARKER_PREFIX",
+    "RANGE_PREFIX",
+    "SINGLE_PREFIX",
+    "UNCOMPACTED_PREFIX",
+    "WATERMARK_CONTENT",
+    "WATERMARK_PREFIX",
+    "BlobSet",
+    "EpochRange",
+    "EpochState",
+    "complete_sets",
+    "epoch_of",
+    "index_blob_prefix",
+    "index_blob_suffix",
+    "marker_blob_id",
+    "new_set_id",
+    "range_of",
+    "range_prefix",
+    "single_prefix",
+    "watermark_blob_id",
+    "watermark_of",
+]

@@ -148,10 +148,13 @@ class FlatLayout:
         """Return the object name of a blob.
 
         Raises:
-            InvalidIDError: It is no blob ID.
+            InvalidIDError: It is no blob ID, or would name a folder where object names are paths.
         """
         check_blob_id(blob_id)
-        return self.prefix + blob_id
+        path = self.prefix + blob_id
+        if path.rpartition("/")[2] in {".", ".."}:
+            raise InvalidIDError("blob", blob_id, "it would lead out of the storage")
+        return path
 
     def blob_id_of(self, path: str) -> BlobID | None:
         """Return the blob ID of an object name, or nothing if the object is no blob of this storage."""

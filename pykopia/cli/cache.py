@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
-from pykopia.cli.connect_flags import CacheSizeFlags, cache_changes
+from pykopia.cli.connect_flags import CacheSizeFlags, changed_caching
 from pykopia.cli.connection_file import change_connection
 from pykopia.cli.parsing import CommandLineError, Options, flag
 from pykopia.cli.session import Session
@@ -36,7 +36,7 @@ def info(session: Session, options: CacheInfoOptions) -> None:
     limits = {
         "contents": _limit_text(session, caching.content_cache_size_bytes, caching.content_cache_size_limit_bytes),
         "metadata": _limit_text(session, caching.metadata_cache_size_bytes, caching.metadata_cache_size_limit_bytes),
-        "blob-list": f" (duration: {formatting.duration(caching.max_list_cache_duration_seconds * _SECOND)})",
+        "blob-list": f" (duration: {formatting.duration(int(caching.max_list_cache_duration_seconds * _SECOND))})",
     }
     for part in _parts(folder):
         files, total = _usage(part)
@@ -104,15 +104,17 @@ def set_cache(session: Session, options: CacheSetOptions) -> None:
     """Change folder and sizes of the cache."""
     session.open().close()
     caching, _ = _caching(session)
-    changes: dict[str, object] = dict(cache_changes(options, unit=_MB, defaults=False))
+    changed = changed_caching(caching, options, unit=_MB)
     if options.cache_directory:
-        changes["cache_directory"] = os.path.abspath(options.cache_directory)
-    if not changes:
+        changed = replace(changed, cache_directory=os.path.abspath(options.cache_directory))
+    if changed == caching:
         message = "no changes"
         raise CommandLineError(message)
-    for name, value in changes.items():
-        session.log.info("changing %s to %s", name.replace("_", " "), value)
-    change_connection(session.config_path, caching=replace(caching, **changes))  # type: ignore[arg-type]
+    for each in fields(changed):
+        value = getattr(changed, each.name)
+        if value != getattr(caching, each.name):
+            session.log.info("changing %s to %s", each.name.replace("_", " "), value)
+    change_connection(session.config_path, caching=changed)
 
 
 def _caching(session: Session) -> tuple["CachingOptions", Path]:

@@ -1,7 +1,7 @@
 """Flags that creating a repository and connecting to one share."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pykopia.cli.parsing import Options, flag
 from pykopia.cli.values import duration, integer
@@ -68,23 +68,31 @@ class ConnectFlags(CacheSizeFlags):
 
     def caching_options(self) -> "CachingOptions":
         """Return folder and limits of the cache."""
-        from pykopia.format.local_config import CachingOptions  # noqa: PLC0415
+        from pykopia.format.local_config import (  # noqa: PLC0415
+            DEFAULT_CACHE_SIZE,
+            DEFAULT_LIST_CACHE_SECONDS,
+            CachingOptions,
+        )
 
-        return CachingOptions(cache_directory=self.cache_directory, **cache_changes(self, unit=_MIB, defaults=True))
+        defaults = CachingOptions(
+            cache_directory=self.cache_directory,
+            content_cache_size_bytes=DEFAULT_CACHE_SIZE,
+            metadata_cache_size_bytes=DEFAULT_CACHE_SIZE,
+            max_list_cache_duration_seconds=DEFAULT_LIST_CACHE_SECONDS,
+        )
+        return changed_caching(defaults, self, unit=_MIB)
 
 
-DEFAULT_CACHE_MB = 5000
-DEFAULT_LIST_SECONDS = 30
-
-
-def cache_changes(flags: CacheSizeFlags, *, unit: int, defaults: bool) -> dict[str, int]:
-    """Return the fields of ``CachingOptions`` that flags set.
+def changed_caching(caching: "CachingOptions", flags: CacheSizeFlags, *, unit: int) -> "CachingOptions":
+    """Return caching options with the limits that flags set.
 
     Args:
+        caching: What holds where nothing was given.
         flags: What was given.
         unit: Bytes of a megabyte: Kopia counts 2^20 when connecting and 10^6 in `cache set`.
-        defaults: Whether limits that were not given get the values of a new connection.
     """
+    from dataclasses import replace  # noqa: PLC0415
+
     sizes = {
         "content_cache_size_bytes": flags.content_cache_size_mb,
         "content_cache_size_limit_bytes": flags.content_cache_size_limit_mb,
@@ -97,15 +105,9 @@ def cache_changes(flags: CacheSizeFlags, *, unit: int, defaults: bool) -> dict[s
         "min_index_sweep_age_seconds": flags.index_min_sweep_age,
         "max_list_cache_duration_seconds": flags.max_list_cache_duration,
     }
-    changes = {name: value * unit for name, value in sizes.items() if value is not None}
-    changes |= {name: value // _SECOND for name, value in ages.items() if value is not None}
-    if not defaults:
-        return changes
-    return {
-        "content_cache_size_bytes": DEFAULT_CACHE_MB * unit,
-        "metadata_cache_size_bytes": DEFAULT_CACHE_MB * unit,
-        "max_list_cache_duration_seconds": DEFAULT_LIST_SECONDS,
-    } | changes
+    changes: dict[str, Any] = {name: value * unit for name, value in sizes.items() if value is not None}
+    changes |= {name: value / _SECOND for name, value in ages.items() if value is not None}
+    return replace(caching, **changes)
 
 
 def _hashes() -> Iterable[str]:
@@ -171,4 +173,4 @@ class CreateFlags(ConnectFlags):
         )
 
 
-__all__ = ["CacheSizeFlags", "ConnectFlags", "CreateFlags", "cache_changes"]
+__all__ = ["CacheSizeFlags", "ConnectFlags", "CreateFlags", "changed_caching"]

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from pykopia.format import gojson
 
+_BLANKS = " \t\r\n"
+
 
 def dumps(value: object) -> str:
     """Return compact JSON."""
@@ -13,14 +15,15 @@ def dumps(value: object) -> str:
 def indent(text: str, *, prefix: str = "", step: str = "  ") -> str:
     """Return JSON laid out over lines; the first line gets no prefix.
 
-    The values stay exactly as they are written, also where they are not what we would write.
+    The values stay exactly as they are written, also where they are not what we would write; so do blanks at the end.
     """
+    text, rest = text.rstrip(_BLANKS), text[len(text.rstrip(_BLANKS)) :]
     out: list[str] = []
     depth, position, end = 0, 0, len(text)
     opened = False
     while position < end:
         character = text[position]
-        if character in " \t\r\n":
+        if character in _BLANKS:
             position += 1
             continue
         if opened and character not in "]}":
@@ -47,7 +50,7 @@ def indent(text: str, *, prefix: str = "", step: str = "  ") -> str:
         else:
             out.append(character)
         position, opened = position + 1, False
-    return "".join(out)
+    return "".join(out) + rest
 
 
 def _end_of_string(text: str, start: int) -> int:

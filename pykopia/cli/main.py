@@ -35,14 +35,15 @@ def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, 
     """Run a command line and return the exit status; nothing is taken from the process but what is given here."""
     try:
         invocation = parse(tree.ROOT, words, environment)
+    except CommandLineError as error:
+        end = " try --help" if error.hint.endswith("?") else "; try --help"
+        stderr.write(f"pykopia: error: {error}{end}\n")
+        return error.exit_code
+    try:
         status = _dispatch(
             Session(invocation, environment=environment, stdin=stdin, stdout=stdout, stderr=stderr), invocation
         )
         stdout.flush()
-    except CommandLineError as error:
-        end = " try --help" if error.hint.endswith("?") else "; try --help"
-        print(f"pykopia: error: {error}{end}", file=stderr)
-        return error.exit_code
     except BrokenPipeError:
         _silence(stdout)
         return 1
@@ -73,7 +74,7 @@ def _run_logged(session: Session, invocation: Invocation) -> int:
         arguments = (invocation.options(command.options),) if command.takes_options else ()
         status = command.run(session, *arguments)
         session.stdout.flush()
-    except (CommandLineError, BrokenPipeError):
+    except BrokenPipeError:
         raise
     except PykopiaError as error:
         log.debug("error", exc_info=error)

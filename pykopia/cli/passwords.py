@@ -135,7 +135,9 @@ def _keyring(session: Session) -> _Keyring | None:
     if not session.flags.use_keyring:
         return None
     try:
-        import keyring  # noqa: PLC0415 -- an optional package, and slow
+        from importlib import import_module  # noqa: PLC0415
+
+        keyring = import_module("keyring")  # an optional package, and slow to import
     except ImportError:
         session.log.warning("--use-keyring needs the package `keyring`; the password file is used")
         return None

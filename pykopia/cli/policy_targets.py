@@ -27,7 +27,7 @@ class PolicyTargetFlags(Options):
             raise CommandLineError(message)
         if self.global_:
             return [SourceInfo(host="", user_name="", path="")]
-        by_id = {each.id: each.target for each in repository.policies.list()}
+        by_id: dict[str, SourceInfo] = {each.id: each.target for each in repository.policies.list() if each.id}
         return [by_id[text] if text in by_id else parse_source(repository, text) for text in self.target]
 
 

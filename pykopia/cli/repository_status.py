@@ -171,9 +171,10 @@ def _write_token(session: Session, repository: "Repository", *, with_password: b
     from pykopia.format.token import ConnectionToken  # noqa: PLC0415
 
     password = passwords.for_opening(session) if with_password else ""
+    # programs look for a line that begins with "$ kopia"; the token serves Kopia and pykopia alike
     token = ConnectionToken(storage=repository.storage.connection_info().to_json(), password=password)
     session.write(
-        f"\nTo reconnect to the repository use:\n\n$ pykopia repository connect from-config --token {token.encode()}\n"
+        f"\nTo reconnect to the repository use:\n\n$ kopia repository connect from-config --token {token.encode()}\n"
     )
     if password:
         session.write("NOTICE: anyone can read the password from this token. Keep it as safe as the password itself.")

@@ -89,8 +89,7 @@ def restore(session: Session, options: RestoreFlags) -> None:
 
 def _entry(session: Session, repository: "Repository", source: str, options: RestoreFlags) -> DirectoryEntry:
     if _is_placeholder(source):
-        name = os.path.basename(source).removesuffix(PLACEHOLDER_SUFFIX)
-        return read_placeholder(source, name, repository.objects, repository.contents.exists)
+        return read_placeholder(source)
     reference = _reference(session, repository, source, options)
     return repository.snapshots.resolve(reference, consistent_attributes=options.consistent_attributes)
 

@@ -75,7 +75,7 @@ def _reasons(
     except PykopiaError as error:
         session.log.error("unable to determine the policy of %s: %s", source, error)  # noqa: TRY400
         return {}
-    found = retention_reasons(group, policy.retention, tz=session.zone or clock.local_timezone())
+    found = retention_reasons(group, policy.retention, tz=clock.LOCAL_TIMEZONE)
     return {manifest.id: tuple(reasons) for manifest, reasons in zip(group, found, strict=True)}
 
 

@@ -100,6 +100,7 @@ class _PointInTimeFlags(ThrottledFlags):
     point_in_time = flag("", "See the storage as it was at a time.", placeholder=_TIME)
 
     def checked_time(self, *, create: bool) -> str:
+        from pykopia.errors import DamagedDataError  # noqa: PLC0415
         from pykopia.format import gojson  # noqa: PLC0415
 
         if not self.point_in_time:
@@ -109,7 +110,7 @@ class _PointInTimeFlags(ThrottledFlags):
             raise CommandLineError(message)
         try:
             gojson.parse_time(self.point_in_time)
-        except ValueError:
+        except DamagedDataError:
             message = f"--point-in-time must be a time such as 2026-01-02T03:04:05Z; it is {self.point_in_time!r}"
             raise CommandLineError(message) from None
         return self.point_in_time

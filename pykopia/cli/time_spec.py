@@ -75,11 +75,20 @@ def _end_of(found: re.Match[str], spec: str, local: tzinfo | None) -> int:
 
 
 def _moment(found: re.Match[str], text: str, local: tzinfo | None) -> datetime:
-    parts = [int(found[name] or default) for name, default in (("year", 1), ("month", 1), ("day", 1))]
-    clock = [int(found[name] or 0) for name in ("hour", "minute", "second")]
+    def part(name: str, default: int = 0) -> int:
+        return int(found[name] or default)
+
     microsecond = int((found["fraction"] or "0").ljust(6, "0")[:6])
     try:
-        plain = datetime(*parts, *clock, microsecond)  # type: ignore[misc]  # noqa: DTZ001 -- the zone follows
+        plain = datetime(  # noqa: DTZ001 -- the zone follows
+            part("year"),
+            part("month", 1),
+            part("day", 1),
+            part("hour"),
+            part("minute"),
+            part("second"),
+            microsecond,
+        )
     except ValueError as error:
         message = f"{text!r} is not a time: {error}"
         raise CommandLineError(message) from None

@@ -73,7 +73,7 @@ GROUPS = by_command()
 
 
 @pytest.mark.parametrize("command", GROUPS)
-def test_every_line_that_kopia_accepts_is_understood(command: str, tmp_path: Path):
+def test_every_line_that_kopia_accepts_is_understood(command: str, tmp_path: Path) -> None:
     refused = []
     for row in GROUPS[command]:
         try:
@@ -84,24 +84,24 @@ def test_every_line_that_kopia_accepts_is_understood(command: str, tmp_path: Pat
     assert refused == []
 
 
-def test_no_command_is_listed_as_missing_that_is_there():
+def test_no_command_is_listed_as_missing_that_is_there() -> None:
     for name in missing_commands():
         path = tree.find(name.split())
         assert len(path) - 1 < len(name.split()), f"{name} is there: remove it from missing-commands.txt"
 
 
-def test_missing_commands_are_told_as_unknown():
+def test_missing_commands_are_told_as_unknown() -> None:
     for name in missing_commands():
         with pytest.raises(CommandLineError, match="unknown command"):
             parse(tree.ROOT, name.split(), {})
 
 
-def test_most_lines_are_covered():
+def test_most_lines_are_covered() -> None:
     covered = sum(len(group) for group in GROUPS.values())
     assert covered > 1600
 
 
-def test_every_command_declares_flags_that_can_be_parsed():
+def test_every_command_declares_flags_that_can_be_parsed() -> None:
     """Import what each command names, and read every default once."""
 
     def visit(path: tuple[Command, ...]) -> None:

@@ -22,17 +22,17 @@ SECOND = 1_000_000_000
         (10**21, "1000 EB", "867.4 EiB"),
     ],
 )
-def test_sizes_have_kopias_form(length: int, base_10: str, base_2: str):
+def test_sizes_have_kopias_form(length: int, base_10: str, base_2: str) -> None:
     assert formatting.size(length) == base_10
     assert formatting.size(length, base_2=True) == base_2
 
 
-def test_counts_keep_the_blank_of_an_absent_unit():
+def test_counts_keep_the_blank_of_an_absent_unit() -> None:
     assert formatting.count(8) == "8 "
     assert formatting.count(12345) == "12.3 K"
 
 
-def test_speeds_have_a_unit():
+def test_speeds_have_a_unit() -> None:
     assert formatting.speed(1_500_000) == "1.5 MB/s"
 
 
@@ -51,7 +51,7 @@ def test_speeds_have_a_unit():
         (-2 * SECOND, "-2s"),
     ],
 )
-def test_durations_are_written_as_go_writes_them(nanoseconds: int, text: str):
+def test_durations_are_written_as_go_writes_them(nanoseconds: int, text: str) -> None:
     assert formatting.duration(nanoseconds) == text
 
 
@@ -67,11 +67,11 @@ def test_durations_are_written_as_go_writes_them(nanoseconds: int, text: str):
         ("f", 0o7000, "ugt---------"),
     ],
 )
-def test_modes_are_written_as_go_writes_them(kind: str, bits: int, text: str):
+def test_modes_are_written_as_go_writes_them(kind: str, bits: int, text: str) -> None:
     assert formatting.mode(kind, bits) == text
 
 
-def test_times_carry_their_zone():
+def test_times_carry_their_zone() -> None:
     moment = 1_785_580_200 * SECOND + 123_456_789
     assert formatting.timestamp(moment, formatting.time_zone("utc")) == "2026-08-01 10:30:00 UTC"
     assert formatting.timestamp(moment, formatting.time_zone("Europe/Berlin")) == "2026-08-01 12:30:00 CEST"
@@ -79,27 +79,27 @@ def test_times_carry_their_zone():
     assert precise == "2026-08-01 10:30:00.123 UTC"
 
 
-def test_an_unknown_zone_means_utc():
+def test_an_unknown_zone_means_utc() -> None:
     assert formatting.timestamp(0, formatting.time_zone("Nowhere/Land")) == "1970-01-01 00:00:00 UTC"
 
 
-def test_local_times_are_the_default():
+def test_local_times_are_the_default() -> None:
     assert formatting.time_zone("local") is None
     assert formatting.time_zone("") is None
 
 
-def test_rfc3339_has_no_fraction():
+def test_rfc3339_has_no_fraction() -> None:
     assert formatting.rfc3339(1_785_580_200 * SECOND) == "2026-08-01T10:30:00Z"
     assert formatting.rfc3339(0, formatting.time_zone("Asia/Kolkata")) == "1970-01-01T05:30:00+05:30"
 
 
 @given(st.integers(min_value=-(2**63), max_value=2**63 - 1))
-def test_every_time_that_can_be_stored_can_be_printed(nanoseconds: int):
+def test_every_time_that_can_be_stored_can_be_printed(nanoseconds: int) -> None:
     for zone in ("local", "utc", "Asia/Kolkata"):
         assert formatting.timestamp(nanoseconds, formatting.time_zone(zone))
 
 
-def test_saving_is_never_negative():
+def test_saving_is_never_negative() -> None:
     assert formatting.percentage_saved(100, 60) == "40.0%"
     assert formatting.percentage_saved(100, 120) == "0%"
     assert formatting.percentage_saved(0, 0) == "0%"

@@ -11,7 +11,7 @@ def commands(path: tuple[Command, ...] = (tree.ROOT,)) -> Iterator[tuple[Command
         yield from commands((*path, child))
 
 
-def test_every_command_has_help_of_readable_width():
+def test_every_command_has_help_of_readable_width() -> None:
     for path in commands():
         for full in (False, True):
             text = usage(path, full=full)
@@ -20,48 +20,48 @@ def test_every_command_has_help_of_readable_width():
             assert all(len(line) < 160 for line in flags)
 
 
-def test_every_flag_says_what_it_does():
+def test_every_flag_says_what_it_does() -> None:
     for path in commands():
         for parameter in path[-1].options.parameters:
             assert parameter.help.endswith((".", ")")), f"{path[-1].name} {parameter.name}"
 
 
-def test_every_summary_is_a_sentence():
+def test_every_summary_is_a_sentence() -> None:
     for path in commands():
         assert path[-1].summary.endswith("."), path[-1].name
 
 
-def test_hidden_flags_show_in_the_full_help_only():
+def test_hidden_flags_show_in_the_full_help_only() -> None:
     path = tree.find(["snapshot", "create"])
     assert "flush-per-source" not in usage(path)
     assert "flush-per-source" in usage(path, full=True)
 
 
-def test_hidden_commands_show_in_the_full_help_only():
+def test_hidden_commands_show_in_the_full_help_only() -> None:
     assert "blob list" not in usage((tree.ROOT,))
     assert "blob list" in usage((tree.ROOT,), full=True)
 
 
-def test_names_are_unique_within_a_group():
+def test_names_are_unique_within_a_group() -> None:
     for path in commands():
         names = [name for child in path[-1].children for name in (child.name, *child.aliases)]
         assert len(names) == len(set(names))
 
 
-def test_short_flags_are_unique_within_a_command():
+def test_short_flags_are_unique_within_a_command() -> None:
     for path in commands():
         shorts = [each.short for level in path for each in level.options.parameters if each.short]
         assert len(shorts) == len(set(shorts)), path[-1].name
 
 
-def test_defaults_choices_and_variables_are_shown():
+def test_defaults_choices_and_variables_are_shown() -> None:
     text = usage(tree.find(["repository", "create", "filesystem"]))
     assert "BLAKE2B-256-128" in text
     assert "$KOPIA_PASSWORD" in text
     assert "--path=PATH" in text
 
 
-def test_no_default_of_a_flag_is_a_secret():
+def test_no_default_of_a_flag_is_a_secret() -> None:
     for path in commands():
         for parameter in path[-1].options.parameters:
             if any(word in parameter.name for word in ("password", "secret", "token", "-key")):

@@ -17,7 +17,7 @@ def log_files(cli: Runner) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.is_symlink()) if folder.exists() else []
 
 
-def test_a_command_leaves_a_log_file_with_its_name_in_it(cli: Runner):
+def test_a_command_leaves_a_log_file_with_its_name_in_it(cli: Runner) -> None:
     cli.fails("snapshot", "list")
     (path,) = log_files(cli)
     assert re.fullmatch(r"kopia-\d{8}-\d{6}-\d+-snapshot-list\.log", path.name)
@@ -28,23 +28,23 @@ def test_a_command_leaves_a_log_file_with_its_name_in_it(cli: Runner):
     )
 
 
-def test_log_files_are_readable_by_their_owner_alone(cli: Runner):
+def test_log_files_are_readable_by_their_owner_alone(cli: Runner) -> None:
     cli.fails("snapshot", "list")
     assert log_files(cli)[0].parent.stat().st_mode & 0o077 == 0
 
 
-def test_no_secret_gets_into_the_log(cli: Runner):
+def test_no_secret_gets_into_the_log(cli: Runner) -> None:
     cli.fails("snapshot", "list", "--password", "very-secret-indeed")
     assert "very-secret-indeed" not in log_files(cli)[0].read_text()
     assert cli.password not in log_files(cli)[0].read_text()
 
 
-def test_logging_to_files_can_be_switched_off(cli: Runner):
+def test_logging_to_files_can_be_switched_off(cli: Runner) -> None:
     cli.fails("snapshot", "list", "--disable-file-logging")
     assert log_files(cli) == []
 
 
-def test_the_log_file_can_be_named(cli: Runner, tmp_path: Path):
+def test_the_log_file_can_be_named(cli: Runner, tmp_path: Path) -> None:
     cli.fails("snapshot", "list", "--log-file", str(tmp_path / "here.log"), "--json-log-file")
     lines = [json.loads(line) for line in (tmp_path / "here.log").read_text().splitlines()]
     assert lines[0]["l"] == "DEBUG"
@@ -52,18 +52,18 @@ def test_the_log_file_can_be_named(cli: Runner, tmp_path: Path):
     assert log_files(cli) == []
 
 
-def test_the_level_of_the_terminal_can_be_set(cli: Runner):
+def test_the_level_of_the_terminal_can_be_set(cli: Runner) -> None:
     assert "pykopia " in cli.fails("snapshot", "list", "--log-level", "debug").stderr
 
 
-def test_a_log_folder_that_cant_be_made_disturbs_nothing(cli: Runner, tmp_path: Path):
+def test_a_log_folder_that_cant_be_made_disturbs_nothing(cli: Runner, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = cli.fails("snapshot", "list", "--log-file", str(tmp_path / "file" / "x.log"))
     assert "no log file is written" in result.stderr
     assert "repository is not connected" in result.stderr
 
 
-def test_the_logger_is_left_as_it_was(cli: Runner):
+def test_the_logger_is_left_as_it_was(cli: Runner) -> None:
     before = list(logging.getLogger("pykopia").handlers)
     cli.fails("snapshot", "list")
     assert logging.getLogger("pykopia").handlers == before
@@ -80,30 +80,30 @@ def sweep(folder: Path, ages: list[int], **flags: float) -> list[int]:
     return sorted(int(path.stem) for path in folder.iterdir())
 
 
-def test_old_log_files_are_swept(tmp_path: Path):
+def test_old_log_files_are_swept(tmp_path: Path) -> None:
     assert sweep(tmp_path, [1, 29, 31, 40]) == [1, 29]
 
 
-def test_too_many_log_files_are_swept(tmp_path: Path):
+def test_too_many_log_files_are_swept(tmp_path: Path) -> None:
     assert sweep(tmp_path, [1, 2, 3, 4], **{"log-dir-max-files": 3}) == [1, 2]
 
 
-def test_too_large_log_files_are_swept(tmp_path: Path):
+def test_too_large_log_files_are_swept(tmp_path: Path) -> None:
     assert sweep(tmp_path, [1, 2, 3, 4], **{"log-dir-max-total-size-mb": 0.25}) == [1, 2]
 
 
-def test_other_files_are_left_alone(tmp_path: Path):
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     os.utime(tmp_path / "notes.txt", ns=(0, 0))
     logs.sweep(tmp_path, LogFlags(), now_ns=NOW)
     assert (tmp_path / "notes.txt").exists()
 
 
-def test_a_folder_that_is_not_there_is_no_trouble(tmp_path: Path):
+def test_a_folder_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
     logs.sweep(tmp_path / "missing", LogFlags(), now_ns=NOW)
 
 
-def test_lines_on_the_terminal_name_the_level_only_where_it_matters():
+def test_lines_on_the_terminal_name_the_level_only_where_it_matters() -> None:
     formatter = logs.ConsoleFormatter()
     lines = [
         formatter.format(logging.LogRecord("pykopia.cli", level, "", 0, "text", None, None))

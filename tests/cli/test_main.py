@@ -31,17 +31,17 @@ def run(*words: str, folder: Path) -> tuple[int, str, str]:
     )
 
 
-def test_the_version_is_printed(tmp_path: Path):
+def test_the_version_is_printed(tmp_path: Path) -> None:
     assert run("--version", folder=tmp_path) == (0, f"{__version__}\n", "")
 
 
-def test_help_and_version_leave_no_files(tmp_path: Path):
+def test_help_and_version_leave_no_files(tmp_path: Path) -> None:
     run("--version", folder=tmp_path)
     run("snapshot", "--help", folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mistake_is_one_line_on_stderr_and_status_1(tmp_path: Path):
+def test_a_mistake_is_one_line_on_stderr_and_status_1(tmp_path: Path) -> None:
     status, stdout, stderr = run("snapshot", "lst", folder=tmp_path)
     assert (status, stdout) == (1, "")
     assert stderr.count("\n") == 1
@@ -49,7 +49,7 @@ def test_a_mistake_is_one_line_on_stderr_and_status_1(tmp_path: Path):
     assert "did you mean 'list'?" in stderr
 
 
-def test_without_a_connection_it_says_so(tmp_path: Path):
+def test_without_a_connection_it_says_so(tmp_path: Path) -> None:
     status, stdout, stderr = run("snapshot", "list", folder=tmp_path)
     assert status != 0
     assert stdout == ""
@@ -57,7 +57,7 @@ def test_without_a_connection_it_says_so(tmp_path: Path):
     assert "Traceback" not in stderr
 
 
-def test_starting_imports_nothing_heavy(tmp_path: Path):
+def test_starting_imports_nothing_heavy(tmp_path: Path) -> None:
     """Start-up time is the sum of imports; they are counted here, as time itself can't be trusted on a busy machine."""
     code = (
         "import sys, io; from pykopia.cli.main import run\n"
@@ -83,7 +83,7 @@ def test_starting_imports_nothing_heavy(tmp_path: Path):
     assert {name for name in loaded if name.startswith(("pykopia.repository", "pykopia.snapshot"))} == set()
 
 
-def test_start_up_is_quick(tmp_path: Path):
+def test_start_up_is_quick(tmp_path: Path) -> None:
     best = 9.0
     for _ in range(8):
         before = time.perf_counter()
@@ -93,13 +93,13 @@ def test_start_up_is_quick(tmp_path: Path):
 
 
 @pytest.mark.parametrize("words", [["help"], ["help", "snapshot", "create"], ["repository", "create", "s3", "--help"]])
-def test_help_goes_to_stdout(words: list[str], tmp_path: Path):
+def test_help_goes_to_stdout(words: list[str], tmp_path: Path) -> None:
     status, stdout, stderr = run(*words, folder=tmp_path)
     assert (status, stderr) == (0, "")
     assert stdout.startswith("usage: pykopia")
 
 
-def test_a_reader_that_went_away_is_no_trouble(tmp_path: Path):
+def test_a_reader_that_went_away_is_no_trouble(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     process = start("--help-full", folder=tmp_path, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE)
@@ -109,10 +109,10 @@ def test_a_reader_that_went_away_is_no_trouble(tmp_path: Path):
     assert stderr == b""
 
 
-def test_help_for_what_is_unknown_fails(cli: Runner):
+def test_help_for_what_is_unknown_fails(cli: Runner) -> None:
     result = cli.fails("help", "snapshot", "creat")
     assert "did you mean 'create'?" in result.stderr
 
 
-def test_no_argument_at_all_shows_help(cli: Runner):
+def test_no_argument_at_all_shows_help(cli: Runner) -> None:
     assert cli.ok().stdout.startswith("usage: pykopia [<flags>]")

@@ -42,24 +42,24 @@ def limit(spec: str) -> str:
         ("2026-08-01 12:30:15 CEST", "2026-08-01 12:30:16 CEST"),
     ],
 )
-def test_specifications_include_their_last_unit(spec: str, moment: str):
+def test_specifications_include_their_last_unit(spec: str, moment: str) -> None:
     assert limit(spec) == moment
 
 
-def test_days_beyond_the_end_of_a_month_run_over():
+def test_days_beyond_the_end_of_a_month_run_over() -> None:
     march = parse_timestamp("2026-03-31 12:00:00 UTC")
     found = latest_start("1m-ago", now_ns=march, local=ZoneInfo("UTC"))
     assert formatting.timestamp(found, ZoneInfo("UTC")) == "2026-03-04 00:00:00 UTC"
 
 
 @pytest.mark.parametrize("spec", ["", "soon", "2026-13", "2026-02-30", "20260801", "1x-ago", "2026-8-1 25:00", "d-ago"])
-def test_what_is_no_time_is_refused(spec: str):
+def test_what_is_no_time_is_refused(spec: str) -> None:
     with pytest.raises(CommandLineError):
         latest_start(spec, now_ns=NOW, local=BERLIN)
 
 
 @given(st.text(alphabet="0123456789-: TZ.+agoUTCyear", max_size=30))
-def test_any_text_is_understood_or_refused(spec: str):
+def test_any_text_is_understood_or_refused(spec: str) -> None:
     try:
         latest_start(spec, now_ns=NOW, local=BERLIN)
     except CommandLineError:
@@ -67,12 +67,12 @@ def test_any_text_is_understood_or_refused(spec: str):
 
 
 @given(st.integers(min_value=0, max_value=4_000_000_000))
-def test_printed_times_can_be_typed_again(seconds: int):
+def test_printed_times_can_be_typed_again(seconds: int) -> None:
     moment = seconds * 1_000_000_000
     assert parse_timestamp(formatting.timestamp(moment, formatting.time_zone("utc"))) == moment
 
 
-def test_a_typed_time_needs_seconds_and_zone():
+def test_a_typed_time_needs_seconds_and_zone() -> None:
     for text in ("2026-08-01", "2026-08-01 12:30", "2026-08-01 12:30:00"):
         with pytest.raises(CommandLineError):
             parse_timestamp(text)

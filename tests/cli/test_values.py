@@ -25,40 +25,40 @@ from pykopia.cli import formatting, values
         ("720h", 2_592_000_000_000_000),
     ],
 )
-def test_durations_are_read_as_go_reads_them(text: str, nanoseconds: int):
+def test_durations_are_read_as_go_reads_them(text: str, nanoseconds: int) -> None:
     assert values.duration(text) == nanoseconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "1x", "1h 2m", ".s", "--1s", "1h2", "-", "+"])
-def test_what_is_no_duration_is_refused(text: str):
+def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         values.duration(text)
 
 
 @given(st.integers(min_value=-(10**18), max_value=10**18))
-def test_durations_come_back_from_their_text(nanoseconds: int):
+def test_durations_come_back_from_their_text(nanoseconds: int) -> None:
     assert values.duration(formatting.duration(nanoseconds)) == nanoseconds
 
 
 @pytest.mark.parametrize(("text", "number"), [("3", 3), ("-4", -4), ("3.9", 3), ("0x10", 16), ("1e3", 1000)])
-def test_numbers_are_read_as_go_reads_them(text: str, number: int):
+def test_numbers_are_read_as_go_reads_them(text: str, number: int) -> None:
     assert values.integer(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "x", "1 2", "inf", "nan"])
-def test_what_is_no_number_is_refused(text: str):
+def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a number"):
         values.integer(text)
 
 
-def test_truth_has_gos_words():
+def test_truth_has_gos_words() -> None:
     assert all(values.boolean(text) for text in ("1", "t", "T", "TRUE", "true", "True"))
     assert not any(values.boolean(text) for text in ("0", "f", "F", "FALSE", "false", "False"))
     with pytest.raises(ValueError, match="neither true nor false"):
         values.boolean("yes")
 
 
-def test_paths_must_exist(tmp_path: Path):
+def test_paths_must_exist(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     assert values.existing_file(str(file)) == str(file)

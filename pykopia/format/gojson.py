@@ -322,7 +322,8 @@ def decode(data: Buffer, kind: type[T], *, first_only: bool = False) -> T:
 
     The structure should forbid unknown fields: then text in the usual form takes the fast road, and unknown keys, other
     case, ``null``, damaged UTF-8 and whatever follows the value (with ``first_only``) take the slow one.
-    ``null`` is kept for fields that admit None and leaves all others at their default.
+    ``null`` is kept for fields that admit None and leaves all others at their default. Where a key is repeated, which
+    no writer does, only its last value is looked at: Go would also refuse wrong ones before it and merge two objects.
 
     Raises:
         DamagedDataError: The text is not JSON, or a value is of a wrong type or out of range.

@@ -13,13 +13,13 @@ The functions here are the definition; ``_directory`` does in C what Kopia itsel
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectError, InvalidIDError, UsageError
 from pykopia.format import gojson
+from pykopia.format.file_mode import mode_text, parse_mode
 from pykopia.format.object_id import CANONICAL, parse_object_id
 from pykopia.ids import Buffer, ObjectID
 
@@ -33,11 +33,6 @@ STREAM: Final = "kopia:directory"
 FILE: Final = "f"
 DIRECTORY: Final = "d"
 SYMLINK: Final = "s"
-
-SET_UID: Final = (0o4000, 1 << 23)
-"""Bit in POSIX modes and in Go's, which stored modes use."""
-SET_GID: Final = (0o2000, 1 << 22)
-STICKY: Final = (0o1000, 1 << 20)
 
 MAX_INT64: Final = (1 << 63) - 1
 MAX_UINT32: Final = (1 << 32) - 1
@@ -214,55 +209,6 @@ def _raw(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise UsageError(f"{text!r} can't be written: it is not a name that a file can have") from error
-
-
-# --- modes -----------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def mode_text(mode: int) -> str:
-    """Return the 12 permission bits of POSIX as they are stored: an octal number with the special bits at Go's places.
-
-    >>> mode_text(0o644), mode_text(0o1777)
-    ('0644', '04000777')
-    """
-    return f"0{mode & 0o777 | sum(go for posix, go in (SET_UID, SET_GID, STICKY) if mode & posix):o}"
-
-
-_GO_INTEGER = re.compile(
-    r"[+-]?(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)"
-)
-
-
-@lru_cache(maxsize=4096)
-def parse_mode(text: str | None) -> int:
-    """Return the 12 permission bits of POSIX of a stored mode; all other bits are dropped.
-
-    Raises:
-        DamagedDataError: The text is not a number as Go writes them in source code, or one of more than 32 bits.
-
-    >>> oct(parse_mode("04000777")), oct(parse_mode("0x1ff"))
-    ('0o1777', '0o777')
-    """
-    mode = parse_go_mode(text)
-    return mode & 0o777 | sum(posix for posix, go in (SET_UID, SET_GID, STICKY) if mode & go)
-
-
-def parse_go_mode(text: str | None) -> int:
-    """Return a stored mode as the number that it is, in Go's layout of bits.
-
-    Raises:
-        DamagedDataError: The text is not a number as Go writes them in source code, or one of more than 32 bits.
-    """
-    if text is None or not _GO_INTEGER.fullmatch(text):
-        raise DamagedDataError(f"{text!r} is not a file mode such as '0644'")
-    digits = text.lstrip("+-")
-    leading_zero = digits[:1] == "0" and digits[1:2] not in {"", *"xXbBoO"}
-    number = int(digits, 8 if leading_zero else 0)
-    number = -number if text[0] == "-" else number
-    if not -(1 << 31) <= number < 1 << 31:
-        raise DamagedDataError(f"the file mode {text!r} has more than 32 bits")
-    return number
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -517,8 +463,6 @@ __all__ = [
     "decode_entry",
     "encode_directory",
     "encode_entry",
-    "mode_text",
-    "parse_mode",
     "python_decode",
     "python_encode_directory",
     "summarize",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectError, UsageError
+from pykopia.errors import CollidingNamesError, DamagedObjectError, UsageError
 from pykopia.format import directory as m
 from pykopia.format.directory import (
     Directory,
@@ -22,11 +22,10 @@ from pykopia.format.directory import (
     decode_entry,
     encode_directory,
     encode_entry,
-    mode_text,
-    parse_mode,
     summarize,
     summarize_file,
 )
+from pykopia.format.file_mode import parse_go_mode
 from pykopia.format.gojson import stored_form
 from pykopia.ids import ObjectID
 
@@ -250,7 +249,7 @@ def test_an_entry_is_read_as_kopia_reads_it(case: dict[str, Any]) -> None:
         object_id=case["obj"],
     )
     mode = json.loads(data.decode("utf-8", "replace")).get("mode", "0")
-    assert m.parse_go_mode(mode) == case["go_mode"]
+    assert parse_go_mode(mode) == case["go_mode"]
     assert entry.mode == case["go_mode"] & 0o777
     assert Directory.from_bytes(whole).entries == (entry,)
 
@@ -307,41 +306,6 @@ def test_unknown_keys_are_ignored_at_every_level() -> None:
 def test_what_is_no_directory_is_damage(text: str) -> None:
     with pytest.raises(DamagedObjectError, match="a directory object can't be read"):
         Directory.from_bytes(text.encode())
-
-
-@pytest.mark.parametrize(
-    ("text", "mode"),
-    [
-        ("0", 0),
-        ("00", 0),
-        ("0644", 0o644),
-        ("0_644", 0o644),
-        ("0O17", 0o17),
-        ("0X1FF", 0o777),
-        ("0B1_1", 3),
-        ("+7", 7),
-        ("-0", 0),
-        ("1048577", 0o1001),
-        ("04000000", 0o1000),
-        ("064000777", 0o7777),
-        ("010000000755", 0o755),
-    ],
-)
-def test_modes_are_read_as_numbers_of_go(text: str, mode: int) -> None:
-    assert parse_mode(text) == mode
-
-
-@pytest.mark.parametrize(
-    "text", ["", " 0644", "0644 ", "0_", "_0", "0__7", "0x_", "08", "1_", "6.0", "٦٤٤", "--1", "0b2"]
-)
-def test_what_go_does_not_take_for_a_number_is_no_mode(text: str) -> None:
-    with pytest.raises(DamagedDataError, match="is not a file mode"):
-        parse_mode(text)
-
-
-@given(st.integers(0, 0o7777))
-def test_every_mode_survives_being_written_and_read(mode: int) -> None:
-    assert parse_mode(mode_text(mode)) == mode
 
 
 # --- round trips and damage

@@ -2,7 +2,6 @@
 
 import stat
 from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _BASE_10 = ("", "K", "M", "G", "T", "P", "E")
 _BASE_2 = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
@@ -79,6 +78,8 @@ def _fraction(value: int, unit: int) -> str:
 
 def time_zone(name: str) -> tzinfo | None:
     """Return the zone that ``--timezone`` names; None stands for the zone of this machine."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 -- slow to import, rarely used
+
     if name in {"", "local"}:
         return None
     if name in {"utc", "original"}:  # times are stored in UTC

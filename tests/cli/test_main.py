@@ -1,6 +1,7 @@
 """The program as a process: start, exit status, signals, broken pipes."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -116,3 +117,46 @@ def test_help_for_what_is_unknown_fails(cli: Runner) -> None:
 
 def test_no_argument_at_all_shows_help(cli: Runner) -> None:
     assert cli.ok().stdout.startswith("usage: pykopia [<flags>]")
+
+
+def test_a_first_interrupt_ends_a_snapshot_in_good_order(cli: Runner, tmp_path: Path) -> None:
+    """Files never end here: a fifo in place of a file would be skipped, so the source is made large and slow."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(3000):
+        (source / f"{number}.dat").write_bytes(os.urandom(20_000))
+    cli.ok("repository", "create", "filesystem", "--path", str(tmp_path / "storage"))
+    process = start(
+        "--config-file", str(cli.config), "--log-dir", str(tmp_path / "logs"), "snapshot", "create", str(source),
+        "--parallel=1", "--password", cli.password, folder=tmp_path, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith(b"Snapshotting ")
+    process.send_signal(signal.SIGINT)
+    status, _, stderr = finish(process)
+    assert "Traceback" not in stderr
+    if "stopping" in stderr and "partial" in stderr:  # the machine may have been quick enough to finish
+        assert [each["incomplete"] for each in cli.ok("snapshot", "list", "--json").json] == ["canceled"]
+    cli.ok("snapshot", "create", str(source))
+    assert "incomplete" not in cli.ok("snapshot", "list", "--json").json[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_password_is_awaited_ends_the_program(
+    number: signal.Signals, cli: Runner, tmp_path: Path
+) -> None:
+    cli.ok("repository", "create", "filesystem", "--path", str(tmp_path / "storage"))
+    process = start(
+        "--config-file", str(cli.config), "--log-dir", str(tmp_path / "logs"), "repository", "connect", "from-config",
+        "--token-stdin", folder=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while not (tmp_path / "logs" / "cli-logs" / "latest.log").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    status, stdout, stderr = finish(process)
+    assert status == 128 + number
+    assert stdout == ""
+    assert stderr in {"interrupted\n", "terminated\n"}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, Self
 
 from pykopia.errors import DamagedDataError
-from pykopia.format import gojson
+from pykopia.format import gojson, gotime
 from pykopia.format.gojson import Raw
 from pykopia.ids import Buffer
 
@@ -157,7 +157,14 @@ def _write_base64(value: bytes) -> str:
 
 
 def _read_time(data: bytes) -> int:
-    return gojson.parse_time(_read_text(data))
+    return gotime.parse_time(_read_text(data))
+
+
+def _read_object(data: bytes) -> dict[str, gojson.JSONValue]:
+    value = gojson.loads(data)
+    if not isinstance(value, dict):
+        raise DamagedDataError("it must be an object")
+    return value
 
 
 def _same(value: object) -> object:
@@ -174,8 +181,10 @@ NUMBER: Final = Codec(_read_number, _same)
 """``float``"""
 BASE64: Final = Codec(_read_base64, _write_base64)
 """``bytes`` as standard base64"""
-TIME: Final = Codec(_read_time, gojson.format_time)
+TIME: Final = Codec(_read_time, gotime.format_time)
 """``int`` nanoseconds since 1970 as RFC 3339"""
+RAW_OBJECT: Final = Codec(_read_object, _same)
+"""``dict`` of whatever an object holds"""
 
 
 def nested(kind: type[JSONObject]) -> Codec:
@@ -195,4 +204,17 @@ def list_of(kind: type[JSONObject]) -> Codec:
     return Codec(read, lambda values: [value.members() for value in values])
 
 
-__all__ = ["BASE64", "FLAG", "INTEGER", "NUMBER", "TEXT", "TIME", "Codec", "JSONObject", "list_of", "member", "nested"]
+__all__ = [
+    "BASE64",
+    "FLAG",
+    "INTEGER",
+    "NUMBER",
+    "RAW_OBJECT",
+    "TEXT",
+    "TIME",
+    "Codec",
+    "JSONObject",
+    "list_of",
+    "member",
+    "nested",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from pykopia.errors import UsageError
-from pykopia.format.gojson import ZERO_TIME_NS
+from pykopia.format.gotime import ZERO_TIME_NS
 from pykopia.format.json_object import INTEGER, TEXT, TIME, JSONObject, member
 from pykopia.ids import BlobID
 

@@ -57,8 +57,8 @@ class ShardParameters:
             fields = _fields(document)
             return cls(
                 default=_lengths(fields.get("default")),
-                max_non_sharded_length=_whole_number(fields.get("maxnonshardedlength") or 0),
-                overrides=tuple(_override(_fields(item)) for item in _sequence(fields.get("overrides") or ())),
+                max_non_sharded_length=_whole_number(_present(fields.get("maxnonshardedlength"), 0)),
+                overrides=tuple(_override(_fields(item)) for item in _sequence(_present(fields.get("overrides"), ()))),
             )
         except (ValueError, RecursionError) as error:
             raise StorageError(
@@ -85,8 +85,10 @@ class ShardParameters:
     def path_of(self, blob_id: BlobID) -> str:
         """Return the path of a blob, relative to the root, with ``/`` between folders.
 
+        A folder ``.`` vanishes from the path, as it does in Kopia; no ID of a repository has one in the usual layouts.
+
         Raises:
-            InvalidIDError: It is no blob ID, or a folder on the way would be ``.`` or ``..``.
+            InvalidIDError: It is no blob ID, or a folder on the way would be ``..``.
         """
         check_blob_id(blob_id)
         parts, rest = [], str(blob_id)
@@ -96,10 +98,10 @@ class ShardParameters:
             if length:
                 parts.append(rest[:length])
                 rest = rest[length:]
-        if "." in parts or ".." in parts:
+        if ".." in parts:
             raise InvalidIDError("blob", blob_id, "its folders would lead out of the storage")
         parts.append(rest + SUFFIX)
-        return "/".join(parts)
+        return "/".join(part for part in parts if part != ".")
 
 
 def default_parameters(dir_shards: Sequence[int] | None, *, create: bool) -> ShardParameters:
@@ -164,6 +166,10 @@ class FlatLayout:
         return BlobID(blob_id) if is_blob_id(blob_id) else None
 
 
+def _present(value: object, default: object) -> object:
+    return default if value is None else value
+
+
 def _fields(value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"an object was expected, not {type(value).__name__}")  # noqa: TRY004 -- bad bytes, not a bug
@@ -192,7 +198,7 @@ def _lengths(value: object) -> tuple[int, ...] | None:
 
 
 def _override(fields: Mapping[str, Any]) -> ShardOverride:
-    prefix = fields.get("prefix") or ""
+    prefix = _present(fields.get("prefix"), "")
     if not isinstance(prefix, str):
         raise ValueError(f"a prefix must be text, not {type(prefix).__name__}")  # noqa: TRY004 -- bad bytes, not a bug
     return ShardOverride(prefix=prefix, shards=_lengths(fields.get("shards")))

@@ -48,6 +48,9 @@ class TestMemoryFlat(StorageTests):
 
 
 class TestMemoryFlatWithPrefix(StorageTests):
+    many_blobs = 120
+    big_blob = 1 << 20
+
     @pytest.fixture(params=["folder/", "a/b/start-", "start-"])
     def storage(self, request: pytest.FixtureRequest) -> BlobStorage:
         layout = FlatLayout(prefix=request.param)
@@ -61,12 +64,18 @@ class TestLocalInShards(StorageTests):
 
 
 class TestLocalFlat(StorageTests):
+    many_blobs = 120
+    big_blob = 1 << 20
+
     @pytest.fixture
     def storage(self, tmp_path: Path) -> BlobStorage:
         return FsspecStorage(LocalFileSystem(), f"{tmp_path}/backups", layout=FlatLayout(), create=True)
 
 
 class TestLocalFlatWithPrefix(StorageTests):
+    many_blobs = 120
+    big_blob = 1 << 20
+
     @pytest.fixture
     def storage(self, tmp_path: Path) -> BlobStorage:
         layout = FlatLayout(prefix="a/start-")

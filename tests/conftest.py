@@ -1,0 +1,35 @@
+"""What holds for all tests."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from pykopia.format import keys
+from tests import golden_repositories
+
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+
+# A password derivation takes a third of a second by intention. Tests that open one repository many times derive its key once.
+keys.KEY_DERIVATIONS = {name: functools.cache(derive) for name, derive in keys.KEY_DERIVATIONS.items()}
+
+
+@pytest.fixture(scope="session")
+def pristine_golden_repository(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that unpacks a golden repository once in a session; nobody may write to what it returns."""
+    folder = tmp_path_factory.mktemp("golden")
+    return functools.cache(lambda name: golden_repositories.unpack(name, folder / name))
+
+
+@pytest.fixture
+def golden_repository(pristine_golden_repository: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that gives this test its own copy of a golden repository, by name."""
+    return functools.cache(
+        lambda name: golden_repositories.copy_repository(pristine_golden_repository(name), tmp_path / f"golden-{name}")
+    )

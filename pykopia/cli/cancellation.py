@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM while a command runs that can stop in good order."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,12 +15,22 @@ def cancelable(session: Session) -> Iterator[Callable[[], bool]]:
 
     The first signal asks to stop, a second one interrupts at once. Outside the main thread signals stay as they are.
     """
+    lock, told = threading.Lock(), False
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        # nothing is written here: the interrupted code may be in the middle of a write to the same stream
         session.canceled = True
-        session.log.warning("stopping; what is finished will be kept. Press Ctrl-C again to stop at once.")
         for each, handler in previous.items():
             signal.signal(each, handler)
+
+    def canceled() -> bool:
+        nonlocal told
+        if session.canceled and not told:
+            with lock:
+                first, told = not told, True
+            if first:
+                session.log.warning("stopping; what is finished is kept. Press Ctrl-C again to stop at once.")
+        return session.canceled
 
     previous = {}
     try:
@@ -28,7 +39,7 @@ def cancelable(session: Session) -> Iterator[Callable[[], bool]]:
     except ValueError:  # not the main thread
         previous.clear()
     try:
-        yield lambda: session.canceled
+        yield canceled
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

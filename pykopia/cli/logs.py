@@ -38,6 +38,13 @@ class ConsoleFormatter(logging.Formatter):
         return f"{when:%H:%M:%S}.{when.microsecond // 1000:03d} {text}" if self._timestamps else text
 
 
+class ConsoleHandler(logging.StreamHandler[TextIO]):
+    """Writes to stderr; a stderr that can't be written to disturbs nothing."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the base's name
+        """Do nothing: there is nowhere to complain."""
+
+
 class FileFormatter(logging.Formatter):
     """Time to the microsecond, level, name of the logger, message, traceback."""
 
@@ -107,7 +114,7 @@ class OnDemandFile(logging.Handler):
 def start(session: Session) -> list[logging.Handler]:
     """Send the log of pykopia where the flags say; give the result to `stop` at the end."""
     flags = session.flags
-    console = logging.StreamHandler(session.stderr)
+    console = ConsoleHandler(session.stderr)
     console.setLevel(_LEVELS[flags.log_level])
     console.setFormatter(ConsoleFormatter(timestamps=flags.console_timestamps, as_json=flags.json_log_console))
     handlers: list[logging.Handler] = [console]
@@ -168,4 +175,4 @@ def sweep(folder: Path, flags: LogFlags, *, now_ns: int) -> None:
             Path(path).unlink(missing_ok=True)
 
 
-__all__ = ["ConsoleFormatter", "FileFormatter", "OnDemandFile", "start", "stop", "sweep"]
+__all__ = ["ConsoleFormatter", "ConsoleHandler", "FileFormatter", "OnDemandFile", "start", "stop", "sweep"]

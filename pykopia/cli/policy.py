@@ -64,10 +64,15 @@ class PolicyDeleteOptions(PolicyTargetFlags):
 def delete(session: Session, options: PolicyDeleteOptions) -> None:
     """Delete policies; what they set is inherited again."""
     with session.open() as repository:
-        for target in options.targets(repository):
+        defined = [(target, repository.policies.defined(target)) for target in options.targets(repository)]
+        for target, _ in defined:
             session.log.info('Removing policy on "%s"...', target)
-            if not options.dry_run and repository.policies.defined(target) is not None:
-                repository.policies.delete(target)
+        if options.dry_run:
+            return
+        with repository.writer() as writer:  # all or none
+            for _, found in defined:
+                if found is not None and found.id is not None:
+                    writer.manifests.delete(found.id)
 
 
 __all__ = [

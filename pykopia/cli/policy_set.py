@@ -25,9 +25,9 @@ def set_policy(session: Session, options: PolicySetOptions) -> None:
     """Change policies.
 
     Raises:
-        CommandLineError: No change is given, or one makes no sense; policies before it are changed already.
+        CommandLineError: No change is given, or one makes no sense; nothing was changed.
     """
-    with session.open() as repository:
+    with session.open() as repository, repository.writer() as writer:
         for target in options.targets(repository):
             defined = repository.policies.defined(target)
             session.log.info("Setting policy for %s", target)
@@ -36,7 +36,7 @@ def set_policy(session: Session, options: PolicySetOptions) -> None:
             if not editor.changes:
                 message = "no changes specified"
                 raise CommandLineError(message)
-            repository.policies.set(target, editor.policy)
+            repository.policies.put(writer, target, editor.policy)
 
 
 class _Editor:

@@ -1,5 +1,6 @@
 """`snapshot create`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from pykopia.cli.snapshot_sources import local_sources, parse_source
 from pykopia.cli.tags import parse_tags
 from pykopia.cli.time_spec import parse_timestamp
 from pykopia.cli.values import duration
-from pykopia.errors import PykopiaError, SnapshotError
+from pykopia.errors import CanceledError, PykopiaError, SnapshotError
 from pykopia.format.gojson import Raw
 from pykopia.format.source import SourceInfo
 from pykopia.snapshot.source_path import local_source
@@ -57,21 +58,25 @@ def create(session: Session, options: CreateOptions) -> None:
     """Take snapshots; go on with the next source when one fails.
 
     Raises:
+        CanceledError: The user asked to stop.
         SnapshotError: One or more failed or have fatal errors in them.
     """
     _check(options)
     failures: list[str] = []
-    with session.open() as repository, cancelable(session):
+    with session.open() as repository, cancelable(session) as canceled:
         sources = _sources(repository, options)
         for path in sources:
             if session.canceled:
                 session.log.info("Upload canceled")
                 break
             try:
-                _create_one(session, repository, path, options)
+                _create_one(session, repository, path, options, canceled)
             except PykopiaError as error:
                 session.log.debug("error", exc_info=error)
                 failures.append(str(error))
+    if session.canceled:
+        message = "canceled: what was finished is kept in an incomplete snapshot, and the next one goes on from there"
+        raise CanceledError(message)
     if len(failures) == 1:
         raise SnapshotError(failures[0])
     if failures:
@@ -103,7 +108,9 @@ def _sources(repository: "Repository", options: CreateOptions) -> list[str]:
     return sources
 
 
-def _create_one(session: Session, repository: "Repository", path: str, options: CreateOptions) -> None:
+def _create_one(
+    session: Session, repository: "Repository", path: str, options: CreateOptions, canceled: Callable[[], bool]
+) -> None:
     overridden = _overridden_source(repository, options)
     session.log.info("Snapshotting %s ...", overridden or local_source(repository, path))
     progress = UploadProgress(session)
@@ -112,7 +119,7 @@ def _create_one(session: Session, repository: "Repository", path: str, options: 
             path,
             options=_snapshot_options(session, overridden, options),
             progress=progress,
-            cancel=lambda: session.canceled,
+            cancel=canceled,
         )
     finally:
         progress.finish()

@@ -28,14 +28,18 @@ def delete(session: Session, options: DeleteOptions) -> None:
             chosen = [each for text in options.id for each in _of_source(repository, text)]
         else:
             chosen = [each for text in options.id for each in repository.snapshots.find(text)]
-        for manifest in chosen:
-            when = session.time(manifest.start_time_ns)
-            description = f"snapshot {manifest.id} of {manifest.source} at {when}"
-            if not (options.delete or options.unsafe_ignore_source):
-                session.log.info("Would delete %s (pass --delete to confirm)", description)
-                continue
-            session.log.info("Deleting %s...", description)
-            repository.snapshots.delete(manifest.id)
+        if not (options.delete or options.unsafe_ignore_source):
+            for manifest in chosen:
+                session.log.info("Would delete %s (pass --delete to confirm)", _described(session, manifest))
+            return
+        with repository.writer() as writer:  # all or none
+            for manifest in chosen:
+                session.log.info("Deleting %s...", _described(session, manifest))
+                writer.manifests.delete(manifest.id)
+
+
+def _described(session: Session, manifest: "SnapshotManifest") -> str:
+    return f"snapshot {manifest.id} of {manifest.source} at {session.time(manifest.start_time_ns)}"
 
 
 def _of_source(repository: "Repository", text: str) -> "list[SnapshotManifest]":

@@ -16,6 +16,7 @@ from pykopia.errors import PykopiaError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.retention import compact_reasons, retention_reasons
 from pykopia.format.snapshot_manifest import SnapshotManifest, StorageStats
+from pykopia.snapshot.storage_stats import storage_stats
 
 if TYPE_CHECKING:
     from pykopia.repository.repository import Repository
@@ -82,7 +83,7 @@ def _reasons(
 def _storage_stats(
     repository: "Repository", options: SnapshotListOptions, manifests: Sequence[SnapshotManifest]
 ) -> Iterable[StorageStats | None]:
-    return repository.snapshots.storage_stats(manifests) if options.storage_stats else [None] * len(manifests)
+    return storage_stats(repository, manifests) if options.storage_stats else [None] * len(manifests)
 
 
 def _write_json(

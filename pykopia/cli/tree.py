@@ -27,7 +27,7 @@ _CAT = ("cat",)
 
 def _storages(run: str, summary: str) -> tuple[Command, ...]:
     return tuple(
-        Command(name, f"{summary} {description}", run, options=f"storage_flags:{flags}")
+        Command(name, f"{summary} {description}.", run, options=f"storage_flags:{flags}")
         for name, description, flags in STORAGES
     )
 

@@ -10,7 +10,9 @@ import pytest
 from pykopia.cli import tree
 from pykopia.cli.parsing import Command, CommandLineError, parse
 
-QUOTED = re.compile(r"\{ACTION_EXE\}(?: --(?:create-file|exit-code|save-env|sleep|stdout-file)=\S+)*|My Repo")
+QUOTED = re.compile(
+    r"\{ACTION_EXE\}(?: --(?:create-file|exit-code|save-env|sleep|stdout-file)=\S+)*|My (?:Updated )?Repo"
+)
 """Values that had blanks in them."""
 NO_COMMANDS = ("snapshot success", "shallow ")
 """Lines of tests that run something else."""

@@ -138,6 +138,22 @@ def test_equal_snapshots_share_a_line(client: Runner, source: Path) -> None:
     assert len(client.ok("snapshot", "list", "-l").lines) == 4
 
 
+def test_storage_statistics_tell_what_each_snapshot_adds(client: Runner, source: Path) -> None:
+    client.ok("snapshot", "create", str(source))
+    (source / "sub" / "more").write_bytes(bytes(5000))
+    (source / "sub" / "copy of hello").write_text("hello\n")
+    client.ok("snapshot", "create", str(source))
+    first, second = (each["storageStats"] for each in snapshots(client, "--storage-stats"))
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert first["newData"] == first["runningTotal"]
+    assert (first["newData"]["fileObjects"], first["newData"]["dirObjects"]) == (3, 2)
+    assert (second["newData"]["fileObjects"], second["newData"]["dirObjects"]) == (1, 2)
+    assert second["newData"]["objectBytes"] == 5000
+    assert second["runningTotal"]["contents"] == first["newData"]["contents"] + 3
+    assert "new-files:1 new-dirs:2" in client.ok("snapshot", "list", "--storage-stats").lines[2]
+
+
 def test_a_folder_inside_is_listed_with_its_own_root(client: Runner, source: Path) -> None:
     client.ok("snapshot", "create", str(source))
     words = client.ok("snapshot", "list", str(source / "sub")).lines[1].split()

@@ -48,6 +48,8 @@ SAME_OUTPUT = [
     "snapshot list --reverse -n 1 --json",
     "snapshot list --tags a:b --json",
     "snapshot list {changing}",
+    "snapshot list --storage-stats",
+    "snapshot list --storage-stats --json",
     "policy list",
     "policy list --json",
     "policy show --global",

@@ -1,0 +1,98 @@
+"""A connection is opened by the backend of its type, which is imported only then."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from pykopia.errors import ConnectionFileError, StorageNotFoundError, UnsupportedOptionError, UsageError
+from pykopia.storage.base import BlobStorage
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.opening import BACKENDS, Backend, open_storage
+from pykopia.storage.options import KINDS, StorageOptions
+from pykopia.storage.retrying import RetryingStorage
+from pykopia.storage.url import storage_from_url
+from pykopia.testing.storage_tests import PACK
+
+
+def test_a_folder_is_opened_or_created(tmp_path: Path) -> None:
+    info = storage_from_url(f"file://{tmp_path}/backups")
+    with pytest.raises(StorageNotFoundError):
+        open_storage(info)
+    with open_storage(info, create=True) as storage:
+        storage.put(PACK, b"x")
+    with open_storage(info) as storage:
+        assert storage.get(PACK) == b"x"
+        assert isinstance(storage, RetryingStorage)
+        assert isinstance(storage.inner, FilesystemStorage)
+        assert storage.connection_info() == info
+
+
+def test_a_storage_in_memory_has_no_retries() -> None:
+    assert isinstance(open_storage(storage_from_url("memory://opening")), MemoryStorage)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - BACKENDS.keys()))
+def test_a_type_without_backend_says_so(kind: str) -> None:
+    config = {"bucket": "b", "endpoint": "e", "container": "c", "storageAccount": "a", "keyID": "k", "key": "k"}
+    config |= {"folderID": "f", "path": "/p", "host": "h", "username": "u", "url": "u", "remotePath": "r"}
+    info = ConnectionInfo(type=kind, config={**config, "port": 22})
+    with pytest.raises(UnsupportedOptionError, match=f"type {kind}: this version of pykopia has no backend"):
+        open_storage(info)
+
+
+def test_what_can_not_be_opened_is_refused_before_a_backend_is_asked() -> None:
+    with pytest.raises(UnsupportedOptionError, match="'tape'"):
+        open_storage(ConnectionInfo(type="tape"))
+    with pytest.raises(UsageError, match="path must be given"):
+        open_storage(ConnectionInfo(type="filesystem", config={"path": ""}))
+    with pytest.raises(ConnectionFileError, match="path must be text"):
+        open_storage(ConnectionInfo(type="filesystem", config={"path": 5}))
+
+
+@pytest.fixture
+def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
+    found = dict(BACKENDS)
+    monkeypatch.setattr("pykopia.storage.opening.BACKENDS", found)
+    return found
+
+
+def test_another_backend_can_be_added(backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch) -> None:
+    def opener(options: StorageOptions, *, create: bool) -> BlobStorage:
+        return MemoryStorage(f"{options.to_config()['bucket']} {create}")
+
+    module = types.ModuleType("another_backend")
+    module.opener = opener  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "another_backend", module)
+    backends["b2"] = Backend(opener="another_backend:opener")
+    info = ConnectionInfo(type="b2", config={"bucket": "b", "keyID": "k", "key": "s"})
+    assert open_storage(info, create=True).display_name == "Memory: b True"
+    assert isinstance(open_storage(info), RetryingStorage)
+
+
+def test_a_missing_library_is_named_with_the_way_to_install_it(backends: dict[str, Backend]) -> None:
+    info = ConnectionInfo(type="b2", config={"bucket": "b", "keyID": "k", "key": "s"})
+    backends["b2"] = Backend(opener="missing_library:opener", extra="b2")
+    with pytest.raises(UnsupportedOptionError, match=r"missing_library is not installed; .*pykopia\[b2\]"):
+        open_storage(info)
+    backends["b2"] = Backend(opener="missing_library:opener")
+    with pytest.raises(ModuleNotFoundError):
+        open_storage(info)
+
+
+def test_opening_a_folder_imports_no_other_backend(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pykopia.storage.opening import open_storage
+from pykopia.storage.url import storage_from_url
+open_storage(storage_from_url({str(tmp_path)!r}))
+heavy = {{"fsspec", "asyncio", "msgspec", "requests", "pykopia.storage.remote_options", "pykopia.storage.memory"}}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stderr) == (0, "")

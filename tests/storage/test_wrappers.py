@@ -1,0 +1,313 @@
+"""Wrappers keep the contract and add one thing: retries, refusals, counts."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pykopia.errors import (
+    BlobExistsError,
+    BlobNotFoundError,
+    InvalidRangeError,
+    PykopiaError,
+    ReadOnlyStorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    UnsupportedOptionError,
+)
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.base import BlobStorage, Capacity, PutOptions, StorageWrapper
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.metered import Meter, MeteredStorage
+from pykopia.storage.readonly import ReadOnlyStorage
+from pykopia.storage.retrying import RetryingStorage, RetrySchedule
+from pykopia.testing import CountingStorage, FakeClock, FaultyStorage
+from pykopia.testing.storage_tests import PACK, StorageTests
+
+LOCK = PutOptions(retention_mode="GOVERNANCE", retention_period_ns=1)
+
+
+class WrapperContract(StorageTests):
+    supports_do_not_recreate = True
+    supports_set_mtime = True
+    supports_retention = True
+    big_blob = 1 << 20
+
+
+class TestPlainWrapper(WrapperContract):
+    @pytest.fixture
+    def storage(self) -> BlobStorage:
+        return StorageWrapper(MemoryStorage(object_lock=True))
+
+
+class TestRetryingStorage(WrapperContract):
+    @pytest.fixture
+    def storage(self) -> BlobStorage:
+        return RetryingStorage(MemoryStorage(object_lock=True), sleep=never)
+
+
+class TestMeteredStorage(WrapperContract):
+    @pytest.fixture
+    def storage(self) -> BlobStorage:
+        return MeteredStorage(MemoryStorage(object_lock=True))
+
+
+def never(seconds: float) -> None:
+    raise AssertionError(f"slept {seconds} s")
+
+
+class Named(MemoryStorage):
+    """A storage with all the properties that a wrapper passes on."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def capacity(self) -> Capacity:
+        return Capacity(size=2, free=1)
+
+    @property
+    def read_only(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("wrap", [StorageWrapper, RetryingStorage, MeteredStorage, ReadOnlyStorage])
+def test_a_wrapper_passes_names_and_closing_on(wrap: Callable[[BlobStorage], BlobStorage]) -> None:
+    inner = Named("vault")
+    with wrap(inner) as storage:
+        assert storage.display_name == "Memory: vault"
+        assert storage.connection_info() == ConnectionInfo(type="memory", config={"name": "vault"})
+        assert storage.capacity() == Capacity(size=2, free=1)
+        assert storage.read_only
+        assert not inner.closed
+    assert inner.closed
+
+
+# -- retrying ----------------------------------------------------------------------------------------------------------
+
+
+class Setup:
+    """A storage that fails as planned, beneath retries that don't wait."""
+
+    def __init__(self, chance: float = 0.0) -> None:
+        self.memory = MemoryStorage("m", object_lock=True)
+        self.counting = CountingStorage(self.memory)
+        self.faulty = FaultyStorage(self.counting)
+        self.pauses: list[float] = []
+        self.storage = RetryingStorage(self.faulty, sleep=self.pauses.append, chance=lambda: chance)
+
+
+def calls_of(storage: BlobStorage) -> dict[str, Callable[[], object]]:
+    return {
+        "get": lambda: storage.get(PACK),
+        "metadata": lambda: storage.metadata(PACK),
+        "put": lambda: storage.put(PACK, b"y"),
+        "delete": lambda: storage.delete(PACK),
+        "list": lambda: [*storage.list()],
+        "extend_retention": lambda: storage.extend_retention(PACK, "GOVERNANCE", 1),
+        "capacity": storage.capacity,
+    }
+
+
+@pytest.mark.parametrize("method", calls_of(MemoryStorage()))
+def test_a_temporary_error_is_tried_again_until_it_goes_well(method: str) -> None:
+    setup = Setup()
+    setup.memory.put(PACK, b"x")
+    fault = setup.faulty.fail(method, times=9)  # type: ignore[arg-type]
+    calls_of(setup.storage)[method]()
+    assert fault.hits == 9
+    assert setup.pauses == pytest.approx([0.1 * 1.5**number for number in range(9)])
+
+
+@pytest.mark.parametrize("method", calls_of(MemoryStorage()))
+def test_after_ten_attempts_the_error_passes(method: str) -> None:
+    setup = Setup()
+    setup.memory.put(PACK, b"x")
+    fault = setup.faulty.fail(method, times=-1)  # type: ignore[arg-type]
+    with pytest.raises(StorageUnavailableError, match="simulated"):
+        calls_of(setup.storage)[method]()
+    assert fault.hits == 10
+    assert len(setup.pauses) == 9
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BlobNotFoundError(PACK, "here"),
+        BlobExistsError(PACK, "here"),
+        InvalidRangeError(PACK, 1, 2),
+        StorageFullError("full"),
+        UnsupportedOptionError("no"),
+        ReadOnlyStorageError("no"),
+        ZeroDivisionError("a bug"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("method", calls_of(MemoryStorage()))
+def test_other_errors_pass_at_once(method: str, error: BaseException) -> None:
+    setup = Setup()
+    setup.memory.put(PACK, b"x")
+    fault = setup.faulty.fail(method, times=-1, error=lambda: error)  # type: ignore[arg-type]
+    with pytest.raises(type(error)) as caught:
+        calls_of(setup.storage)[method]()
+    assert caught.value is error
+    assert fault.hits == 1
+    assert setup.pauses == []
+
+
+def test_filling_a_buffer_is_tried_again() -> None:
+    setup = Setup()
+    setup.memory.put(PACK, b"hello")
+    setup.faulty.fail("get", times=2)
+    buffer = bytearray(3)
+    setup.storage.get_into(PACK, buffer, 1)
+    assert buffer == b"ell"
+    assert len(setup.pauses) == 2
+
+
+def test_a_listing_that_breaks_off_goes_on_without_repeating() -> None:
+    setup = Setup()
+    ids = [BlobID(f"p{number}") for number in range(6)]
+    for blob_id in ids:
+        setup.memory.put(blob_id, b"")
+    setup.faulty.fail("list", items=2)
+    setup.faulty.fail("list", items=4, at=2)
+    assert [blob.blob_id for blob in setup.storage.list()] == ids
+    assert len(setup.pauses) == 2
+
+
+def test_a_listing_that_makes_no_progress_ends() -> None:
+    setup = Setup()
+    setup.memory.put(BlobID("p1"), b"")
+    setup.memory.put(BlobID("p2"), b"")
+    setup.faulty.fail("list", items=1, times=-1)
+    seen: list[str] = []
+    with pytest.raises(StorageUnavailableError):
+        seen.extend(blob.blob_id for blob in setup.storage.list())
+    assert seen == ["p1"]
+    assert len(setup.pauses) == 9
+
+
+def test_pauses_differ_by_chance_and_end_at_the_longest() -> None:
+    schedule = RetrySchedule()
+    assert schedule.pause(1, 0.0) == pytest.approx(0.1)
+    assert schedule.pause(1, 0.5) == pytest.approx(0.075)
+    assert schedule.pause(100, 0.0) == pytest.approx(32.0)
+    assert RetrySchedule(first_pause=1, factor=2, longest_pause=5, jitter=0).pause(4, 0.9) == 5
+
+
+@given(st.integers(1, 1000), st.floats(0, 1, exclude_max=True))
+def test_a_pause_is_never_longer_than_the_longest_nor_shorter_than_half(attempt: int, chance: float) -> None:
+    full = min(0.1 * 1.5 ** (attempt - 1), 32.0)
+    assert full / 2 <= RetrySchedule().pause(attempt, chance) <= full
+
+
+def test_another_schedule_is_kept_to() -> None:
+    inner = FaultyStorage(MemoryStorage())
+    fault = inner.fail("list", times=-1)
+    storage = RetryingStorage(inner, schedule=RetrySchedule(attempts=1), sleep=never)
+    with pytest.raises(StorageUnavailableError):
+        [*storage.list()]
+    assert fault.hits == 1
+
+
+@pytest.mark.parametrize("data", [b"mine", bytearray(b"mine"), memoryview(b"mine")])
+def test_a_lost_answer_does_not_make_the_creator_lose(data: Buffer) -> None:
+    setup = Setup()
+    setup.faulty.fail("put", effect="after")
+    setup.storage.put(PACK, data, PutOptions(do_not_recreate=True))
+    assert setup.memory.get(PACK) == b"mine"
+
+
+def test_a_blob_of_another_is_reported_also_after_a_retry() -> None:
+    setup = Setup()
+    setup.memory.put(PACK, b"theirs")
+    setup.faulty.fail("put")
+    with pytest.raises(BlobExistsError):
+        setup.storage.put(PACK, b"mine", PutOptions(do_not_recreate=True))
+    with pytest.raises(BlobExistsError):  # without a retry, even the same bytes are another's
+        setup.storage.put(PACK, b"theirs", PutOptions(do_not_recreate=True))
+    assert setup.memory.get(PACK) == b"theirs"
+
+
+def test_retries_are_logged_without_content(caplog: pytest.LogCaptureFixture) -> None:
+    setup = Setup()
+    setup.faulty.fail("put")
+    with caplog.at_level(logging.INFO):
+        setup.storage.put(PACK, b"secret")
+    assert f"put {PACK} failed, trying again in 0.1 s (attempt 1): simulated fault" in caplog.text
+    assert "secret" not in caplog.text
+
+
+# -- read-only ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_write_reaches_nothing() -> None:
+    counting = CountingStorage(MemoryStorage("m"))
+    storage = ReadOnlyStorage(counting)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: storage.put(PACK, b"x"),
+        lambda: storage.delete(PACK),
+        lambda: storage.extend_retention(PACK, "GOVERNANCE", 1),
+    )
+    for call in calls:
+        with pytest.raises(ReadOnlyStorageError, match=rf"{PACK}: Memory: m is opened for reading only") as caught:
+            call()
+        assert isinstance(caught.value, PermissionError)
+        assert not caught.value.temporary
+    assert counting.calls() == ()
+
+
+# -- metered -----------------------------------------------------------------------------------------------------------
+
+
+def test_calls_bytes_items_errors_and_time_are_counted() -> None:
+    clock = FakeClock(step_ns=500_000_000)
+    storage = MeteredStorage(MemoryStorage(object_lock=True), timer=lambda: clock() / 1e9)
+    storage.put(PACK, b"12345")
+    storage.put(BlobID("p2"), memoryview(b"123"), LOCK)
+    storage.get(PACK)
+    storage.get(PACK, 1, 2)
+    storage.get_into(PACK, bytearray(3))
+    storage.metadata(PACK)
+    assert len([*storage.list()]) == 2
+    for _ in storage.list():
+        break
+    storage.delete(PACK)
+    storage.extend_retention(BlobID("p2"), "GOVERNANCE", 1)
+    with pytest.raises(BlobNotFoundError):
+        storage.get(PACK)
+    assert storage.meters() == {
+        "get": Meter(calls=4, errors=1, byte_count=10, seconds=2.0),
+        "metadata": Meter(calls=1, seconds=0.5),
+        "put": Meter(calls=2, byte_count=8, seconds=1.0),
+        "delete": Meter(calls=1, seconds=0.5),
+        "list": Meter(calls=2, items=3, seconds=1.0),
+        "extend_retention": Meter(calls=1, seconds=0.5),
+    }
+
+
+def test_a_listing_that_fails_is_counted_as_an_error_with_what_it_gave() -> None:
+    inner = FaultyStorage(MemoryStorage())
+    storage = MeteredStorage(inner)
+    for number in range(3):
+        storage.put(BlobID(f"p{number}"), b"")
+    inner.fail("list", items=2)
+    with pytest.raises(PykopiaError):
+        [*storage.list()]
+    meter = storage.meter("list")
+    assert (meter.calls, meter.errors, meter.items) == (1, 1, 2)
+
+
+def test_counts_that_were_asked_for_do_not_change_later() -> None:
+    storage = MeteredStorage(MemoryStorage())
+    before = storage.meter("put")
+    storage.put(PACK, b"x")
+    assert before == Meter()
+    before.calls = 100
+    assert storage.meter("put").calls == 1

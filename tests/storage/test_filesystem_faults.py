@@ -361,6 +361,29 @@ def test_errors_of_the_system_say_what_was_done_to_what(
         assert isinstance(caught.value.__cause__, OSError)
 
 
+def test_a_shards_file_that_can_not_be_read_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = FilesystemStorage(root, create=True)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(StorageUnavailableError, match=rf"read \.shards in {root}"):
+        storage.get(PACK)
+    with pytest.raises(StorageUnavailableError):
+        storage.put(PACK, b"x")
+    assert files(root) == []
+
+
+def test_a_root_that_can_not_be_looked_at_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "stat", fail)
+    with pytest.raises(StorageUnavailableError, match=f"open the storage folder {root}"):
+        FilesystemStorage(root)
+
+
 def test_access_denied_names_the_user(storage: FilesystemStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -261,3 +261,31 @@ def test_contents_are_printed_listed_and_verified(connected: Runner) -> None:
     assert connected.ok("content", "stats").lines[0] == "Count: 1"
     assert "content" in connected.fails("content", "show", "0123456789abcdef0123456789abcdef").stderr
     assert "not a valid" in connected.fails("content", "show", "xyz").stderr
+
+
+def test_contents_are_listed_in_several_forms(connected: Runner) -> None:
+    (line,) = connected.ok("content", "list", "--compression").lines
+    assert " length " in line
+    assert line.endswith(" packed " + line.split(" packed ")[1])
+    (long,) = connected.ok("content", "list", "--long", "--human").lines
+    assert " UTC q" in long
+    assert connected.ok("content", "list", "--non-prefixed").lines == []
+    assert len(connected.ok("content", "list", "--prefixed").lines) == 1
+    assert "--prefix must be a letter" in connected.fails("content", "list", "--prefix=abc").stderr
+    assert connected.ok("content", "list", "--deleted-only", "--json").json == []
+
+
+def test_manifests_are_filtered_and_deleted(connected: Runner) -> None:
+    (line,) = connected.ok("manifest", "list", "--filter=type:policy").lines
+    assert line.endswith("type:policy policyType:global")
+    manifest_id = line.split()[0]
+    assert "--filter must be KEY:VALUE" in connected.fails("manifest", "list", "--filter=x").stderr
+    connected.fails("manifest", "rm", manifest_id)
+    connected.ok("manifest", "rm", manifest_id, "--dangerous-commands=enabled")
+    assert connected.ok("manifest", "list", "--filter=type:policy").lines == []
+
+
+def test_sizes_follow_the_environment(connected: Runner) -> None:
+    assert (
+        "Max pack length:     20 MiB" in connected.ok("repository", "status", KOPIA_BYTES_STRING_BASE_2="true").stdout
+    )

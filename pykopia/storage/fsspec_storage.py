@@ -1,7 +1,7 @@
 """Blobs in any fsspec filesystem, flat or in shards (spec 03 §2 and §3)."""
 
 import contextlib
-import secrets
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -199,7 +199,7 @@ class FsspecStorage(BlobStorage):
 
     def _temporary_path(self, path: str) -> str:
         """Return a path that no listing takes for a blob."""
-        suffix = f"tmp.{secrets.token_hex(8)}"
+        suffix = f"tmp.{os.urandom(8).hex()}"
         if self._layout is None:
             return f"{path}.{suffix}"  # does not end as blobs do
         return f"{self.root}/{self._layout.prefix}.tmp/{suffix}"  # not a direct child, where all blobs are

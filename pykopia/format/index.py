@@ -32,6 +32,11 @@ from pykopia.format.index_layout import (
 )
 from pykopia.ids import BlobID, Buffer, ContentID
 
+try:
+    from pykopia.format import _index
+except ImportError:  # no compiler at installation
+    _index = None  # type: ignore[assignment]
+
 IndexBuffer: TypeAlias = Buffer | mmap
 """What an index file can lie in."""
 
@@ -43,6 +48,9 @@ class PythonTable:
         self._view, self._header, self._overhead, self._name = view, header, overhead, name
         self._stride = header.key_size + header.value_size
         self._names: dict[int, BlobID] = {}
+
+    def __len__(self) -> int:
+        return self._header.count
 
     def release(self) -> None:
         """Let go of the buffer; no method may be called afterwards."""
@@ -77,10 +85,9 @@ class PythonTable:
 
     def _entry_v1(self, content_id: ContentID, value: bytes) -> IndexEntry:
         time_high, time_low, format_version, name_length, name_at, offset, packed = VALUE_V1.unpack(value)
-        pack_blob = self._names.get(name_at)
-        if pack_blob is None:
-            name = self._view[name_at : name_at + name_length].tobytes()
-            pack_blob = self._names[name_at] = decode_name(name) if len(name) == name_length else INVALID_NAME
+        pack_blob = INVALID_NAME
+        if name_at + name_length <= len(self._view):
+            pack_blob = self._name_at(name_at << 8 | name_length, name_at, name_length)
         return IndexEntry(
             content_id,
             pack_blob,
@@ -122,13 +129,16 @@ class PythonTable:
     def _pack_name(self, number: int) -> BlobID:
         if number >= self._header.pack_count:
             return INVALID_NAME
+        length, start = PACK_V2.unpack_from(self._view, self._header.packs_at + number * PACK_V2.size)
+        if start + length > len(self._view):
+            raise damaged(self._name, f"the name of pack {number} lies outside the file: it was cut short")
+        return self._name_at(number, start, length)
+
+    def _name_at(self, number: int, start: int, length: int) -> BlobID:
+        """Return the name that lies in the file at ``start``, the same object each time for the same ``number``."""
         pack_blob = self._names.get(number)
         if pack_blob is None:
-            length, start = PACK_V2.unpack_from(self._view, self._header.packs_at + number * PACK_V2.size)
-            name = self._view[start : start + length].tobytes()
-            if len(name) < length:
-                raise damaged(self._name, f"the name of pack {number} lies outside the file: it was cut short")
-            pack_blob = self._names[number] = decode_name(name)
+            pack_blob = self._names[number] = decode_name(self._view[start : start + length].tobytes())
         return pack_blob
 
 
@@ -158,7 +168,9 @@ class IndexFile:
             view.release()  # or a mapping could not be closed
             raise
         self.name = name
-        self.table = PythonTable(view, self.header, overhead, name)
+        self.table: _index.IndexTable | PythonTable = (PythonTable if _index is None else _index.IndexTable)(
+            view, self.header, overhead, name
+        )
         self.find = self.table.find
 
     def __len__(self) -> int:
@@ -196,12 +208,16 @@ class IndexFile:
             DamagedIndexError: An entry can't be decoded, or is out of order.
         """
         previous = ""
-        for position in range(self._position(start), self._position(end)):
+        for position in range(*self.positions(start, end)):
             entry = self.table.entry(position)
             if entry.content_id < previous:
                 raise damaged(self.name, f"content {entry.content_id} stands behind {previous}, out of order")
             previous = entry.content_id
             yield entry
+
+    def positions(self, start: str, end: str) -> tuple[int, int]:
+        """Return the positions of the first entry of a range of IDs and of the first behind it."""
+        return self._position(start), self._position(end)
 
     def _position(self, bound: str) -> int:
         """Return the position of the first entry whose ID is not less than ``bound``."""

@@ -28,6 +28,11 @@ from pykopia.format.index_layout import (
     wins,
 )
 
+try:
+    from pykopia.format import _index_build
+except ImportError:  # no compiler at installation
+    _index_build = None  # type: ignore[assignment]
+
 
 def build_index(entries: Iterable[IndexEntry], *, version: int, random_tail: bytes = b"") -> bytes:
     """Return an index file of the given entries, which may come in any order.
@@ -39,10 +44,32 @@ def build_index(entries: Iterable[IndexEntry], *, version: int, random_tail: byt
         UnsupportedFormatError: The version is neither 1 nor 2.
         UsageError: An entry does not fit into a file of this version, or there are none (version 2).
     """
-    encode = {1: encode_v1, 2: encode_v2}.get(version)
-    if encode is None:
+    check_version(version)
+    ordered = _sorted_winners(entries)
+    file = None if _index_build is None else _index_build.encode_entries(ordered, version)
+    if file is None:
+        file = encode_v1(ordered) if version == 1 else encode_v2(ordered)
+    return file + random_tail if random_tail else file
+
+
+def check_version(version: int) -> None:
+    """Refuse a version of index files that can't be written.
+
+    Raises:
+        UnsupportedFormatError: The version is neither 1 nor 2.
+    """
+    if version not in (1, 2):
         raise UnsupportedFormatError(f"building an index: its version is {version}; versions 1 and 2 are known")
-    return encode(_sorted_winners(entries)) + random_tail
+
+
+def check_shard_limit(max_entries: int) -> None:
+    """Refuse a limit of entries in a file that no entry could meet.
+
+    Raises:
+        UsageError: It is not positive.
+    """
+    if max_entries < 1:
+        raise UsageError(f"building an index: a file can't be limited to {max_entries} entries")
 
 
 def _sorted_winners(entries: Iterable[IndexEntry]) -> list[IndexEntry]:
@@ -79,6 +106,8 @@ class _Names:
         for name in self.encoded:
             offsets.append(start)
             start += len(name)
+        if start >= 1 << 32:
+            raise UsageError(f"building an index: the file would have {start} bytes, more than it can count")
         return offsets
 
 
@@ -205,8 +234,7 @@ def shard_entries(entries: list[IndexEntry], *, max_entries: int = MAX_SHARD_ENT
     Raises:
         UsageError: ``max_entries`` is not positive.
     """
-    if max_entries < 1:
-        raise UsageError(f"an index file can't be limited to {max_entries} entries")
+    check_shard_limit(max_entries)
     if len(entries) <= max_entries:
         return [entries] if entries else []
     shards: list[list[IndexEntry]] = [[] for _ in range(-(-len(entries) // max_entries))]
@@ -215,4 +243,12 @@ def shard_entries(entries: list[IndexEntry], *, max_entries: int = MAX_SHARD_ENT
     return [shard for shard in shards if shard]
 
 
-__all__ = ["build_index", "encode_v1", "encode_v2", "fnv32a", "shard_entries"]
+__all__ = [
+    "build_index",
+    "check_shard_limit",
+    "check_version",
+    "encode_v1",
+    "encode_v2",
+    "fnv32a",
+    "shard_entries",
+]

@@ -1,17 +1,54 @@
 """Several index files as one: which entry of a content counts (spec 02 §6), look-up, iteration and compaction."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from operator import attrgetter
 
 from pykopia.format.content_id import ALL, id_of
 from pykopia.format.index import IndexFile
-from pykopia.format.index_build import build_index, shard_entries
+from pykopia.format.index_build import build_index, check_shard_limit, check_version, shard_entries
 from pykopia.format.index_layout import MAX_SHARD_ENTRIES, IndexEntry, wins
+
+try:
+    from pykopia.format import _index, _index_build
+except ImportError:  # no compiler at installation
+    _index = _index_build = None  # type: ignore[assignment]
+
+
+class PythonMergedTable:
+    """Look up keys in several files: the readable definition of the native ``_index.MergedTable``."""
+
+    def __init__(self, files: Sequence[IndexFile], watermark: int | None) -> None:
+        self._files, self._watermark = files, watermark
+
+    def winner(self, key: bytes) -> IndexEntry | None:
+        """See ``MergedIndex.winner``."""
+        best = None
+        for file in self._files:
+            entry = file.find(key)
+            if entry is not None and (best is None or wins(entry, best)):
+                best = entry
+        return best
+
+    def find(self, key: bytes) -> IndexEntry | None:
+        """See ``MergedIndex.find``."""
+        entry = self.winner(key)
+        return None if entry is None or is_hidden(entry, self._watermark) else entry
+
+    def contains(self, key: bytes) -> bool:
+        """See ``MergedIndex.contains``."""
+        return self.find(key) is not None
+
+    def is_live(self, key: bytes) -> bool:
+        """See ``MergedIndex.is_live``."""
+        entry = self.winner(key)
+        return entry is not None and not entry.deleted
 
 
 class MergedIndex:
     """The entries of all active index files: what a repository contains.
+
+    The look-ups take keys (``content_id.key_of``) and raise ``DamagedIndexError`` when an entry can't be decoded.
 
     Args:
         files: The active set, in any order. They stay open and in use.
@@ -19,9 +56,28 @@ class MergedIndex:
             that time or earlier are treated as if they did not exist.
     """
 
+    winner: Callable[[bytes], IndexEntry | None]
+    """Return the entry of a key that stands before all others, even when the watermark hides it.
+
+    A new entry must be later than this one to count, whatever the local clock says (spec 02 §19).
+    """
+
+    find: Callable[[bytes], IndexEntry | None]
+    """Return the entry of a key, live or deleted, or None."""
+
+    contains: Callable[[bytes], bool]
+    """Tell whether a key has an entry, live or deleted."""
+
+    is_live: Callable[[bytes], bool]
+    """Tell whether a key has an entry that is not deleted: such a content need not be written again."""
+
     def __init__(self, files: Sequence[IndexFile], *, watermark: int | None = None) -> None:
         self.files = tuple(files)
         self.watermark = watermark
+        tables = _native_tables(self.files)
+        table = PythonMergedTable(self.files, watermark) if tables is None else _index.MergedTable(tables, watermark)
+        self.winner, self.find = table.winner, table.find
+        self.contains, self.is_live = table.contains, table.is_live
 
     def __repr__(self) -> str:
         return f"<MergedIndex of {len(self.files)} files, watermark {self.watermark}>"
@@ -31,42 +87,10 @@ class MergedIndex:
         """Number of entries in all files; a content that is listed in several counts as often."""
         return sum(map(len, self.files))
 
-    def is_hidden(self, entry: IndexEntry) -> bool:
-        """Tell whether the watermark hides an entry that has won (spec 02 §6)."""
-        return self.watermark is not None and entry.deleted and entry.timestamp <= self.watermark
-
-    def winner(self, key: bytes) -> IndexEntry | None:
-        """Return the entry of a key that stands before all others, even when the watermark hides it.
-
-        A new entry must be later than this one to count, whatever the local clock says (spec 02 §19).
-
-        Raises:
-            DamagedIndexError: An entry can't be decoded.
-        """
-        best = None
-        for file in self.files:
-            entry = file.find(key)
-            if entry is not None and (best is None or wins(entry, best)):
-                best = entry
-        return best
-
-    def find(self, key: bytes) -> IndexEntry | None:
-        """Return the entry of a key (``content_id.key_of``), live or deleted, or None.
-
-        Raises:
-            DamagedIndexError: An entry can't be decoded.
-        """
-        entry = self.winner(key)
-        return None if entry is None or self.is_hidden(entry) else entry
-
     def find_many(self, keys: Iterable[bytes]) -> list[IndexEntry | None]:
         """Return the entry of each key, or None, in the order of ``keys``."""
         find = self.find
         return [find(key) for key in keys]
-
-    def contains(self, key: bytes) -> bool:
-        """Tell whether a key has an entry, live or deleted."""
-        return self.find(key) is not None
 
     def entries(
         self, start: str = ALL.start, end: str = ALL.end, *, include_deleted: bool = False
@@ -76,9 +100,30 @@ class MergedIndex:
         Raises:
             DamagedIndexError: An entry can't be decoded, or is out of order.
         """
-        for entry in _winners(self.files, start, end):
-            if not entry.deleted or (include_deleted and not self.is_hidden(entry)):
-                yield entry
+        tables = _native_tables(self.files)
+        if tables is not None:
+            hidden = -1 if self.watermark is None else self.watermark
+            bounds = [file.positions(start, end) for file in self.files]
+            return _index.Winners(tables, bounds, hidden if include_deleted else None)
+        return (
+            entry
+            for entry in _winners(self.files, start, end)
+            if not entry.deleted or (include_deleted and not is_hidden(entry, self.watermark))
+        )
+
+
+def is_hidden(entry: IndexEntry, watermark: int | None) -> bool:
+    """Tell whether a deletion watermark hides an entry that has won (spec 02 §6)."""
+    return watermark is not None and entry.deleted and entry.timestamp <= watermark
+
+
+def _native_tables(files: Sequence[IndexFile]) -> "list[_index.IndexTable] | None":
+    """Return the native tables of the files, or None when one has none."""
+    if _index is not None:
+        tables = [file.table for file in files if isinstance(file.table, _index.IndexTable)]
+        if len(tables) == len(files):
+            return tables
+    return None
 
 
 def _winners(files: Iterable[IndexFile], start: str = ALL.start, end: str = ALL.end) -> Iterator[IndexEntry]:
@@ -124,6 +169,13 @@ def merge_index_files(
         UnsupportedFormatError: The version is neither 1 nor 2.
         UsageError: An entry does not fit into a file of this version.
     """
+    check_version(version)
+    check_shard_limit(max_entries)
+    tables = _native_tables(files)
+    if tables is not None:
+        merged = _index_build.merge_tables(tables, version, drop, drop_deleted_before, max_entries)
+        if merged is not None:
+            return merged
     dropped = {id_of(key) for key in drop}
     kept = [
         entry
@@ -173,4 +225,4 @@ class PendingIndex:
                 yield self._entries[content_id]
 
 
-__all__ = ["MergedIndex", "PendingIndex", "merge_index_files", "wins"]
+__all__ = ["MergedIndex", "PendingIndex", "PythonMergedTable", "is_hidden", "merge_index_files", "wins"]

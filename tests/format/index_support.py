@@ -1,15 +1,34 @@
 """Vectors of index files and strategies of entries, shared by the tests of indexes and packs."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
+from pykopia.format import index, index_build, index_merge
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, ContentID
 
 VECTORS = Path(__file__).parents[1] / "vectors"
+
+
+@contextmanager
+def using(twin: str) -> Iterator[None]:
+    """Let index files be read and made by the native code or by the Python definition."""
+    if twin == "native" and find_spec("pykopia.format._index") is None:
+        pytest.skip("the native code is not built")
+    with pytest.MonkeyPatch.context() as patch:
+        if twin == "python":
+            patch.setattr(index, "_index", None)
+            patch.setattr(index_build, "_index_build", None)
+            patch.setattr(index_merge, "_index", None)
+            patch.setattr(index_merge, "_index_build", None)
+        yield
 
 
 def load(name: str) -> Any:  # noqa: ANN401 -- JSON

@@ -19,11 +19,17 @@ from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries, wins
 from pykopia.format.index_build import fnv32a
 from pykopia.ids import BlobID, ContentID
-from tests.format.index_support import VECTORS, entries, entry_of, load
+from tests.format.index_support import VECTORS, entries, entry_of, load, using
 
 FILES = load("index_v1.json") + load("index_v2.json")
 ERRORS = load("index_errors.json")
 SHARDS = load("index_shards.json")
+
+
+@pytest.fixture(autouse=True, scope="module", params=["native", "python"])
+def twin(request: pytest.FixtureRequest) -> Iterator[None]:
+    with using(request.param):
+        yield
 
 
 def by_name(case: dict[str, Any]) -> str:

@@ -1,22 +1,29 @@
 """Merging of index files against the vectors of real Kopia, and against a plain definition."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykopia.errors import UnsupportedFormatError
+from pykopia.errors import UnsupportedFormatError, UsageError
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries
 from pykopia.format.index_merge import MergedIndex, PendingIndex, merge_index_files, wins
-from tests.format.index_support import entries, entry_of, load
+from tests.format.index_support import entries, entry_of, load, using
 
 CASES = load("index_merge.json")
 DEFINED = [case for case in CASES["cases"] if "NOT defined" not in case["name"]]
 
 file_contents = st.lists(entries(2), max_size=8, min_size=1, unique_by=lambda e: e.content_id)
 """What one file holds."""
+
+
+@pytest.fixture(autouse=True, scope="module", params=["native", "python"])
+def twin(request: pytest.FixtureRequest) -> Iterator[None]:
+    with using(request.param):
+        yield
 
 
 def with_ids(case: list[dict[str, Any]]) -> list[IndexEntry]:
@@ -102,6 +109,7 @@ def test_look_up_iteration_and_compaction_agree(
     assert [merged.winner(key) for key in keys] == expected
     assert [e for e in merged.find_many(keys) if e] == visible
     assert [merged.contains(key) for key in keys] == [e in visible for e in expected]
+    assert [merged.is_live(key) for key in keys] == [not e.deleted for e in expected]
     assert merged.find(b"\0" * 17) is None or b"\0" * 17 in keys
     assert merged.approximate_count == sum(map(len, groups))
     compacted = merge_index_files(merged.files, version=2, max_entries=max_entries)
@@ -135,6 +143,11 @@ def test_an_unknown_version_is_refused() -> None:
     files = files_of([with_ids(load("index_v1.json")[0]["entries"])], 1)
     with pytest.raises(UnsupportedFormatError):
         merge_index_files(files, version=3)
+
+
+def test_an_impossible_limit_is_refused() -> None:
+    with pytest.raises(UsageError):
+        merge_index_files([], version=2, max_entries=0)
 
 
 def test_nothing_merges_into_no_file() -> None:

@@ -19,7 +19,7 @@ def lines(policy: Policy) -> list[str]:
 def test_values_end_in_one_column() -> None:
     assert aligned([Row("A:", "1", "x"), Row("Longer:", "22", "y"), Row(), Row("Title:")]) == [
         "A:         1   x",
-        "Longer:    22   y",
+        "Longer:   22   y",
         "",
         "Title:",
     ]

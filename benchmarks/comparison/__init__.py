@@ -1,0 +1,1 @@
+"""Whole commands of pykopia, kopia, restic and borg side by side, on the same data and with the same settings."""

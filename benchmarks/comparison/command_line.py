@@ -1,0 +1,99 @@
+"""The command line of the comparison."""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from . import report, rounds
+from .datasets import BUILDERS
+from .tools import TOOLS
+
+
+def names_of(allowed: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return the type of an argument: names of `allowed`, divided by commas."""
+
+    def names(text: str) -> list[str]:
+        given = text.split(",")
+        unknown = [name for name in given if name not in allowed]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(allowed)}")
+        return given
+
+    return names
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed arguments."""
+    parser = argparse.ArgumentParser(
+        prog="compare.py",
+        description=__doc__,
+        epilog=rounds.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds for each data set (default 3)")
+    parser.add_argument("--sets", type=names_of([*BUILDERS]), default=[*BUILDERS], help="big,small,tree")
+    parser.add_argument("--tools", type=names_of([*TOOLS]), default=[*TOOLS], help="pykopia,kopia,restic,borg")
+    parser.add_argument(
+        "--commands", type=names_of(rounds.COMMANDS), default=[*rounds.COMMANDS], help=",".join(rounds.COMMANDS)
+    )
+    parser.add_argument("--dir", type=Path, default=Path("/dev/shm"), help="folder to work in (default /dev/shm)")
+    parser.add_argument("--seed", default="1", help="of the data; the same seed gives the same data")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full size of the data (default 1)")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds for one command (default 1800)")
+    parser.add_argument("--json", type=Path, help="file for all samples")
+    parser.add_argument("--markdown", type=Path, help="file for the report, which is also printed")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, report and clean up; ^C ends the measuring, and what was measured is still reported."""
+    given = parse(arguments)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    folder = Path(tempfile.mkdtemp(prefix="pykopia-compare-", dir=given.dir))
+    interrupted = False
+    try:
+        comparison = rounds.Comparison(
+            rounds.Options(
+                rounds=given.rounds,
+                sets=given.sets,
+                tools=given.tools,
+                commands=given.commands,
+                folder=folder,
+                seed=given.seed,
+                scale=given.scale,
+                timeout_seconds=given.timeout,
+            ),
+            lambda text: print(text, file=sys.stderr, flush=True),
+        )
+        try:
+            comparison.run()
+        except KeyboardInterrupt:
+            interrupted = True
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, previous)
+    facts = report.machine()
+    if given.json:
+        given.json.write_text(json.dumps(report.to_json(comparison.results, facts), indent=1) + "\n")
+    text = report.to_markdown(comparison.results, facts)
+    if given.markdown:
+        given.markdown.write_text(text)
+    print(text)
+    if interrupted:
+        return 130
+    failed = any(sample.error for sample in comparison.results.samples) or any(comparison.results.restores.values())
+    return 1 if failed else 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+__all__ = ["main", "parse"]

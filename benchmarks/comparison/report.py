@@ -1,0 +1,169 @@
+"""The report of a comparison: medians over the rounds, ratios against kopia round by round; as Markdown and JSON."""
+
+import dataclasses
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .rounds import COMMANDS, Results, Sample
+
+REFERENCE = "kopia"
+TITLES = {
+    "first": "first snapshot",
+    "unchanged": "unchanged second snapshot",
+    "changed": "snapshot after 1 % changed",
+    "restore": "restore",
+    "verify": "verification of all content",
+    "list": "list of snapshots",
+}
+
+Number: TypeAlias = Callable[[Sample], float]
+
+
+def machine() -> dict[str, str]:
+    """Return what of the machine bears on the numbers."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return {
+        "processor": f"{os.cpu_count()} × {models[0] if models else platform.machine()}",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip() or "unknown",
+        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+    }
+
+
+def good_samples(results: Results, data: str, tool: str, command: str) -> list[Sample]:
+    """Return the samples without errors, in the order of the rounds."""
+    wanted = (data, tool, command)
+    return [
+        sample
+        for sample in results.samples
+        if (sample.data, sample.tool, sample.command) == wanted and not sample.error
+    ]
+
+
+def ratios(results: Results, data: str, tool: str, command: str) -> list[float]:
+    """Return, for each round in which both ended well, the wall-clock time divided by kopia's."""
+    reference = {sample.round: sample for sample in good_samples(results, data, REFERENCE, command)}
+    return [
+        sample.wall_seconds / reference[sample.round].wall_seconds
+        for sample in good_samples(results, data, tool, command)
+        if sample.round in reference
+    ]
+
+
+def to_json(results: Results, facts: dict[str, str]) -> dict[str, Any]:
+    """Return everything that was measured, for `json.dumps`."""
+    return {
+        "machine": facts,
+        "versions": results.versions,
+        "skipped": results.skipped,
+        "data": [
+            {"name": data.name, "files": data.files, "bytes": data.bytes, "about": data.about} for data in results.data
+        ],
+        "samples": [dataclasses.asdict(sample) for sample in results.samples],
+        "repository_sizes": [dataclasses.asdict(size) for size in results.sizes],
+        "restores": [
+            {"data": data, "tool": tool, "equal": not lines, "differences": lines}
+            for (data, tool), lines in results.restores.items()
+        ],
+    }
+
+
+def to_markdown(results: Results, facts: dict[str, str]) -> str:
+    """Return the report as a Markdown text."""
+    parts = ["# Commands side by side", "\n".join(f"- {name}: {value}" for name, value in facts.items())]
+    parts.append("\n".join(f"- {tool}: {version}" for tool, version in results.versions.items()))
+    if results.skipped:
+        parts.append("\n".join(f"- left out: {name} {reason}" for name, reason in results.skipped.items()))
+    parts.append(
+        f"Medians of the rounds. × {REFERENCE} is wall-clock time divided by {REFERENCE}'s in the same round: "
+        "the median, and in brackets the smallest and the largest."
+    )
+    for data in results.data:
+        parts.append(
+            f"## {data.name}: {data.about}\n\n{data.files:,} file{'s' * (data.files != 1)}, {data.bytes / 1e6:,.1f} MB"
+        )
+        parts.append(_times(results, data.name))
+        parts.append(_sizes(results, data.name))
+        parts.append(_restores(results, data.name))
+    failures = [sample for sample in results.samples if sample.error]
+    if failures:
+        parts.append("## Failures")
+        parts += [
+            f"{sample.data}, round {sample.round + 1}, {sample.tool} {sample.command}:\n\n```\n{sample.error}\n```"
+            for sample in failures
+        ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _times(results: Results, data: str) -> str:
+    rows: list[tuple[str, ...]] = [("command", "tool", "wall s", f"× {REFERENCE}", "CPU s", "peak MiB", "rounds")]
+    for command in COMMANDS:
+        for tool in results.versions:
+            samples = good_samples(results, data, tool, command)
+            if not samples:
+                if any((each.data, each.tool, each.command) == (data, tool, command) for each in results.samples):
+                    rows.append((TITLES[command], tool, "failed", "", "", "", "0"))
+                continue
+            against = ratios(results, data, tool, command)
+            spread = f"{statistics.median(against):.2f} ({min(against):.2f}-{max(against):.2f})" if against else ""
+            rows.append(
+                (
+                    TITLES[command],
+                    tool,
+                    f"{_median(samples, lambda sample: sample.wall_seconds):.3f}",
+                    spread,
+                    f"{_median(samples, lambda sample: sample.cpu_seconds):.3f}",
+                    f"{_median(samples, lambda sample: sample.peak_rss_bytes) / (1 << 20):.0f}",
+                    str(len(samples)),
+                )
+            )
+    return _table(rows)
+
+
+def _median(samples: Iterable[Sample], number: Number) -> float:
+    return statistics.median(map(number, samples))
+
+
+def _sizes(results: Results, data: str) -> str:
+    rows: list[tuple[str, ...]] = [("repository", "after the first snapshot, MB", "after the change, MB")]
+    for tool in results.versions:
+        cells = []
+        for command in ("first", "changed"):
+            wanted = (data, tool, command)
+            sizes = [size.bytes for size in results.sizes if (size.data, size.tool, size.command) == wanted]
+            cells.append(f"{statistics.median(sizes) / 1e6:.1f}" if sizes else "")
+        if any(cells):
+            rows.append((tool, cells[0], cells[1]))
+    return _table(rows)
+
+
+def _restores(results: Results, data: str) -> str:
+    lines = []
+    for tool in results.versions:
+        differences = results.restores.get((data, tool))
+        if differences:
+            lines.append(f"- {tool}: the restored tree DIFFERS from the source:\n\n```\n{differences}\n```")
+        elif differences is not None:
+            lines.append(f"- {tool}: the restored tree is equal to the source")
+    return "\n".join(lines)
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    head, *body = rows
+    if not body:
+        return ""
+    lines = [head, tuple("---" for _ in head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+__all__ = ["REFERENCE", "TITLES", "good_samples", "machine", "ratios", "to_json", "to_markdown"]

@@ -337,8 +337,6 @@ def _clean(text: str) -> str:
 
 def _described(value: object) -> str:
     match value:
-        case None:
-            return "null"
         case bool():
             return str(value).lower()
         case dict():

@@ -90,6 +90,11 @@ def test_a_negative_interval_is_due_at_once() -> None:
     assert next_snapshot_time(SchedulingPolicy(interval_seconds=-5), previous_ns=now, now_ns=now, tz=UTC) == now
 
 
+def test_a_cron_expression_that_is_never_due_is_no_schedule() -> None:
+    policy = SchedulingPolicy(cron=("0 0 30 2 *",), run_missed=True)
+    assert next_snapshot_time(policy, previous_ns=0, now_ns=0, tz=UTC) is None
+
+
 def test_a_comment_cuts_off_the_number_of_a_weekday_as_in_kopia() -> None:
     now = parse_time("2024-05-01T00:00:00Z")
     policy = SchedulingPolicy(cron=("0 0 * * 5#2",))

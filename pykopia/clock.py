@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, tzinfo
 
 _source: Callable[[], int] = time.time_ns
 
@@ -22,6 +23,35 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+class _LocalTimezone(tzinfo):
+    """The zone of this process with its daylight saving rules, as the C library knows them."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        return timedelta(seconds=self._at(moment).tm_gmtoff)
+
+    def dst(self, moment: datetime | None) -> timedelta:
+        return timedelta(hours=max(0, self._at(moment).tm_isdst))
+
+    def tzname(self, moment: datetime | None) -> str:
+        return self._at(moment).tm_zone
+
+    @staticmethod
+    def _at(moment: datetime | None) -> time.struct_time:
+        if moment is None:
+            return time.localtime()
+        clock_time = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, 0, 0, -1)
+        return time.localtime(time.mktime(clock_time))
+
+    def fromutc(self, moment: datetime) -> datetime:
+        seconds = (moment.replace(tzinfo=None) - datetime(1970, 1, 1)) // timedelta(seconds=1)  # noqa: DTZ001 -- it is UTC
+        offset = time.localtime(seconds).tm_gmtoff
+        return moment + timedelta(seconds=offset)
+
+
+LOCAL_TIMEZONE: tzinfo = _LocalTimezone()
+"""The time zone of this process."""
+
+
 @contextmanager
 def replaced(source: Callable[[], int]) -> Iterator[None]:
     """Let ``now`` answer from ``source`` (nanoseconds) inside the block: for tests."""
@@ -33,4 +63,4 @@ def replaced(source: Callable[[], int]) -> Iterator[None]:
         _source = previous
 
 
-__all__ = ["monotonic", "now", "now_seconds", "replaced"]
+__all__ = ["LOCAL_TIMEZONE", "monotonic", "now", "now_seconds", "replaced"]

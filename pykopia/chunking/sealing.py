@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pykopia.errors import DamagedContentError, DamagedDataError, UsageError
-from pykopia.format.compression import Compressor, compressor, decompress
+from pykopia.format.compression import Compressor, decompress, usable_compressor
 from pykopia.format.content_id import id_of
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import Buffer
@@ -43,12 +43,9 @@ class ContentSealer:
     def compressor(self, name: str) -> Compressor | None:
         """Return the compressor that contents are packed with, None where ``name`` asks for none or can't be used here.
 
-        Kopia takes an unknown name for no compression (spec 04 §2.2); here it is an UnsupportedFormatError, so that
-        a mistake in a policy is seen before data is stored.
+        A name that is unknown, or of a compressor that can only be read, means none, as it does to Kopia (spec 04 §2.2).
         """
-        if not self.compresses or name in {"", "none"}:
-            return None
-        return compressor(name)
+        return usable_compressor(name) if self.compresses else None
 
     def payload(self, data: Buffer, packer: Compressor | None) -> Payload:
         """Compress ``data`` if that makes it smaller."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pykopia.chunking.splitters import Splitter, is_known, splitter
 from pykopia.errors import UsageError
-from pykopia.format.compression import Compressor, compressor
+from pykopia.format.compression import Compressor, usable_compressor
 from pykopia.format.indirect import IndirectEntry, encode_index
 from pykopia.ids import Buffer, ObjectID
 from pykopia.repository.content_writer import ContentWriter
@@ -102,9 +102,7 @@ class ObjectWriter:
 
     def _object_layer(self, prefix: str, name: str) -> Compressor | None:
         """Return the compressor where objects, not contents, are compressed (spec 04 §2.3)."""
-        if self._contents.compresses or prefix or name in {"", "none"}:
-            return None
-        return compressor(name)
+        return None if self._contents.compresses or prefix else usable_compressor(name)
 
     def write_stream(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from pykopia import clock
 from pykopia.chunking.sealing import ContentSealer
-from pykopia.errors import UpgradeInProgressError, UsageError
+from pykopia.errors import ReadOnlyRepositoryError, UpgradeInProgressError, UsageError
 from pykopia.format.local_config import CachingOptions
 from pykopia.format.repository_blob import BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
@@ -192,7 +192,7 @@ class Repository:
             )
         if not new_password:
             raise UsageError("the new password is empty")
-        self._check_writable("change the password")
+        self.check_writable("change the password")
         self._blobs = format_blobs.with_password(self.storage, self._blobs, new_password)
         self.caches.forget_format_blobs()
 
@@ -202,15 +202,23 @@ class Repository:
         Raises:
             UsageError: nothing changes, or a value is out of range; nothing was written.
         """
-        self._check_writable("change parameters")
+        self.check_writable("change parameters")
         changed = change_parameters(self._blobs.format, self._blobs.configuration, changes)
         self._blobs = format_blobs.with_format(self.storage, self._blobs, *changed)
         self.caches.forget_format_blobs()
         return self.format
 
-    def _check_writable(self, what: str) -> None:
+    def check_writable(self, what: str) -> None:
+        """Refuse what would write to a repository that is connected read-only.
+
+        Raises:
+            ReadOnlyRepositoryError: it is.
+        """
         if self.read_only:
-            raise UsageError(f"can't {what}: the repository is connected read-only")
+            raise ReadOnlyRepositoryError(
+                f"can't {what}: the repository in {self.storage.display_name} is connected read-only; "
+                "connect it again without --readonly"
+            )
 
     def close(self) -> None:
         """Let the storage go."""

@@ -4,7 +4,6 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pykopia.errors import ReadOnlyRepositoryError
 from pykopia.format.replica import embed_replica
 from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.manifests import ManifestWriter
@@ -32,11 +31,7 @@ class RepositoryWriter:
 
     def __init__(self, repository: "Repository", *, parallel: int | None = None) -> None:
         """Prepare for writing with ``parallel`` threads that seal chunks of large objects; the number of CPUs at first."""
-        if repository.read_only:
-            raise ReadOnlyRepositoryError(
-                f"the repository in {repository.storage.display_name} is connected read-only; "
-                "connect it again without --readonly to write"
-            )
+        repository.check_writable("write")
         self._repository = repository
         parameters = repository.format
         packs = PackStore(

@@ -14,10 +14,10 @@ from pykopia import clock
 from pykopia.errors import PykopiaError, SourceReadError, UsageError
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import Directory, DirectoryEntry, encode_directory, summarize, summarize_file
-from pykopia.format.gotime import ZERO_TIME_NS
+from pykopia.format.gotime import ZERO_TIME_NS, wrap_int64
 from pykopia.format.policy import Policy
 from pykopia.format.policy_tree import PolicyTree
-from pykopia.format.retention import expired
+from pykopia.format.retention import plan_expire
 from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
 from pykopia.format.source import SourceInfo, previous_snapshots
 from pykopia.ids import ObjectID
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 TAG_PREFIX = "tag:"
 STREAM_MODE = 0o777
+STREAM_ROOT_TIME_NS = wrap_int64(ZERO_TIME_NS)
+"""Go's zero time as Kopia writes it for the root of a stream: some day in 1754 (spec 04 §7.1)."""
 
 
 def create_snapshot(
@@ -192,7 +194,7 @@ class _Taking:
             raise UsageError(f"the name for standard input must be that of a file, not {name!r}")
         object_id, size = self._write(writer, stream, compressor_for(self.policy.compression, name, 0))
         entry = DirectoryEntry(name=name, type="f", mode=STREAM_MODE, size=size, mtime_ns=started, object_id=object_id)
-        summary = summarize([entry], own_mtime_ns=ZERO_TIME_NS)
+        summary = summarize([entry], own_mtime_ns=STREAM_ROOT_TIME_NS)
         packer = self.policy.metadata_compression.compressor_name
         root = writer.objects.write(
             encode_directory([entry], summary),
@@ -203,7 +205,7 @@ class _Taking:
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1, directory_count=1)
         self._progress.add(hashed_files=1, hashed_bytes=size, directories=1)
         return DirectoryEntry(
-            name=path, type="d", mode=STREAM_MODE, mtime_ns=ZERO_TIME_NS, object_id=root, summary=summary
+            name=path, type="d", mode=STREAM_MODE, mtime_ns=STREAM_ROOT_TIME_NS, object_id=root, summary=summary
         )
 
     # ------------------------------------------------------------------ checkpoints
@@ -232,7 +234,8 @@ def apply_retention(writer: RepositoryWriter, source: SourceInfo, policy: Policy
         SnapshotManifest.from_json(entry.data, manifest_id=entry.id)
         for entry in writer.manifests.find({"type": "snapshot", **source.labels()})
     ]
-    gone = [each.id for each in expired(snapshots, policy.retention, tz=clock.local_timezone())]
+    plan = plan_expire(snapshots, policy.retention, tz=clock.LOCAL_TIMEZONE)
+    gone = [each.id for each in plan.expired]
     for manifest_id in gone:
         writer.manifests.delete(manifest_id)
     return gone

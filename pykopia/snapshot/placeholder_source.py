@@ -16,7 +16,20 @@ MAX_BYTES = 1 << 20
 """A placeholder holds one entry: more is something else."""
 
 
-def read_placeholder(path: str, name: str, objects: ObjectStore, exists: Callable[[str], bool]) -> DirectoryEntry:
+def read_placeholder(path: str) -> DirectoryEntry:
+    """Return the entry in a placeholder: a file, or a folder that holds one.
+
+    Raises:
+        OSError: it can't be read.
+        DamagedObjectError: it is no placeholder.
+    """
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        path = f"{path}/{PLACEHOLDER_SUFFIX}"
+    with open(path, "rb") as file:
+        return entry_of_placeholder(file.read(MAX_BYTES))
+
+
+def stored_entry(path: str, name: str, objects: ObjectStore, exists: Callable[[str], bool]) -> DirectoryEntry:
     """Return the entry that a placeholder stands for, under ``name``.
 
     Args:
@@ -30,10 +43,7 @@ def read_placeholder(path: str, name: str, objects: ObjectStore, exists: Callabl
         SourceReadError: what it stands for is not in this repository.
         DamagedObjectError: it is no placeholder.
     """
-    if stat.S_ISDIR(os.lstat(path).st_mode):
-        path = f"{path}/{PLACEHOLDER_SUFFIX}"
-    with open(path, "rb") as file:
-        entry = entry_of_placeholder(file.read(MAX_BYTES))
+    entry = read_placeholder(path)
     for content_id in _contents(entry, objects):
         if not exists(content_id):
             raise SourceReadError(
@@ -56,4 +66,4 @@ def _contents(entry: DirectoryEntry, objects: ObjectStore) -> Iterator[ContentID
             pending += objects.directory(here.object_id).entries
 
 
-__all__ = ["read_placeholder"]
+__all__ = ["read_placeholder", "stored_entry"]

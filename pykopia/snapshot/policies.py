@@ -1,14 +1,11 @@
 """The policies of a repository: what is defined, what holds for a source, setting and deleting."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from pykopia.errors import PolicyNotFoundError
 from pykopia.format import gojson
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.policy import DEFAULT_POLICY, Policy
-from pykopia.format.policy_merge import EffectivePolicy, effective_policy, hierarchy
-from pykopia.format.policy_target import check_target, policy_labels, target_of_labels
+from pykopia.format.policy_merge import EffectivePolicy, effective_policy
+from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, check_target, policy_labels
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
@@ -16,16 +13,6 @@ from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
 
 POLICY_TYPE = {"type": "policy"}
-GLOBAL = SourceInfo(host="", user_name="", path="")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DefinedPolicy:
-    """A policy that is stored."""
-
-    id: ManifestID
-    target: SourceInfo
-    policy: Policy
 
 
 class Policies:
@@ -45,11 +32,11 @@ class Policies:
 
     def effective(self, source: SourceInfo) -> EffectivePolicy:
         """Return the policy that holds for a source, with where each value comes from."""
-        return effective_policy(hierarchy(source, self._by_target()))
+        return effective_policy(source, self.list())
 
     def tree(self, source: SourceInfo) -> PolicyTree:
         """Return the policies of a source's root and of the folders below it."""
-        return PolicyTree.build(source, self.effective(source).policy, self._by_target())
+        return PolicyTree.for_source(source, self.list())
 
     def set(self, target: SourceInfo, policy: Policy) -> ManifestID:
         """Define the policy of a target, instead of the one it had.
@@ -64,7 +51,6 @@ class Policies:
     def put(writer: RepositoryWriter, target: SourceInfo, policy: Policy) -> ManifestID:
         """Define a policy in a session of writing."""
         check_target(target)
-        policy.validate(for_path=bool(target.path))
         return writer.manifests.replace(policy_labels(target), policy.to_json())
 
     def delete(self, target: SourceInfo) -> None:
@@ -83,14 +69,10 @@ class Policies:
     def set_defaults(self) -> Policy:
         """Give a new repository what Kopia gives it: the global policy and the owner of its maintenance."""
         with self._repository.writer() as writer:
-            self.put(writer, GLOBAL, DEFAULT_POLICY)
+            self.put(writer, GLOBAL_TARGET, DEFAULT_POLICY)
             owner = f"{self._repository.username}@{self._repository.hostname}"
             writer.manifests.replace({"type": "maintenance"}, gojson.dumps(maintenance_parameters(owner)))
         return DEFAULT_POLICY
-
-    def _by_target(self) -> Mapping[SourceInfo, Policy]:
-        """Return the newest policy of each target."""
-        return {each.target: each.policy for each in self.list()}
 
 
 def maintenance_parameters(owner: str) -> dict[str, object]:
@@ -106,7 +88,7 @@ def maintenance_parameters(owner: str) -> dict[str, object]:
 
 
 def _defined(entry: ManifestEntry) -> DefinedPolicy:
-    return DefinedPolicy(id=entry.id, target=target_of_labels(entry.labels), policy=Policy.from_json(entry.data))
+    return DefinedPolicy.from_manifest(entry.id, entry.labels, entry.data)
 
 
-__all__ = ["GLOBAL", "DefinedPolicy", "Policies", "maintenance_parameters"]
+__all__ = ["Policies", "maintenance_parameters"]

@@ -30,7 +30,7 @@ from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot import walk
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
-from pykopia.snapshot.placeholder_source import read_placeholder
+from pykopia.snapshot.placeholder_source import stored_entry
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.reading import FileReader, PartialFile, entry_from
 from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, EntryError, UploadCounters
@@ -290,7 +290,7 @@ class Upload:
             real = name.removesuffix(PLACEHOLDER_SUFFIX)
             if any(real == other for listed in (found.files, found.folders, found.links) for other, _ in listed):
                 raise SourceReadError(f"both {real} and its placeholder {name} exist")
-            entry = read_placeholder(f"{folder.path}/{name}", real, self._objects, self._exists)
+            entry = stored_entry(f"{folder.path}/{name}", real, self._objects, self._exists)
         except (OSError, PykopiaError) as error:
             ignored = folder.policies.effective.error_handling.ignore_file_errors
             self._entry_failed(folder, name, error, ignored=bool(ignored))

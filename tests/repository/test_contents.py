@@ -1,0 +1,304 @@
+"""Contents: written once, visible after the flush and not before, never half."""
+
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pykopia import clock
+from pykopia.errors import (
+    BlobNotFoundError,
+    ContentNotFoundError,
+    DamagedContentError,
+    DamagedPackError,
+    ReadOnlyRepositoryError,
+    StorageFullError,
+    UsageError,
+)
+from pykopia.format.content_id import key_of
+from pykopia.format.pack import read_local_index
+from pykopia.ids import BlobID, Buffer, ContentID
+from pykopia.repository.opening import connect
+from pykopia.repository.options import ClientOptions, NewRepositoryOptions
+from pykopia.repository.repository import Repository
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
+from pykopia.storage.memory import MemoryStorage
+from tests.repository.conftest import CLIENT, PASSWORD, UNIQUE_ID, NewRepository
+
+
+def reopened(storage: MemoryStorage) -> Repository:
+    return connect(storage, PASSWORD, client=CLIENT)
+
+
+def blobs(storage: MemoryStorage, prefix: str) -> list[str]:
+    return sorted(blob.blob_id for blob in storage.list(prefix))
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("ecc", [0, 10])
+def test_contents_come_back_from_another_session(
+    new_repository: NewRepository, storage: MemoryStorage, version: int, ecc: int
+) -> None:
+    if version == 1 and ecc:
+        pytest.skip("format version 1 has no error correction")
+    repository = new_repository(format_version=version, ecc_overhead_percent=ecc)
+    wanted = {"": b"data " * 1000, "k": b"directory", "m": b"", "x": secrets.token_bytes(5000)}
+    with repository.writer() as writer:
+        ids = {prefix: writer.contents.write(data, prefix=prefix) for prefix, data in wanted.items()}
+    with reopened(storage) as other:
+        for prefix, data in wanted.items():
+            assert other.contents.get(ids[prefix], check=True) == data
+
+
+def test_nothing_is_visible_before_the_flush(repository: Repository, storage: MemoryStorage) -> None:
+    with repository.writer() as writer:
+        content_id = writer.contents.write(b"secret plans")
+        with reopened(storage) as other, pytest.raises(ContentNotFoundError):
+            other.contents.get(content_id)
+    assert repository.contents.get(content_id) == b"secret plans"
+
+
+def test_an_exception_commits_nothing(repository: Repository, storage: MemoryStorage) -> None:
+    with pytest.raises(RuntimeError, match="stop"), repository.writer() as writer:
+        content_id = writer.contents.write(secrets.token_bytes(30 << 20))
+        raise RuntimeError("stop")
+    assert not blobs(storage, "x")
+    with pytest.raises(ContentNotFoundError):
+        repository.contents.get(content_id)
+
+
+def test_one_flush_makes_one_index_blob_one_pack_of_each_kind_and_no_marker(
+    repository: Repository, storage: MemoryStorage
+) -> None:
+    with repository.writer() as writer:
+        for number in range(100):
+            writer.contents.write(b"%d" % number)
+            writer.contents.write(b"%d" % number, prefix="k")
+    assert len(blobs(storage, "xn0_")) == 1
+    assert len(blobs(storage, "p")) == 1
+    assert len(blobs(storage, "q")) == 1
+    assert not blobs(storage, "s")
+
+
+def test_equal_contents_are_stored_once(repository: Repository, storage: MemoryStorage) -> None:
+    with repository.writer() as writer:
+        first = writer.contents.write(b"same")
+        assert writer.contents.write(bytearray(b"same")) == first
+        packed = writer.contents.packed_bytes
+    with repository.writer() as writer:
+        assert writer.contents.write(memoryview(b"same")) == first
+        assert writer.contents.packed_bytes == 0
+    assert packed == 4 + 28
+    assert len(blobs(storage, "p")) == 1
+
+
+def test_packs_are_closed_at_their_size_and_hold_their_index(
+    new_repository: NewRepository, storage: MemoryStorage
+) -> None:
+    repository = new_repository()
+    data = [secrets.token_bytes(3 << 20) for _ in range(16)]
+    with repository.writer() as writer:
+        ids = [writer.contents.write(each) for each in data]
+    packs = blobs(storage, "p")
+    assert len(packs) == 3
+    recovered = {}
+    for pack in packs:
+        size = storage.metadata(BlobID(pack)).length
+        entries = read_local_index(
+            lambda offset, length, pack=pack: storage.get(BlobID(pack), offset, length),  # type: ignore[misc]
+            size,
+            lambda stored, iv: repository.sealer.sealer.open_content(stored, iv),
+        )
+        recovered.update({entry.content_id: entry for entry in entries.entries()})
+    assert recovered == {content_id: repository.contents.entry(content_id) for content_id in ids}
+
+
+def test_many_threads_write_the_same_and_different_contents(
+    new_repository: NewRepository, storage: MemoryStorage
+) -> None:
+    repository = new_repository()
+    shared = [b"shared %d " % number * 300 for number in range(200)]
+
+    def work(thread: int) -> list[ContentID]:
+        own = [b"own %d %d" % (thread, number) for number in range(200)]
+        return [writer.contents.write(each, compressor="zstd-fastest") for each in [*shared, *own]]
+
+    with repository.writer() as writer, ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(work, range(8)))
+    with reopened(storage) as other:
+        entries = list(other.contents.list())
+        assert len(entries) == len({entry.content_id for entry in entries}) == 200 + 8 * 200
+        assert len({(entry.pack_blob, entry.pack_offset) for entry in entries}) == len(entries)
+        for thread, ids in enumerate(results):
+            assert [other.contents.get(each, check=True) for each in ids[:200]] == shared
+            assert other.contents.get(ids[250]) == b"own %d 50" % thread
+
+
+def test_a_flush_in_the_middle_of_writing_threads_loses_nothing(
+    new_repository: NewRepository, storage: MemoryStorage
+) -> None:
+    repository = new_repository()
+    ids: list[ContentID] = []
+    stop = threading.Event()
+
+    def work(thread: int) -> None:
+        number = 0
+        while not stop.is_set() or number < 50:
+            ids.append(writer.contents.write(b"%d %d " % (thread, number) * 50))
+            number += 1
+
+    with repository.writer() as writer, ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(work, thread) for thread in range(4)]
+        for _ in range(5):
+            writer.flush()
+        stop.set()
+        for each in running:
+            each.result()
+    with reopened(storage) as other:
+        for content_id in ids:
+            other.contents.get(content_id, check=True)
+
+
+def test_a_deleted_content_stays_readable_and_is_written_anew(repository: Repository, storage: MemoryStorage) -> None:
+    with repository.writer() as writer:
+        content_id = writer.contents.write(b"short-lived")
+    with repository.writer() as writer:
+        writer.contents.delete(content_id)
+    deleted = repository.contents.entry(content_id)
+    assert deleted.deleted
+    assert repository.contents.get(content_id) == b"short-lived"
+    assert not [each for each in repository.contents.list() if each.content_id == content_id]
+    assert [each for each in repository.contents.list(include_deleted=True) if each.content_id == content_id]
+    with repository.writer() as writer:
+        assert writer.contents.write(b"short-lived") == content_id
+    again = repository.contents.entry(content_id)
+    assert not again.deleted
+    # the later entry wins whatever the clock says
+    assert again.timestamp > deleted.timestamp
+    with reopened(storage) as other:
+        assert not other.contents.entry(content_id).deleted
+
+
+def test_a_clock_that_went_back_does_not_bring_a_deleted_content_back(repository: Repository) -> None:
+    with repository.writer() as writer:
+        content_id = writer.contents.write(b"x")
+    entry = repository.contents.entry(content_id)
+    with clock.replaced(lambda: 1_000_000_000 * 1_000_000_000), repository.writer() as writer:
+        writer.contents.delete(content_id)
+    assert repository.contents.entry(content_id).timestamp == entry.timestamp + 1
+    assert repository.contents.entry(content_id).deleted
+
+
+def test_deleting_an_unknown_content_is_an_error(repository: Repository) -> None:
+    with repository.writer() as writer, pytest.raises(ContentNotFoundError):
+        writer.contents.delete(ContentID("ab" * 16))
+
+
+class FullStorage(MemoryStorage):
+    """Has no room for packs."""
+
+    full = False
+
+    def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS):  # type: ignore[no-untyped-def]
+        if self.full and blob_id.startswith("p"):
+            raise StorageFullError(f"no space left for {blob_id}")
+        return super().put(blob_id, data, options)
+
+
+def test_a_full_storage_ends_the_session_and_nothing_is_committed() -> None:
+    from pykopia.repository.opening import create
+
+    storage = FullStorage()
+    repository = create(storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT)
+    storage.full = True
+    with pytest.raises(StorageFullError), repository.writer() as writer:
+        for _ in range(20):
+            writer.contents.write(secrets.token_bytes(4 << 20))
+    assert not blobs(storage, "xn")
+    storage.full = False
+    with repository.writer() as writer:
+        content_id = writer.contents.write(b"room again")
+    assert repository.contents.get(content_id) == b"room again"
+
+
+def test_a_writer_that_failed_refuses_to_commit(repository: Repository) -> None:
+    writer = repository.writer()
+    writer.contents._failure = OSError("broken")
+    with pytest.raises(Exception, match="nothing since its last flush was committed"):
+        writer.contents.write(b"x")
+    with pytest.raises(Exception, match="nothing since its last flush was committed"):
+        writer.contents.flush()
+    writer.close()
+
+
+def test_damage_is_found_and_named(repository: Repository, storage: MemoryStorage) -> None:
+    with repository.writer() as writer:
+        content_id = writer.contents.write(b"precious " * 100)
+    entry = repository.contents.entry(content_id)
+    pack = BlobID(entry.pack_blob)
+    good = storage.get(pack)
+    bad = bytearray(good)
+    bad[entry.pack_offset + 20] ^= 1
+    storage.put(pack, bytes(bad))
+    with pytest.raises(DamagedContentError, match=content_id):
+        repository.contents.get(content_id)
+    storage.put(pack, good[: entry.pack_offset + 30])
+    with pytest.raises(DamagedPackError, match=entry.pack_blob):
+        repository.contents.get(content_id)
+    storage.delete(pack)
+    with pytest.raises(BlobNotFoundError, match=entry.pack_blob):
+        repository.contents.get(content_id)
+    storage.put(pack, good)
+    assert repository.contents.get(content_id) == b"precious " * 100
+
+
+@pytest.mark.parametrize("prefix", ["a", "f", "0", "G", "kk", "{", " "])
+def test_a_prefix_that_is_no_prefix_is_refused(repository: Repository, prefix: str) -> None:
+    with repository.writer() as writer, pytest.raises(UsageError, match="prefix"):
+        writer.contents.write(b"x", prefix=prefix)
+
+
+def test_a_read_only_repository_can_not_be_written_to(repository: Repository, storage: MemoryStorage) -> None:
+    del repository
+    with (
+        connect(storage, PASSWORD, client=ClientOptions(read_only=True)) as other,
+        pytest.raises(ReadOnlyRepositoryError),
+    ):
+        other.writer()
+
+
+def test_a_content_too_large_for_a_pack_gets_one_of_its_own(repository: Repository) -> None:
+    data = secrets.token_bytes(60 << 20)
+    with repository.writer() as writer:
+        small = writer.contents.write(b"small")
+        large = writer.contents.write(data)
+        last = writer.contents.write(b"last")
+    assert repository.contents.get(large) == data
+    assert repository.contents.get(small) + repository.contents.get(last) == b"smalllast"
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    contents=st.lists(
+        st.tuples(st.sampled_from(["", "k", "m", "x", "g", "z"]), st.binary(max_size=3000), st.booleans()), max_size=40
+    )
+)
+def test_whatever_is_written_is_read_again(contents: list[tuple[str, bytes, bool]]) -> None:
+    from pykopia.repository.opening import create
+
+    storage = MemoryStorage()
+    with create(storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT) as repository:
+        with repository.writer() as writer:
+            ids = []
+            for prefix, data, flush in contents:
+                ids.append(writer.contents.write(data, prefix=prefix, compressor="zstd"))
+                if flush:
+                    writer.flush()
+        for content_id, (_, data, _) in zip(ids, contents, strict=True):
+            assert repository.contents.get(content_id, check=True) == data
+    with reopened(storage) as other:
+        listed = [entry.content_id for entry in other.contents.list()]
+        assert listed == sorted(set(ids), key=key_of)

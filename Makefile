@@ -1,0 +1,60 @@
+# Everything runs in the virtual environment of the project, made by the first target that needs it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+
+# For example: make test PYTEST="-k splitter", make bench BENCH="--sets big --rounds 5"
+PYTEST ?= -n auto
+BENCH ?=
+
+.PHONY: help venv demo test test-slow lint format bench clean
+
+help:
+	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
+	@echo 'make test       the whole test suite but the slow tests; those with a real kopia if KOPIA_EXE or PATH has one'
+	@echo 'make test-slow  the slow tests'
+	@echo 'make lint       style, types and import layers'
+	@echo 'make format     let ruff correct what it can'
+	@echo 'make bench      pykopia beside kopia, restic and borg, as far as they are on the machine'
+	@echo 'make venv       the virtual environment alone'
+	@echo 'make clean      remove what was built, and the virtual environment'
+
+venv: $(STAMP)
+
+# Built again when the dependencies or a native module changed; changes in Python take effect at once.
+$(STAMP): pyproject.toml setup.py $(NATIVE)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev --editable .
+	touch $@
+
+demo: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow $(PYTEST)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/compare.py $(BENCH)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	find pykopia -name '__pycache__' -prune -exec rm -rf {} +
+	find pykopia \( -name '*.so' -o -name '*.c' \) -delete

@@ -15,7 +15,6 @@ import zstandard
 from isal import igzip_lib, isal_zlib
 
 from pykopia.errors import DecompressionError, UnsupportedFormatError
-from pykopia.format.s2 import decode_stream, encode_stream
 from pykopia.ids import Buffer
 
 HEADER_SIZE = 4
@@ -101,6 +100,8 @@ def _deflate_fast(data: Buffer) -> bytes:
 
 
 def _s2(data: Buffer) -> bytes:
+    from pykopia.format.s2 import encode_stream  # noqa: PLC0415 -- tables that other compressors do not need
+
     return encode_stream(data)
 
 
@@ -171,7 +172,9 @@ def decompress(payload: Buffer, *, expected_length: int | None = None) -> bytes:
     header_id = int.from_bytes(payload[:HEADER_SIZE], "big")
     decode = _DECODERS.get(header_id >> 8)
     if len(payload) < HEADER_SIZE or decode is None or header_id not in HEADER_NAMES:
-        raise DecompressionError(f"can't decompress: {bytes(payload[:HEADER_SIZE]).hex()} is no known compression header")
+        raise DecompressionError(
+            f"can't decompress: {bytes(payload[:HEADER_SIZE]).hex()} is no known compression header"
+        )
     limit = MAX_LENGTH if expected_length is None else expected_length
     name = HEADER_NAMES[header_id]
     try:
@@ -179,7 +182,9 @@ def decompress(payload: Buffer, *, expected_length: int | None = None) -> bytes:
     except _FAILURES as error:
         raise DecompressionError(f"can't decompress {name} data: {error}") from error
     if expected_length is not None and len(data) != expected_length:
-        raise DecompressionError(f"can't decompress {name} data: {len(data)} bytes came out, {expected_length} were expected")
+        raise DecompressionError(
+            f"can't decompress {name} data: {len(data)} bytes came out, {expected_length} were expected"
+        )
     return data
 
 
@@ -259,10 +264,20 @@ def _lz4_decode(body: memoryview, limit: int) -> bytes:
 
 
 def _s2_decode(body: memoryview, limit: int) -> bytes:
+    from pykopia.format.s2 import decode_stream  # noqa: PLC0415 -- as above
+
     return decode_stream(body, max_length=limit)
 
 
-_FAILURES = (_Damaged, DecompressionError, zstandard.ZstdError, isal_zlib.error, zlib.error, EOFError, MemoryError)
+_FAILURES: tuple[type[Exception], ...] = (
+    _Damaged,
+    DecompressionError,
+    zstandard.ZstdError,
+    isal_zlib.error,
+    zlib.error,
+    EOFError,
+    MemoryError,
+)
 
 _DECODERS: dict[int, Callable[[memoryview, int], bytes]] = {
     0x10: _gzip_decode,
@@ -273,4 +288,12 @@ _DECODERS: dict[int, Callable[[memoryview, int], bytes]] = {
     0x15: _deflate_decode,
 }
 
-__all__ = ["COMPRESSORS", "HEADER_NAMES", "NO_COMPRESSION", "Compressor", "compressor", "decompress", "usable_compressor"]
+__all__ = [
+    "COMPRESSORS",
+    "HEADER_NAMES",
+    "NO_COMPRESSION",
+    "Compressor",
+    "compressor",
+    "decompress",
+    "usable_compressor",
+]

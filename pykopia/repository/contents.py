@@ -3,17 +3,24 @@
 Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pykopia.chunking.sealing import ContentSealer
-from pykopia.errors import BlobNotFoundError, ContentNotFoundError, DamagedPackError, InvalidRangeError
+from pykopia.errors import (
+    BlobNotFoundError,
+    ContentNotFoundError,
+    DamagedPackError,
+    InvalidRangeError,
+    PykopiaError,
+)
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID
 from pykopia.repository.cache import BlobCache
 from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
+from pykopia.repository.runs import Run, plan_runs
 from pykopia.storage.base import BlobStorage
 
 MEMORY_CACHE_BYTES = 48 << 20
@@ -108,6 +115,47 @@ class ContentStore:
             original_length=entry.original_length,
             check=check,
         )
+
+    def get_many(self, content_ids: Iterable[str]) -> dict[str, bytes]:
+        """Return contents by ID, neighbours in a pack fetched together; those that can't be read are left out."""
+        find = self.indexes.merged.find
+        entries = [entry for content_id in content_ids if (entry := find(key_of(content_id))) is not None]
+        found = {}
+        for run in plan_runs(entries):
+            for entry, data in self.read_run(run):
+                if isinstance(data, bytes):
+                    found[str(entry.content_id)] = data
+        return found
+
+    def read_run(self, run: Run, *, check: bool = False) -> Iterator[tuple[IndexEntry, bytes | PykopiaError]]:
+        """Fetch a run of contents; yield each entry with its content, or with what is wrong with it.
+
+        When the run can't be fetched in one piece (a pack that is cut off, or was moved by maintenance), its contents are
+        read one by one, so that an error is told for just those that it concerns.
+        """
+        try:
+            data = memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
+        except PykopiaError:
+            for entry in run.entries:
+                try:
+                    yield entry, self.read(entry, check=check)
+                except PykopiaError as error:
+                    yield entry, error
+            return
+        for entry in run.entries:
+            start = entry.pack_offset - run.offset
+            try:
+                content = self.sealer.open(
+                    data[start : start + entry.packed_length],
+                    key_of(entry.content_id),
+                    compression=entry.compression,
+                    original_length=entry.original_length,
+                    check=check,
+                )
+            except PykopiaError as error:
+                yield entry, error
+            else:
+                yield entry, content
 
     def _moved(self, entry: IndexEntry) -> IndexEntry | None:
         """Return the entry after a fresh look at the index, None when it is the same."""

@@ -170,7 +170,7 @@ class IndexStore:
         opened = dict(zip(missing, self._fetch(missing), strict=True))
         if len(opened) + len(files) > MERGE_FROM:
             files, opened = self._merge([*files.values(), *opened.values()], wanted), {}
-        self._files = {**files, **opened}
+        self._files = files | {str(name): file for name, file in opened.items()}
         self._merged = MergedIndex(list(self._files.values()), watermark=self._watermark)
         self._active = wanted
         self._sweep()

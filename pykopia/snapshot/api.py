@@ -186,7 +186,7 @@ class Snapshots:
             if entry.type != "d":
                 if mode != "local":
                     raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
-                return restore_single(self._repository.objects, entry, path, options, counting)
+                return restore_single(self._repository, entry, path, options, counting)
             objects = self._repository.objects
             overwrite = options.overwrite_files
             if mode in ("tar", "tgz"):
@@ -195,7 +195,7 @@ class Snapshots:
             if mode in ("zip", "zip-nocompress"):
                 zipped = ZipOutput(path, objects, overwrite=overwrite, compressed=mode == "zip")
                 return Restore(self._repository, zipped, options, counting).run(entry)
-            local = LocalOutput(path, objects, options, counting)
+            local = LocalOutput(path, self._repository.contents, objects, options, counting)
             return Restore(self._repository, local, options, counting).run(entry)
 
     # ------------------------------------------------------------------ checking and deleting

@@ -20,7 +20,7 @@ from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.retention import plan_expire
 from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
 from pykopia.format.source import SourceInfo, previous_snapshots
-from pykopia.ids import ObjectID
+from pykopia.ids import ManifestID, ObjectID
 from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter, available_cpus
 from pykopia.snapshot.checkpoints import Checkpoints
@@ -225,7 +225,7 @@ class _Taking:
         log.info("saved a checkpoint of %s", self._source)
 
 
-def apply_retention(writer: RepositoryWriter, source: SourceInfo, policy: Policy) -> list[str]:
+def apply_retention(writer: RepositoryWriter, source: SourceInfo, policy: Policy) -> list[ManifestID]:
     """Delete the snapshots of a source that its policy does not keep; return their IDs.
 
     A manifest that can't be read is left alone, and so are all others then: what it keeps can't be known.

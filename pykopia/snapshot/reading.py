@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from pykopia.format.policy import Policy
 from pykopia.ids import ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.small_files import READ_FLAGS, read_files
 from pykopia.snapshot.upload_options import UploadCounters
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-"""A file that was replaced by a link or a pipe since it was listed is an error, not something to follow or wait for."""
+SMALL_FILE = 64 << 10
+"""Bytes up to which files are read together: the smallest chunk that any splitter makes."""
 
 NO_LIMIT = -1
 
@@ -73,6 +75,30 @@ class FileReader:
         object_id = self._writer.write(target, metadata_compressor=packer)
         return entry_from(name, "s", status, object_id, len(target))
 
+    def small_contents(self, batch: Sequence[tuple["Folder", str, os.stat_result]]) -> list[bytes | int]:
+        """Read the small files of a batch at once; for anything else, and what fails, a number stands in the place."""
+        contents: list[bytes | int] = [0] * len(batch)
+        small = [
+            index
+            for index, (_, _, status) in enumerate(batch)
+            if status.st_size <= SMALL_FILE and stat.S_ISREG(status.st_mode)
+        ]
+        paths = [os.fsencode(f"{batch[index][0].path}/{batch[index][1]}") for index in small]
+        sizes = [batch[index][2].st_size for index in small]
+        for index, data in zip(small, read_files(paths, sizes), strict=True):
+            contents[index] = data
+        return contents
+
+    def in_parts(self, folder: "Folder", name: str, status: os.stat_result) -> int:
+        """Return how many bytes each part of a file has, 0 for one that is read in one (spec 04 §11.4)."""
+        limit = folder.policies.child(name).effective.upload.parallel_upload_above_size
+        return limit if limit is not None and 0 < limit < status.st_size else 0
+
+    def stored(self, folder: "Folder", name: str, status: os.stat_result, data: bytes) -> DirectoryEntry:
+        """Store the contents of a small file, which are a single chunk with any splitter."""
+        packer = compressor_for(folder.policies.child(name).effective.compression, name, len(data))
+        return entry_from(name, "f", status, self._writer.write_chunk(data, compressor=packer), len(data))
+
     def file(self, folder: "Folder", name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
         """Store a file; return its entry and the number of parts it was read in.
 
@@ -81,9 +107,8 @@ class FileReader:
         """
         policy = folder.policies.child(name).effective
         size = status.st_size
-        limit = policy.upload.parallel_upload_above_size
         packer = compressor_for(policy.compression, name, size)
-        if limit is not None and 0 < limit < size:
+        if limit := self.in_parts(folder, name, status):
             return self._in_parts(folder, name, status, policy, packer, limit)
         descriptor = os.open(f"{folder.path}/{name}", READ_FLAGS)
         try:

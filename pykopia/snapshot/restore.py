@@ -5,7 +5,7 @@ Facts: spec 04 §14. The walk is by one thread, the files of a folder are made b
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Generic, Protocol, TypeVar
 
@@ -36,11 +36,17 @@ class Output(Protocol[Folder]):
     def prepare(self, folder: Folder, entries: Sequence[DirectoryEntry], path: str) -> None:
         """Look at all entries of a folder before the first is made (to remove what is not among them)."""
 
-    def file(self, parent: Folder, entry: DirectoryEntry, path: str) -> None:
-        """Make a file with its contents and attributes."""
+    def files(
+        self, parent: Folder, entries: Sequence[DirectoryEntry], path: str
+    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+        """Make files with their contents and attributes.
 
-    def symlink(self, parent: Folder, entry: DirectoryEntry, path: str) -> None:
-        """Make a symbolic link."""
+        Yields:
+            Each entry with whether it was made, False when it was left as it is, or with what went wrong.
+        """
+
+    def symlink(self, parent: Folder, entry: DirectoryEntry, path: str) -> bool:
+        """Make a symbolic link; return False when one was left as it is."""
 
     def placeholder(self, parent: Folder, entry: DirectoryEntry, path: str) -> bool:
         """Make a placeholder for an entry (shallow restore); False when the entry is to be restored in full."""
@@ -203,28 +209,45 @@ class Restore(Generic[Folder]):
             raise self._failure
 
     def _make(self, opened: "_Open[Folder]", batch: list[DirectoryEntry]) -> None:
-        files = links = size = 0
-        make: Callable[[Folder, DirectoryEntry, str], None]
-        for entry in batch:
+        files = [entry for entry in batch if entry.type == "f"]
+        made = links = size = skipped = skipped_size = 0
+        for entry, done in self._made(opened, files, [entry for entry in batch if entry.type != "f"]):
+            if isinstance(done, Exception):
+                self._failed(_join(opened.path, entry.name), done)
+            elif not done:
+                skipped += 1
+                skipped_size += entry.size
+            elif entry.type == "s":
+                links += 1
+            else:
+                made += 1
+                size += entry.size
             if self._failure is not None:
                 return
             self._progress.check()
-            path = _join(opened.path, entry.name)
-            make = self._output.symlink if entry.type == "s" else self._output.file
-            try:
-                if entry.type not in ("f", "s"):
-                    raise RestoreError(f"{path} has type {entry.type!r}, which can't be restored")
-                make(opened.folder, entry, path)
-            except (PykopiaError, OSError) as error:
-                self._failed(path, error)
-                continue
-            if entry.type == "s":
-                links += 1
-            else:
-                files += 1
-                size += entry.size
-        self._progress.add(restored_files=files, restored_symlinks=links, restored_bytes=size)
+        self._progress.add(
+            restored_files=made,
+            restored_symlinks=links,
+            restored_bytes=size,
+            skipped_files=skipped,
+            skipped_bytes=skipped_size,
+        )
         self._done(opened)
+
+    def _made(
+        self, opened: "_Open[Folder]", files: Sequence[DirectoryEntry], others: Sequence[DirectoryEntry]
+    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+        """Make the entries of a batch; yield what became of each."""
+        if files:
+            yield from self._output.files(opened.folder, files, opened.path)
+        for entry in others:
+            path = _join(opened.path, entry.name)
+            try:
+                if entry.type != "s":
+                    raise RestoreError(f"{path} has type {entry.type!r}, which can't be restored")
+                yield entry, self._output.symlink(opened.folder, entry, path)
+            except (PykopiaError, OSError) as error:
+                yield entry, error
 
     def _done(self, opened: "_Open[Folder] | None") -> None:
         """Count one part of a folder as made; finish the folder, and those above, with the last part."""
@@ -260,6 +283,17 @@ def describe(path: str, error: Exception) -> str:
     return f"can't restore {path or '.'}: {reason}"
 
 
+def one_by_one(
+    make: Callable[[DirectoryEntry], bool], entries: Sequence[DirectoryEntry]
+) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+    """Make entries one after the other; yield what became of each (see ``Output.files``)."""
+    for entry in entries:
+        try:
+            yield entry, make(entry)
+        except (PykopiaError, OSError) as error:
+            yield entry, error
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
@@ -268,4 +302,4 @@ def _safe(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
-__all__ = ["Output", "Restore", "describe"]
+__all__ = ["Output", "Restore", "describe", "one_by_one"]

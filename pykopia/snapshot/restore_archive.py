@@ -9,13 +9,15 @@ import stat
 import tarfile
 import threading
 import zipfile
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.restore import one_by_one
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 """Earliest time that a zip can say."""
@@ -24,7 +26,7 @@ NANOSECONDS = 1_000_000_000
 COPY_BYTES = 1 << 20
 
 
-class _Archive:
+class _Archive(ABC):
     """What the archives have in common: one entry at a time, folders before what is in them."""
 
     def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool) -> None:
@@ -42,14 +44,26 @@ class _Archive:
         return ""
 
     def prepare(self, folder: str, entries: Sequence[DirectoryEntry], path: str) -> None:
-        """Do nothing: an archive is always new."""
+        """Pass: an archive is always new."""
+        return
+
+    def files(
+        self, parent: str, entries: Sequence[DirectoryEntry], path: str
+    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+        """Write files, see ``Output.files``."""
+        return one_by_one(lambda entry: self.file(entry, f"{path}/{entry.name}" if path else entry.name), entries)
+
+    @abstractmethod
+    def file(self, entry: DirectoryEntry, path: str) -> bool:
+        """Write a file."""
 
     def placeholder(self, parent: str, entry: DirectoryEntry, path: str) -> bool:
         """Refuse: an archive has no placeholders."""
         raise RestoreError("shallow restore needs a folder as its target, not an archive")
 
     def finish(self, folder: str, entry: DirectoryEntry, path: str) -> None:
-        """Do nothing: attributes were written with the entry."""
+        """Pass: attributes were written with the entry."""
+        return
 
     def _finish_file(self, *, complete: bool) -> None:
         self._file.close()
@@ -81,21 +95,23 @@ class TarOutput(_Archive):
             self._tar.addfile(info)
         return path
 
-    def file(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+    def file(self, entry: DirectoryEntry, path: str) -> bool:
         """Write a file."""
         self._check_length(entry, path)
         info = self._info(entry, path)
         info.size = entry.size
         with self._lock, self._objects.open(entry.object_id) as source:
             self._tar.addfile(info, source)
+        return True
 
-    def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+    def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> bool:
         """Write a symbolic link."""
         info = self._info(entry, path)
         info.type = tarfile.SYMTYPE
         info.linkname = os.fsdecode(self._objects.read(entry.object_id))
         with self._lock:
             self._tar.addfile(info)
+        return True
 
     @staticmethod
     def _info(entry: DirectoryEntry, path: str) -> tarfile.TarInfo:
@@ -129,7 +145,7 @@ class ZipOutput(_Archive):
             self._zip.writestr(self._info(entry, path + "/", stat.S_IFDIR), b"")
         return path
 
-    def file(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+    def file(self, entry: DirectoryEntry, path: str) -> bool:
         """Write a file."""
         self._check_length(entry, path)
         info = self._info(entry, path, stat.S_IFREG)
@@ -137,11 +153,13 @@ class ZipOutput(_Archive):
         with self._lock, self._objects.open(entry.object_id) as source, self._zip.open(info, "w") as out:
             while data := source.read(COPY_BYTES):
                 out.write(data)
+        return True
 
-    def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> None:
+    def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> bool:
         """Write a symbolic link: a file that holds its target, marked as a link."""
         with self._lock:
             self._zip.writestr(self._info(entry, path, stat.S_IFLNK), self._objects.read(entry.object_id))
+        return True
 
     def _info(self, entry: DirectoryEntry, path: str, kind: int) -> zipfile.ZipInfo:
         try:

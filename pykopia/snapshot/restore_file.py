@@ -7,7 +7,7 @@ import msgspec
 
 from pykopia.errors import PykopiaError, RestoreError
 from pykopia.format.directory import DirectoryEntry
-from pykopia.repository.objects import ObjectStore
+from pykopia.repository.repository import Repository
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import describe
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
@@ -15,7 +15,7 @@ from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, Re
 
 
 def restore_single(
-    objects: ObjectStore,
+    repository: Repository,
     entry: DirectoryEntry,
     target: Path,
     options: RestoreOptions,
@@ -27,20 +27,23 @@ def restore_single(
         RestoreError: it can't be restored.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    output = LocalOutput(target.parent, objects, options, progress)
+    output = LocalOutput(target.parent, repository.contents, repository.objects, options, progress)
     named = msgspec.structs.replace(entry, name=target.name)
     handle = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         make = output.symlink if entry.type == "s" else output.file
-        make(LocalFolder(handle, fresh=False), named, str(target))
+        made = make(LocalFolder(handle, fresh=False), named, str(target))
     except RestoreError:
         raise
     except (PykopiaError, OSError) as error:
         raise RestoreError(describe(str(target), error)) from error
     finally:
         os.close(handle)
-    links = int(entry.type == "s")
-    progress.add(restored_symlinks=links, restored_files=1 - links, restored_bytes=entry.size)
+    links = int(made and entry.type == "s")
+    files = int(made and entry.type != "s")
+    progress.add(
+        restored_symlinks=links, restored_files=files, restored_bytes=entry.size * made, skipped_files=not made
+    )
     return RestoreResult(counters=progress.counters)
 
 

@@ -10,20 +10,27 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.format.directory import DirectoryEntry
+from pykopia.repository.contents import ContentStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.restore import one_by_one
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
+from pykopia.snapshot.small_files import FLUSH, IGNORE_RIGHTS, MODE, OWNER, TIME, write_files
 
 SAME_TIME_NS = 2_000_000_000
 """Difference of times up to which ``skip_existing`` takes a file as the same."""
 NAME_MAX = 255
 SPARSE_BLOCK = 4096
+SMALL_FILE = 1 << 20
+"""Bytes up to which files are made together."""
+WRONG = b"?" * (SMALL_FILE + 1)
+"""In the place of contents that could not be read: of no small file's length."""
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,15 +53,23 @@ class LocalOutput:
     def __init__(
         self,
         target: Path,
+        contents: ContentStore,
         objects: ObjectStore,
         options: RestoreOptions,
         progress: Progress[RestoreCounters],
     ) -> None:
         self._target = target
+        self._contents = contents
         self._objects = objects
         self._options = options
         self._progress = progress
-        self._root = os.geteuid() == 0
+        self._flags = (
+            OWNER * (not options.skip_owners)
+            | MODE * (not options.skip_permissions)
+            | TIME * (not options.skip_times)
+            | IGNORE_RIGHTS * options.ignore_permission_errors
+            | FLUSH * options.flush_files
+        )
 
     # ------------------------------------------------------------------ folders
 
@@ -127,20 +142,45 @@ class LocalOutput:
 
     # ------------------------------------------------------------------ files
 
-    def file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> None:
-        """Make a file; one that exists is replaced only by a finished one (unless it is to be written in place)."""
+    def files(
+        self, parent: LocalFolder, entries: Sequence[DirectoryEntry], path: str
+    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+        """Make files, see ``Output.files``; small ones in a new folder all at once."""
+        rest = entries
+        if parent.fresh and not self._options.write_sparse:
+            small = [entry for entry in entries if entry.size <= SMALL_FILE and entry.object_id[:1] not in ("I", "Z")]
+            contents = self._contents.get_many(entry.object_id for entry in small)
+            ready = [entry for entry in small if len(contents.get(entry.object_id, WRONG)) == entry.size]
+            made = write_files(
+                parent.handle,
+                [os.fsencode(entry.name) for entry in ready],
+                [contents[entry.object_id] for entry in ready],
+                [(entry.mode, entry.uid, entry.gid, entry.mtime_ns) for entry in ready],
+                self._flags,
+            )
+            done = {entry.name for entry, error in zip(ready, made, strict=True) if not error}
+            yield from ((entry, True) for entry in ready if entry.name in done)
+            # what did not go well is tried again, to say what is wrong with it
+            rest = [entry for entry in entries if entry.name not in done]
+        yield from one_by_one(lambda entry: self.file(parent, entry, f"{path}/{entry.name}"), rest)
+
+    def file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
+        """Make a file; return False when one that is there was left as it is.
+
+        One that exists is replaced only by a finished one (unless it is to be written in place).
+        """
         name = entry.name
         if parent.fresh:
             self._write_new(parent, name, entry, path)
-            return
+            return True
         existing = _lstat(name, parent)
+        kept = existing is not None and self._keep(existing, entry)
         if existing is None:
             self._write_new(parent, name, entry, path)
-        elif self._keep(existing, entry):
-            self._progress.add(skipped_files=1, skipped_bytes=entry.size)
-        else:
+        elif not kept:
             self._replace(parent, name, entry, path, existing)
         self._drop_placeholder(parent, name)
+        return not kept
 
     def _keep(self, existing: os.stat_result, entry: DirectoryEntry) -> bool:
         return (
@@ -210,8 +250,8 @@ class LocalOutput:
 
     # ------------------------------------------------------------------ links
 
-    def symlink(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> None:
-        """Make a symbolic link; one that exists is replaced."""
+    def symlink(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
+        """Make a symbolic link, in the place of one that is there; return False when that was left as it is."""
         name = entry.name
         target = self._objects.read(entry.object_id)
         if not parent.fresh:
@@ -220,8 +260,7 @@ class LocalOutput:
                 if not stat.S_ISLNK(existing.st_mode):
                     raise TargetExistsError(f"can't restore symbolic link {path}: something else is there")
                 if self._options.skip_existing:
-                    self._progress.add(skipped_files=1)
-                    return
+                    return False
                 if not self._options.overwrite_symlinks:
                     raise TargetExistsError(f"symbolic link {path} exists and links may not be replaced")
                 os.unlink(name, dir_fd=parent.handle)
@@ -233,6 +272,7 @@ class LocalOutput:
             if not self._options.skip_times:
                 times = (entry.mtime_ns, entry.mtime_ns)
                 os.utime(name, ns=times, dir_fd=parent.handle, follow_symlinks=False)
+        return True
 
     # ------------------------------------------------------------------ attributes
 

@@ -107,6 +107,10 @@ class Folder:
         return entry_from(self.name, "d", self.status, object_id, 0, summary)
 
 
+Item = tuple[Folder, str, os.stat_result]
+"""A file or link to be read: its folder, name and status."""
+
+
 class Upload:
     """One upload of a folder."""
 
@@ -137,7 +141,7 @@ class Upload:
         self._checkpoint = checkpoint
         self._lock = threading.Lock()
         self._running: set[Future[None]] = set()
-        self._batch: list[tuple[Folder, str, os.stat_result]] = []
+        self._batch: list[Item] = []
         self._batch_size = 0
         self._failure: BaseException | None = None
         self._result: tuple[ObjectID, DirectorySummary] | None = None
@@ -322,37 +326,34 @@ class Upload:
             if root is not None and self._checkpoint is not None:
                 self._checkpoint(root)
 
-    def _read(self, batch: Sequence[tuple[Folder, str, os.stat_result]]) -> None:
+    def _read(self, batch: Sequence[Item]) -> None:
         """Read and store files and links, hand their entries to their folders."""
         size = files = parts = changed = 0
-        for folder, name, status in batch:
+        for (folder, name, status), data in zip(batch, self._reader.small_contents(batch), strict=True):
             if self._stopping():
                 self._finished(folder)
                 continue
             try:
-                if stat.S_ISLNK(status.st_mode):
-                    folder.entries.append(self._reader.link(folder, name, status))
-                    self._finished(folder)
-                    continue
-                entry, count = self._reader.file(folder, name, status)
+                entry, count = self._store(folder, name, status, data)
             except CanceledError:
                 self.stop_reason = self.stop_reason or CANCELED
-                self._finished(folder)
-                continue
             except OSError as error:
+                if isinstance(error, PykopiaError):
+                    self._abort(error)
+                    raise
                 ignored = folder.policies.effective.error_handling.ignore_file_errors
                 self._entry_failed(folder, name, error, ignored=bool(ignored))
-                self._finished(folder)
-                continue
             except BaseException as error:
                 # the repository, not the source: nothing can go on
                 self._abort(error)
                 raise
-            folder.entries.append(entry)
-            changed += entry.size != status.st_size
-            size += entry.size
-            files += 1
-            parts += count
+            else:
+                folder.entries.append(entry)
+                if entry.type == "f":
+                    changed += entry.size != status.st_size
+                    size += entry.size
+                    files += 1
+                    parts += count
             self._finished(folder)
         with self._lock:
             self.statistics.total_size += size
@@ -361,6 +362,16 @@ class Upload:
         self._progress.add(hashed_files=files, hashed_bytes=size, changed_files=changed)
         if self._limit and self._progress.counters.hashed_bytes > self._limit:
             self.stop_reason = self.stop_reason or LIMIT_REACHED
+
+    def _store(
+        self, folder: Folder, name: str, status: os.stat_result, data: bytes | int
+    ) -> tuple[DirectoryEntry, int]:
+        """Store a link, a file whose contents are here, or one that is to be read; return entry and number of parts."""
+        if isinstance(data, bytes) and not self._reader.in_parts(folder, name, status):
+            return self._reader.stored(folder, name, status, data), 1
+        if stat.S_ISLNK(status.st_mode):
+            return self._reader.link(folder, name, status), 0
+        return self._reader.file(folder, name, status)
 
     # ------------------------------------------------------------------ finishing folders
 

@@ -15,9 +15,9 @@ from pykopia.errors import BlobNotFoundError, DamagedObjectError, PykopiaError
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.index import IndexEntry
-from pykopia.repository.bulk_reader import Run, plan_runs, read_run
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
 from pykopia.repository.repository import Repository
+from pykopia.repository.runs import Run, plan_runs
 from pykopia.snapshot.progress import Progress
 
 READ_AT_ONCE = 20_000
@@ -198,7 +198,7 @@ class Verifier:
 
     def _read(self, run: Run, paths: dict[IndexEntry, str]) -> None:
         size = 0
-        for entry, data in read_run(self._repository.storage, self._repository.contents, run, check=True):
+        for entry, data in self._repository.contents.read_run(run, check=True):
             self._progress.check()
             try:
                 if isinstance(data, PykopiaError):

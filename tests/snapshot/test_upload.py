@@ -22,6 +22,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.repository.repository import Repository
 from pykopia.snapshot import reading
 from pykopia.snapshot.restore_options import RestoreOptions
+from pykopia.snapshot.small_files import python_read_files
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult
 from pykopia.storage.memory import MemoryStorage
 from tests.trees import assert_trees_equal, changing_tree, everything, raw_names, small_tree, stored_path
@@ -153,6 +154,7 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             return real(path, *args, **kwargs)  # type: ignore[arg-type]
 
         monkeypatch.setattr(reading.os, "open", guarded)
+        monkeypatch.setattr(reading, "read_files", python_read_files)
 
     return install
 
@@ -222,6 +224,7 @@ def test_a_file_that_shrinks_or_grows_is_stored_as_it_was_read(
         return real(path, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reading.os, "open", change)
+    monkeypatch.setattr(reading, "read_files", python_read_files)
     result = repository.snapshots.create(source)
     found = entries_of(repository, result)
     assert found["shrinks"].size == 10

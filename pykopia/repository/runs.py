@@ -1,0 +1,48 @@
+"""Which contents are fetched together: neighbours in a pack by one request, each byte once."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pykopia.format.index import IndexEntry
+from pykopia.ids import BlobID
+
+MAX_RUN = 8 << 20
+"""Bytes that are fetched by one request, unless a single content is larger."""
+MAX_GAP = 32 << 10
+"""Bytes between two contents that are fetched and thrown away, because another request costs more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Contents that lie near each other in one pack."""
+
+    pack_blob: BlobID
+    offset: int
+    length: int
+    entries: tuple[IndexEntry, ...]
+
+
+def plan_runs(entries: Iterable[IndexEntry]) -> Iterator[Run]:
+    """Group contents into runs, pack by pack and in order of their offsets; equal entries count once."""
+    group: list[IndexEntry] = []
+    start = end = 0
+    pack = BlobID("")
+    for entry in sorted(set(entries), key=lambda each: (each.pack_blob, each.pack_offset)):
+        entry_end = entry.pack_offset + entry.packed_length
+        if (
+            group
+            and entry.pack_blob == pack
+            and entry.pack_offset - end <= MAX_GAP
+            and max(end, entry_end) - start <= MAX_RUN
+        ):
+            group.append(entry)
+            end = max(end, entry_end)
+            continue
+        if group:
+            yield Run(pack, start, end - start, tuple(group))
+        group, pack, start, end = [entry], BlobID(entry.pack_blob), entry.pack_offset, entry_end
+    if group:
+        yield Run(pack, start, end - start, tuple(group))
+
+
+__all__ = ["Run", "plan_runs"]

@@ -1,0 +1,180 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Many small files in one call without the interpreter's lock: the native twin of ``small_files``."""
+
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport strlen
+
+cdef extern from "fcntl.h" nogil:
+    int open(const char *path, int flags, ...)
+    int openat(int folder, const char *path, int flags, ...)
+    int O_RDONLY
+    int O_WRONLY
+    int O_CREAT
+    int O_EXCL
+    int O_NOFOLLOW
+    int O_CLOEXEC
+    int O_NONBLOCK
+
+cdef extern from "unistd.h" nogil:
+    ssize_t read(int fd, void *buffer, size_t count)
+    ssize_t write(int fd, const void *buffer, size_t count)
+    int close(int fd)
+    int fchown(int fd, unsigned int owner, unsigned int group)
+    int fsync(int fd)
+    int unlinkat(int folder, const char *path, int flags)
+
+cdef extern from "time.h" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+
+cdef extern from "sys/stat.h" nogil:
+    int fchmod(int fd, unsigned int mode)
+    int futimens(int fd, const timespec *times)
+
+cdef extern from "Python.h":
+    object PyBytes_FromStringAndSize(const char *data, Py_ssize_t length)
+    char *PyBytes_AsString(object data) except NULL
+
+cdef enum:
+    GREW = -1
+    SHRANK = -2
+
+
+cdef int _read_file(const char *path, char *buffer, Py_ssize_t size) noexcept nogil:
+    """Read exactly ``size`` bytes; 0, an errno, or that the file has another length by now."""
+    cdef int fd, result = 0
+    cdef Py_ssize_t filled = 0
+    cdef ssize_t count
+    cdef char more
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+    if fd < 0:
+        return errno
+    while filled < size:
+        count = read(fd, buffer + filled, size - filled)
+        if count < 0:
+            if errno == EINTR:
+                continue
+            result = errno
+            break
+        if count == 0:
+            result = SHRANK
+            break
+        filled += count
+    if result == 0 and read(fd, &more, 1) > 0:
+        result = GREW
+    close(fd)
+    return result
+
+
+def read_files(list paths, list sizes):
+    """Return the contents of files, or for each that could not be read as listed a number."""
+    cdef Py_ssize_t count = len(paths), index
+    cdef const char **names = <const char **>malloc(count * sizeof(char *))
+    cdef char **buffers = <char **>malloc(count * sizeof(char *))
+    cdef Py_ssize_t *lengths = <Py_ssize_t *>malloc(count * sizeof(Py_ssize_t))
+    cdef int *results = <int *>malloc(count * sizeof(int))
+    cdef list contents = []
+    cdef object data
+    if names == NULL or buffers == NULL or lengths == NULL or results == NULL:
+        free(names); free(buffers); free(lengths); free(results)
+        raise MemoryError
+    try:
+        for index in range(count):
+            data = PyBytes_FromStringAndSize(NULL, sizes[index])
+            contents.append(data)
+            names[index] = PyBytes_AsString(paths[index])
+            buffers[index] = PyBytes_AsString(data)
+            lengths[index] = sizes[index]
+        with nogil:
+            for index in range(count):
+                results[index] = _read_file(names[index], buffers[index], lengths[index])
+        for index in range(count):
+            if results[index] != 0:
+                contents[index] = results[index]
+        return contents
+    finally:
+        free(names); free(buffers); free(lengths); free(results)
+
+
+cdef struct Wanted:
+    const char *name
+    const char *data
+    Py_ssize_t length
+    unsigned int uid
+    unsigned int gid
+    unsigned int mode
+    timespec times[2]
+
+
+cdef int _failed(int what, bint ignore_rights) noexcept nogil:
+    """Return the errno of an attribute that could not be set, 0 where a lack of rights is passed over."""
+    if what == 0:
+        return 0
+    if ignore_rights and (errno == 1 or errno == 13):
+        return 0
+    return errno
+
+
+cdef int _write_file(int folder, const Wanted *wanted, int flags) noexcept nogil:
+    cdef int fd, result = 0
+    cdef Py_ssize_t written = 0
+    cdef ssize_t count
+    fd = openat(folder, wanted.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    if fd < 0:
+        return errno
+    while written < wanted.length:
+        count = write(fd, wanted.data + written, wanted.length - written)
+        if count < 0:
+            if errno == EINTR:
+                continue
+            result = errno
+            break
+        written += count
+    if result == 0 and flags & 1:
+        result = _failed(fchown(fd, wanted.uid, wanted.gid), flags & 8)
+    if result == 0 and flags & 2:
+        result = _failed(fchmod(fd, wanted.mode), flags & 8)
+    if result == 0 and flags & 4:
+        result = _failed(futimens(fd, wanted.times), flags & 8)
+    if result == 0 and flags & 16:
+        result = _failed(fsync(fd), False)
+    if close(fd) != 0 and result == 0:
+        result = errno
+    if result != 0:
+        unlinkat(folder, wanted.name, 0)
+    return result
+
+
+def write_files(int folder, list names, list contents, list attributes, int flags):
+    """Make new files in an open folder; return an errno for each, 0 for those that were made."""
+    cdef Py_ssize_t count = len(names), index
+    cdef int64_t nanoseconds
+    cdef Wanted *wanted = <Wanted *>malloc(count * sizeof(Wanted))
+    cdef int *results = <int *>malloc(count * sizeof(int))
+    cdef tuple each
+    if wanted == NULL or results == NULL:
+        free(wanted); free(results)
+        raise MemoryError
+    try:
+        for index in range(count):
+            wanted[index].name = PyBytes_AsString(names[index])
+            wanted[index].data = PyBytes_AsString(contents[index])
+            wanted[index].length = len(contents[index])
+            each = attributes[index]
+            wanted[index].mode = each[0]
+            wanted[index].uid = each[1]
+            wanted[index].gid = each[2]
+            nanoseconds = each[3]
+            # C divides towards zero, times before 1970 need the floor
+            wanted[index].times[0].tv_nsec = ((nanoseconds % 1000000000) + 1000000000) % 1000000000
+            wanted[index].times[0].tv_sec = (nanoseconds - wanted[index].times[0].tv_nsec) // 1000000000
+            wanted[index].times[1] = wanted[index].times[0]
+        with nogil:
+            for index in range(count):
+                results[index] = _write_file(folder, &wanted[index], flags)
+        return [results[index] for index in range(count)]
+    finally:
+        free(wanted); free(results)

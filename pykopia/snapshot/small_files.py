@@ -1,0 +1,127 @@
+"""Reading and making many small files with one call for all of them.
+
+The native twin does it without the interpreter's lock: a call for each step of each file would cost more in handing the
+lock back and forth than in the system calls themselves.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""A file that was replaced by a link or a pipe since it was listed is an error, not something to follow or wait for."""
+
+CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+GREW = -1
+SHRANK = -2
+"""In the place of contents: the file has another length than it was listed with."""
+
+OWNER = 1
+MODE = 2
+TIME = 4
+IGNORE_RIGHTS = 8
+"""Pass over a lack of rights to set owner, mode or time."""
+FLUSH = 16
+
+Attributes = tuple[int, int, int, int]
+"""Mode, user, group, and time in nanoseconds since 1970."""
+
+
+def python_read_files(paths: list[bytes], sizes: list[int]) -> list[bytes | int]:
+    """Return the contents of files.
+
+    Args:
+        paths: of the files; a link is not followed.
+        sizes: bytes that each was listed with.
+
+    Returns:
+        For each file its contents, or GREW or SHRANK where it has another length, or the errno that reading it ended with.
+    """
+    return [_read(path, size) for path, size in zip(paths, sizes, strict=True)]
+
+
+def _read(path: bytes, size: int) -> bytes | int:
+    try:
+        descriptor = os.open(path, READ_FLAGS)
+    except OSError as error:
+        return error.errno or -1
+    try:
+        data = os.read(descriptor, size + 1)
+    except OSError as error:
+        return error.errno or -1
+    finally:
+        os.close(descriptor)
+    if len(data) == size:
+        return data
+    return GREW if len(data) > size else SHRANK
+
+
+def python_write_files(
+    folder: int, names: list[bytes], contents: list[bytes], attributes: list[Attributes], flags: int
+) -> list[int]:
+    """Make new files in an open folder, with contents and attributes.
+
+    Args:
+        folder: descriptor of the folder.
+        names: of the files; none of them may exist.
+        contents: of each.
+        attributes: of each.
+        flags: which attributes are set, and how.
+
+    Returns:
+        For each file 0, or the errno that making it ended with; nothing is left of such a file.
+    """
+    made = zip(names, contents, attributes, strict=True)
+    return [_write(folder, name, data, wanted, flags) for name, data, wanted in made]
+
+
+def _write(folder: int, name: bytes, data: bytes, wanted: Attributes, flags: int) -> int:
+    mode, uid, gid, time_ns = wanted
+    steps: list[tuple[int, Callable[[int], None]]] = [
+        (OWNER, lambda file: os.chown(file, uid, gid)),
+        (MODE, lambda file: os.chmod(file, mode)),
+        (TIME, lambda file: os.utime(file, ns=(time_ns, time_ns))),
+        (FLUSH, os.fsync),
+    ]
+    try:
+        descriptor = os.open(name, CREATE_FLAGS, 0o600, dir_fd=folder)
+    except OSError as error:
+        return error.errno or -1
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        for flag, step in steps:
+            if flags & flag:
+                with contextlib.suppress(PermissionError) if flags & IGNORE_RIGHTS else contextlib.nullcontext():
+                    step(descriptor)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+        return error.errno or -1
+    finally:
+        os.close(descriptor)
+    return 0
+
+
+try:
+    from pykopia.snapshot._files import read_files, write_files
+except ImportError:  # no compiler was there
+    read_files, write_files = python_read_files, python_write_files
+
+__all__ = [
+    "FLUSH",
+    "GREW",
+    "IGNORE_RIGHTS",
+    "MODE",
+    "OWNER",
+    "READ_FLAGS",
+    "SHRANK",
+    "TIME",
+    "Attributes",
+    "python_read_files",
+    "python_write_files",
+    "read_files",
+    "write_files",
+]

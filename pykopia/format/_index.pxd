@@ -16,6 +16,7 @@ cdef enum:
     WIDEST_V2 = 19
     PACK_V2 = 5
     FORMAT_V2 = 6
+    PREFIXES = 21  # none, and g to z
 
 cdef struct Table:
     const uint8_t *data
@@ -31,7 +32,9 @@ cdef struct Table:
     size_t format_count
     uint64_t base_time
     uint32_t overhead
+    size_t starts[PREFIXES + 1]  # of the entries of each prefix, when is_split
     int version
+    bint is_split
     bint released
 
 cdef struct Row:

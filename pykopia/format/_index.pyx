@@ -12,10 +12,27 @@ from pykopia.format.index_layout import INVALID_NAME, IndexEntry, damaged, decod
 cdef extern from "Python.h":
     object PyBytes_FromStringAndSize(const char *text, Py_ssize_t length)
     int PyBytes_AsStringAndSize(object text, char **buffer, Py_ssize_t *length) except -1
+    object PyObject_CallObject(object callable, object arguments)
     object PyUnicode_FromStringAndSize(const char *text, Py_ssize_t length)
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define FETCH_AHEAD(address) __builtin_prefetch(address)
+    #else
+    #define FETCH_AHEAD(address) ((void)(address))
+    #endif
+    """
+    void FETCH_AHEAD(const void *address) nogil
+
+cdef enum:
+    FEW = 8  # entries that are searched by halves alone
+    FIRST_PREFIX = 103  # g
+
+cdef object make_entry = IndexEntry
 cdef uint32_t DELETED = 0x80000000
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef double WHOLE = 2.0**64
 cdef char *DIGITS = "0123456789abcdef"
 cdef bytes NO_NAME_BYTES = encode_name(INVALID_NAME)
 cdef const uint8_t *NO_NAME_TEXT = NO_NAME_BYTES
@@ -29,17 +46,116 @@ cdef inline int compare(const uint8_t *left, size_t left_size, const uint8_t *ri
 # --- one file
 
 
-cdef bint search(const Table *table, const uint8_t *key, size_t *found) noexcept nogil:
-    """Find the first entry of a key of the table's key size."""
+cdef inline uint64_t number_of(const uint8_t *key, size_t size) noexcept nogil:
+    """Return the first eight bytes of a hash as a number."""
+    cdef uint64_t number = 0
+    cdef size_t i
+    if size > 8:
+        return <uint64_t>big32(key + 1) << 32 | big32(key + 5)
+    for i in range(1, 9):
+        number = number << 8 | (key[i] if i < size else 0)
+    return number
+
+
+cdef inline int order_of(const Table *table, size_t position, const uint8_t *key) noexcept nogil:
+    return memcmp(key_at(table, position), key, table.key_size)
+
+
+cdef size_t first_of(const Table *table, uint8_t prefix) noexcept nogil:
+    """Find the first entry whose prefix is not less."""
     cdef size_t low = 0, high = table.count, middle
     while low < high:
         middle = low + (high - low) // 2
-        if memcmp(key_at(table, middle), key, table.key_size) < 0:
+        if key_at(table, middle)[0] < prefix:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef void split(Table *table) noexcept nogil:
+    """Find where the entries of each prefix begin."""
+    cdef size_t place
+    for place in range(1, PREFIXES + 1):
+        table.starts[place] = first_of(table, <uint8_t>(FIRST_PREFIX + place - 1))
+    table.starts[0] = 0
+    table.is_split = True
+
+
+cdef inline size_t radius_of(size_t width) noexcept nogil:
+    """Return how far a key is seldom from where its number lets it be: about the root of the count of entries."""
+    cdef size_t radius = 4
+    while radius * radius < width:
+        radius *= 2
+    return radius
+
+
+cdef inline void fetch_ahead(Table *table, const uint8_t *key) noexcept nogil:
+    """Have the memory fetched that ``search`` begins with: fetching for several files at once takes as long as for one."""
+    cdef size_t low, width, guess, radius
+    if not is_id(key) or not table.is_split:
+        return
+    low = table.starts[key[0] - FIRST_PREFIX + 1 if key[0] else 0]
+    width = table.starts[key[0] - FIRST_PREFIX + 2 if key[0] else 1] - low
+    guess = low + <size_t>(<double>number_of(key, table.key_size) / WHOLE * <double>width)
+    radius = radius_of(width)
+    if guess < table.count:
+        FETCH_AHEAD(key_at(table, guess))
+    if guess + radius < table.count:
+        FETCH_AHEAD(key_at(table, guess + radius))
+    if guess - radius < table.count:
+        FETCH_AHEAD(key_at(table, guess - radius))
+
+
+cdef bint search(Table *table, const uint8_t *key, size_t *found) noexcept nogil:
+    """Find the first entry of a key of the table's key size.
+
+    Within the entries of one prefix a key lies about where its share of all numbers is, so two looks there leave few
+    entries; when they do not, the range is halved. In a file that is out of order an entry may not be found.
+    """
+    cdef size_t low = 0, high = table.count, width, radius, middle, place
+    cdef uint64_t wanted = number_of(key, table.key_size), least = 0, most = 0xFFFFFFFFFFFFFFFF
+    if is_id(key):
+        if not table.is_split:
+            split(table)
+        place = key[0] - FIRST_PREFIX + 1 if key[0] else 0
+        low = table.starts[place]
+        high = table.starts[place + 1]
+        while low < high and high - low > FEW:
+            width = high - low
+            radius = radius_of(width)
+            middle = low + width // 2
+            if least <= wanted <= most and least < most:
+                middle = low + <size_t>(<double>(wanted - least) / <double>(most - least) * <double>width)
+            if middle >= high:
+                middle = high - 1
+            if order_of(table, middle, key) < 0:
+                low = middle + 1
+                least = number_of(key_at(table, middle), table.key_size)
+                middle += radius
+            else:
+                high = middle
+                most = number_of(key_at(table, middle), table.key_size)
+                middle -= radius  # below zero it is beyond the end
+            for _ in range(2):
+                if low <= middle < high:
+                    if order_of(table, middle, key) < 0:
+                        low = middle + 1
+                        least = number_of(key_at(table, middle), table.key_size)
+                    else:
+                        high = middle
+                        most = number_of(key_at(table, middle), table.key_size)
+                if low >= high or high - low <= width // 2:
+                    break
+                middle = low + (high - low) // 2
+    while low < high:
+        middle = low + (high - low) // 2
+        if order_of(table, middle, key) < 0:
             low = middle + 1
         else:
             high = middle
     found[0] = low
-    return low < table.count and memcmp(key_at(table, low), key, table.key_size) == 0
+    return low < table.count and order_of(table, low, key) == 0
 
 
 cdef bint read_row(const Table *table, size_t position, Row *row) noexcept nogil:
@@ -221,17 +337,20 @@ cdef class IndexTable:
             raise damaged(
                 self.name, f"the name of pack {row.name_number} lies outside the file: it was cut short"
             )
-        return IndexEntry(
-            id_text(key, self.table.key_size),
-            self.name_of(&row),
-            row.timestamp,
-            row.original_length,
-            row.packed_length,
-            row.pack_offset,
-            row.compression,
-            True if row.deleted else False,
-            row.format_version,
-            row.key_id,
+        return PyObject_CallObject(
+            make_entry,
+            (
+                id_text(key, self.table.key_size),
+                self.name_of(&row),
+                row.timestamp,
+                row.original_length,
+                row.packed_length,
+                row.pack_offset,
+                row.compression,
+                True if row.deleted else False,
+                row.format_version,
+                row.key_id,
+            ),
         )
 
     cdef int refuse_key(self, size_t position) except -1:
@@ -335,6 +454,10 @@ cdef class MergedTable:
         cdef Table *table
         cdef Row row
         PyBytes_AsStringAndSize(key, &text, &length)
+        if self.count > 1:
+            for i in range(self.count):
+                if <size_t>length == self.pointers[i].key_size:
+                    fetch_ahead(self.pointers[i], <const uint8_t *>text)
         for i in range(self.count):
             table = self.pointers[i]
             if table.released:

@@ -5,6 +5,7 @@ The answer is None where anything is odd (an entry that does not fit, a damaged 
 it, or raises the error.
 """
 
+from cpython.ref cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
@@ -31,12 +32,16 @@ from pykopia.format._index cimport (
     read_row,
 )
 
+from msgspec.structs import astuple
+
 from pykopia.format.index_layout import encode_name
 
 cdef extern from "Python.h":
     object PyBytes_FromStringAndSize(const char *text, Py_ssize_t length)
     char *PyBytes_AsString(object text) except NULL
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *length) except NULL
+    long long PyLong_AsLongLong(object number) except? -1
+    PyObject *PyDict_GetItemWithError(object mapping, object key) except? NULL
 
 cdef enum:
     MAX_FORMATS = 255
@@ -96,15 +101,16 @@ cdef class Builder:
 
     cdef uint32_t number_of(self, name, encoded) except? 0xFFFFFFFE:
         """Return the number of a pack, given by any form of its name; NO_PACK when the name is too long."""
-        known = self.numbers.get(name)
-        if known is None:
-            if encoded is None:
-                encoded = encode_name(name)
-            if len(<bytes>encoded) > 255:
-                return NO_PACK
-            known = self.numbers[name] = len(self.names)
-            self.names.append(encoded)
-        return known
+        cdef PyObject *found = PyDict_GetItemWithError(self.numbers, name)
+        if found is not NULL:
+            return <uint32_t>PyLong_AsLongLong(<object>found)
+        if encoded is None:
+            encoded = encode_name(name)
+        if len(<bytes>encoded) > 255:
+            return NO_PACK
+        self.numbers[name] = len(self.names)
+        self.names.append(encoded)
+        return <uint32_t>len(self.names) - 1
 
     cdef bint add(self, const uint8_t *key, const Row *row, uint32_t pack) noexcept nogil:
         """Append a row; False when it does not fit into a file of this version, or is out of order."""
@@ -270,44 +276,62 @@ cdef size_t read_id(const char *text, size_t length, uint8_t *key) noexcept nogi
     return size
 
 
+cdef inline bint fits(object number, int bits, uint64_t *out) except -1:
+    cdef long long value = PyLong_AsLongLong(number)
+    out[0] = <uint64_t>value
+    return value >= 0 and value >> bits == 0
+
+
 def encode_entries(list entries, int version):
     """Twin of ``index_build.encode_v1`` and ``encode_v2``."""
     cdef Builder builder = None
+    try:
+        builder = gather(entries, version)
+    except (OverflowError, UnicodeEncodeError):
+        return None
+    return None if builder is None else builder.finish()
+
+
+cdef Builder gather(list entries, int version):
+    """Return a builder that holds all entries, or None when one does not fit."""
+    cdef Builder builder = Builder(version, MAX_KEY, 0)
     cdef uint8_t key[MAX_KEY]
+    cdef uint64_t numbers[6]
     cdef Py_ssize_t length
     cdef const char *text
     cdef size_t key_size
-    cdef uint32_t pack
+    cdef tuple fields
     cdef Row row
     row.name = NULL
-    row.name_number = 0
     for entry in entries:
-        content_id = entry.content_id
-        pack_blob = entry.pack_blob
-        try:
-            text = PyUnicode_AsUTF8AndSize(content_id, &length)
-            row.timestamp = entry.timestamp
-            row.original_length = entry.original_length
-            row.packed_length = entry.packed_length
-            row.pack_offset = entry.pack_offset
-            row.compression = entry.compression
-            row.format_version = entry.format_version
-            row.key_id = entry.encryption_key_id
-        except (OverflowError, UnicodeEncodeError):
-            return None
-        row.deleted = entry.deleted
+        fields = astuple(entry)
+        text = PyUnicode_AsUTF8AndSize(fields[0], &length)
         key_size = read_id(text, length, key)
-        if builder is None:
+        if not builder.count:
             builder = Builder(version, key_size, len(entries))
-        if not key_size or key_size != builder.key_size or row.pack_offset & DELETED:
+        if not key_size or key_size != builder.key_size:
             return None
-        pack = builder.number_of(pack_blob, None)
-        row.name_length = len(pack_blob)
-        if not builder.add(key, &row, pack):
+        if not (
+            fits(fields[2], 48, &row.timestamp)
+            and fits(fields[3], 32, &numbers[0])
+            and fits(fields[4], 32, &numbers[1])
+            and fits(fields[5], 31, &numbers[2])
+            and fits(fields[6], 32, &numbers[3])
+            and fits(fields[8], 8, &numbers[4])
+            and fits(fields[9], 8, &numbers[5])
+        ):
             return None
-    if builder is None:
-        builder = Builder(version, 2, 0)
-    return builder.finish()
+        row.original_length = <uint32_t>numbers[0]
+        row.packed_length = <uint32_t>numbers[1]
+        row.pack_offset = <uint32_t>numbers[2]
+        row.compression = <uint32_t>numbers[3]
+        row.format_version = <uint8_t>numbers[4]
+        row.key_id = <uint8_t>numbers[5]
+        row.deleted = fields[7]
+        row.name_length = len(<str>fields[1])
+        if not builder.add(key, &row, builder.number_of(fields[1], None)):
+            return None
+    return builder
 
 
 cdef uint32_t shard_hash(const uint8_t *key, size_t size) noexcept nogil:

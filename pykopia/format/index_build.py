@@ -45,11 +45,18 @@ def build_index(entries: Iterable[IndexEntry], *, version: int, random_tail: byt
         UsageError: An entry does not fit into a file of this version, or there are none (version 2).
     """
     check_version(version)
-    ordered = _sorted_winners(entries)
-    file = None if _index_build is None else _index_build.encode_entries(ordered, version)
+    ordered = sorted(entries, key=attrgetter("content_id"))  # IDs sort like keys
+    file = _encode_natively(ordered, version)  # which refuses two entries of a content, as they are rare
+    if file is None:
+        ordered = _winners(ordered)
+        file = _encode_natively(ordered, version)
     if file is None:
         file = encode_v1(ordered) if version == 1 else encode_v2(ordered)
     return file + random_tail if random_tail else file
+
+
+def _encode_natively(entries: list[IndexEntry], version: int) -> bytes | None:
+    return None if _index_build is None else _index_build.encode_entries(entries, version)
 
 
 def check_version(version: int) -> None:
@@ -72,8 +79,7 @@ def check_shard_limit(max_entries: int) -> None:
         raise UsageError(f"building an index: a file can't be limited to {max_entries} entries")
 
 
-def _sorted_winners(entries: Iterable[IndexEntry]) -> list[IndexEntry]:
-    ordered = sorted(entries, key=attrgetter("content_id"))  # IDs sort like keys
+def _winners(ordered: list[IndexEntry]) -> list[IndexEntry]:
     kept: list[IndexEntry] = []
     for entry in ordered:
         if kept and kept[-1].content_id == entry.content_id:

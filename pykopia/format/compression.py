@@ -273,7 +273,7 @@ _FAILURES: tuple[type[Exception], ...] = (
     _Damaged,
     DecompressionError,
     zstandard.ZstdError,
-    isal_zlib.error,
+    igzip_lib.IsalError,
     zlib.error,
     EOFError,
     MemoryError,

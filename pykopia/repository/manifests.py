@@ -110,6 +110,8 @@ class ManifestWriter:
         """
         if not labels.get("type"):
             raise UsageError("can't store a manifest without a type label")
+        if not data.strip():
+            raise UsageError("can't store a manifest without data: it must be JSON")
         return self._put(labels, data, clock.now())
 
     def delete(self, manifest_id: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pykopia.errors import CanceledError
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import DirectoryEntry, DirectorySummary
+from pykopia.format.gojson import stored_form
 from pykopia.format.policy import Policy
 from pykopia.ids import ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
@@ -219,7 +220,8 @@ class FileReader:
             raise CanceledError("canceled while a file was being read: the file is not in the snapshot")
 
     def _changed(self, folder: "Folder", name: str) -> None:
-        log.warning("%s/%s changed while it was read: the snapshot has what was read", folder.path, name)
+        shown = stored_form(f"{folder.path}/{name}")
+        log.warning("%s changed while it was read: the snapshot has what was read", shown)
 
     def close(self) -> None:
         """End the threads."""

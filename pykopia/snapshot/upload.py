@@ -23,6 +23,7 @@ from pykopia.format.directory import (
     encode_directory,
     summarize,
 )
+from pykopia.format.gojson import stored_form
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.ids import ObjectID
@@ -285,7 +286,7 @@ class Upload:
                 try:
                     found.append(self._objects.directory(old.object_id))
                 except PykopiaError as error:
-                    log.warning("can't use the previous state of %s/%s: %s", folder.path, name, error)
+                    log.warning("can't use the previous state of %s: %s", stored_form(f"{folder.path}/{name}"), error)
         return _by_name(found)
 
     def _placeholder(self, folder: Folder, name: str, found: walk.Found) -> None:
@@ -468,7 +469,8 @@ class Upload:
         self._leave_out(folder)
 
     def _entry_failed(self, folder: Folder, name: str, error: Exception, *, ignored: bool) -> None:
-        path = f"{folder.relative}/{name}"[1:]
+        # as it would be stored: what is not UTF-8 can't be printed
+        path = stored_form(f"{folder.relative}/{name}"[1:])
         told = EntryError(path=path, message=_reason(error), ignored=ignored)
         folder.failures.append(EntryFailure(path=path, error=told.message, ignored=ignored))
         with self._lock:
@@ -480,7 +482,7 @@ class Upload:
                 if self._fail_fast:
                     self.stop_reason = self.stop_reason or CANCELED
         self._progress.add(**{"ignored_errors" if ignored else "fatal_errors": 1})
-        log.log(logging.WARNING if ignored else logging.ERROR, "can't take %s/%s: %s", folder.path, name, told.message)
+        log.log(logging.WARNING if ignored else logging.ERROR, "can't take %s: %s", path, told.message)
 
 
 def _by_name(directories: Sequence[Directory]) -> Sequence[Mapping[str, DirectoryEntry]]:

@@ -62,7 +62,7 @@ def test_nothing_is_visible_before_the_flush(repository: Repository, storage: Me
 
 
 def test_an_exception_commits_nothing(repository: Repository, storage: MemoryStorage) -> None:
-    with pytest.raises(RuntimeError, match="stop"), repository.writer() as writer:
+    with pytest.raises(RuntimeError, match="stop"), repository.writer() as writer:  # noqa: PT012 -- the block is the test
         content_id = writer.contents.write(secrets.token_bytes(30 << 20))
         raise RuntimeError("stop")
     assert not blobs(storage, "x")
@@ -214,7 +214,7 @@ def test_a_full_storage_ends_the_session_and_nothing_is_committed() -> None:
     storage = FullStorage()
     repository = create(storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT)
     storage.full = True
-    with pytest.raises(StorageFullError), repository.writer() as writer:
+    with pytest.raises(StorageFullError), repository.writer() as writer:  # noqa: PT012 -- as above
         for _ in range(20):
             writer.contents.write(secrets.token_bytes(4 << 20))
     assert not blobs(storage, "xn")

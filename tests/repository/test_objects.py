@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, UsageError
 from pykopia.format.compression import COMPRESSORS
 from pykopia.format.index import IndexEntry
-from pykopia.ids import Buffer, ContentID, ObjectID
+from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.repository import Repository
@@ -47,7 +47,7 @@ class PlainContents:
         return self.stored[content_id]
 
     def entry(self, content_id: str) -> IndexEntry:
-        return IndexEntry(content_id, "p", 0, len(self.get(content_id)), 0, 0, 0, False, 1, 0)
+        return IndexEntry(ContentID(content_id), BlobID("p"), 0, len(self.get(content_id)), 0, 0, 0, False, 1, 0)
 
 
 def data_of(spec: dict[str, Any]) -> bytes:
@@ -102,7 +102,7 @@ def test_objects_are_concatenated_as_kopia_does_it(case: dict[str, Any]) -> None
     writer = writer_over(contents, "FIXED-128K")
     parts = [data_of(spec) for spec in case["parts"]]
     written = [
-        writer.write_stream(io.BytesIO(part).readinto, writer.splitter())  # type: ignore[arg-type]
+        writer.write_stream(io.BytesIO(part).readinto, writer.splitter())
         for part in parts
     ]
     object_id = writer.finish(*written)

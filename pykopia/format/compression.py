@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import zstandard
 from isal import igzip_lib, isal_zlib
@@ -273,7 +274,7 @@ _FAILURES: tuple[type[Exception], ...] = (
     _Damaged,
     DecompressionError,
     zstandard.ZstdError,
-    igzip_lib.IsalError,
+    cast("type[Exception]", igzip_lib.IsalError),
     zlib.error,
     EOFError,
     MemoryError,

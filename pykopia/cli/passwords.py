@@ -139,7 +139,7 @@ def _keyring(session: Session) -> _Keyring | None:
 
         keyring = import_module("keyring")  # an optional package, and slow to import
     except ImportError:
-        session.log.warning("--use-keyring needs the package `keyring`; the password file is used")
+        session.log.warning("--use-keyring needs `pip install 'pykopia[keyring]'`; the password file is used")
         return None
     return cast("_Keyring", keyring)
 

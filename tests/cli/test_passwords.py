@@ -126,5 +126,5 @@ def test_a_keyring_that_fails_gives_way_to_the_file(
 def test_without_the_package_the_file_is_used(cli: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     result = cli.ok("repo", "create", "filesystem", "--path", str(tmp_path / "s"), "--use-keyring")
-    assert "needs the package `keyring`" in result.stderr
+    assert "pip install 'pykopia[keyring]'" in result.stderr
     assert cli.config.with_name("repository.config.kopia-password").exists()

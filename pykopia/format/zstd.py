@@ -1,0 +1,154 @@
+"""Zstandard bodies: any frames that Kopia reads, and no more output than was agreed (spec 01 §5, §5.2).
+
+Kopia's own frames mostly do not tell the length of what they hold, so it is bounded here by the blocks of a frame before
+memory is asked for.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from pykopia.errors import DecompressionError
+from pykopia.ids import Buffer
+
+if TYPE_CHECKING:
+    from zstandard import ZstdDecompressor
+
+MAGIC: Final = 0xFD2FB528
+SKIPPABLE_MAGIC: Final = 0x184D2A50
+"""Magic of a skippable frame; the low four bits are free."""
+MAX_WINDOW: Final = 1 << 29
+"""Bytes of the widest window that Kopia's reader takes."""
+MAX_BLOCK: Final = 128 << 10
+"""Bytes that one block may expand to."""
+
+_RUN: Final = 1  # block types
+_COMPRESSED: Final = 2
+
+_MAX_TRUSTED_LENGTH: Final = 64 << 20  # from an index: memory is asked for without a look at the blocks
+
+
+def encoder(level: int) -> Callable[[Buffer], bytes]:
+    """Return a function that makes one frame, safe for threads: each has a context of its own that it reuses."""
+    local = threading.local()
+
+    def encode(data: Buffer) -> bytes:
+        try:
+            compress: Callable[[Buffer], bytes] = local.compress
+        except AttributeError:
+            from zstandard import ZstdCompressor  # noqa: PLC0415 -- 10 ms that many commands do not need
+
+            compress = local.compress = ZstdCompressor(level=level, write_checksum=True).compress
+        return compress(data)
+
+    return encode
+
+
+class _Contexts(threading.local):
+    """A decompression context for each thread."""
+
+    decompressor: "ZstdDecompressor | None" = None
+
+
+_contexts = _Contexts()
+
+
+def decode(body: memoryview, limit: int, *, exact: bool) -> bytes:
+    """Return what the frames of ``body`` hold, one after another; nothing for no frame.
+
+    Args:
+        body: frames, and nothing else.
+        limit: greatest length of the result, in bytes.
+        exact: ``limit`` is most likely the very length of the result.
+
+    Raises:
+        DecompressionError: damage, truncation, trailing bytes, a window beyond Kopia's, or a longer result.
+    """
+    from zstandard import CONTENTSIZE_UNKNOWN, ZstdDecompressor, ZstdError, get_frame_parameters  # noqa: PLC0415
+
+    decompressor = _contexts.decompressor
+    if decompressor is None:
+        decompressor = _contexts.decompressor = ZstdDecompressor(max_window_size=MAX_WINDOW)
+    if exact and limit <= _MAX_TRUSTED_LENGTH:
+        try:
+            parameters = get_frame_parameters(body)
+            if (
+                parameters.content_size in (limit, CONTENTSIZE_UNKNOWN)
+                and parameters.window_size <= MAX_WINDOW
+                and limit
+            ):
+                return decompressor.decompress(body, limit, False, False)  # noqa: FBT003 -- positional: 0.6 µs less
+        except ZstdError:
+            pass  # several frames, or damage: the walk below tells
+    pieces: list[bytes] = []
+    for start, end, bound in frames(body):
+        room = min(bound, limit - sum(map(len, pieces)))
+        try:
+            pieces.append(decompressor.decompress(body[start:end], room) if bound else b"")
+        except ZstdError as error:
+            reason = f"it holds more than {limit} bytes" if room < bound else str(error)
+            raise DecompressionError(f"a zstd body of {len(body)} bytes can't be expanded: {reason}") from error
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def frames(body: memoryview) -> Iterator[tuple[int, int, int]]:
+    """Yield start, end and greatest decoded length of each frame that holds data.
+
+    Raises:
+        DecompressionError: what stands there is no frame, or the body ends within one.
+    """
+    position = 0
+    while position < len(body):
+        magic = _integer(body, position, 4)
+        if magic & ~0xF == SKIPPABLE_MAGIC:
+            position += 8 + _integer(body, position + 4, 4)
+        elif magic == MAGIC:
+            start = position
+            position, bound = _frame(body, position + 4)
+            if position <= len(body):
+                yield start, position, bound
+        else:
+            raise DecompressionError(f"a zstd body of {len(body)} bytes has no frame at offset {position}")
+    if position > len(body):
+        raise _ends_early(body)
+
+
+def _frame(body: memoryview, position: int) -> tuple[int, int]:
+    """Return the end and the greatest decoded length of the frame whose descriptor is at ``position`` (RFC 8878 §3.1)."""
+    descriptor = _integer(body, position, 1)
+    position += 1
+    single_segment = descriptor & 0x20
+    window = 0
+    if not single_segment:
+        exponent, mantissa = divmod(_integer(body, position, 1), 8)
+        window = (8 + mantissa) << exponent + 7
+        position += 1
+    position += (0, 1, 2, 4)[descriptor & 3]  # a dictionary's ID; the decoder refuses any but 0
+    size_width = (1 if single_segment else 0, 2, 4, 8)[descriptor >> 6]
+    declared = _integer(body, position, size_width) + (256 if size_width == 2 else 0) if size_width else -1
+    position += size_width
+    window = max(window, declared) if single_segment else window
+    if window > MAX_WINDOW:
+        raise DecompressionError(f"a zstd frame asks for a window of {window} bytes; Kopia reads up to {MAX_WINDOW}")
+    bound, last = 0, 0
+    while not last:
+        size_type_last = _integer(body, position, 3)
+        size, kind, last = size_type_last >> 3, size_type_last >> 1 & 3, size_type_last & 1
+        bound += min(window, MAX_BLOCK) if kind == _COMPRESSED else size
+        position += 3 + (1 if kind == _RUN else size)
+    if declared > bound:
+        raise DecompressionError(f"a zstd frame of at most {bound} bytes claims to hold {declared}")
+    return position + (4 if descriptor & 4 else 0), bound if declared < 0 else declared
+
+
+def _integer(body: memoryview, position: int, width: int) -> int:
+    if position + width > len(body):
+        raise _ends_early(body)
+    return int.from_bytes(body[position : position + width], "little")
+
+
+def _ends_early(body: memoryview) -> DecompressionError:
+    return DecompressionError(f"a zstd body of {len(body)} bytes ends within a frame")
+
+
+__all__ = ["MAX_WINDOW", "decode", "encoder", "frames"]

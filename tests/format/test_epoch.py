@@ -168,6 +168,14 @@ def test_a_range_that_ends_before_it_begins_is_ignored() -> None:
     assert state.complete_index_set() == ["xr0_2_b", "xn4_d"]
 
 
+def test_a_range_checkpoint_begins_behind_the_last_one() -> None:
+    state = EpochState.from_blobs(map(a_blob, ["xr0_7_a", "xe18", "xs8_b", "xn9_c", "xn17_d"]))
+    plan = plan_range_checkpoint(state, DEFAULT_EPOCH_PARAMETERS)
+    assert plan is not None
+    assert (plan.first, plan.last, plan.prefix) == (8, 16, "xr8_16_")
+    assert ids(plan.inputs) == ["xs8_b", "xn9_c"]
+
+
 def test_a_marker_of_a_huge_epoch_costs_nothing() -> None:
     state = EpochState.from_blobs(map(a_blob, [f"xe{(1 << 63) - 1}", "xn0_a", "xe99999999999999999999"]))
     assert state.write_epoch == (1 << 63) - 1

@@ -190,7 +190,9 @@ def test_names_and_formats_are_numbered_by_first_use_whatever_the_order_given() 
 
 def test_of_two_entries_of_a_content_the_winner_is_built_in() -> None:
     old, new = a_content(timestamp=1), a_content(timestamp=2, deleted=True)
-    assert list(IndexFile(build_index([new, old], version=2)).entries()) == [new]
+    for given_entries in ([new, old], [old, new], [old, old]):
+        built = list(IndexFile(build_index(given_entries, version=2)).entries())
+        assert built == [max(given_entries, key=lambda e: e.timestamp)]
 
 
 @pytest.mark.parametrize("case", SHARDS["ids"], ids=lambda case: case["id"])

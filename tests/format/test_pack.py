@@ -241,6 +241,17 @@ def test_a_local_index_that_is_none_is_refused() -> None:
         read_local_index(reader(data), len(data), key.encryptor.decrypt, name="p1-s1")
 
 
+def test_a_second_read_that_comes_short_is_refused() -> None:
+    data, _ = a_pack(1000)
+    start = len(data) - TAIL_READ_LENGTH
+
+    def get_range(offset: int, length: int) -> bytes:
+        return data[offset : offset + length] if offset == start else data[offset : offset + length - 1]
+
+    with pytest.raises(DamagedPackError, match="came"):
+        read_local_index(get_range, len(data), keys("pack_v3").encryptor.decrypt)
+
+
 def test_an_index_file_is_what_comes_back() -> None:
     data, entries = a_pack(2)
     local = read_local_index(reader(data), len(data), keys("pack_v3").encryptor.decrypt)

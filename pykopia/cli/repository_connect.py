@@ -112,7 +112,7 @@ def _populate(session: Session, repository: "Repository") -> None:
         "\n`pykopia policy show --global` shows the default policy; `pykopia policy set --global` changes it."
     )
     session.log.info(
-        "Maintenance runs by itself every hour (quick) and every day (full) when this repository is used as %s@%s.",
+        "Maintenance of this repository is owned by %s@%s; pykopia does not run it yet, Kopia does when it is used as that.",
         repository.username,
         repository.hostname,
     )

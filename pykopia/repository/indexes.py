@@ -264,14 +264,14 @@ class IndexStore:
     # ------------------------------------------------------------------ listing
 
     def blobs(self) -> list[IndexBlob]:
-        """Return all index blobs of the storage, superseded ones too."""
+        """Return all index blobs of the storage, superseded ones too, such as those from before an upgrade to epochs."""
         active = set(self._list_active())
-        prefixes = ("x",) if self.epochs else ("n",)
+        prefixes = ("n", "x") if self.epochs else ("n",)
         return [
             IndexBlob(metadata=blob, superseded=blob.blob_id not in active)
             for prefix in prefixes
             for blob in self._storage.list(prefix)
-            if blob.blob_id != POISON_INDEX_BLOB_ID and not blob.blob_id.startswith(("xe", "xw"))
+            if not blob.blob_id.startswith(("xe", "xw"))
         ]
 
     def read_blob(self, blob_id: BlobID) -> IndexFile:

@@ -145,7 +145,10 @@ class _Taking:
             checkpoint=checkpoints,
         )
         checkpoints.upload = upload
-        object_id, summary = upload.run(path, name, status, self._tree, self._previous_roots())
+        try:
+            object_id, summary = upload.run(path, name, status, self._tree, self._previous_roots())
+        finally:
+            checkpoints.upload = None
         self.statistics, self.stop_reason, self.errors = upload.statistics, upload.stop_reason, upload.errors
         return entry_from(name, "d", status, object_id, 0, summary)
 

@@ -86,7 +86,7 @@ def _member(body: memoryview | bytes, limit: int, wrapper: int) -> tuple[bytes, 
             if not piece and not stream.eof:
                 raise DecompressionError(f"a deflate body of {len(body)} bytes ends within a stream")
             pieces.append(piece)
-    except isal_zlib.IsalError as error:
+    except isal_zlib.IsalError as error:  # type: ignore[misc] # the stub has an instance where the class is
         raise DecompressionError(f"a deflate body of {len(body)} bytes can't be expanded: {error}") from error
     return pieces[0] if len(pieces) == 1 else b"".join(pieces), stream.unused_data
 

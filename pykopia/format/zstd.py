@@ -6,13 +6,11 @@ memory is asked for.
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import Final
 
 from pykopia.errors import DecompressionError
 from pykopia.ids import Buffer
-
-if TYPE_CHECKING:
-    from zstandard import ZstdDecompressor
 
 MAGIC: Final = 0xFD2FB528
 SKIPPABLE_MAGIC: Final = 0x184D2A50
@@ -45,12 +43,20 @@ def encoder(level: int) -> Callable[[Buffer], bytes]:
 
 
 class _Contexts(threading.local):
-    """A decompression context for each thread."""
+    """What decoding needs, for each thread: a decompressor is not shared."""
 
-    decompressor: "ZstdDecompressor | None" = None
+    def __init__(self) -> None:
+        from zstandard import CONTENTSIZE_UNKNOWN, ZstdDecompressor, ZstdError, get_frame_parameters  # noqa: PLC0415
+
+        self.decompress = ZstdDecompressor(max_window_size=MAX_WINDOW).decompress
+        self.parameters_of = get_frame_parameters
+        self.unknown_length = CONTENTSIZE_UNKNOWN
+        self.error = ZstdError
 
 
-_contexts = _Contexts()
+@cache
+def _contexts() -> _Contexts:
+    return _Contexts()
 
 
 def decode(body: memoryview, limit: int, *, exact: bool) -> bytes:
@@ -64,35 +70,34 @@ def decode(body: memoryview, limit: int, *, exact: bool) -> bytes:
     Raises:
         DecompressionError: damage, truncation, trailing bytes, a window beyond Kopia's, or a longer result.
     """
-    from zstandard import CONTENTSIZE_UNKNOWN, ZstdDecompressor, ZstdError, get_frame_parameters  # noqa: PLC0415
-
-    decompressor = _contexts.decompressor
-    if decompressor is None:
-        decompressor = _contexts.decompressor = ZstdDecompressor(max_window_size=MAX_WINDOW)
+    contexts = _contexts()
     if exact and limit <= _MAX_TRUSTED_LENGTH:
         try:
-            parameters = get_frame_parameters(body)
+            parameters = contexts.parameters_of(body)
             if (
-                parameters.content_size in (limit, CONTENTSIZE_UNKNOWN)
+                parameters.content_size in (limit, contexts.unknown_length)
                 and parameters.window_size <= MAX_WINDOW
                 and limit
             ):
-                return decompressor.decompress(body, limit, False, False)  # noqa: FBT003 -- positional: 0.6 µs less
-        except ZstdError:
+                return contexts.decompress(body, limit, False, False)  # noqa: FBT003 -- one frame, nothing after it
+        except contexts.error:
             pass  # several frames, or damage: the walk below tells
     pieces: list[bytes] = []
-    for start, end, bound in frames(body):
-        room = min(bound, limit - sum(map(len, pieces)))
+    room = limit
+    for start, end, least, most in frames(body):
+        if least > room:
+            raise DecompressionError(f"a zstd body of {len(body)} bytes holds more than {limit} bytes")
         try:
-            pieces.append(decompressor.decompress(body[start:end], room) if bound else b"")
-        except ZstdError as error:
-            reason = f"it holds more than {limit} bytes" if room < bound else str(error)
+            pieces.append(contexts.decompress(body[start:end], min(most, room) or 1))
+        except contexts.error as error:
+            reason = str(error) if most <= room else f"it is damaged, or holds more than {limit} bytes"
             raise DecompressionError(f"a zstd body of {len(body)} bytes can't be expanded: {reason}") from error
+        room -= len(pieces[-1])
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def frames(body: memoryview) -> Iterator[tuple[int, int, int]]:
-    """Yield start, end and greatest decoded length of each frame that holds data.
+def frames(body: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Yield start, end, least and greatest decoded length of each frame that holds data.
 
     Raises:
         DecompressionError: what stands there is no frame, or the body ends within one.
@@ -104,17 +109,20 @@ def frames(body: memoryview) -> Iterator[tuple[int, int, int]]:
             position += 8 + _integer(body, position + 4, 4)
         elif magic == MAGIC:
             start = position
-            position, bound = _frame(body, position + 4)
+            position, least, most = _frame(body, position + 4)
             if position <= len(body):
-                yield start, position, bound
+                yield start, position, least, most
         else:
             raise DecompressionError(f"a zstd body of {len(body)} bytes has no frame at offset {position}")
     if position > len(body):
         raise _ends_early(body)
 
 
-def _frame(body: memoryview, position: int) -> tuple[int, int]:
-    """Return the end and the greatest decoded length of the frame whose descriptor is at ``position`` (RFC 8878 §3.1)."""
+def _frame(body: memoryview, position: int) -> tuple[int, int, int]:
+    """Return the end, the least and the greatest decoded length of the frame with its descriptor at ``position``.
+
+    Layout: RFC 8878 §3.1.
+    """
     descriptor = _integer(body, position, 1)
     position += 1
     single_segment = descriptor & 0x20
@@ -138,7 +146,8 @@ def _frame(body: memoryview, position: int) -> tuple[int, int]:
         position += 3 + (1 if kind == _RUN else size)
     if declared > bound:
         raise DecompressionError(f"a zstd frame of at most {bound} bytes claims to hold {declared}")
-    return position + (4 if descriptor & 4 else 0), bound if declared < 0 else declared
+    end = position + (4 if descriptor & 4 else 0)
+    return (end, 0, bound) if declared < 0 else (end, declared, declared)
 
 
 def _integer(body: memoryview, position: int, width: int) -> int:

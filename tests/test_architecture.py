@@ -82,7 +82,7 @@ def names(module: str) -> Iterator[tuple[int, str]]:
 
 def imported(module: str) -> set[str]:
     """Return the full names of the modules that a module imports."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

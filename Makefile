@@ -10,7 +10,7 @@ NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 PYTEST ?= -n auto
 BENCH ?=
 
-.PHONY: help venv demo test test-slow lint format bench clean
+.PHONY: help venv demo test test-slow lint lint-style lint-format lint-types lint-layers format bench clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -41,10 +41,19 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow $(PYTEST)
 
-lint: $(STAMP)
+# Parts of their own, so that `make --keep-going lint` tells all at once.
+lint: lint-style lint-format lint-types lint-layers
+
+lint-style: $(STAMP)
 	$(BIN)/ruff check .
+
+lint-format: $(STAMP)
 	$(BIN)/ruff format --check .
+
+lint-types: $(STAMP)
 	$(BIN)/mypy
+
+lint-layers: $(STAMP)
 	$(BIN)/lint-imports
 
 format: $(STAMP)

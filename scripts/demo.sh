@@ -2,6 +2,7 @@
 # Shows pykopia at work, with nothing but its command line: a repository in a temporary folder, two snapshots of a real
 # folder with changes in between, the list, a verification of every byte, a restore, and the comparison with the source.
 set -eu
+exec 2>&1
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/pykopia-demo-XXXXXX")
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
@@ -14,17 +15,24 @@ restored=$work/restored
 export HOME="$work" TZ=UTC KOPIA_PASSWORD=demonstration KOPIA_CHECK_FOR_UPDATES=false
 export KOPIA_CONFIG_PATH="$work/repository.config" KOPIA_LOG_DIR="$work/logs"
 
+if [ -t 1 ]; then
+    bold=$(printf '\033[1m') colour=$(printf '\033[36m') plain=$(printf '\033[0m')
+else
+    bold='' colour='' plain=''
+fi
+
 step() {
-    printf '\n\033[1m== %s\033[0m\n' "$*"
+    printf '\n%s== %s%s\n' "$bold" "$*" "$plain"
 }
 
 show() {
-    printf '\033[36m$ %s\033[0m\n' "$*"
+    printf '%s$ %s%s\n' "$colour" "$*" "$plain"
     "$@"
 }
 
 size() {
-    du -sh --apparent-size "$1" | cut -f 1
+    echo "$(find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.1f kB", sum / 1000 }') in $(
+        find "$1" -type f | wc -l) files"
 }
 
 listing() {
@@ -36,7 +44,7 @@ mkdir "$source"
 cp -a "$project/pykopia" "$project/tests/vectors" "$source"
 find "$source" -name __pycache__ -prune -exec rm -rf {} +
 ln -s pykopia/__init__.py "$source/a-link"
-echo "$(find "$source" -type f | wc -l) files, $(size "$source")"
+size "$source"
 
 step "A new repository in a folder, encrypted with a password, compressing with zstd"
 show pykopia repository create filesystem --path="$repository" --cache-directory="$work/cache"
@@ -44,17 +52,17 @@ show pykopia policy set --global --compression=zstd
 
 step "The first snapshot"
 show pykopia snapshot create "$source" --description="the first one"
-echo "the repository now takes $(size "$repository")"
+echo "the repository now has $(size "$repository")"
 
 step "Some changes: a file edited, one removed, one added, one renamed"
 echo '# a new last line' >> "$source/pykopia/errors.py"
-rm "$source/pykopia/clock.py"
-date > "$source/added.txt"
-mv "$source/pykopia/ids.py" "$source/pykopia/identifiers.py"
+show rm "$source/pykopia/clock.py"
+show cp "$project/LICENSE" "$source/added.txt"
+show mv "$source/pykopia/ids.py" "$source/pykopia/identifiers.py"
 
 step "The second snapshot: only what changed is read and stored"
 show pykopia snapshot create "$source" --description="the second one"
-echo "the repository now takes $(size "$repository")"
+echo "the repository now has $(size "$repository")"
 
 step "What is there"
 show pykopia snapshot list "$source"

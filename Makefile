@@ -10,7 +10,7 @@ NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 PYTEST ?= -n auto
 BENCH ?=
 
-.PHONY: help venv demo test test-slow lint lint-style lint-format lint-types lint-layers format bench clean
+.PHONY: help venv demo test test-slow lint lint-style lint-format lint-types lint-layers format bench bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -19,6 +19,7 @@ help:
 	@echo 'make lint       style, types and import layers'
 	@echo 'make format     let ruff correct what it can'
 	@echo 'make bench      pykopia beside kopia, restic and borg, as far as they are on the machine'
+	@echo 'make bench-micro  hashes, ciphers, compressors, splitters, indexes and opening, each by itself'
 	@echo 'make venv       the virtual environment alone'
 	@echo 'make clean      remove what was built, and the virtual environment'
 
@@ -62,6 +63,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/compare.py $(BENCH)
+
+bench-micro: $(STAMP)
+	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:randomly
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks

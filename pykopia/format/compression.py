@@ -58,6 +58,10 @@ def _all() -> dict[str, Compressor]:
             _made("pgzip", 0x1300, deflate.encoder(5, wrapper=gzip)),
             _made("pgzip-best-compression", 0x1302, deflate.encoder(9, wrapper=gzip)),
             _made("pgzip-best-speed", 0x1301, deflate.fast_encoder(wrapper=gzip)),
+            _made("s2-better", 0x1201, _encode_s2),
+            _made("s2-default", 0x1200, _encode_s2),
+            _made("s2-parallel-4", 0x1202, _encode_s2, deprecated=True),
+            _made("s2-parallel-8", 0x1203, _encode_s2, deprecated=True),
             _made("zstd", 0x1100, zstd.encoder(3)),
             _made("zstd-best-compression", 0x1103, zstd.encoder(11), deprecated=True),
             _made("zstd-better-compression", 0x1102, zstd.encoder(5)),
@@ -73,6 +77,18 @@ def _made(name: str, header_id: int, encode: Callable[[Buffer], bytes], *, depre
         return header + encode(data)
 
     return Compressor(name=name, header_id=header_id, compress=compress, deprecated=deprecated)
+
+
+def _encode_s2(data: Buffer) -> bytes:
+    from pykopia.format.s2 import encode_stream  # noqa: PLC0415 -- tables that other compressors do not need
+
+    return encode_stream(data)
+
+
+def _decode_s2(body: memoryview, limit: int) -> bytes:
+    from pykopia.format.s2 import decode_stream  # noqa: PLC0415 -- as above
+
+    return decode_stream(body, max_length=limit)
 
 
 def _refuse_lz4(data: Buffer) -> bytes:
@@ -165,6 +181,7 @@ def _decode_lz4(body: memoryview, limit: int) -> bytes:
 _ZSTD: Final = 0x11
 _DECODERS: Final[dict[int, Callable[[memoryview, int], bytes]]] = {
     0x10: deflate.decode_gzip,
+    0x12: _decode_s2,
     0x13: deflate.decode_gzip,
     0x14: _decode_lz4,
     0x15: deflate.decode_raw,

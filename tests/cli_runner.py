@@ -74,12 +74,12 @@ class Runner:
         return Result(status, outputs["stdout"], outputs["stderr"].decode("utf-8", "surrogateescape"))
 
     def ok(self, *words: str, stdin: bytes = b"", **environment: str) -> Result:
-        result = self(*words, stdin=stdin, **environment)
+        result = self(*words, stdin=stdin, terminal=False, **environment)
         assert result.status == 0, f"{words}: {result.stderr}"
         return result
 
     def fails(self, *words: str, stdin: bytes = b"", **environment: str) -> Result:
-        result = self(*words, stdin=stdin, **environment)
+        result = self(*words, stdin=stdin, terminal=False, **environment)
         assert result.status != 0, f"{words} should have failed: {result.stdout}"
         assert "Traceback" not in result.stderr
         return result

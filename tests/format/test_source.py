@@ -62,7 +62,7 @@ def test_a_complete_source_with_a_user_is_parsed_back_from_its_text(text: str) -
     except UsageError:
         assert text.endswith("@")
         return
-    if source.user_name and not {"@", ":"} & {*source.user_name} and ":" not in source.host:
+    if source.user_name and source.host and not {"@", ":"} & {*source.user_name} and ":" not in source.host:
         assert parse(str(source)) == source
 
 

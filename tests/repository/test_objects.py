@@ -101,10 +101,7 @@ def test_objects_are_concatenated_as_kopia_does_it(case: dict[str, Any]) -> None
     contents = PlainContents()
     writer = writer_over(contents, "FIXED-128K")
     parts = [data_of(spec) for spec in case["parts"]]
-    written = [
-        writer.write_stream(io.BytesIO(part).readinto, writer.splitter())
-        for part in parts
-    ]
+    written = [writer.write_stream(io.BytesIO(part).readinto, writer.splitter()) for part in parts]
     object_id = writer.finish(*written)
     writer.close()
     assert object_id == case["object_id"]

@@ -120,11 +120,11 @@ def test_every_snapshot_is_restored_and_verified(name: str, opened: Open, tmp_pa
             assert_restored(target, snapshot)
     verified = repository.snapshots.verify(options=VerifyOptions(files_percent=100, max_errors=-1))
     assert verified.errors == ()
-    errors = []
+    errors: list[Exception | None] = []
     repository.contents.verify(
         repository.contents.list(include_deleted=True),
-        read=lambda entry: True,
-        report=lambda entry, error: errors.append(error) if error else None,
+        read=lambda _: True,
+        report=lambda _, error: errors.append(error),
     )
     assert not [error for error in errors if error is not None]
 

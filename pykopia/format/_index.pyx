@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, binding=False
 """Native twin of ``index`` and of the look-ups of ``index_merge``, on the bytes where they lie."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -246,6 +247,9 @@ cdef object id_text(const uint8_t *key, size_t size):
     return PyUnicode_FromStringAndSize(text, out - text)
 
 
+# No class here can be part of a cycle. A garbage collector that saw the references would take the owner of the buffer and
+# the tables away before __dealloc__ lets them go.
+@cython.no_gc
 cdef class IndexTable:
     """Twin of ``index.PythonTable``."""
 
@@ -395,6 +399,7 @@ cdef tuple checked(tables):
     return found
 
 
+@cython.no_gc
 cdef class MergedTable:
     """Twin of the look-ups of ``index_merge.MergedIndex``."""
 
@@ -494,6 +499,7 @@ cdef void sift_down(Cursor *heap, size_t count, size_t top) noexcept nogil:
     heap[top] = moved
 
 
+@cython.no_gc
 cdef class Winners:
     """Iterator, twin of ``index_merge._winners``: the winning entry of each content, in the order of IDs."""
 

@@ -5,6 +5,7 @@ The answer is None where anything is odd (an entry that does not fit, a damaged 
 it, or raises the error.
 """
 
+cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -346,6 +347,7 @@ cdef uint32_t shard_hash(const uint8_t *key, size_t size) noexcept nogil:
     return value
 
 
+@cython.no_gc  # can't be part of a cycle; __dealloc__ needs the tables
 cdef class Merger:
     """One merge: the places of all winners, and the numbers of their packs in the new file."""
 

@@ -261,6 +261,16 @@ class IndexStore:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
+    def close(self) -> None:
+        """Let go of the index files; they are opened again when something is looked up."""
+        with self._lock:
+            files, self._files = self._files, {}
+            self._merged = MergedIndex([])
+            self._active = frozenset()
+            self._loaded = False
+        for file in files.values():
+            file.close()
+
     # ------------------------------------------------------------------ listing
 
     def blobs(self) -> list[IndexBlob]:

@@ -221,7 +221,8 @@ class Repository:
             )
 
     def close(self) -> None:
-        """Let the storage go."""
+        """Let the index files and the storage go."""
+        self.contents.indexes.close()
         self.storage.close()
 
     def __enter__(self) -> Self:

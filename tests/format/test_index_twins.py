@@ -266,3 +266,17 @@ def test_names_of_packs_are_shared_between_entries() -> None:
         file = IndexFile(data)
         names = [e.pack_blob for e in file.entries()]
         assert len({id(name) for name in names}) == len(set(names))
+
+
+def test_a_file_is_let_go_when_the_garbage_collector_finds_it_among_things_that_refer_to_each_other() -> None:
+    held = bytearray(SMALL_FILES[0])
+    file = IndexFile(held)
+    winners = MergedIndex([file]).entries("", "{")
+    next(iter(winners))
+    cycle: list[object] = [winners, file.table]
+    cycle.append(cycle)
+    with pytest.raises(BufferError):
+        held.clear()
+    del file, winners, cycle
+    gc.collect()
+    held.clear()

@@ -93,6 +93,8 @@ def decode(body: memoryview, limit: int, *, exact: bool) -> bytes:
             reason = str(error) if most <= room else f"it is damaged, or holds more than {limit} bytes"
             raise DecompressionError(f"a zstd body of {len(body)} bytes can't be expanded: {reason}") from error
         room -= len(pieces[-1])
+        if room < 0:  # the decoder takes a room of 0 for none told, so it was given 1
+            raise DecompressionError(f"a zstd body of {len(body)} bytes holds more than {limit} bytes")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

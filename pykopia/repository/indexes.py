@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import mmap
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -309,6 +310,23 @@ class IndexStore:
                 self._files.update({blob: self._keep(blob, data) for blob, data in zip(written, plain, strict=True)})
                 self._active = self._active.union(written)
                 self._merged = MergedIndex(list(self._files.values()), watermark=self._watermark)
+        return written
+
+    def copy_to_first_epoch(self) -> list[BlobID]:
+        """Store the whole index of format version 1 again as that of the first epoch, for an upgrade (spec 02 §3.3).
+
+        Until the format block says that there are epochs, nobody reads what is written here.
+        """
+        with self._lock:
+            self.load()
+            files = list(self._files.values())
+            plain = merge_index_files(files, version=self._format.effective_index_version) if files else []
+        suffix = epoch.index_blob_suffix(epoch.new_set_id(secrets.token_bytes(8)), len(plain))
+        written = []
+        for data in plain:
+            blob_id, stored = self._sealer.seal(epoch.index_blob_prefix(0), data, suffix)
+            self._storage.put(blob_id, stored)
+            written.append(blob_id)
         return written
 
     def _write_legacy(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:

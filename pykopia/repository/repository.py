@@ -9,7 +9,7 @@ from pykopia import clock
 from pykopia.chunking.sealing import ContentSealer
 from pykopia.errors import ReadOnlyRepositoryError, UpgradeInProgressError, UsageError
 from pykopia.format.local_config import CachingOptions
-from pykopia.format.repository_blob import BlobConfiguration, FormatBlob
+from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID, BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.repository import format_blobs
@@ -67,22 +67,26 @@ class Repository:
         self.check_not_locked()
         self.client = client.resolved()
         self.config_path = config_path
-        self.storage = self._locking(storage)
-        parameters = blobs.format
+        self._caching = caching
+        self._unlocked_storage = storage
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Make the parts that depend on the parameters."""
+        parameters = self.format
+        storage = self._unlocked_storage
+        self.storage = LockingStorage(storage, self.blob_configuration) if self.blob_configuration.retains else storage
         self.sealer = ContentSealer(Sealer.of(parameters), compresses=parameters.compresses_contents)
         self.caches = Caches(
-            config_path,
-            caching,
-            mac_key=parameters.cache_key(unique_id=blobs.blob.unique_id, format_key=blobs.format_key),
+            self.config_path,
+            self._caching,
+            mac_key=parameters.cache_key(unique_id=self.unique_id, format_key=self._blobs.format_key),
             local_storage=storage.connection_info().type in LOCAL_TYPES,
         )
         indexes = IndexStore(self.storage, self.sealer.sealer, parameters, self.caches.index_folder)
         self.contents = ContentStore(self.storage, indexes, self.sealer, self.caches.contents)
         self.objects = ObjectStore(self.contents)
         self.manifests = ManifestStore(self.contents)
-
-    def _locking(self, storage: BlobStorage) -> BlobStorage:
-        return LockingStorage(storage, self._blobs.configuration) if self._blobs.configuration.retains else storage
 
     # ------------------------------------------------------------------ what it is
 
@@ -199,13 +203,22 @@ class Repository:
     def set_parameters(self, changes: ParameterChanges) -> RepositoryFormat:
         """Change what may be changed after creation (spec 01 §1.5); return the format as it is now.
 
+        Nobody may be writing meanwhile. ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
+
         Raises:
             UsageError: nothing changes, or a value is out of range; nothing was written.
         """
         self.check_writable("change parameters")
-        changed = change_parameters(self._blobs.format, self._blobs.configuration, changes)
-        self._blobs = format_blobs.with_format(self.storage, self._blobs, *changed)
+        changed, configuration = change_parameters(self._blobs.format, self._blobs.configuration, changes)
+        to_epochs = changed.epoch_parameters.enabled and not self.format.epoch_parameters.enabled
+        if to_epochs:
+            self.contents.indexes.copy_to_first_epoch()
+        self._blobs = format_blobs.with_format(self.storage, self._blobs, changed, configuration)
         self.caches.forget_format_blobs()
+        self.contents.indexes.close()
+        self._assemble()
+        if to_epochs:
+            self.storage.put(POISON_INDEX_BLOB_ID, POISON_INDEX_BLOB)
         return self.format
 
     def check_writable(self, what: str) -> None:

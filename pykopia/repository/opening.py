@@ -24,6 +24,7 @@ from pykopia.format.ecc import DEFAULT_ECC, ECC_ALGORITHMS
 from pykopia.format.encryption import ENCRYPTIONS
 from pykopia.format.hashing import HASHES
 from pykopia.format.local_config import (
+    DEFAULT_CACHE_SIZE,
     CachingOptions,
     LocalConfig,
     decode_password_file,
@@ -223,6 +224,13 @@ def _connected(
     if config is not None:
         config = config.absolute()
         caching = caching or CachingOptions()
+        if not caching.content_cache_size_bytes:
+            # Kopia has no defaults for what is missing here, and fails with a cache folder and no size
+            caching = replace(
+                caching,
+                content_cache_size_bytes=DEFAULT_CACHE_SIZE,
+                metadata_cache_size_bytes=caching.metadata_cache_size_bytes or DEFAULT_CACHE_SIZE,
+            )
         if not caching.cache_directory:
             folder = (cache_root or default_cache_root()) / default_cache_directory_name(
                 blobs.blob.unique_id, str(config)

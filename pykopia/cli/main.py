@@ -27,7 +27,14 @@ def main() -> NoReturn:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         # names of files need not be UTF-8; what was read from the file system goes out as it came in
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-    status = run(sys.argv[1:], environment=os.environ, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+    try:
+        status = run(sys.argv[1:], environment=os.environ, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+    except KeyboardInterrupt:  # before the log was there, or after it was closed
+        sys.stderr.write("interrupted\n")
+        status = INTERRUPTED
+    except _Terminated:
+        sys.stderr.write("terminated\n")
+        status = 128 + signal.SIGTERM
     sys.exit(status)
 
 

@@ -10,6 +10,8 @@ NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 PYTEST ?= -n auto
 BENCH ?=
 
+SERVERS := .servers/.installed
+
 .PHONY: help venv demo test test-slow lint lint-style lint-format lint-types lint-layers format bench bench-micro clean
 
 help:
@@ -30,16 +32,21 @@ $(STAMP): pyproject.toml setup.py $(NATIVE)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev --editable .
+	$(BIN)/python -m pip install --quiet --group dev --group servers --editable '.[all]'
+	touch $@
+
+# Servers for the tests of remote storages, as far as npm brings them; tests whose server is missing are skipped.
+$(SERVERS): scripts/test-servers.sh
+	sh scripts/test-servers.sh
 	touch $@
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
 
-test: $(STAMP)
+test: $(STAMP) $(SERVERS)
 	$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST)
 
-test-slow: $(STAMP)
+test-slow: $(STAMP) $(SERVERS)
 	$(BIN)/python -m pytest -q -m slow $(PYTEST)
 
 # Parts of their own, so that `make --keep-going lint` tells all at once.
@@ -68,6 +75,6 @@ bench-micro: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:randomly
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) .servers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
 	find pykopia -name '__pycache__' -prune -exec rm -rf {} +
 	find pykopia \( -name '*.so' -o -name '*.c' \) -delete

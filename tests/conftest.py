@@ -10,6 +10,7 @@ import pytest
 
 from pykopia.format import keys
 from tests import golden_repositories
+from tests.servers.fixtures import *  # noqa: F403 -- servers for every test that asks for one
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -1,0 +1,80 @@
+"""The servers as fixtures: each is started by the first test that asks for it and serves to the end of the run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import azure, gcs, s3
+from tests.servers.azure import AzureServer
+from tests.servers.gcs import GCSServer
+from tests.servers.s3 import S3Server
+from tests.servers.tls import Certificates, make_certificates
+
+Factory = pytest.TempPathFactory
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: Factory) -> Certificates:
+    """Return an authority and a certificate for loopback."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: Factory) -> Iterator[S3Server]:
+    """Run a server that speaks S3 without TLS and has come by pip."""
+    with s3.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_tls(tmp_path_factory: Factory, certificates: Certificates) -> Iterator[S3Server]:
+    """Run a server that speaks S3 with TLS by an authority of its own."""
+    with s3.seaweedfs(tmp_path_factory.mktemp("seaweedfs-tls"), certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: Factory) -> Iterator[S3Server]:
+    """Run a server that speaks S3 without TLS."""
+    with s3.versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def versitygw_tls(tmp_path_factory: Factory, certificates: Certificates) -> Iterator[S3Server]:
+    """Run a server that speaks S3 with TLS by an authority of its own."""
+    with s3.versitygw(tmp_path_factory.mktemp("versitygw-tls"), certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: Factory) -> Iterator[AzureServer]:
+    """Run Azure Blob Storage without TLS."""
+    with azure.azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite_tls(tmp_path_factory: Factory, certificates: Certificates) -> Iterator[AzureServer]:
+    """Run Azure Blob Storage with TLS by an authority of its own."""
+    with azure.azurite(tmp_path_factory.mktemp("azurite-tls"), certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: Factory) -> Iterator[GCSServer]:
+    """Run Google Cloud Storage."""
+    with gcs.fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as server:
+        yield server
+
+
+__all__ = [
+    "azurite",
+    "azurite_tls",
+    "certificates",
+    "fake_gcs",
+    "seaweedfs",
+    "seaweedfs_tls",
+    "versitygw",
+    "versitygw_tls",
+]

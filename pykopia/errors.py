@@ -3,6 +3,7 @@
     PykopiaError
     ├── UsageError                       an argument that makes no sense (also ValueError)
     │   ├── InvalidIDError               not a content, object, blob or manifest ID
+    │   ├── InvalidEnvironmentError      a variable of the environment that names a storage
     │   ├── InvalidPolicyError
     │   └── InvalidURLError
     ├── CanceledError                    the caller asked to stop
@@ -80,6 +81,14 @@ class InvalidIDError(UsageError):
     def __init__(self, kind: str, text: str, reason: str) -> None:
         self.kind, self.text, self.reason = kind, text, reason
         super().__init__(f"{text!r} is not a valid {kind} ID: {reason}")
+
+
+class InvalidEnvironmentError(UsageError):
+    """A variable of the environment is missing, or has a value that can't be used."""
+
+    def __init__(self, variable: str, reason: str) -> None:
+        self.variable, self.reason = variable, reason
+        super().__init__(f"{variable} {reason}")
 
 
 class InvalidPolicyError(UsageError):
@@ -382,6 +391,7 @@ __all__ = [
     "DamagedPackError",
     "DecompressionError",
     "DecryptionError",
+    "InvalidEnvironmentError",
     "InvalidIDError",
     "InvalidPasswordError",
     "InvalidPolicyError",

@@ -69,6 +69,10 @@ class GCSOptions(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     point_in_time: str = time_field("pointInTime")
     """RFC 3339 time of the view; empty: now."""
+    project_id: str = text_field("projectID", omit=True)
+    """Project that requests count for; empty: that of the credentials. Kopia does not know this field."""
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,6 +99,8 @@ class AzureBlobOptions(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     point_in_time: str = time_field("pointInTime")
     """RFC 3339 time of the view; empty: now."""
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -110,6 +116,8 @@ class B2Options(StorageOptions):
     key_id: str = text_field("keyID")
     key: str = text_field("key", secret=True)
     throttling: ThrottlingLimits = NO_LIMITS
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -126,6 +134,8 @@ class GoogleDriveOptions(StorageOptions):
     """JSON of a service account."""
     read_only: bool = flag_field("readOnly", omit=True)
     throttling: ThrottlingLimits = NO_LIMITS
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -152,6 +162,9 @@ class SFTPOptions(StorageOptions):
     """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
     list_parallelism: int = int_field("listParallelism")
     throttling: ThrottlingLimits = NO_LIMITS
+    host_key_policy: str = text_field("hostKeyPolicy", omit=True)
+    """``accept-new``: the key of a host that ``known_hosts_file`` does not name is accepted and added to it; empty: no
+    unknown host is talked to. Kopia does not know this field."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -173,6 +186,8 @@ class WebDAVOptions(StorageOptions):
     """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
     list_parallelism: int = int_field("listParallelism")
     throttling: ThrottlingLimits = NO_LIMITS
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -199,6 +214,8 @@ class RcloneOptions(StorageOptions):
     """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
     list_parallelism: int = int_field("listParallelism")
     throttling: ThrottlingLimits = NO_LIMITS
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -45,11 +45,19 @@ def test_typed_options_are_written_byte_for_byte_as_kopia_does(vector: dict[str,
     assert as_text(ConnectionInfo.from_options(info.options()).to_json()) == as_text(vector[which])
 
 
+OWN_FIELDS = {
+    ("gcs", "project_id"),
+    ("sftp", "host_key_policy"),
+    *((kind, "root_ca") for kind in ("azureBlob", "b2", "gcs", "gdrive", "rclone", "webdav")),
+}
+"""Fields that Kopia does not have and ignores."""
+
+
 def test_no_field_of_kopia_is_unknown(vector: dict[str, Any]) -> None:
     options = ConnectionInfo.from_json(vector["allFieldsSet"]).options()
     assert options.extra == {}
     for item in dataclasses.fields(options):  # type: ignore[arg-type]
-        if item.name != "extra":
+        if item.name != "extra" and (options.type, item.name) not in OWN_FIELDS:
             assert getattr(options, item.name) != item.default, f"{item.name} was not read"
     assert options_class(vector["type"])().to_config() == vector["zeroValue"]["config"]
 

@@ -99,6 +99,9 @@ def verify(session: Session, options: ContentVerifyOptions) -> None:
             read=lambda _: share >= _HUNDRED or random.random() * _HUNDRED < share,  # noqa: S311 -- a sample
             report=progress.report,
         )
+        for error in repository.contents.indexes.known_damage.values():
+            progress.failed += 1
+            log.error("%s", error)
     log.info("Verified %d contents, %d errors.", progress.verified, progress.failed)
     if progress.failed:
         message = f"encountered {progress.failed} errors; `pykopia snapshot verify` shows what they affect"

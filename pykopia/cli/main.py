@@ -81,6 +81,7 @@ def _run_logged(session: Session, invocation: Invocation) -> int:
         arguments = (invocation.options(command.options),) if command.takes_options else ()
         status = command.run(session, *arguments)
         session.stdout.flush()
+        status = status or _status_of_index(session)
     except BrokenPipeError:
         raise
     except PykopiaError as error:
@@ -104,6 +105,13 @@ def _run_logged(session: Session, invocation: Invocation) -> int:
     finally:
         logs.stop(handlers)
     return status or 0
+
+
+def _status_of_index(session: Session) -> int:
+    """Return the status of a command that went well but could not see the whole index, 0 when it could."""
+    repository = session.repository
+    damaged = {} if repository is None else repository.contents.indexes.known_damage
+    return next((error.exit_code for error in damaged.values()), 0)
 
 
 def _os_error_text(error: OSError) -> str:

@@ -37,6 +37,8 @@ class Session:
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.flags = invocation.options(GlobalFlags)
         self.canceled = False
+        self.repository: Repository | None = None
+        """What ``open`` returned last."""
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """Return the values of flags that a command above this one declares."""
@@ -147,7 +149,8 @@ class Session:
         if not path.exists():
             message = f"repository is not connected: there is no {path}; use `pykopia repository connect`"
             raise NotConnectedError(message)
-        return open_connected(path, passwords.for_opening(self))
+        self.repository = open_connected(path, passwords.for_opening(self))
+        return self.repository
 
     def require_dangerous_commands(self) -> None:
         """Refuse to go on unless the user allowed what can destroy a repository."""

@@ -55,6 +55,14 @@ _REPOSITORY = Command(
         *_storages("repository_connect:create", "Create a repository in"),
         options="connect_flags:CreateFlags",
     ),
+    Command(
+        "repair",
+        "Bring back the format blob of a repository made in format version 1.",
+        "",
+        *_storages("repository_repair:repair", "Repair a repository in"),
+        options="repository_repair:RepairFlags",
+        hidden=True,
+    ),
     Command("disconnect", "Forget the connection, its cache and its stored password.", "repository_connect:disconnect"),
     Command("set-client", "Change how this client uses the repository.", "repository_settings:set_client"),
     Command(
@@ -118,9 +126,11 @@ _CONTENT = Command(
     "content",
     "Look at the contents in packs.",
     "",
+    Command("delete", "Mark contents as deleted.", "content_change:delete", aliases=_REMOVE, hidden=True),
     Command("list", "List contents.", "content:list_contents", aliases=_LS),
     Command("show", "Print contents.", "content:show", aliases=_CAT),
     Command("stats", "Count contents by size and compression.", "content_stats:stats"),
+    Command("undelete", "Store deleted contents again.", "content_change:undelete", hidden=True),
     Command("verify", "Check that each content lies in a blob that exists.", "content_stats:verify"),
     aliases=("contents",),
     hidden=True,
@@ -128,10 +138,18 @@ _CONTENT = Command(
 
 _INDEX = Command(
     "index",
-    "Look at index blobs.",
+    "Look at index blobs and recover them.",
     "",
+    Command(
+        "epoch",
+        "Look at the epochs of the index.",
+        "",
+        Command("list", "List the status of epochs.", "index_repair:list_epochs"),
+        hidden=True,
+    ),
     Command("inspect", "Print what index blobs hold.", "index:inspect"),
     Command("list", "List index blobs.", "index:list_indexes", aliases=_LS),
+    Command("recover", "List the contents of packs in the index anew.", "index_repair:recover"),
     hidden=True,
 )
 

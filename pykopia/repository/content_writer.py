@@ -10,7 +10,7 @@ import threading
 from pykopia import clock
 from pykopia.chunking.sealing import ContentSealer, check_prefix
 from pykopia.errors import ContentNotFoundError, PykopiaError, WriteConflictError
-from pykopia.format.compression import Compressor
+from pykopia.format.compression import HEADER_NAMES, Compressor
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.index import IndexEntry
 from pykopia.format.pack import PackType
@@ -180,6 +180,23 @@ class ContentWriter:
             ContentNotFoundError: no such content.
         """
         self._mark(content_id, deleted=True)
+
+    def undelete(self, content_id: ContentID) -> bool:
+        """Store a deleted content again, in a new pack (spec 02 §11); return False when it is live.
+
+        Raises:
+            ContentNotFoundError: the index knows no such content.
+            BlobNotFoundError: its pack is gone.
+            DamagedDataError: its bytes are not what they were.
+        """
+        key = key_of(content_id)
+        old = self.entry(key)
+        if old is None:
+            raise ContentNotFoundError(f"content {content_id} is not in the repository: nothing to bring back")
+        if not old.deleted:
+            return False
+        data = self._store.read(old, check=True)
+        return self.write_key(key, data, self._sealer.compressor(HEADER_NAMES.get(old.compression, "")))
 
     def _mark(self, content_id: ContentID, *, deleted: bool) -> None:
         key = key_of(content_id)

@@ -64,8 +64,11 @@ class ContentStore:
         """
         entry = self.indexes.merged.find(key_of(content_id))
         if entry is None:
+            damaged = ", ".join(self.indexes.damaged)
             raise ContentNotFoundError(
-                f"content {content_id} is not in the repository's index; `pykopia snapshot verify` shows which "
+                f"content {content_id} is not in the repository's index"
+                + (f", of which {damaged} can't be read" if damaged else "")
+                + "; `pykopia snapshot verify` shows which "
                 "snapshots need it, `index recover` finds it again if its pack is still there"
             )
         return entry

@@ -62,7 +62,8 @@ def read(
     if raw is None:
         raise RepositoryNotFoundError(
             f"there is no repository in {storage.display_name}: {FORMAT_BLOB_ID} is missing; "
-            "`repository create` makes one, and if there was one, look for a copy of that blob first"
+            "`repository create` makes one, and if there was one, put a copy of that blob back first: `repository repair` finds "
+            "it in the packs of a repository that was made in format version 1"
         )
     blob = FormatBlob.from_bytes(raw)
     format_key = blob.derive_key(password)

@@ -15,13 +15,20 @@ import mmap
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pykopia import clock
-from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedIndexError, WriteConflictError
+from pykopia.errors import (
+    BlobNotFoundError,
+    DamagedDataError,
+    DamagedIndexError,
+    InvalidIDError,
+    WriteConflictError,
+)
 from pykopia.format import epoch, legacy_index
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries
@@ -41,6 +48,10 @@ FIRST_PAUSE = 0.1
 """Seconds before the list is read again when a blob vanished in between; doubles each time."""
 MERGE_FROM = 12
 """Index files from which on a merged local copy is made."""
+WAY_OUT = (
+    "put it back from a copy of the repository, or run `index recover --commit`, which lists the contents of all packs "
+    "anew and then moves the damaged blob aside"
+)
 FRESH_SHARE = 0.25
 """An epoch state older than this share of its refresh time is read again before writing (spec 02 §9.6)."""
 
@@ -79,11 +90,21 @@ class IndexStore:
         self._merged = MergedIndex([])
         self._watermark: int | None = None
         self._loaded = False
+        self._damaged: dict[BlobID, DamagedIndexError] = {}
 
     @property
     def epochs(self) -> bool:
         """Whether the repository keeps its index in epochs (formats 2 and 3)."""
         return self._format.epoch_parameters.enabled
+
+    def epoch_state(self) -> epoch.EpochState:
+        """Return what the storage says about the epochs now; that of a repository without epochs is empty."""
+        if not self.epochs:
+            return epoch.EpochState()
+        with self._lock:
+            self._read_state()
+            assert self._state is not None
+            return self._state
 
     @property
     def write_epoch(self) -> int:
@@ -102,13 +123,45 @@ class IndexStore:
             self.load()
         return self._merged
 
+    @property
+    def damaged(self) -> Mapping[BlobID, DamagedIndexError]:
+        """Index blobs that count and can't be read, each with what is wrong: what only they list can't be found."""
+        if not self._loaded:
+            self.load()
+        return self.known_damage
+
+    @property
+    def known_damage(self) -> Mapping[BlobID, DamagedIndexError]:
+        """The same, as far as the index has been loaded."""
+        return MappingProxyType(self._damaged)
+
+    def check_complete(self, what: str) -> None:
+        """Refuse what must not be done with a part of the index missing.
+
+        A blob that another client was just writing, to a storage that shows it too early, is given a second look.
+
+        Args:
+            what: names what is refused, in the message.
+
+        Raises:
+            DamagedIndexError: an index blob can't be read; the message names it and the way out.
+        """
+        if not self.damaged:
+            return
+        self.load()
+        if self._damaged:
+            blob_id, error = next(iter(self._damaged.items()))
+            raise DamagedIndexError(
+                f"can't {what}: {len(self._damaged)} index blob(s) can't be read, {blob_id} first, and what only they list "
+                f"would be taken for missing ({error.__cause__ or error}); {WAY_OUT}"
+            ) from error
+
     # ------------------------------------------------------------------ loading
 
     def load(self) -> None:
         """Look at the storage and load what is new.
 
-        Raises:
-            DamagedIndexError: an index blob can't be read; the message names it.
+        An index blob that can't be read is put aside in ``damaged`` and warned of, and tried again by the next load.
         """
         with self._lock:
             pause = FIRST_PAUSE
@@ -124,8 +177,18 @@ class IndexStore:
                     self._pause(pause)
                     pause *= 2
                 else:
+                    if not active and not self._loaded:
+                        self._warn_of_packs_without_index()
                     self._loaded = True
                     return
+
+    def _warn_of_packs_without_index(self) -> None:
+        if any(True for prefix in ("q", "p") for _ in self._storage.list(prefix)):
+            log.warning(
+                "%s has packs and no index blob: its first snapshot did not finish, or the index was lost; "
+                "`index recover` shows what the packs hold",
+                self._storage.display_name,
+            )
 
     def _list_active(self) -> list[BlobID]:
         if not self.epochs:
@@ -138,7 +201,8 @@ class IndexStore:
     def _legacy(self, listing: Sequence[BlobMetadata]) -> list[BlobID]:
         logs = []
         for blob in self._storage.list("m"):
-            with contextlib.suppress(BlobNotFoundError):
+            # one that can't be read hides what was compacted, and the blobs from before it count again
+            with contextlib.suppress(BlobNotFoundError, DamagedDataError):
                 logs.append(legacy_index.CompactionLog.from_json(self._open_blob(blob.blob_id)))
         names = [blob.blob_id for blob in listing if blob.blob_id != POISON_INDEX_BLOB_ID]
         return list(legacy_index.active_blobs(names, logs))
@@ -154,34 +218,50 @@ class IndexStore:
         stored = self._storage.get(blob_id)
         try:
             return self._sealer.open(blob_id, stored)
-        except DamagedDataError as error:
-            raise DamagedIndexError(
-                f"index blob {blob_id} in {self._storage.display_name} can't be read: {error}; restore it from a copy of "
-                "the repository, or move it away and run `index recover` to rebuild the index from the packs"
-            ) from error
+        except (DamagedDataError, InvalidIDError) as error:
+            raise self._damage(blob_id, error) from error
+
+    def _damage(self, blob_id: BlobID, error: Exception) -> DamagedIndexError:
+        return DamagedIndexError(
+            f"index blob {blob_id} in {self._storage.display_name} can't be read: {error}; {WAY_OUT}"
+        )
 
     # ------------------------------------------------------------------ opening
 
     def _open(self, active: Sequence[BlobID]) -> None:
         wanted = frozenset(active)
-        if wanted == self._active and self._loaded and self._watermark == self._merged.watermark:
+        unchanged = wanted == self._active and self._watermark == self._merged.watermark
+        if unchanged and self._loaded and not self._damaged:
             return
         files, covered = self._merged_file(wanted)
         missing = [blob for blob in active if blob not in covered]
-        opened = dict(zip(missing, self._fetch(missing), strict=True))
+        fetched = dict(zip(missing, self._fetch(missing), strict=True))
+        damaged = {blob: file for blob, file in fetched.items() if isinstance(file, DamagedIndexError)}
+        opened = {blob: file for blob, file in fetched.items() if isinstance(file, IndexFile)}
+        wanted -= damaged.keys()
         if len(opened) + len(files) > MERGE_FROM:
             files, opened = self._merge([*files.values(), *opened.values()], wanted), {}
         self._files = files | {str(name): file for name, file in opened.items()}
         self._merged = MergedIndex(list(self._files.values()), watermark=self._watermark)
         self._active = wanted
+        for blob, error in damaged.items():
+            if blob not in self._damaged:
+                log.warning("%s. Until then what only this blob lists can't be found, and writing is refused", error)
+        self._damaged = damaged
         self._sweep()
 
-    def _fetch(self, blobs: Sequence[BlobID]) -> list[IndexFile]:
+    def _fetch(self, blobs: Sequence[BlobID]) -> list[IndexFile | DamagedIndexError]:
         """Open index blobs, those that are not here yet from the storage, several at once."""
         if len(blobs) <= 1:
-            return [self._file(blob) for blob in blobs]
+            return [self._file_or_error(blob) for blob in blobs]
         with ThreadPoolExecutor(PARALLEL_FETCHES, thread_name_prefix="pykopia-index") as pool:
-            return list(pool.map(self._file, blobs))
+            return list(pool.map(self._file_or_error, blobs))
+
+    def _file_or_error(self, blob_id: BlobID) -> IndexFile | DamagedIndexError:
+        try:
+            return self._file(blob_id)
+        except DamagedIndexError as error:
+            return error
 
     def _file(self, blob_id: BlobID) -> IndexFile:
         here = self._files.get(blob_id)
@@ -189,9 +269,13 @@ class IndexStore:
             return here
         if self._folder is not None:
             path = self._folder / f"{blob_id}.idx"
-            with contextlib.suppress(OSError, DamagedIndexError):
+            with contextlib.suppress(OSError, ValueError, DamagedIndexError):  # an empty file can't be mapped
                 return self._map(path)
-        return self._keep(blob_id, self._open_blob(blob_id))
+        plain = self._open_blob(blob_id)
+        try:
+            return self._keep(blob_id, plain)
+        except DamagedIndexError as error:
+            raise self._damage(blob_id, error) from error
 
     def _keep(self, name: str, plain: bytes) -> IndexFile:
         """Return an index file over ``plain``, mapped from the cache folder where there is one."""

@@ -56,6 +56,7 @@ class RepositoryWriter:
             parallel=parallel or available_cpus(),
         )
         self.manifests = ManifestWriter(repository.manifests, self.contents)
+        repository.contents.indexes.check_complete("write to the repository")
         if self.manifests.compact():
             self.flush()
 

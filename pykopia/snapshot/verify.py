@@ -83,6 +83,8 @@ class Verifier:
         self._packs = {blob.blob_id: blob.length for kind in ("p", "q") for blob in storage.list(kind)}
         with ThreadPoolExecutor(max(1, self._options.parallel), thread_name_prefix="pykopia-verify") as pool:
             try:
+                for error in self._repository.contents.indexes.damaged.values():
+                    self._report("index", error)
                 for path, entry in roots:
                     self._walk(pool, path, entry)
                 self._send(pool)

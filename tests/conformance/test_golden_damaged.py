@@ -18,11 +18,13 @@ from pykopia.errors import (
     PykopiaError,
     RepositoryNotFoundError,
     RequiredFeatureError,
+    RestoreError,
     SnapshotNotFoundError,
     UncorrectableError,
     UpgradeInProgressError,
 )
 from pykopia.format.index import IndexEntry
+from pykopia.repository.index_recovery import RecoveryOptions, recover_index
 from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
 from pykopia.repository.repository import Repository
@@ -102,21 +104,54 @@ def test_nothing_but_the_password_was_wrong(opened: Open) -> None:
     assert len(opened("damaged-wrong-password").snapshots.list()) == 1
 
 
-def test_an_index_blob_that_is_cut_off_is_named_and_not_left_out(opened: Open) -> None:
-    golden, repository = load("damaged-index-truncated"), opened("damaged-index-truncated")
+def test_what_a_cut_off_index_blob_lists_is_missing_and_told_of_and_the_rest_is_read(
+    golden_repository: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    golden, folder = load("damaged-index-truncated"), golden_repository("damaged-index-truncated")
     assert golden.damage is not None
-    snapshot = golden.snapshots[0]
-    for use in (
-        repository.snapshots.list,
-        repository.snapshots.verify,
-        lambda: list(repository.contents.list()),
-        lambda: repository.contents.get(golden.contents[0].id),
-        lambda: repository.objects.read(snapshot.root),
-        lambda: repository.snapshots.get(snapshot.id),
-    ):
-        with pytest.raises(DamagedIndexError, match=golden.damage["blob"]) as caught:
-            use()
-        assert "index recover" in str(caught.value)
+    before = scan(folder)
+    with connect(folder, golden.password) as repository:
+        listed = repository.snapshots.list()
+        assert 0 < len(listed) < len(golden.snapshots)
+        assert list(repository.contents.indexes.damaged) == [golden.damage["blob"]]
+        [warning] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+        assert golden.damage["blob"] in warning
+        assert "index recover" in warning
+        result = repository.snapshots.verify(options=ALL_ERRORS)
+        assert golden.damage["blob"] in result.errors[0]
+        first = golden.snapshots[0]
+        repository.snapshots.restore(first.id, tmp_path / "first")
+        assert_restored(tmp_path / "first", whole(first))
+        with pytest.raises(RestoreError, match=golden.damage["blob"]):
+            repository.snapshots.restore(listed[-1].id, tmp_path / "last")
+        with pytest.raises(DamagedIndexError, match=golden.damage["blob"]):
+            repository.snapshots.create(tmp_path)
+        with pytest.raises(DamagedIndexError, match="index recover"):
+            repository.policies.set_defaults()
+    assert scan(folder) == before
+
+
+@pytest.mark.parametrize("name", ["damaged-index-truncated", "damaged-index-missing"])
+def test_recovering_the_index_brings_back_all_that_was_taken(
+    name: str, golden_repository: Callable[[str], Path], tmp_path: Path
+) -> None:
+    golden, folder = load(name), golden_repository(name)
+    with connect(folder, golden.password) as repository:
+        before = scan(folder)
+        tried = recover_index(repository)
+        assert scan(folder) == before
+        done = recover_index(repository, RecoveryOptions(commit=True, parallel=3))
+        assert done == tried
+        assert done.contents >= len(golden.contents)
+        assert not repository.contents.indexes.damaged
+        assert [each.id for each in repository.snapshots.list()] == [each.id for each in golden.snapshots]
+    with connect(folder, golden.password) as repository:
+        assert repository.snapshots.verify(options=ALL_ERRORS).errors == ()
+        for snapshot in golden.snapshots:
+            repository.snapshots.restore(snapshot.id, tmp_path / snapshot.id)
+            assert_restored(tmp_path / snapshot.id, whole(snapshot))
+        (tmp_path / "more").mkdir()
+        assert repository.snapshots.create(tmp_path / "more").saved
 
 
 @pytest.mark.parametrize("name", LISTED)

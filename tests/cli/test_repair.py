@@ -1,0 +1,105 @@
+"""`index recover`, `index epoch list`, `content delete`, `content undelete` on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli_runner import Runner
+
+DANGEROUS = {"KOPIA_DANGEROUS_COMMANDS": "enabled"}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "letter").write_text("Dear reader")
+    return folder
+
+
+@pytest.fixture
+def runner(tmp_path: Path, source: Path) -> Runner:
+    runner = Runner(tmp_path / "client", environment=DANGEROUS)
+    runner.ok("repository", "create", "filesystem", "--flat", "--path", str(tmp_path / "repository"))
+    runner.ok("snapshot", "create", str(source))
+    return runner
+
+
+def tear_newest_index(repository: Path) -> str:
+    newest = max(repository.rglob("xn*"), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:50])
+    return newest.stem
+
+
+def forget_cached_indexes(runner: Runner) -> None:
+    runner.ok("cache", "clear")
+
+
+def test_a_torn_index_blob_is_told_of_by_every_command_until_it_is_recovered(
+    runner: Runner, tmp_path: Path, source: Path
+) -> None:
+    torn = tear_newest_index(tmp_path / "repository")
+    forget_cached_indexes(runner)
+    listed = runner.fails("snapshot", "list", "--json")
+    assert listed.status == 40
+    assert torn in listed.stderr
+    assert "index recover" in listed.stderr
+    refused = runner.fails("snapshot", "create", str(source))
+    assert torn in refused.stderr
+    verified = runner.fails("snapshot", "verify")
+    assert torn in verified.stderr
+    tried = runner("index", "recover")
+    assert "not committed. Re-run with --commit" in tried.stderr
+    assert f"would move damaged index blob aside: {torn}" in tried.stderr
+    done = runner.ok("index", "recover", "--commit")
+    assert f"moved damaged index blob aside: {torn} is damaged-{torn} now" in done.stderr
+    assert "Recovered " in done.stderr
+    assert len(runner.ok("snapshot", "list", "--json").json) == 1
+    runner.ok("snapshot", "verify", "--verify-files-percent", "100")
+    runner.ok("snapshot", "create", str(source))
+
+
+def test_recovering_is_a_dangerous_command(runner: Runner) -> None:
+    refused = runner.fails("index", "recover", KOPIA_DANGEROUS_COMMANDS="")
+    assert "--dangerous-commands=enabled" in refused.stderr
+
+
+def test_packs_without_any_index_are_told_of(runner: Runner, tmp_path: Path) -> None:
+    for path in (tmp_path / "repository").rglob("xn*"):
+        path.unlink()
+    listed = runner.ok("snapshot", "list")
+    assert "index recover" in listed.stderr
+    runner.ok("index", "recover", "--commit", "--parallel", "4")
+    assert len(runner.ok("snapshot", "list", "--json").json) == 1
+
+
+def test_a_pack_that_cannot_be_read_is_named(runner: Runner, tmp_path: Path) -> None:
+    pack = next((tmp_path / "repository").rglob("p*.f"))
+    pack.write_bytes(pack.read_bytes()[:-1])
+    assert pack.stem in runner.fails("index", "recover", "--commit").stderr
+    assert f"not recovered: {pack.stem}" in runner.ok("index", "recover", "--commit", "--ignore-errors").stderr
+
+
+def test_epochs_are_listed(runner: Runner) -> None:
+    first, second = runner.ok("index", "epoch", "list").lines
+    assert first == "Current Epoch: 0"
+    assert second.startswith("0 ")
+    assert " blobs, " in second
+    assert ", span " in second
+
+
+def test_a_repository_of_format_1_has_no_epochs(tmp_path: Path) -> None:
+    runner = Runner(tmp_path / "client")
+    runner.ok("repository", "create", "filesystem", "--path", str(tmp_path / "repository"), "--format-version", "1")
+    assert "epoch manager is not active" in runner.fails("index", "epoch", "list").stderr
+
+
+def test_a_deleted_content_is_brought_back(runner: Runner) -> None:
+    content = runner.ok("content", "list").lines[0].split()[0]
+    runner.fails("content", "delete", content, KOPIA_DANGEROUS_COMMANDS="")
+    runner.ok("content", "delete", content)
+    assert content in runner.ok("content", "list", "--deleted-only").stdout
+    assert "brought back" in runner.ok("content", "undelete", content).stderr
+    assert content in runner.ok("content", "list").stdout
+    assert "is not deleted" in runner.ok("content", "undelete", content).stderr
+    runner.ok("content", "verify", "--full")

@@ -1,0 +1,86 @@
+"""Bringing back ``kopia.repository`` from packs."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pykopia.errors import DamagedFormatBlobError, RepositoryExistsError, RepositoryNotFoundError
+from pykopia.format.repository_blob import FORMAT_BLOB_ID
+from pykopia.ids import BlobID
+from pykopia.repository.format_recovery import recover_format_blob
+from pykopia.repository.opening import connect, create
+from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
+from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.memory import MemoryStorage
+from tests.golden_repositories import load
+from tests.repository.conftest import PASSWORD, NewRepository
+
+
+def fill(new_repository: NewRepository, version: int) -> None:
+    with new_repository(format_version=version).writer() as writer:
+        writer.contents.write(b"one")
+
+
+def test_a_lost_format_blob_comes_back_from_a_pack(new_repository: NewRepository, storage: MemoryStorage) -> None:
+    fill(new_repository, 1)
+    lost = storage.get(FORMAT_BLOB_ID)
+    storage.delete(FORMAT_BLOB_ID)
+    with pytest.raises(RepositoryNotFoundError, match="repository repair"):
+        connect(storage, PASSWORD)
+    found = recover_format_blob(storage, dry_run=True)
+    assert found.raw == lost
+    assert all(blob.blob_id != FORMAT_BLOB_ID for blob in storage.list())
+    recover_format_blob(storage)
+    assert storage.get(FORMAT_BLOB_ID) == lost
+    assert len(list(connect(storage, PASSWORD).contents.list())) == 1
+
+
+def test_a_damaged_one_is_replaced_when_that_is_asked_for_and_kept_aside(
+    new_repository: NewRepository, storage: MemoryStorage
+) -> None:
+    fill(new_repository, 1)
+    whole = storage.get(FORMAT_BLOB_ID)
+    storage.put(FORMAT_BLOB_ID, whole[:100])
+    with pytest.raises(RepositoryExistsError, match="--recover-format=yes"):
+        recover_format_blob(storage)
+    assert recover_format_blob(storage, replace=True).replaced
+    assert storage.get(FORMAT_BLOB_ID) == whole
+    assert storage.get(BlobID(f"damaged-{FORMAT_BLOB_ID}")) == whole[:100]
+
+
+def test_the_copy_of_the_newest_pack_is_taken(tmp_path: Path) -> None:
+    """An older one could tell of an index that is not in use any more."""
+    storage = FilesystemStorage(tmp_path)
+    with create(storage, PASSWORD, options=NewRepositoryOptions(format_version=1)) as repository:
+        with repository.writer() as writer:
+            writer.contents.write(b"one")
+        old = list(tmp_path.rglob("*.f"))
+        repository.set_parameters(ParameterChanges(upgrade=True))
+        with repository.writer() as writer:
+            writer.contents.write(b"two")
+        newest = storage.get(FORMAT_BLOB_ID)
+        for path in old:
+            if path.exists():
+                os.utime(path, ns=(10**18, 10**18))
+        storage.delete(FORMAT_BLOB_ID)
+        assert recover_format_blob(storage).raw == newest
+        assert connect(storage, PASSWORD).format.version == 2
+
+
+def test_newer_formats_have_no_copies(new_repository: NewRepository, storage: MemoryStorage) -> None:
+    fill(new_repository, 3)
+    storage.delete(FORMAT_BLOB_ID)
+    with pytest.raises(DamagedFormatBlobError, match="only those of repositories made in format version 1"):
+        recover_format_blob(storage)
+
+
+def test_a_golden_repository_without_its_format_blob_is_opened_again(
+    golden_repository: Callable[[str], Path],
+) -> None:
+    golden = load("damaged-format-missing-v1")
+    storage = FilesystemStorage(golden_repository("damaged-format-missing-v1"))
+    recover_format_blob(storage)
+    with connect(storage, golden.password) as repository:
+        assert [each.id for each in repository.snapshots.list()] == [each.id for each in golden.snapshots]

@@ -1,7 +1,7 @@
 """The policies of a repository: what is defined, what holds for a source, setting and deleting."""
 
 from pykopia.errors import PolicyNotFoundError
-from pykopia.format import gojson
+from pykopia.format.maintenance_schedule import MANIFEST_LABELS, MaintenanceParameters
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.policy import DEFAULT_POLICY, Policy
 from pykopia.format.policy_merge import EffectivePolicy, effective_policy
@@ -71,24 +71,12 @@ class Policies:
         with self._repository.writer() as writer:
             self.put(writer, GLOBAL_TARGET, DEFAULT_POLICY)
             owner = f"{self._repository.username}@{self._repository.hostname}"
-            writer.manifests.replace({"type": "maintenance"}, gojson.dumps(maintenance_parameters(owner)))
+            writer.manifests.replace(MANIFEST_LABELS, MaintenanceParameters(owner=owner).to_json())
         return DEFAULT_POLICY
-
-
-def maintenance_parameters(owner: str) -> dict[str, object]:
-    """Return Kopia's parameters of maintenance for a new repository (spec 03 §7)."""
-    return {
-        "owner": owner,
-        "quick": {"enabled": True, "interval": 3600 * 1_000_000_000},
-        "full": {"enabled": True, "interval": 24 * 3600 * 1_000_000_000},
-        "logRetention": {"maxTotalSize": 1 << 30, "maxCount": 10000, "maxAge": 30 * 24 * 3600 * 1_000_000_000},
-        "extendObjectLocks": False,
-        "listParallelism": 0,
-    }
 
 
 def _defined(entry: ManifestEntry) -> DefinedPolicy:
     return DefinedPolicy.from_manifest(entry.id, entry.labels, entry.data)
 
 
-__all__ = ["Policies", "maintenance_parameters"]
+__all__ = ["Policies"]

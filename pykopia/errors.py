@@ -47,6 +47,7 @@
     ├── SourceError                      what is to be snapshotted
     │   ├── SourceNotFoundError          (also FileNotFoundError)
     │   ├── UnsupportedSourceError
+    │   ├── ActionFailedError            a program that a policy runs before or after
     │   ├── CollidingNamesError          names that are equal once they are stored
     │   └── SourceReadError
     ├── SnapshotError                    a snapshot was saved, or not, with errors in it
@@ -331,6 +332,10 @@ class SourceNotFoundError(SourceError, FileNotFoundError):
 
 class UnsupportedSourceError(SourceError):
     """The source is neither a file nor a folder."""
+
+
+class ActionFailedError(SourceError):
+    """A program that a policy runs before or after a snapshot, or a folder of it, did not do what it should."""
 
 
 class CollidingNamesError(SourceError):

@@ -273,7 +273,7 @@ def _cron(text: str) -> tuple[str, ...] | None:
 
 
 def _action(text: str, options: PolicySetOptions) -> ActionCommand:
-    timeout, mode = options.action_command_timeout // _SECOND, options.action_command_mode
+    timeout, mode = -(-options.action_command_timeout // _SECOND), options.action_command_mode
     if options.persist_action_script:
         return ActionCommand(script=_script(text), timeout_seconds=timeout, mode=mode)
     words = next(csv.reader([text], delimiter=" "))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 _MIB = 1 << 20
 _MAX_DESCRIPTION = 1024
+SECRETS = frozenset({"KOPIA_PASSWORD", "KOPIA_NEW_PASSWORD"})
+"""Variables that the actions of policies do not get."""
 
 
 class CreateOptions(JsonFlags):
@@ -41,8 +43,10 @@ class CreateOptions(JsonFlags):
     parallel = flag(0, "Files read at one time.", placeholder="N")
     start_time = flag("", "Time to record as the start.")
     end_time = flag("", "Time to record as the end.")
-    force_enable_actions = flag(False, "Ignored.", hidden=True)
-    force_disable_actions = flag(False, "Ignored.", hidden=True)
+    force_enable_actions = flag(
+        False, "Run the actions of policies even if this client was connected without.", hidden=True
+    )
+    force_disable_actions = flag(False, "Don't run the actions of policies.", hidden=True)
     stdin_file = flag("", "Take stdin as a file of this name.")
     tags = flag_list("Tag of the snapshot.", placeholder="KEY:VALUE")
     pin = flag_list("Pin that keeps the snapshot from expiring.")
@@ -152,7 +156,15 @@ def _snapshot_options(session: Session, source: SourceInfo | None, options: Crea
         end_time_ns=parse_timestamp(options.end_time) if options.end_time else None,
         stdin=session.binary_stdin if options.stdin_file else None,
         stdin_file_name=options.stdin_file,
+        enable_actions=_enable_actions(options),
+        action_environment={name: text for name, text in session.environment.items() if name not in SECRETS},
     )
+
+
+def _enable_actions(options: CreateOptions) -> bool | None:
+    if options.force_disable_actions:
+        return False
+    return True if options.force_enable_actions else None
 
 
 def _report(session: Session, options: CreateOptions, result: SnapshotResult) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from pykopia import clock
+from pykopia import __version__, clock
 from pykopia.errors import PykopiaError, SourceReadError, UsageError
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import Directory, DirectoryEntry, encode_directory, summarize, summarize_file
@@ -23,6 +23,7 @@ from pykopia.format.source import SourceInfo, previous_snapshots
 from pykopia.ids import ManifestID, ObjectID
 from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter, available_cpus
+from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.progress import Progress
@@ -132,25 +133,41 @@ class _Taking:
         checkpoints = Checkpoints(
             self._options.checkpoint_interval_seconds, lambda entry: self._save_checkpoint(writer, entry, started)
         )
-        upload = Upload(
-            self._repository.objects,
-            writer.objects,
-            reader,
-            self._progress,
-            parallel=self.parallel,
-            fail_fast=self._options.fail_fast,
-            upload_limit_bytes=self._options.upload_limit_bytes,
-            force_hash_percent=self._options.force_hash_percent,
-            exists=self._repository.contents.exists,
-            checkpoint=checkpoints,
-        )
-        checkpoints.upload = upload
-        try:
-            object_id, summary = upload.run(path, name, status, self._tree, self._previous_roots())
-        finally:
-            checkpoints.upload = None
+        with self._actions(path) as actions:
+            other = actions.before_root(self.policy.actions)
+            if other is not None:
+                path, status = source_root(other)
+                name = os.path.basename(path) or "/"
+            upload = Upload(
+                self._repository.objects,
+                writer.objects,
+                reader,
+                self._progress,
+                parallel=self.parallel,
+                fail_fast=self._options.fail_fast,
+                upload_limit_bytes=self._options.upload_limit_bytes,
+                force_hash_percent=self._options.force_hash_percent,
+                exists=self._repository.contents.exists,
+                actions=actions,
+                checkpoint=checkpoints,
+            )
+            checkpoints.upload = upload
+            try:
+                root = upload.run(path, name, status, self._tree, self._previous_roots())
+            finally:
+                checkpoints.upload = None
         self.statistics, self.stop_reason, self.errors = upload.statistics, upload.stop_reason, upload.errors
-        return entry_from(name, "d", status, object_id, 0, summary)
+        return root
+
+    def _actions(self, path: str) -> Actions:
+        allowed = self._options.enable_actions
+        return Actions(
+            path,
+            enabled=self._repository.client.enable_actions if allowed is None else allowed,
+            environment=self._options.action_environment,
+            version=__version__,
+            canceled=lambda: self._progress.canceled,
+        )
 
     def _previous_roots(self) -> list[Directory]:
         """Return the root folders of earlier snapshots, each different one once."""

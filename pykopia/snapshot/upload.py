@@ -30,10 +30,12 @@ from pykopia.ids import ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot import walk
+from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import stored_entry
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.reading import FileReader, PartialFile, entry_from
+from pykopia.snapshot.source_path import source_root
 from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, EntryError, UploadCounters
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ class Folder:
         "policies",
         "previous",
         "relative",
+        "rules_path",
         "status",
         "streams",
         "subfolders",
@@ -93,6 +96,8 @@ class Folder:
     ) -> None:
         self.path, self.relative, self.name, self.status = path, relative, name, status
         self.parent, self.context, self.policies = parent, context, policies
+        self.rules_path: str = relative if parent is None else f"{parent.rules_path}/{name}"
+        """Path that ignore rules see: below the root, or below the folder that an action put in the place of one."""
         self.previous = previous
         """Entries by name of the same folder in earlier snapshots, the best first."""
         self.entries: list[DirectoryEntry] = []
@@ -102,6 +107,13 @@ class Folder:
         """Open folders in this one, for checkpoints."""
         self.streams: dict[str, PartialFile] = {}
         """Large files being read, for checkpoints."""
+
+    def take_instead(self, path: str) -> None:
+        """Take another folder in the place of this one (spec 05 §10): nothing of the rules above holds there."""
+        self.path, self.status = source_root(path)
+        self.context, self.rules_path = IgnoreContext.empty(), ""
+        if self.parent is None:
+            self.name = os.path.basename(self.path) or "/"
 
     def entry(self, object_id: ObjectID, summary: DirectorySummary) -> DirectoryEntry:
         """Return the entry of this folder in the one above."""
@@ -127,6 +139,7 @@ class Upload:
         upload_limit_bytes: int = 0,
         force_hash_percent: float = 0,
         exists: Callable[[str], bool],
+        actions: Actions,
         checkpoint: "Callable[[Folder], None] | None" = None,
     ) -> None:
         """Prepare; ``exists`` says whether a content is stored, ``checkpoint`` is called now and then by the walk."""
@@ -139,6 +152,7 @@ class Upload:
         self._limit = upload_limit_bytes
         self._force_hash = force_hash_percent
         self._exists = exists
+        self._actions = actions
         self._checkpoint = checkpoint
         self._lock = threading.Lock()
         self._running: set[Future[None]] = set()
@@ -155,8 +169,8 @@ class Upload:
 
     def run(
         self, path: str, name: str, status: os.stat_result, policies: PolicyTree, previous: Sequence[Directory]
-    ) -> tuple[ObjectID, DirectorySummary]:
-        """Upload a folder; return its object and summary.
+    ) -> DirectoryEntry:
+        """Upload a folder; return its entry.
 
         Raises:
             SourceReadError: the folder itself can't be read.
@@ -183,7 +197,7 @@ class Upload:
         if self._failure is not None:
             raise self._failure
         assert self._result is not None
-        return self._result
+        return root.entry(*self._result)
 
     def _take(self, pool: ThreadPoolExecutor, folder: Folder, stack: list[Folder]) -> None:
         """Look at a folder, hand on what must be read, put its folders on the stack."""
@@ -191,13 +205,21 @@ class Upload:
         self._progress.set(current_directory=folder.path)
         try:
             defined = folder.policies.defined
+            if defined is not None:
+                other = self._actions.before_folder(folder.relative, defined.actions)
+                if other is not None:
+                    folder.take_instead(other)
             folder.context = walk.rules_of(
-                folder.path, folder.relative, folder.context, None if defined is None else defined.files
+                folder.path, folder.rules_path, folder.context, None if defined is None else defined.files
             )
             if effective.files.ignore_cache_directories is not False and walk.is_cache_folder(folder.path):
                 found = walk.Found()
             else:
-                found = walk.look(folder.path, folder.relative, folder.context, folder.status.st_dev)
+                found = walk.look(folder.path, folder.rules_path, folder.context, folder.status.st_dev)
+        except CanceledError:
+            self.stop_reason = self.stop_reason or CANCELED
+            self._leave_out(folder)
+            return
         except (OSError, PykopiaError) as error:
             self._folder_failed(folder, error)
             return
@@ -388,6 +410,7 @@ class Upload:
                 return
             try:
                 object_id, summary = self._write_folder(here)
+                self._actions.after_folder(here.relative)
             except BaseException as error:
                 self._abort(error)
                 raise
@@ -445,6 +468,7 @@ class Upload:
         if folder.parent is None:
             self._finished(folder)
             return
+        self._actions.after_folder(folder.relative)
         with self._lock:
             folder.parent.subfolders.pop(folder.name, None)
         self._finished(folder.parent)

@@ -1,5 +1,6 @@
 """What is asked of a snapshot, what is counted while it is taken, and what comes out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -40,6 +41,11 @@ class SnapshotOptions:
     stdin: BinaryIO | None = None
     """Take this stream as the only file, named ``stdin_file_name``."""
     stdin_file_name: str = ""
+    enable_actions: bool | None = None
+    """Whether policies may run programs before and after; as the client was connected when not given."""
+    action_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables that those programs get besides ``KOPIA_ACTION`` and the like. Nothing of this process is handed on by
+    itself, so that no password is: what they need, such as a ``PATH`` or ``os.environ``, is named here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

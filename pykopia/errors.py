@@ -13,10 +13,12 @@
     │   ├── InvalidRangeError
     │   ├── ReadOnlyStorageError         (also PermissionError)
     │   ├── StorageAccessDeniedError     (also PermissionError)
+    │   │   └── StorageAuthenticationError   the storage does not take these credentials at all
     │   ├── StorageFullError
     │   ├── StorageNotFoundError         no such folder, bucket, container (also FileNotFoundError)
     │   ├── StorageUnavailableError      temporary: may go well when tried again (also ConnectionError)
-    │   └── UnsupportedOptionError
+    │   ├── UnsupportedOptionError
+    │   └── UntrustedServerError         a certificate or host key that proves nothing
     ├── RepositoryError
     │   ├── NotConnectedError
     │   ├── ConnectionFileError          repository.config or a token can't be used
@@ -162,6 +164,10 @@ class StorageAccessDeniedError(StorageError, PermissionError):
     exit_code = 13
 
 
+class StorageAuthenticationError(StorageAccessDeniedError):
+    """The storage does not take these credentials: wrong user, password or key."""
+
+
 class StorageFullError(StorageError):
     """No space or quota is left."""
 
@@ -183,6 +189,12 @@ class StorageUnavailableError(StorageError, ConnectionError):
 
 class UnsupportedOptionError(StorageError):
     """An option that this storage does not know, such as object lock on a folder."""
+
+
+class UntrustedServerError(StorageError):
+    """A server can't prove that it is the one meant: its TLS certificate or SSH host key is not trusted."""
+
+    exit_code = 17
 
 
 class RepositoryError(PykopiaError):
@@ -421,6 +433,7 @@ __all__ = [
     "SourceNotFoundError",
     "SourceReadError",
     "StorageAccessDeniedError",
+    "StorageAuthenticationError",
     "StorageError",
     "StorageFullError",
     "StorageNotFoundError",
@@ -431,6 +444,7 @@ __all__ = [
     "UnsupportedFormatError",
     "UnsupportedOptionError",
     "UnsupportedSourceError",
+    "UntrustedServerError",
     "UpgradeInProgressError",
     "UsageError",
     "VerifyError",

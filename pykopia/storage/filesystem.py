@@ -5,10 +5,9 @@ import errno
 import os
 import stat
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pykopia.errors import (
     BlobExistsError,
@@ -26,9 +25,7 @@ from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.layout import SHARDS_FILE, blob_id_of, may_hold
 from pykopia.storage.options import FilesystemOptions
 from pykopia.storage.sharding import ShardsFile
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from pykopia.storage.walking import Folder, walk
 
 DEFAULT_FILE_MODE = 0o600
 DEFAULT_DIR_MODE = 0o700
@@ -147,17 +144,7 @@ class FilesystemStorage(BlobStorage):
 
     def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
         """Yield every blob whose ID starts with ``prefix``; files that vanish meanwhile are left out."""
-        if self.options.list_parallelism > 1:
-            yield from self._list_in_parallel(prefix, self.options.list_parallelism)
-            return
-        folders = deque([(self.root, "")])
-        while folders:
-            path, name = folders.pop()
-            for entry in self._scan(path, name, prefix):
-                if isinstance(entry, BlobMetadata):
-                    yield entry
-                else:
-                    folders.append(entry)
+        return walk(lambda folder: self._scan(folder, prefix), self.root, self.options.list_parallelism)
 
     def capacity(self) -> Capacity:
         """Return the room on the volume that holds the root."""
@@ -265,17 +252,17 @@ class FilesystemStorage(BlobStorage):
                     os.mkdir(path, self._dir_mode)
                     _flush_folder(parent)
 
-    def _scan(self, path: str, folder: str, prefix: str) -> Iterator[BlobMetadata | tuple[str, str]]:
-        """Yield the blobs of one folder, and the path and joined name of each folder in it that may hold more."""
+    def _scan(self, folder: Folder, prefix: str) -> Iterator[BlobMetadata | Folder]:
+        """Yield the blobs of one folder, and each folder in it that may hold more."""
         try:
-            with os.scandir(path) as entries:
+            with os.scandir(folder.path) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        joined = folder + entry.name
+                        joined = folder.joined + entry.name
                         if may_hold(joined, prefix):
-                            yield entry.path, joined
+                            yield Folder(entry.path, joined)
                         continue
-                    blob_id = blob_id_of(folder, entry.name)
+                    blob_id = blob_id_of(folder.joined, entry.name)
                     if blob_id is None or not blob_id.startswith(prefix):
                         continue
                     try:
@@ -287,37 +274,7 @@ class FilesystemStorage(BlobStorage):
         except FileNotFoundError as error:
             self._check_root(error)  # any other folder may vanish at any time
         except OSError as error:
-            raise self._error(error, f"list the blobs in {path}") from error
-
-    def _list_in_parallel(self, prefix: str, workers: int) -> Iterator[BlobMetadata]:
-        """List several folders at a time: worth it where each request goes over a network."""
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait  # noqa: PLC0415 -- costs 5 ms of start
-
-        with ThreadPoolExecutor(workers, "list-blobs") as pool:
-            waiting: set[Future[list[BlobMetadata | tuple[str, str]]]] = set()
-
-            def enter(path: str, folder: str) -> None:
-                waiting.add(pool.submit(lambda: [*self._scan(path, folder, prefix)]))
-
-            enter(self.root, "")
-            try:
-                while waiting:
-                    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                    waiting -= done
-                    for entry in _chained(done):
-                        if isinstance(entry, BlobMetadata):
-                            yield entry
-                        else:
-                            enter(*entry)
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-
-def _chained(
-    done: "Iterable[Future[list[BlobMetadata | tuple[str, str]]]]",
-) -> Iterator[BlobMetadata | tuple[str, str]]:
-    for future in done:
-        yield from future.result()
+            raise self._error(error, f"list the blobs in {folder.path}") from error
 
 
 def _metadata(blob_id: BlobID, found: os.stat_result) -> BlobMetadata:

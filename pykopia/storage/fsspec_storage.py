@@ -21,6 +21,7 @@ from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, c
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.layout import SHARDS_FILE, FlatLayout, blob_id_of, may_hold
 from pykopia.storage.sharding import ShardsFile
+from pykopia.storage.walking import Folder, walk
 
 if TYPE_CHECKING:
     from fsspec.spec import AbstractFileSystem
@@ -51,6 +52,7 @@ class FsspecStorage(BlobStorage):
         atomic_put: Whether a write under the final name is atomic; none: known by the protocol of ``fs``.
         info: What opens the storage again; none: it has no connection.
         display_name: Name for messages, without secrets.
+        list_parallelism: Folders that a listing looks into at one time.
 
     Raises:
         StorageNotFoundError: There is no such root.
@@ -71,12 +73,14 @@ class FsspecStorage(BlobStorage):
         atomic_put: bool | None = None,
         info: ConnectionInfo | None = None,
         display_name: str = "",
+        list_parallelism: int = 1,
     ) -> None:
-        self.fs = fs
+        self._fs = fs
         self.root = root.rstrip("/")
         self._layout = layout
         self._info = info
         self._display_name = display_name or f"{_protocols(fs)[0]}: {self.root}"
+        self._list_parallelism = list_parallelism
         self._atomic_put = _writes_atomically(fs) if atomic_put is None else atomic_put
         self._shards = ShardsFile(
             read=self._read_shards, write=self._write_shards, dir_shards=dir_shards, create=create
@@ -127,18 +131,7 @@ class FsspecStorage(BlobStorage):
         if self._layout is not None:
             yield from self._list_flat(self._layout, prefix)
             return
-        folders = [(self.root, "")]
-        while folders:
-            path, folder = folders.pop()
-            for entry in self._entries(path):
-                name = _base_name(entry)
-                if entry.get("type") == "directory":
-                    if may_hold(folder + name, prefix):
-                        folders.append((f"{path}/{name}", folder + name))
-                    continue
-                blob_id = blob_id_of(folder, name)
-                if blob_id is not None and blob_id.startswith(prefix):
-                    yield self._metadata(blob_id, entry)
+        yield from walk(lambda folder: self._scan(folder, prefix), self.root, self._list_parallelism)
 
     def flush_caches(self) -> None:
         """Make the filesystem forget its listings."""
@@ -160,6 +153,11 @@ class FsspecStorage(BlobStorage):
     def display_name(self) -> str:
         """Name for messages, without secrets."""
         return self._display_name
+
+    @property
+    def fs(self) -> "AbstractFileSystem":
+        """The filesystem; backends whose connections may be lost give a fresh one."""
+        return self._fs
 
     def _path_of(self, blob_id: BlobID) -> str:
         layout = self._shards.parameters() if self._layout is None else self._layout
@@ -207,7 +205,7 @@ class FsspecStorage(BlobStorage):
     def _open_root(self, *, create: bool) -> None:
         with self._failing(f"open {self.display_name}"):
             if create:
-                self.fs.makedirs(self.root, exist_ok=True)
+                self._make_folders(self.root)
             self._check_root()
 
     def _check_root(self) -> None:
@@ -253,6 +251,18 @@ class FsspecStorage(BlobStorage):
                 return []
             return found
 
+    def _scan(self, folder: Folder, prefix: str) -> Iterator[BlobMetadata | Folder]:
+        """Yield the blobs of one folder of a sharded storage, and each folder in it that may hold more."""
+        for entry in self._entries(folder.path):
+            name = _base_name(entry)
+            if entry.get("type") == "directory":
+                if may_hold(folder.joined + name, prefix):
+                    yield Folder(f"{folder.path}/{name}", folder.joined + name)
+                continue
+            blob_id = blob_id_of(folder.joined, name)
+            if blob_id is not None and blob_id.startswith(prefix):
+                yield self._metadata(blob_id, entry)
+
     def _list_flat(self, layout: FlatLayout, prefix: str) -> Iterator[BlobMetadata]:
         folder, _, start = layout.prefix.rpartition("/")
         for entry in self._entries(f"{self.root}/{folder}" if folder else self.root):
@@ -275,8 +285,12 @@ class FsspecStorage(BlobStorage):
             write()
         except FileNotFoundError:
             self._check_root()
-            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_folders(path.rpartition("/")[0])
             write()
+
+    def _make_folders(self, path: str) -> None:
+        """Make a folder and those above it; it is no error if they are there."""
+        self.fs.makedirs(path, exist_ok=True)
 
     def _remove_quietly(self, path: str) -> None:
         try:

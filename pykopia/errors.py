@@ -31,6 +31,10 @@
     │   ├── UpgradeInProgressError
     │   ├── ReadOnlyRepositoryError      (also PermissionError)
     │   └── WriteConflictError           another writer went ahead: nothing was committed
+    ├── MaintenanceError                 maintenance was not done, or stopped; it deleted nothing that it was not sure of
+    │   ├── MaintenanceNotOwnedError     another client maintains the repository
+    │   ├── MaintenanceBusyError         temporary: another process is at it
+    │   └── ClockError                   clocks disagree: nothing may be deleted by age
     ├── NotFoundError                    (also LookupError)
     │   ├── ContentNotFoundError
     │   ├── ManifestNotFoundError
@@ -268,6 +272,38 @@ class WriteConflictError(RepositoryError):
     temporary = True
 
 
+class MaintenanceError(PykopiaError):
+    """Maintenance was not done, or stopped on the way; what it had finished by then is right and stays."""
+
+    exit_code = 70
+
+
+class MaintenanceNotOwnedError(MaintenanceError):
+    """Another client maintains the repository."""
+
+    exit_code = 71
+
+    def __init__(self, owner: str, client: str) -> None:
+        self.owner, self.client = owner, client
+        super().__init__(
+            f"maintenance of this repository is done by {owner or 'nobody'} and this client is {client}; to do it from here "
+            "from now on, run `maintenance set --owner=me`"
+        )
+
+
+class MaintenanceBusyError(MaintenanceError):
+    """Another process is maintaining the repository."""
+
+    exit_code = 72
+    temporary = True
+
+
+class ClockError(MaintenanceError):
+    """The clocks of this machine and of the storage disagree, or one was set: ages can't be trusted."""
+
+    exit_code = 73
+
+
 class NotFoundError(PykopiaError, LookupError):
     """Something asked for by ID or path is not in the repository."""
 
@@ -396,6 +432,7 @@ __all__ = [
     "BlobExistsError",
     "BlobNotFoundError",
     "CanceledError",
+    "ClockError",
     "CollidingNamesError",
     "ConnectionFileError",
     "ContentNotFoundError",
@@ -414,6 +451,9 @@ __all__ = [
     "InvalidPolicyError",
     "InvalidRangeError",
     "InvalidURLError",
+    "MaintenanceBusyError",
+    "MaintenanceError",
+    "MaintenanceNotOwnedError",
     "ManifestNotFoundError",
     "NotConnectedError",
     "NotFoundError",

@@ -72,8 +72,23 @@ class ContentSealer:
         Raises:
             DamagedContentError: the bytes are not what the index and the ID say.
         """
+        return self._open(stored, key, compression, original_length, check=check)[1]
+
+    def reopen(self, stored: Buffer, key: bytes, *, compression: int, original_length: int) -> Payload:
+        """Return what a content was sealed from, to be sealed again without being compressed again; its ID is checked.
+
+        Raises:
+            DamagedContentError: the bytes are not what the index and the ID say.
+        """
+        payload = self._open(stored, key, compression, original_length, check=True)[0]
+        return Payload(payload, compression, self.sealer.sealed_length(len(payload)))
+
+    def _open(
+        self, stored: Buffer, key: bytes, compression: int, original_length: int, *, check: bool
+    ) -> tuple[bytes, bytes]:
+        """Return what was sealed, and the content."""
         try:
-            data = self.sealer.open_content(stored, key[-IV_LENGTH:])
+            payload = data = self.sealer.open_content(stored, key[-IV_LENGTH:])
             if compression:
                 if len(data) < HEADER_LENGTH or int.from_bytes(data[:HEADER_LENGTH], "big") != compression:
                     raise DamagedContentError(
@@ -91,7 +106,7 @@ class ContentSealer:
             )
         if check and self.hash(data) != key[1:]:
             raise DamagedContentError(f"content {id_of(key)} is damaged: its bytes do not hash to its ID")
-        return data
+        return payload, data
 
 
 def check_prefix(prefix: str) -> str:

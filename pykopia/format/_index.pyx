@@ -321,6 +321,17 @@ cdef class IndexTable:
             return None
         return self.entry_at(position)
 
+    def position(self, key):
+        cdef char *text
+        cdef Py_ssize_t length
+        cdef size_t position
+        if self.table.released:
+            raise ValueError("operation forbidden on released index table")
+        PyBytes_AsStringAndSize(key, &text, &length)
+        if <size_t>length != self.table.key_size or not search(&self.table, <const uint8_t *>text, &position):
+            return -1
+        return position
+
     def entry(self, Py_ssize_t position):
         self.check(position)
         return self.entry_at(position)

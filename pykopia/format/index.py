@@ -63,11 +63,14 @@ class PythonTable:
 
     def find(self, key: bytes) -> IndexEntry | None:
         """Return the entry of a key, or None."""
+        position = self.position(key)
+        return None if position < 0 else self.entry(position)
+
+    def position(self, key: bytes) -> int:
+        """Return where the entry of a key stands, -1 when there is none."""
         count = self._header.count
         position = bisect_left(range(count), key, key=self.key)
-        if position < count and self.key(position) == key:
-            return self.entry(position)
-        return None
+        return position if position < count and self.key(position) == key else -1
 
     def entry(self, position: int) -> IndexEntry:
         """Return the entry at ``position``.
@@ -160,6 +163,9 @@ class IndexFile:
     Raises ``DamagedIndexError`` when an entry can't be decoded.
     """
 
+    position: Callable[[bytes], int]
+    """Return the number, from 0, of the entry of a key, -1 when there is none."""
+
     def __init__(self, buffer: IndexBuffer, *, overhead: int = CONTENT_OVERHEAD, name: str = "") -> None:
         view = memoryview(buffer).cast("B")
         try:
@@ -172,6 +178,7 @@ class IndexFile:
             view, self.header, overhead, name
         )
         self.find = self.table.find
+        self.position = self.table.position
 
     def __len__(self) -> int:
         return self.header.count

@@ -8,9 +8,9 @@ import secrets
 import threading
 
 from pykopia import clock
-from pykopia.chunking.sealing import ContentSealer, check_prefix
+from pykopia.chunking.sealing import ContentSealer, Payload, check_prefix
 from pykopia.errors import ContentNotFoundError, PykopiaError, WriteConflictError
-from pykopia.format.compression import HEADER_NAMES, Compressor
+from pykopia.format.compression import Compressor
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.index import IndexEntry
 from pykopia.format.pack import PackType
@@ -99,7 +99,22 @@ class ContentWriter:
         old = self.entry(key)
         if old is not None and not old.deleted:
             return False
-        payload = self._sealer.payload(data, packer)
+        return self._add(key, self._sealer.payload(data, packer), len(data), old)
+
+    def _add(
+        self,
+        key: bytes,
+        payload: Payload,
+        length: int,
+        old: IndexEntry | None,
+        *,
+        deleted: bool = False,
+        redate: bool = True,
+    ) -> bool:
+        """Put a content of ``length`` bytes into a pack, unless this session has it; return whether it was put there.
+
+        Its entry stands before ``old``; only with ``redate`` it also carries the time of now.
+        """
         with self._lock:
             # another thread may have written the same content in the meantime
             again = self._session.entries.get(key) or self._flushing.get(key)
@@ -111,18 +126,18 @@ class ContentWriter:
             entry = IndexEntry(
                 content_id=id_of(key),
                 pack_blob=pack.blob_id,
-                timestamp=max(clock.now_seconds(), previous + 1),
-                original_length=len(data),
+                timestamp=max(clock.now_seconds(), previous + 1) if redate else previous + 1,
+                original_length=length,
                 packed_length=payload.sealed_length,
                 pack_offset=offset,
                 compression=payload.compression,
-                deleted=False,
+                deleted=deleted,
                 format_version=self._format_version,
                 encryption_key_id=0,
             )
             pack.entries.append(entry)
             session.entries[key] = entry
-            self.written_bytes += len(data)
+            self.written_bytes += length
             self.packed_bytes += payload.sealed_length
         try:
             if outgrown is not None:
@@ -195,8 +210,33 @@ class ContentWriter:
             raise ContentNotFoundError(f"content {content_id} is not in the repository: nothing to bring back")
         if not old.deleted:
             return False
-        data = self._store.read(old, check=True)
-        return self.write_key(key, data, self._sealer.compressor(HEADER_NAMES.get(old.compression, "")))
+        return self._add(key, self._store.payload(old), old.original_length, old)
+
+    def rewrite(self, content_id: ContentID) -> bool:
+        """Store a content again, in a new pack, live or deleted as it is (spec 02 §11); the bytes are not changed.
+
+        A live one gets the time of now, as all that is written does. A deleted one keeps its age but for a second:
+        Kopia makes it young again, and so may never drop it (spec 03 §12).
+
+        Returns:
+            Whether it was written; not when this writer has just written it anyway.
+
+        Raises:
+            ContentNotFoundError: the index knows no such content.
+            BlobNotFoundError: its pack is gone.
+            DamagedDataError: its bytes are not what they were; it stays where it is.
+        """
+        if self._failure is not None:
+            self._refuse()
+        key = key_of(content_id)
+        old = self.entry(key)
+        if old is None:
+            raise ContentNotFoundError(f"content {content_id} is not in the repository: nothing to rewrite")
+        pending = self._session.entries.get(key) or self._flushing.get(key)
+        if pending is not None and not pending.deleted:
+            return False
+        payload = self._store.payload(old)
+        return self._add(key, payload, old.original_length, old, deleted=old.deleted, redate=not old.deleted)
 
     def _mark(self, content_id: ContentID, *, deleted: bool) -> None:
         key = key_of(content_id)

@@ -6,7 +6,7 @@ Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pykopia.chunking.sealing import ContentSealer
+from pykopia.chunking.sealing import ContentSealer, Payload
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -117,6 +117,22 @@ class ContentStore:
             compression=entry.compression,
             original_length=entry.original_length,
             check=check,
+        )
+
+    def payload(self, entry: IndexEntry) -> Payload:
+        """Return what a content was sealed from, its ID checked, to be stored again (see ``read`` for errors)."""
+        try:
+            stored = self._stored(entry)
+        except BlobNotFoundError:
+            moved = self._moved(entry)
+            if moved is None:
+                raise
+            entry, stored = moved, self._stored(moved)
+        return self.sealer.reopen(
+            stored,
+            key_of(entry.content_id),
+            compression=entry.compression,
+            original_length=entry.original_length,
         )
 
     def get_many(self, content_ids: Iterable[str]) -> dict[str, bytes]:

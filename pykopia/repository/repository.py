@@ -130,6 +130,11 @@ class Repository:
         """Whether writing is refused."""
         return self.client.read_only or self.storage.read_only
 
+    @property
+    def maintenance_key(self) -> bytes:
+        """The key of what maintenance keeps for itself (spec 03 §7)."""
+        return self.format.maintenance_key(unique_id=self.unique_id, format_key=self._blobs.format_key)
+
     # ------------------------------------------------------------------ rooms above
 
     @property

@@ -129,8 +129,13 @@ def test_look_ups_and_iteration_are_alike(
     keys = [key_of(e.content_id) for group in groups for e in group] + [b"", b"\0" * 17]
 
     def look_up() -> object:
-        merged = MergedIndex([IndexFile(build_index(g, version=2)) for g in groups], watermark=watermark)
+        files = [IndexFile(build_index(g, version=2)) for g in groups]
+        merged = MergedIndex(files, watermark=watermark)
+        positions = [[file.position(key) for key in keys] for file in files]
+        for file, found in zip(files, positions, strict=True):
+            assert all(file.table.key(at) == key for key, at in zip(keys, found, strict=True) if at >= 0)
         return (
+            positions,
             merged.find_many(keys),
             [(merged.winner(k), merged.contains(k), merged.is_live(k)) for k in keys],
             list(merged.entries(include_deleted=include_deleted)),

@@ -302,3 +302,48 @@ def test_whatever_is_written_is_read_again(contents: list[tuple[str, bytes, bool
     with reopened(storage) as other:
         listed = [entry.content_id for entry in other.contents.list()]
         assert listed == sorted(set(ids), key=key_of)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_rewritten_content_lies_in_a_new_pack_with_the_same_bytes(
+    new_repository: NewRepository, storage: MemoryStorage, version: int
+) -> None:
+    repository = new_repository(format_version=version, ecc_overhead_percent=0 if version == 1 else 10)
+    with repository.writer() as writer:
+        live = writer.contents.write(b"live " * 1000, compressor="zstd-fastest")
+        gone = writer.contents.write(b"gone " * 1000, compressor="s2-default")
+    with repository.writer() as writer:
+        writer.contents.delete(gone)
+    before = {content_id: repository.contents.entry(content_id) for content_id in (live, gone)}
+    with repository.writer() as writer:
+        assert writer.contents.rewrite(live)
+        assert not writer.contents.rewrite(live)
+        assert writer.contents.rewrite(gone)
+    with reopened(storage) as other:
+        for content_id, old in before.items():
+            new = other.contents.entry(content_id)
+            assert new.pack_blob != old.pack_blob
+            assert (new.packed_length, new.compression, new.deleted) == (
+                old.packed_length,
+                old.compression,
+                old.deleted,
+            )
+            assert new.timestamp > old.timestamp
+        assert other.contents.entry(gone).timestamp == before[gone].timestamp + 1
+        assert other.contents.get(live, check=True) == b"live " * 1000
+        assert other.contents.get(gone, check=True) == b"gone " * 1000
+
+
+def test_a_damaged_content_is_not_rewritten(repository: Repository, storage: MemoryStorage) -> None:
+    with repository.writer() as writer:
+        content_id = writer.contents.write(b"data " * 1000)
+    entry = repository.contents.entry(content_id)
+    pack = bytearray(storage.get(entry.pack_blob))
+    pack[entry.pack_offset + 20] ^= 1
+    storage.put(entry.pack_blob, pack)
+    with repository.writer() as writer:
+        with pytest.raises(DamagedContentError):
+            writer.contents.rewrite(content_id)
+        with pytest.raises(ContentNotFoundError):
+            writer.contents.rewrite(ContentID("00" * 16))
+    assert repository.contents.entry(content_id) == entry

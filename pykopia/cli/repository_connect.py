@@ -83,7 +83,10 @@ def disconnect(session: Session) -> None:
 
 
 def _require_empty(storage: "BlobStorage") -> None:
-    if next(iter(storage.list()), None) is not None:
+    from pykopia.format.repository_blob import BLOBCFG_ID  # noqa: PLC0415
+
+    # a creation that was cut off leaves this one blob
+    if any(blob.blob_id != BLOBCFG_ID for blob in storage.list()):
         message = f"can't create a repository in {storage.display_name}: found existing data in storage location"
         raise RepositoryExistsError(message)
 

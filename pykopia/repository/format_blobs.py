@@ -5,11 +5,17 @@ Facts: spec 01 §1 and §7.3.
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pykopia import clock
-from pykopia.errors import BlobNotFoundError, InvalidPasswordError, RepositoryNotFoundError
+from pykopia.errors import (
+    BlobNotFoundError,
+    DamagedFormatBlobError,
+    InvalidPasswordError,
+    RepositoryNotFoundError,
+    WriteConflictError,
+)
 from pykopia.format.repository_blob import (
     BLOBCFG_ID,
     FORMAT_BLOB_ID,
@@ -35,6 +41,8 @@ class FormatBlobs:
     format_key: bytes
     format: RepositoryFormat
     configuration: BlobConfiguration
+    unread_configuration: bytes = field(default=b"", repr=False)
+    """``kopia.blobcfg`` as it is stored, when it can't be read with this password; empty otherwise."""
 
     def __repr__(self) -> str:
         return f"FormatBlobs(format={self.format!r})"
@@ -54,7 +62,8 @@ def read(
     Raises:
         RepositoryNotFoundError: the storage holds no repository.
         InvalidPasswordError: the password does not fit, or the block is damaged.
-        DamagedFormatBlobError: the block is not what it must be.
+        DamagedFormatBlobError: the block is not what it must be. A configuration that can't be read is no error here:
+            it is told by ``unread_configuration``, and nothing should be written then.
         UnsupportedFormatError: a newer format.
     """
     duration = min(cache_duration_ns, MAX_CACHE_DURATION_NS)
@@ -66,25 +75,55 @@ def read(
             "it in the packs of a repository that was made in format version 1"
         )
     blob = FormatBlob.from_bytes(raw)
-    format_key = blob.derive_key(password)
+    return _opened(raw, _get(storage, BLOBCFG_ID, cache, duration), blob, blob.derive_key(password))
+
+
+def read_for_change(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
+    """Read both blobs as they are stored now, before a change of them: what others changed is not to be undone.
+
+    Raises:
+        WriteConflictError: the password was changed meanwhile.
+    """
+    raw = storage.get(FORMAT_BLOB_ID)
+    try:
+        return _opened(raw, _get(storage, BLOBCFG_ID, None, 0), FormatBlob.from_bytes(raw), known.format_key)
+    except InvalidPasswordError:
+        raise WriteConflictError(
+            "the password of the repository was changed by another client; nothing was written: connect again with the "
+            "new one"
+        ) from None
+
+
+def _opened(raw: bytes, sealed: bytes | None, blob: FormatBlob, format_key: bytes) -> FormatBlobs:
     repository_format = blob.decrypt(format_key)
-    sealed = _get(storage, BLOBCFG_ID, cache, duration)
-    configuration = (
-        BlobConfiguration()
-        if sealed is None
-        else BlobConfiguration.decrypt(sealed, format_key=format_key, unique_id=blob.unique_id)
+    configuration, unread = BlobConfiguration(), b""
+    if sealed is not None:
+        try:
+            configuration = BlobConfiguration.decrypt(sealed, format_key=format_key, unique_id=blob.unique_id)
+        except DamagedFormatBlobError:
+            unread = sealed
+    return FormatBlobs(
+        raw=raw,
+        blob=blob,
+        format_key=format_key,
+        format=repository_format,
+        configuration=configuration,
+        unread_configuration=unread,
     )
-    return FormatBlobs(raw=raw, blob=blob, format_key=format_key, format=repository_format, configuration=configuration)
 
 
 def write(storage: BlobStorage, blobs: FormatBlobs) -> FormatBlobs:
     """Encrypt and store both blobs, the configuration first (spec 01 §1.8); return them as they are stored now."""
     blob = blobs.blob.with_format(blobs.format, format_key=blobs.format_key)
     raw = blob.to_bytes()
-    locking = LockingStorage(storage, blobs.configuration)
-    locking.put(BLOBCFG_ID, blobs.configuration.encrypt(format_key=blobs.format_key, unique_id=blob.unique_id))
-    locking.put(FORMAT_BLOB_ID, raw)
-    return replace(blobs, raw=raw, blob=blob)
+    _put_configuration(storage, blobs)
+    LockingStorage(storage, blobs.configuration).put(FORMAT_BLOB_ID, raw)
+    return replace(blobs, raw=raw, blob=blob, unread_configuration=b"")
+
+
+def _put_configuration(storage: BlobStorage, blobs: FormatBlobs) -> None:
+    sealed = blobs.configuration.encrypt(format_key=blobs.format_key, unique_id=blobs.blob.unique_id)
+    LockingStorage(storage, blobs.configuration).put(BLOBCFG_ID, sealed)
 
 
 def read_again(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
@@ -104,8 +143,27 @@ def read_again(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
 
 
 def with_password(storage: BlobStorage, known: FormatBlobs, password: str) -> FormatBlobs:
-    """Encrypt both blobs for another password and store them."""
-    return write(storage, replace(known, format_key=known.blob.derive_key(password)))
+    """Encrypt both blobs for another password and store them.
+
+    Two blobs can't be replaced at once, and neither may ever be under another password than the other, or nobody opens
+    the repository. Without object lock there need not be a configuration, so it is away meanwhile. With object lock a
+    change that is cut off leaves it unreadable; the same change done again finishes it.
+    """
+    format_key = known.blob.derive_key(password)
+    configuration = known.configuration
+    if known.unread_configuration:
+        configuration = BlobConfiguration.decrypt(
+            known.unread_configuration, format_key=format_key, unique_id=known.blob.unique_id
+        )
+    changed = replace(known, format_key=format_key, configuration=configuration)
+    if configuration.retains:
+        return write(storage, changed)
+    storage.delete(BLOBCFG_ID)
+    blob = changed.blob.with_format(changed.format, format_key=format_key)
+    raw = blob.to_bytes()
+    storage.put(FORMAT_BLOB_ID, raw)
+    _put_configuration(storage, changed)
+    return replace(changed, raw=raw, blob=blob, unread_configuration=b"")
 
 
 def with_format(
@@ -132,4 +190,13 @@ def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns:
     return data
 
 
-__all__ = ["MAX_CACHE_DURATION_NS", "FormatBlobs", "read", "read_again", "with_format", "with_password", "write"]
+__all__ = [
+    "MAX_CACHE_DURATION_NS",
+    "FormatBlobs",
+    "read",
+    "read_again",
+    "read_for_change",
+    "with_format",
+    "with_password",
+    "write",
+]

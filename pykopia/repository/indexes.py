@@ -399,8 +399,12 @@ class IndexStore:
     def copy_to_first_epoch(self) -> list[BlobID]:
         """Store the whole index of format version 1 again as that of the first epoch, for an upgrade (spec 02 §3.3).
 
-        Until the format block says that there are epochs, nobody reads what is written here.
+        Until the format block says that there are epochs, nobody reads what is written here. What an upgrade that was
+        cut off left is deleted first: it may list contents whose packs are gone by now.
         """
+        self.check_complete("upgrade the index")
+        for stale in list(self._storage.list(epoch.EPOCH_PREFIX)):
+            self._storage.delete(stale.blob_id)
         with self._lock:
             self.load()
             files = list(self._files.values())

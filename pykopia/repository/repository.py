@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from pykopia import clock
 from pykopia.chunking.sealing import ContentSealer
-from pykopia.errors import ReadOnlyRepositoryError, UpgradeInProgressError, UsageError
+from pykopia.errors import DamagedFormatBlobError, ReadOnlyRepositoryError, UpgradeInProgressError, UsageError
 from pykopia.format.local_config import CachingOptions
 from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID, BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNREAD_CONFIGURATION = (
+    "kopia.blobcfg can't be read with this password. If a change of the password was cut off, run `repository "
+    "change-password` again with the new password of then, which finishes it; otherwise put the blob back from a copy, or, "
+    "if object lock is not in use, delete it. Until then the repository is for reading"
+)
 LOCAL_TYPES = frozenset({"filesystem", "memory"})
 """Types of storage that are read as fast as a cache."""
 
@@ -62,6 +67,8 @@ class Repository:
         """Take what ``opening.open_storage_repository`` has read; checks that this version may use it."""
         for warning in blobs.format.check_features():
             log.warning("%s", warning)
+        if blobs.unread_configuration:
+            log.warning("%s", UNREAD_CONFIGURATION)
         self._blobs = blobs
         self._read_at_ns = clock.now()
         self.check_not_locked()
@@ -201,7 +208,8 @@ class Repository:
             )
         if not new_password:
             raise UsageError("the new password is empty")
-        self.check_writable("change the password")
+        self._check_connected_for_writing("change the password")
+        self._read_for_change()
         self._blobs = format_blobs.with_password(self.storage, self._blobs, new_password)
         self.caches.forget_format_blobs()
 
@@ -214,6 +222,7 @@ class Repository:
             UsageError: nothing changes, or a value is out of range; nothing was written.
         """
         self.check_writable("change parameters")
+        self._read_for_change()
         changed, configuration = change_parameters(self._blobs.format, self._blobs.configuration, changes)
         to_epochs = changed.epoch_parameters.enabled and not self.format.epoch_parameters.enabled
         if to_epochs:
@@ -226,12 +235,27 @@ class Repository:
             self.storage.put(POISON_INDEX_BLOB_ID, POISON_INDEX_BLOB)
         return self.format
 
+    def _read_for_change(self) -> None:
+        """See the central blobs as they are stored now; the parts are other ones afterwards if something changed."""
+        known, self._blobs = self._blobs, format_blobs.read_for_change(self.storage, self._blobs)
+        self._read_at_ns = clock.now()
+        self.check_not_locked()
+        if (known.format, known.configuration) != (self._blobs.format, self._blobs.configuration):
+            self.contents.indexes.close()
+            self._assemble()
+
     def check_writable(self, what: str) -> None:
-        """Refuse what would write to a repository that is connected read-only.
+        """Refuse what would write to a repository that must not be written to.
 
         Raises:
-            ReadOnlyRepositoryError: it is.
+            ReadOnlyRepositoryError: it is connected read-only.
+            DamagedFormatBlobError: ``kopia.blobcfg`` can't be read, so that nobody knows what is to be locked.
         """
+        self._check_connected_for_writing(what)
+        if self._blobs.unread_configuration:
+            raise DamagedFormatBlobError(f"can't {what}: {UNREAD_CONFIGURATION}")
+
+    def _check_connected_for_writing(self, what: str) -> None:
         if self.read_only:
             raise ReadOnlyRepositoryError(
                 f"can't {what}: the repository in {self.storage.display_name} is connected read-only; "

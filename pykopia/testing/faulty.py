@@ -7,13 +7,15 @@ from typing import Literal, TypeVar
 
 from pykopia.errors import StorageUnavailableError
 from pykopia.format.blob import BlobMetadata
-from pykopia.storage.base import BlobStorage
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions
 from pykopia.testing.intercepting import Call, InterceptingStorage, Method
 
 _T = TypeVar("_T")
 
-Effect = Literal["before", "after"]
-"""Whether the call fails before it does anything, or after it did all: its answer is lost."""
+Effect = Literal["before", "after", "torn"]
+"""Whether the call fails before it does anything, or after it did all, so that its answer is lost; a put may also leave
+the first half of a blob behind, as on a storage whose puts are not atomic."""
 
 
 class SimulatedCrash(BaseException):
@@ -135,6 +137,16 @@ class FaultyStorage(InterceptingStorage):
             return proceed()
         if fault.effect == "after":
             proceed()
+        raise fault.error()
+
+    def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
+        """Create or replace a blob, the whole of it or the half that a fault asks for."""
+        view = memoryview(data).cast("B")
+        fault = self._fault_of(Call(method="put", blob_id=blob_id, length=len(view), options=options))
+        if fault is None:
+            return self.inner.put(blob_id, data, options)
+        if fault.effect != "before":
+            self.inner.put(blob_id, view if fault.effect == "after" else view[: len(view) // 2], options)
         raise fault.error()
 
     def list(self, prefix: str = "") -> Iterator[BlobMetadata]:

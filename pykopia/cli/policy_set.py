@@ -1,10 +1,11 @@
 """`policy set`."""
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykopia.cli import formatting
 from pykopia.cli.parsing import CommandLineError
@@ -12,6 +13,10 @@ from pykopia.cli.policy_flags import INHERIT, UNCHANGED, VOLUME_SHADOW_COPY, Pol
 from pykopia.cli.session import Session
 from pykopia.cli.values import boolean
 from pykopia.format.policy import ActionCommand, Policy, SchedulingPolicy, TimeOfDay
+
+if TYPE_CHECKING:
+    from pykopia.format.source import SourceInfo
+    from pykopia.repository.repository import Repository
 
 _SECOND = 1_000_000_000
 _MIB = 1 << 20
@@ -31,12 +36,20 @@ def set_policy(session: Session, options: PolicySetOptions) -> None:
         for target in options.targets(repository):
             defined = repository.policies.defined(target)
             session.log.info("Setting policy for %s", target)
+            _warn_of_missing_path(session, repository, target)
             editor = _Editor(session, Policy() if defined is None else defined.policy)
             editor.apply(options)
             if not editor.changes:
                 message = "no changes specified"
                 raise CommandLineError(message)
             repository.policies.put(writer, target, editor.policy)
+
+
+def _warn_of_missing_path(session: Session, repository: "Repository", target: "SourceInfo") -> None:
+    """Tell of a path of this machine that is not there: it may be a mistake, or come later."""
+    mine = (target.host, target.user_name) == (repository.hostname, repository.username)
+    if mine and target.path and not os.path.lexists(target.path):
+        session.log.warning("%s does not exist: the policy will hold once it does", target.path)
 
 
 class _Editor:

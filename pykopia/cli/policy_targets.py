@@ -16,6 +16,11 @@ class PolicyTargetFlags(Options):
     target = arguments("Path, user@host:/path, user@host, @host, or the ID of a policy.")
     global_ = flag(False, "The global policy.")
 
+    @property
+    def given(self) -> bool:
+        """Whether any target is named."""
+        return self.global_ or bool(self.target)
+
     def targets(self, repository: "Repository") -> list[SourceInfo]:
         """Return the targets named.
 

@@ -152,6 +152,12 @@ class Section:
         text = document if isinstance(document, str) else bytes(document).decode("utf-8", "surrogateescape")
         return _Reader(_SURROGATES.sub("\ufffd", text), strict=strict).read(cls)
 
+    @classmethod
+    def many_from_json(cls, document: bytes | str, *, strict: bool = False) -> dict[str, Self]:
+        """Read an object of sections, such as an export of policies; see ``from_json``. Of equal names the last counts."""
+        text = document if isinstance(document, str) else bytes(document).decode("utf-8", "surrogateescape")
+        return _Reader(_SURROGATES.sub("\ufffd", text), strict=strict).read_many(cls)
+
     def to_json(self, *, keep_unknown: bool = True, indent: int | None = None) -> bytes:
         """Return the JSON text that Kopia writes, byte for byte, without a newline.
 
@@ -204,6 +210,25 @@ class _Reader:
         self._strict = strict
 
     def read(self, section: type[AnySection]) -> AnySection:
+        value, at = self._document()
+        values: dict[str, Any] = {}
+        if value is not None:
+            self._read_members(values, section, value, at, "")
+        return _built(section, values)
+
+    def read_many(self, section: type[AnySection]) -> dict[str, AnySection]:
+        value, at = self._document()
+        if not isinstance(value, dict):
+            self._fail(at, f"policies must be an object of targets and policies, not {_described(value)}")
+        read = {}
+        for _, name, member_at, member in self._members(at):
+            values: dict[str, Any] = {}
+            self._read_members(values, section, member, member_at, f"{name} ")
+            read[name] = _built(section, values)
+        return read
+
+    def _document(self) -> tuple[object, int]:
+        """Return the one value of the text, and where it stands."""
         at = self._skip(0)
         try:
             value, end = _DECODER.raw_decode(self._text, at)
@@ -216,17 +241,14 @@ class _Reader:
         end = self._skip(end)
         if end < len(self._text):
             self._fail(end, "not JSON: more text behind the end of the object")
-        values: dict[str, Any] = {}
-        if value is not None:
-            self._read_members(values, section, value, at, "")
-        return _built(section, values)
+        return value, at
 
     def _read_members(
         self, values: dict[str, Any], section: type[Section], value: object, at: int, prefix: str
     ) -> None:
         """Add the members of the object at ``at`` to ``values``: later ones replace, objects are filled up."""
         if not isinstance(value, dict):
-            self._fail(at, f"{prefix.rstrip('.') or 'a policy'} must be an object, not {_described(value)}")
+            self._fail(at, f"{prefix.rstrip('. ') or 'a policy'} must be an object, not {_described(value)}")
         by_name = _fields_by_folded_name(section)
         for name_at, name, member_at, member in self._members(at):
             known = by_name.get(gojson.fold(name))

@@ -68,6 +68,11 @@ def policy_mistakes(
     return tuple(_mistakes(policy, target, compressors, splitters))
 
 
+def policy_oddities(policy: Policy) -> tuple[str, ...]:
+    """Return what has little sense in a policy but does no harm: the field and the reason of each."""
+    return (*_comments(policy.scheduling), *_compression(policy.compression))
+
+
 def _refused_by_kopia(policy: Policy, target: SourceInfo) -> Iterator[str]:
     schedule = replace(policy.scheduling, unknown=())
     if schedule.manual and schedule != SchedulingPolicy(manual=True):
@@ -91,7 +96,6 @@ def _mistakes(
     yield from _negative_numbers(policy)
     yield from _files(policy)
     yield from _schedule(policy.scheduling)
-    yield from _compression(policy.compression)
     for path, name in (
         ("compression.compressorName", policy.compression.compressor_name),
         ("metadataCompression.compressorName", policy.metadata_compression.compressor_name),
@@ -137,6 +141,9 @@ def _schedule(schedule: SchedulingPolicy) -> Iterator[str]:
     for number, time in enumerate(schedule.times_of_day or ()):
         if not (0 <= time.hour <= 23 and 0 <= time.minute <= 59):
             yield f"scheduling.timeOfDay[{number}]: {time} is no time of day"
+
+
+def _comments(schedule: SchedulingPolicy) -> Iterator[str]:
     for number, text in enumerate(schedule.cron or ()):
         before, comment, behind = text.partition("#")
         if before[-1:].strip() and comment and behind[:1].isdigit():
@@ -176,4 +183,12 @@ def _action(path: str, action: ActionCommand | None) -> Iterator[str]:
         yield f"{path}.mode: must be one of {', '.join(ACTION_MODES)}"
 
 
-__all__ = ["ACTION_MODES", "LONGEST_SCRIPT", "MOST_DETAIL", "policy_mistakes", "validate_policy", "validate_strictly"]
+__all__ = [
+    "ACTION_MODES",
+    "LONGEST_SCRIPT",
+    "MOST_DETAIL",
+    "policy_mistakes",
+    "policy_oddities",
+    "validate_policy",
+    "validate_strictly",
+]

@@ -1,16 +1,23 @@
 """The policies of a repository: what is defined, what holds for a source, setting and deleting."""
 
-from pykopia.errors import PolicyNotFoundError
+import logging
+
+from pykopia.chunking.splitters import SPLITTERS
+from pykopia.errors import InvalidPolicyError, PolicyNotFoundError
+from pykopia.format.compression import COMPRESSORS
 from pykopia.format.maintenance_schedule import MANIFEST_LABELS, MaintenanceParameters
 from pykopia.format.manifest import ManifestEntry
-from pykopia.format.policy import DEFAULT_POLICY, Policy
+from pykopia.format.policy import DEFAULT_POLICY, EMPTY_POLICY, Policy
 from pykopia.format.policy_merge import EffectivePolicy, effective_policy
-from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, check_target, policy_labels
+from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, policy_labels
 from pykopia.format.policy_tree import PolicyTree
+from pykopia.format.policy_validation import policy_mistakes, policy_oddities, validate_policy
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
+
+log = logging.getLogger(__name__)
 
 POLICY_TYPE = {"type": "policy"}
 
@@ -42,16 +49,25 @@ class Policies:
         """Define the policy of a target, instead of the one it had.
 
         Raises:
-            InvalidPolicyError: the policy contradicts itself; the stored one is unchanged.
+            InvalidPolicyError: the policy contradicts itself or makes no sense; the stored one is unchanged.
         """
         with self._repository.writer() as writer:
             return self.put(writer, target, policy)
 
     @staticmethod
     def put(writer: RepositoryWriter, target: SourceInfo, policy: Policy) -> ManifestID:
-        """Define a policy in a session of writing."""
-        check_target(target)
-        return writer.manifests.replace(policy_labels(target), policy.to_json())
+        """Define a policy in a session of writing; see ``set``.
+
+        What was wrong in the policy before, as Kopia may have stored it, is no reason to refuse a change of something else.
+        """
+        labels = policy_labels(target)
+        found = writer.manifests.find(labels)
+        before = _defined(found[-1]).policy if found else EMPTY_POLICY
+        check_change(target, before, policy)
+        for oddity in policy_oddities(policy):
+            if oddity not in policy_oddities(before):
+                log.warning("policy for %s: %s", target, oddity)
+        return writer.manifests.replace(labels, policy.to_json())
 
     def delete(self, target: SourceInfo) -> None:
         """Remove the policy of a target.
@@ -75,8 +91,27 @@ class Policies:
         return DEFAULT_POLICY
 
 
+def check_change(target: SourceInfo, before: Policy, after: Policy) -> None:
+    """Refuse a change of a policy that brings something in that makes no sense.
+
+    Raises:
+        InvalidPolicyError: the message names all that is wrong.
+    """
+    validate_policy(after, target)
+    mistakes = _mistakes(after, target)
+    if mistakes:
+        known = _mistakes(before, target) if before != EMPTY_POLICY else ()
+        mistakes = tuple(each for each in mistakes if each not in known)
+    if mistakes:
+        raise InvalidPolicyError(f"the policy for {target} can't be set: {'; '.join(mistakes)}")
+
+
+def _mistakes(policy: Policy, target: SourceInfo) -> tuple[str, ...]:
+    return policy_mistakes(policy, target, compressors=COMPRESSORS, splitters=SPLITTERS)
+
+
 def _defined(entry: ManifestEntry) -> DefinedPolicy:
     return DefinedPolicy.from_manifest(entry.id, entry.labels, entry.data)
 
 
-__all__ = ["Policies"]
+__all__ = ["Policies", "check_change"]

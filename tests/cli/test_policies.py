@@ -76,6 +76,13 @@ def test_detail_of_logging_is_set(client: Runner) -> None:
     assert logging == {"directories": {"snapshotted": 1}, "entries": {"cacheMiss": 10}}
 
 
+def test_a_path_that_is_not_there_is_told(client: Runner, tmp_path: Path) -> None:
+    flags = ("--keep-daily=1",)
+    assert "/no/such does not exist" in client.ok("policy", "set", "/no/such", *flags).stderr
+    for target in (str(tmp_path), "other@h:/no/such", "@h", "(global)"):
+        assert "does not exist" not in client.ok("policy", "set", target, *flags).stderr
+
+
 def test_inherit_unsets_a_field(client: Runner) -> None:
     changed(client, "--keep-latest=3", "--compression=zstd", "--one-file-system=true", "--snapshot-time=8:00")
     found = changed(

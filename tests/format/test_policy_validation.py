@@ -9,7 +9,7 @@ import pytest
 from pykopia.errors import InvalidPolicyError
 from pykopia.format.policy import DEFAULT_POLICY, EMPTY_POLICY, Policy
 from pykopia.format.policy_target import GLOBAL_TARGET
-from pykopia.format.policy_validation import policy_mistakes, validate_policy, validate_strictly
+from pykopia.format.policy_validation import policy_mistakes, policy_oddities, validate_policy, validate_strictly
 from pykopia.format.source import SourceInfo
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "policy_merge.json").read_text())
@@ -68,6 +68,25 @@ def test_the_policies_of_a_new_repository_make_sense(good: Policy) -> None:
 )
 def test_these_make_sense(document: dict[str, Any]) -> None:
     assert policy_mistakes(policy(document), PATH, **KNOWN) == ()
+    assert policy_oddities(policy(document)) == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"scheduling": {"cron": ["0 5 * * 5#2"]}}, "scheduling.cron[0]"),
+        ({"compression": {"onlyCompress": ["txt"]}}, "compression.onlyCompress[0]"),
+        ({"compression": {"neverCompress": [".tar.gz"]}}, "compression.neverCompress[0]"),
+        ({"compression": {"neverCompress": [".z", ".a"]}}, "compression.neverCompress: must be sorted"),
+        ({"compression": {"minSize": 6, "maxSize": 5}}, "compression.minSize"),
+    ],
+    ids=str,
+)
+def test_these_are_odd_but_do_no_harm(document: dict[str, Any], field: str) -> None:
+    odd = policy(document)
+    validate_strictly(odd, PATH, **KNOWN)
+    (oddity,) = policy_oddities(odd)
+    assert oddity.startswith(field)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +99,8 @@ def test_these_make_sense(document: dict[str, Any]) -> None:
         ({"files": {"ignoreDotFiles": [""]}}, "files.ignoreDotFiles[0]"),
         ({"scheduling": {"intervalSeconds": -1}}, "scheduling.intervalSeconds"),
         ({"scheduling": {"timeOfDay": [{"hour": 24}]}}, "scheduling.timeOfDay[0]"),
-        ({"scheduling": {"cron": ["0 5 * * 5#2"]}}, "scheduling.cron[0]"),
         ({"compression": {"compressorName": "lz5"}}, "compression.compressorName"),
         ({"metadataCompression": {"compressorName": "lz5"}}, "metadataCompression.compressorName"),
-        ({"compression": {"onlyCompress": ["txt"]}}, "compression.onlyCompress[0]"),
-        ({"compression": {"neverCompress": [".tar.gz"]}}, "compression.neverCompress[0]"),
-        ({"compression": {"neverCompress": [".z", ".a"]}}, "compression.neverCompress: must be sorted"),
-        ({"compression": {"minSize": 6, "maxSize": 5}}, "compression.minSize"),
         ({"splitter": {"algorithm": "FIXED-3M"}}, "splitter.algorithm"),
         ({"actions": {"beforeFolder": {}}}, "actions.beforeFolder"),
         ({"actions": {"afterFolder": {"path": "a", "script": "b"}}}, "actions.afterFolder"),

@@ -64,6 +64,13 @@ _REPOSITORY = Command(
         hidden=True,
     ),
     Command("disconnect", "Forget the connection, its cache and its stored password.", "repository_connect:disconnect"),
+    Command(
+        "sync-to",
+        "Copy the repository to another storage, or bring a copy up to date.",
+        "",
+        *_storages("repository_sync:sync_to", "Copy the repository to"),
+        options="repository_sync:SyncFlags",
+    ),
     Command("set-client", "Change how this client uses the repository.", "repository_settings:set_client"),
     Command(
         "set-parameters",

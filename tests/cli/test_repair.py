@@ -103,3 +103,20 @@ def test_a_deleted_content_is_brought_back(runner: Runner) -> None:
     assert content in runner.ok("content", "list").stdout
     assert "is not deleted" in runner.ok("content", "undelete", content).stderr
     runner.ok("content", "verify", "--full")
+
+
+def test_a_repository_is_copied_and_the_copy_brought_up_to_date(runner: Runner, tmp_path: Path, source: Path) -> None:
+    copy = tmp_path / "copy"
+    runner.fails("repository", "sync-to", "filesystem", "--path", str(copy))
+    copy.mkdir()
+    tried = runner.ok("repository", "sync-to", "--dry-run", "filesystem", "--path", str(copy))
+    assert "BLOBs to copy" in tried.stderr
+    assert not any(copy.rglob("*.f"))
+    runner.ok("repository", "sync-to", "filesystem", "--path", str(copy), "--parallel", "3", "--times")
+    (source / "more").write_text("more")
+    runner.ok("snapshot", "create", str(source))
+    runner.ok("repository", "sync-to", "filesystem", "--path", str(copy), "--delete", "--must-exist")
+    other = Runner(tmp_path / "other", environment=DANGEROUS)
+    other.ok("repository", "connect", "filesystem", "--path", str(copy))
+    assert len(other.ok("snapshot", "list", "--json", "--all").json) == 2
+    other.ok("snapshot", "verify", "--verify-files-percent", "100")

@@ -1,0 +1,95 @@
+"""`repository sync-to`."""
+
+from typing import TYPE_CHECKING
+
+from pykopia import clock
+from pykopia.cli.parsing import Options, flag
+from pykopia.cli.session import Session
+from pykopia.cli.storage_flags import StorageFlags
+
+if TYPE_CHECKING:
+    from pykopia.repository.sync import SyncCounters, SyncPlan
+
+_TELL_EVERY = 0.3
+"""Seconds between two looks of the progress line."""
+
+
+class SyncFlags(Options):
+    """Flags of `repository sync-to`, before the storage."""
+
+    update = flag(True, "Copy blobs that are newer than in the copy.")
+    delete = flag(False, "Delete blobs of the copy that the repository has not.")
+    dry_run = flag(False, "Copy nothing.", short="n")
+    parallel = flag(1, "Blobs copied at one time.")
+    must_exist = flag(False, "Fail if the copy does not exist yet.")
+    times = flag(False, "Keep the times of blobs, where the storage can.")
+
+
+def sync_to(session: Session, options: StorageFlags) -> None:
+    """Copy the repository to another storage, or bring an earlier copy up to date."""
+    from pykopia.repository.sync import SyncOptions, sync  # noqa: PLC0415
+    from pykopia.storage.opening import open_storage  # noqa: PLC0415
+
+    flags = session.options(SyncFlags)
+    log = session.log
+    with open_storage(options.connection(session, create=False)) as target, session.open() as repository:
+        log.info("Synchronizing repositories:")
+        log.info("  Source:      %s", repository.storage.display_name)
+        log.info("  Destination: %s", target.display_name)
+        if not flags.delete:
+            log.info("NOTE: By default no BLOBs are deleted, pass --delete to allow it.")
+        log.info("Looking for BLOBs to synchronize...")
+        told = _Told(session)
+        done = sync(
+            repository.storage,
+            target,
+            SyncOptions(
+                update=flags.update,
+                delete=flags.delete,
+                dry_run=flags.dry_run,
+                parallel=flags.parallel,
+                times=flags.times,
+                must_exist=flags.must_exist,
+            ),
+            planned=told.plan,
+            progress=told.progress,
+        )
+        told.end()
+    if not flags.dry_run:
+        log.info("Copied %d BLOBs (%s), deleted %d.", done.copied, session.size(done.copied_bytes), done.deleted)
+
+
+class _Told:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._next = 0.0
+        self._total = 0
+        self._width = 0
+
+    def plan(self, plan: "SyncPlan") -> None:
+        size, log = self._session.size, self._session.log
+        self._total = plan.copy_bytes
+        log.info("  Found %d BLOBs to copy (%s)", len(plan.copy), size(plan.copy_bytes))
+        log.info(
+            "  Found %d BLOBs to delete (%s), %d in sync (%s)",
+            len(plan.delete),
+            size(plan.delete_bytes),
+            plan.in_sync,
+            size(plan.in_sync_bytes),
+        )
+
+    def progress(self, counters: "SyncCounters") -> None:
+        if self._session.shows_progress and clock.monotonic() >= self._next:
+            self._next = clock.monotonic() + _TELL_EVERY
+            size = self._session.size
+            text = f"  Copied {counters.copied} blobs ({size(counters.copied_bytes)} of {size(self._total)})"
+            self._width = max(self._width, len(text))
+            self._session.stderr.write(f"\r{text:<{self._width}}")
+            self._session.stderr.flush()
+
+    def end(self) -> None:
+        if self._width:
+            self._session.stderr.write("\n")
+
+
+__all__ = ["SyncFlags", "sync_to"]

@@ -22,6 +22,7 @@ from pykopia.snapshot.upload_options import CHECKPOINT_INTERVAL_SECONDS, Snapsho
 
 if TYPE_CHECKING:
     from pykopia.repository.repository import Repository
+    from pykopia.repository.writer import RepositoryWriter
 
 _SECOND = 1_000_000_000
 _MIB = 1 << 20
@@ -69,14 +70,23 @@ def create(session: Session, options: CreateOptions) -> None:
     failures: list[str] = []
     with session.open() as repository, cancelable(session) as canceled:
         sources = _sources(repository, options)
-        for path in sources:
-            if session.canceled:
-                session.log.info("Upload canceled")
-                break
+        taken: list[SnapshotResult] = []
+        with repository.writer(parallel=options.parallel or None) as writer:  # one flush for all
+            for path in sources:
+                if session.canceled:
+                    session.log.info("Upload canceled")
+                    break
+                try:
+                    taken.append(_create_one(session, repository, writer, path, options, canceled))
+                except PykopiaError as error:
+                    session.log.debug("error", exc_info=error)
+                    failures.append(str(error))
+                if options.flush_per_source:
+                    writer.flush()
+        for result in taken:  # they are in the repository now
             try:
-                _create_one(session, repository, path, options, canceled)
-            except PykopiaError as error:
-                session.log.debug("error", exc_info=error)
+                _report(session, options, result)
+            except SnapshotError as error:
                 failures.append(str(error))
     if session.canceled:
         message = "canceled: what was finished is kept in an incomplete snapshot, and the next one goes on from there"
@@ -113,21 +123,26 @@ def _sources(repository: "Repository", options: CreateOptions) -> list[str]:
 
 
 def _create_one(
-    session: Session, repository: "Repository", path: str, options: CreateOptions, canceled: Callable[[], bool]
-) -> None:
+    session: Session,
+    repository: "Repository",
+    writer: "RepositoryWriter",
+    path: str,
+    options: CreateOptions,
+    canceled: Callable[[], bool],
+) -> SnapshotResult:
     overridden = _overridden_source(repository, options)
     session.log.info("Snapshotting %s ...", overridden or local_source(repository, path))
     progress = UploadProgress(session)
     try:
-        result = repository.snapshots.create(
+        return repository.snapshots.create(
             path,
             options=_snapshot_options(session, overridden, options),
             progress=progress,
             cancel=canceled,
+            writer=writer,
         )
     finally:
         progress.finish()
-    _report(session, options, result)
 
 
 def _overridden_source(repository: "Repository", options: CreateOptions) -> SourceInfo | None:

@@ -1,20 +1,22 @@
 """Snapshots of an open repository: ``repository.snapshots``."""
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pykopia.errors import DamagedDataError, DamagedManifestError, RestoreError, SnapshotNotFoundError
+from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError
 from pykopia.format.directory import DirectoryEntry
-from pykopia.format.manifest import ManifestEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.repository import Repository
+from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.copy_history import HistoryStep, apply_history, plan_history
 from pykopia.snapshot.create import create_snapshot
 from pykopia.snapshot.diff import Comparison
 from pykopia.snapshot.estimate import Estimate, estimate
+from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
 from pykopia.snapshot.progress import Cancel, Progress
 from pykopia.snapshot.resolve import resolve, with_length
 from pykopia.snapshot.restore import Restore
@@ -22,12 +24,9 @@ from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
 from pykopia.snapshot.restore_file import restore_single
 from pykopia.snapshot.restore_local import LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
+from pykopia.snapshot.retention import Expiration, apply_expirations, plan_expirations
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
 from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions, VerifyResult
-
-log = logging.getLogger(__name__)
-
-SNAPSHOT_TYPE = {"type": "snapshot"}
 
 
 class Snapshots:
@@ -45,6 +44,7 @@ class Snapshots:
         options: SnapshotOptions | None = None,
         progress: Callable[[UploadCounters], None] | None = None,
         cancel: Cancel | None = None,
+        writer: RepositoryWriter | None = None,
     ) -> SnapshotResult:
         """Take a snapshot of a folder or a file.
 
@@ -54,8 +54,11 @@ class Snapshots:
             progress: called about ten times a second with what has been done.
             cancel: says whether to stop; what was finished is saved as an incomplete snapshot then, and the next
                 one goes on from there.
+            writer: a session to write in, of ``repository.writer()``: several snapshots become visible with its flush.
+                One of its own when not given.
 
         Raises:
+            ActionFailedError: a program that must run before, by the policies, did not do what it should.
             SourceNotFoundError: there is nothing at ``path``.
             SourceReadError: the folder itself can't be read. Entries in it that can't be read do not raise: they are in
                 the result's ``errors`` and in the snapshot's summary.
@@ -66,6 +69,7 @@ class Snapshots:
             os.fspath(path),
             options or SnapshotOptions(),
             Progress(UploadCounters(), progress, cancel),
+            writer,
         )
 
     def estimate(self, path: str | os.PathLike[str], *, cancel: Cancel | None = None) -> Estimate:
@@ -83,34 +87,14 @@ class Snapshots:
             source: whose; fields that are empty match any. All when not given.
             tags: that a snapshot must have, keys without the prefix ``tag:``.
         """
-        labels = dict(SNAPSHOT_TYPE)
-        if source is not None:
-            labels |= {
-                name: value
-                for name, value in (
-                    ("hostname", source.host),
-                    ("username", source.user_name),
-                    ("path", source.path),
-                )
-                if value
-            }
-        for name, value in (tags or {}).items():
-            labels[f"tag:{name}"] = value
-        found = []
-        for entry in self._repository.manifests.find(labels):
-            try:
-                found.append(_snapshot(entry))
-            except DamagedDataError as error:
-                # its data must never count as unreferenced: whoever collects garbage uses list_unreadable
-                log.error("snapshot %s is left out: %s", entry.id, error)  # noqa: TRY400 -- no traceback for the user
-        return sorted(found, key=lambda each: each.start_time_ns)
+        return read_snapshots(self._repository.manifests, source, tags)
 
     def list_unreadable(self) -> dict[ManifestID, DamagedDataError]:
         """Return the snapshot manifests that can't be read, and why: their data must be kept."""
         unreadable: dict[ManifestID, DamagedDataError] = {}
         for entry in self._repository.manifests.find(SNAPSHOT_TYPE):
             try:
-                _snapshot(entry)
+                read_snapshot(entry)
             except DamagedDataError as error:
                 unreadable[entry.id] = error
         return unreadable
@@ -124,7 +108,7 @@ class Snapshots:
         """
         for entry in self._repository.manifests.find(SNAPSHOT_TYPE):
             if entry.id == snapshot_id:
-                return _snapshot(entry)
+                return read_snapshot(entry)
         raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
 
     def find(self, text: str) -> Sequence[SnapshotManifest]:
@@ -238,6 +222,53 @@ class Snapshots:
         with self._repository.writer() as writer:
             writer.manifests.delete(snapshot_id)
 
+    def pin(self, snapshot_id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> SnapshotManifest:
+        """Add pins to a snapshot, then remove some; a snapshot with a pin never expires.
+
+        Returns:
+            The snapshot as it is now: under another ID if anything changed, as Kopia does it.
+
+        Raises:
+            SnapshotNotFoundError: there is none.
+        """
+        before = self.get(snapshot_id)
+        after = before.with_pins(add, remove)
+        if after.pins == before.pins:
+            return before
+        with self._repository.writer() as writer:
+            saved = writer.manifests.put(after.labels(), after.to_json())
+            writer.manifests.delete(before.id)
+        return replace(after, id=saved)
+
+    def expire(self, source: SourceInfo | None = None, *, delete: bool = False) -> Sequence[Expiration]:
+        """Tell which snapshots the policies of their sources do not keep, and delete them if asked to.
+
+        Args:
+            source: whose; fields that are empty match any. All when not given.
+            delete: without it nothing is changed.
+        """
+        expirations = plan_expirations(self._repository, source)
+        if delete:
+            with self._repository.writer() as writer:
+                apply_expirations(writer, expirations)
+        return expirations
+
+    def copy_history(self, source: SourceInfo, destination: SourceInfo, *, move: bool = False) -> Sequence[HistoryStep]:
+        """Give the snapshots of a source to another one too, or to it alone; data are not copied.
+
+        Args:
+            source: whose snapshots; fields that are empty match any.
+            destination: fields that are not empty replace those of the source.
+            move: delete them where they were.
+
+        Raises:
+            UsageError: snapshots of several users or paths would become those of one.
+        """
+        steps = plan_history(self.list(), source, destination)
+        with self._repository.writer() as writer:
+            apply_history(writer, steps, move=move)
+        return steps
+
     def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
         """Compare two folders that ``resolve`` returned."""
         return Comparison(self._repository.objects, before, after)
@@ -249,13 +280,6 @@ def archive_mode(name: str) -> RestoreMode:
         if name.endswith(ending):
             return mode  # type: ignore[return-value]
     return "local"
-
-
-def _snapshot(entry: ManifestEntry) -> SnapshotManifest:
-    try:
-        return SnapshotManifest.from_json(entry.data, manifest_id=entry.id)
-    except DamagedDataError as error:
-        raise DamagedManifestError(f"snapshot manifest {entry.id} can't be read: {error}") from error
 
 
 __all__ = ["Snapshots", "archive_mode"]

@@ -6,7 +6,7 @@ Order: spec 04 §11.8. Everything becomes visible with one flush at the end, che
 import logging
 import os
 import stat
-from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -17,17 +17,18 @@ from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
 from pykopia.format.gotime import ZERO_TIME_NS, wrap_int64
 from pykopia.format.policy import Policy
 from pykopia.format.policy_tree import PolicyTree
-from pykopia.format.retention import plan_expire
 from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
 from pykopia.format.source import SourceInfo, previous_snapshots
-from pykopia.ids import ManifestID, ObjectID
+from pykopia.ids import ObjectID
 from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter, available_cpus
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
+from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.reading import FileReader, entry_from
+from pykopia.snapshot.retention import apply_retention
 from pykopia.snapshot.source_path import local_source, source_root
 from pykopia.snapshot.upload import DIRECTORY_PREFIX, Statistics, Upload
 from pykopia.snapshot.upload_options import (
@@ -47,13 +48,18 @@ STREAM_ROOT_TIME_NS = wrap_int64(ZERO_TIME_NS)
 
 
 def create_snapshot(
-    repository: Repository, path: str, options: SnapshotOptions, progress: Progress[UploadCounters]
+    repository: Repository,
+    path: str,
+    options: SnapshotOptions,
+    progress: Progress[UploadCounters],
+    session: RepositoryWriter | None = None,
 ) -> SnapshotResult:
     """Take a snapshot; see ``Snapshots.create``."""
     source = options.source or local_source(repository, path)
     tags = _tags(options.tags)
-    taking = _Taking(repository, source, options, progress)
-    with repository.writer(parallel=taking.parallel) as writer, progress.told():
+    taking = _Taking(repository, source, options, progress, session)
+    with nullcontext(session) if session else repository.writer(parallel=taking.parallel) as writer, progress.told():
+        written_before, packed_before = writer.contents.written_bytes, writer.contents.packed_bytes
         started = clock.now()
         if options.stdin is not None:
             root = taking.stream(writer, os.path.abspath(path), options.stdin, started)
@@ -77,7 +83,10 @@ def create_snapshot(
             apply_retention(writer, source, taking.policy)
             if options.source is not None or options.stdin is not None:
                 _set_manual(repository, writer, source)
-        progress.set(new_bytes=writer.contents.written_bytes, uploaded_bytes=writer.contents.packed_bytes)
+        progress.set(
+            new_bytes=writer.contents.written_bytes - written_before,
+            uploaded_bytes=writer.contents.packed_bytes - packed_before,
+        )
     return SnapshotResult(manifest=manifest, saved=saved, counters=progress.counters, errors=tuple(taking.errors))
 
 
@@ -85,7 +94,12 @@ class _Taking:
     """One snapshot on its way."""
 
     def __init__(
-        self, repository: Repository, source: SourceInfo, options: SnapshotOptions, progress: Progress[UploadCounters]
+        self,
+        repository: Repository,
+        source: SourceInfo,
+        options: SnapshotOptions,
+        progress: Progress[UploadCounters],
+        session: RepositoryWriter | None,
     ) -> None:
         self._repository = repository
         self._source = source
@@ -93,14 +107,11 @@ class _Taking:
         self._progress = progress
         self._tree: PolicyTree = repository.policies.tree(source)
         self.policy: Policy = self._tree.effective
-        self._previous = self._previous_manifests()
+        self._previous = previous_snapshots(read_snapshots((session or repository).manifests, source))
         self.parallel = options.parallel or self.policy.upload.max_parallel_file_reads or available_cpus()
         self.statistics = Statistics()
         self.stop_reason = ""
         self.errors: list[EntryError] = []
-
-    def _previous_manifests(self) -> Sequence[SnapshotManifest]:
-        return previous_snapshots(self._repository.snapshots.list(self._source))
 
     def equals_previous(self, root: DirectoryEntry) -> bool:
         """Say whether the newest complete snapshot has the same root."""
@@ -245,22 +256,6 @@ class _Taking:
         log.info("saved a checkpoint of %s", self._source)
 
 
-def apply_retention(writer: RepositoryWriter, source: SourceInfo, policy: Policy) -> list[ManifestID]:
-    """Delete the snapshots of a source that its policy does not keep; return their IDs.
-
-    A manifest that can't be read is left alone, and so are all others then: what it keeps can't be known.
-    """
-    snapshots = [
-        SnapshotManifest.from_json(entry.data, manifest_id=entry.id)
-        for entry in writer.manifests.find({"type": "snapshot", **source.labels()})
-    ]
-    plan = plan_expire(snapshots, policy.retention, tz=clock.LOCAL_TIMEZONE)
-    gone = [each.id for each in plan.expired]
-    for manifest_id in gone:
-        writer.manifests.delete(manifest_id)
-    return gone
-
-
 def _set_manual(repository: Repository, writer: RepositoryWriter, source: SourceInfo) -> None:
     """Mark a source that no scheduler can take again by itself (spec 04 §11.8)."""
     defined = repository.policies.defined(source)
@@ -302,4 +297,4 @@ def _stats(counted: Statistics) -> SnapshotStats:
     )
 
 
-__all__ = ["apply_retention", "create_snapshot"]
+__all__ = ["create_snapshot"]

@@ -57,6 +57,27 @@ def test_one_snapshot_makes_one_index_and_one_metadata_pack(client: Runner, sour
     assert {kind: after[kind] - before[kind] for kind in "qx"} == {"q": 1, "x": 1}
 
 
+def test_several_snapshots_make_one_index_and_are_told_when_they_are_stored(
+    client: Runner, source: Path, tmp_path: Path
+) -> None:
+    before = len(client.ok("index", "list").lines)
+    others = [tmp_path / name for name in ("b", "c")]
+    for other in others:
+        other.mkdir()
+    result = client.ok("snapshot", "create", str(source), *map(str, others), "--json")
+    assert len(client.ok("index", "list").lines) == before + 1
+    assert len(result.lines) == 3
+    result = client.ok("snapshot", "create", "--flush-per-source", str(source), *map(str, others))
+    assert len(client.ok("index", "list").lines) == before + 4
+    assert result.stderr.count("Created snapshot with root") == 3
+
+
+def test_a_source_that_is_named_twice_is_taken_twice(client: Runner, source: Path) -> None:
+    client.ok("policy", "set", "--global", "--ignore-identical-snapshots=true")
+    result = client.ok("snapshot", "create", str(source), str(source))
+    assert result.stderr.count("Created snapshot") == result.stderr.count("Not saving snapshot") == 1
+
+
 def test_times_can_be_given(client: Runner, source: Path) -> None:
     client.ok("snapshot", "create", str(source), "--start-time", "2020-01-02 03:04:05 UTC")
     assert snapshots(client)[0]["startTime"] == "2020-01-02T03:04:05Z"

@@ -1,0 +1,48 @@
+"""`snapshot expire`."""
+
+from typing import TYPE_CHECKING
+
+from pykopia.cli.parsing import Options, arguments, flag
+from pykopia.cli.session import Session
+from pykopia.cli.snapshot_sources import parse_source
+
+if TYPE_CHECKING:
+    from pykopia.format.source import SourceInfo
+
+
+class ExpireOptions(Options):
+    """Flags of `snapshot expire`."""
+
+    path = arguments("Sources whose snapshots to expire.")
+    all = flag(False, "All sources.")
+    delete = flag(False, "Delete; without this only tell what would be deleted.")
+
+
+def expire(session: Session, options: ExpireOptions) -> None:
+    """Delete the snapshots that policies do not keep; their data goes with later maintenance."""
+    with session.open() as repository:
+        snapshots = repository.snapshots
+        wanted = [parse_source(repository, text) for text in options.path]
+        if options.all:
+            wanted = list({each.source for each in snapshots.list()})
+        if not wanted:
+            session.log.info("Nothing to do: name sources, or give --all.")
+        done: set[SourceInfo] = set()
+        for source in sorted(wanted, key=str):
+            if source in done:
+                continue
+            done.add(source)
+            expired = [each for found in snapshots.expire(source, delete=options.delete) for each in found.plan.expired]
+            for each in expired:
+                session.log.debug("%s %s of %s", each.id, session.time(each.start_time_ns), each.source)
+            if not expired:
+                session.log.info("Nothing to delete for %s.", source)
+            elif options.delete:
+                session.log.info("Deleted %d snapshots of %s...", len(expired), source)
+            else:
+                for each in expired:
+                    session.log.info("  %s %s", session.time(each.start_time_ns), each.id)
+                session.log.info("%d snapshot(s) of %s would be deleted. Pass --delete to do it.", len(expired), source)
+
+
+__all__ = ["ExpireOptions", "expire"]

@@ -1,0 +1,32 @@
+"""`snapshot pin`."""
+
+from pykopia.cli.parsing import CommandLineError, Options, arguments, flag_list
+from pykopia.cli.session import Session
+
+
+class PinOptions(Options):
+    """Flags of `snapshot pin`."""
+
+    id = arguments("Snapshots, by their ID or that of their root.", required=True)
+    add = flag_list("Pin to add.", placeholder="PIN")
+    remove = flag_list("Pin to remove.", placeholder="PIN")
+
+
+def pin(session: Session, options: PinOptions) -> None:
+    """Add or remove pins: a snapshot that has one never expires. A changed snapshot gets another ID."""
+    if not (options.add or options.remove):
+        message = "must specify --add and/or --remove"
+        raise CommandLineError(message)
+    with session.open() as repository:
+        for text in options.id:
+            for before in repository.snapshots.find(text):
+                when, source = session.time(before.start_time_ns), before.source
+                if before.with_pins(options.add, options.remove).pins == before.pins:
+                    session.log.info("No change for snapshot at %s of %s", when, source)
+                    continue
+                session.log.info("Updating snapshot at %s of %s", when, source)
+                after = repository.snapshots.pin(before.id, add=options.add, remove=options.remove)
+                session.log.info("Its ID is %s now.", after.id)
+
+
+__all__ = ["PinOptions", "pin"]

@@ -26,6 +26,7 @@ class Backend:
 BACKENDS: dict[str, Backend] = {
     "filesystem": Backend(opener="pykopia.storage.filesystem:FilesystemStorage.from_options"),
     "memory": Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False),
+    "sftp": Backend(opener="pykopia.storage.sftp:SFTPStorage.from_options", extra="sftp"),
 }
 """The backends by Kopia's name of the storage type; another package may add its own."""
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import azure, gcs, s3
+from tests.servers import azure, gcs, s3, ssh
 from tests.servers.azure import AzureServer
 from tests.servers.gcs import GCSServer
 from tests.servers.s3 import S3Server
+from tests.servers.ssh import SSHServer
 from tests.servers.tls import Certificates, make_certificates
 
 Factory = pytest.TempPathFactory
@@ -68,11 +69,19 @@ def fake_gcs(tmp_path_factory: Factory) -> Iterator[GCSServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def openssh(tmp_path_factory: Factory) -> Iterator[SSHServer]:
+    """Run OpenSSH's server."""
+    with ssh.openssh(tmp_path_factory.mktemp("openssh")) as server:
+        yield server
+
+
 __all__ = [
     "azurite",
     "azurite_tls",
     "certificates",
     "fake_gcs",
+    "openssh",
     "seaweedfs",
     "seaweedfs_tls",
     "versitygw",

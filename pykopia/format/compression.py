@@ -58,10 +58,10 @@ def _all() -> dict[str, Compressor]:
             _made("pgzip", 0x1300, deflate.encoder(5, wrapper=gzip)),
             _made("pgzip-best-compression", 0x1302, deflate.encoder(9, wrapper=gzip)),
             _made("pgzip-best-speed", 0x1301, deflate.fast_encoder(wrapper=gzip)),
-            _made("s2-better", 0x1201, _encode_s2),
+            _made("s2-better", 0x1201, _encode_s2_better),
             _made("s2-default", 0x1200, _encode_s2),
-            _made("s2-parallel-4", 0x1202, _encode_s2, deprecated=True),
-            _made("s2-parallel-8", 0x1203, _encode_s2, deprecated=True),
+            _made("s2-parallel-4", 0x1202, _encode_s2),
+            _made("s2-parallel-8", 0x1203, _encode_s2),
             _made("zstd", 0x1100, zstd.encoder(3)),
             _made("zstd-best-compression", 0x1103, zstd.encoder(11), deprecated=True),
             _made("zstd-better-compression", 0x1102, zstd.encoder(5)),
@@ -83,6 +83,12 @@ def _encode_s2(data: Buffer) -> bytes:
     from pykopia.format.s2 import encode_stream  # noqa: PLC0415 -- tables that other compressors do not need
 
     return encode_stream(data)
+
+
+def _encode_s2_better(data: Buffer) -> bytes:
+    from pykopia.format.s2 import encode_stream  # noqa: PLC0415 -- as above
+
+    return encode_stream(data, better=True)
 
 
 def _decode_s2(body: memoryview, limit: int) -> bytes:

@@ -1,10 +1,9 @@
 """The S2 stream format, which Snappy's is a part of (spec 01 §5.3).
 
 A stream is a sequence of chunks, each with a checksum of what it decodes to; a block is a sequence of literals and copies
-of what was decoded before. Written is Snappy's framed form by its library, which Kopia reads as S2.
+of what was decoded before. Where nothing was compiled, Snappy's framed form is written by its library: Kopia reads it as
+S2, though it takes more bytes.
 """
-
-import cramjam
 
 from pykopia.errors import DecompressionError
 from pykopia.ids import Buffer
@@ -131,10 +130,18 @@ def _damaged(reason: str) -> DecompressionError:
     return DecompressionError(f"S2 data are damaged: {reason}")
 
 
+def snappy_encode_stream(data: Buffer, *, better: bool) -> bytes:  # noqa: ARG001 -- there is one Snappy
+    """Return the same by Snappy, which knows no better."""
+    import cramjam  # noqa: PLC0415 -- the native encoder does without
+
+    return bytes(cramjam.snappy.compress(data))
+
+
 try:
     from pykopia.format._s2 import decode_block, masked_crc
+    from pykopia.format._s2 import encode_stream as _encode_stream
 except ImportError:  # no compiler was there
-    decode_block, masked_crc = python_decode_block, python_masked_crc
+    decode_block, masked_crc, _encode_stream = python_decode_block, python_masked_crc, snappy_encode_stream
 
 
 def decode_stream(data: Buffer, *, max_length: int) -> bytes:
@@ -184,11 +191,11 @@ def decode_stream(data: Buffer, *, max_length: int) -> bytes:
     return b"".join(parts)
 
 
-def encode_stream(data: Buffer) -> bytes:
+def encode_stream(data: Buffer, *, better: bool = False) -> bytes:
     """Return a stream that decodes to ``data``; nothing at all for no data, as Kopia writes it."""
     if not len(data):
         return b""
-    return bytes(cramjam.snappy.compress(data))
+    return _encode_stream(data, better=better)
 
 
 __all__ = [
@@ -198,4 +205,5 @@ __all__ = [
     "masked_crc",
     "python_decode_block",
     "python_masked_crc",
+    "snappy_encode_stream",
 ]

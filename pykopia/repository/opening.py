@@ -244,6 +244,9 @@ def _connected(
                 blobs.blob.unique_id, str(config)
             )
             caching = replace(caching, cache_directory=str(folder))
+        cache = caching.folder(config)
+        if cache is not None:
+            format_blobs.forget_copies(cache)
     repository = Repository(storage, blobs, client=client, caching=caching, config_path=config)
     if on_created is not None:
         on_created(repository)

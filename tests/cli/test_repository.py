@@ -1,5 +1,6 @@
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -289,3 +290,15 @@ def test_sizes_follow_the_environment(connected: Runner) -> None:
     assert (
         "Max pack length:     20 MiB" in connected.ok("repository", "status", KOPIA_BYTES_STRING_BASE_2="true").stdout
     )
+
+
+def test_copies_of_another_repository_in_the_cache_folder_are_not_believed(cli: Runner, storage: Path) -> None:
+    flags = ("filesystem", "--path", str(storage), "--cache-directory", str(storage.parent / "cache"))
+    cli.ok("repository", "create", *flags)
+    cli.ok("policy", "list")
+    shutil.rmtree(storage)
+    storage.mkdir()
+    cli.ok("repository", "create", *flags)
+    cli.ok("policy", "set", "--global", "--keep-latest=3")
+    cli.ok("repository", "connect", *flags)
+    assert "Latest snapshots:                        3" in cli.ok("policy", "show", "--global").stdout

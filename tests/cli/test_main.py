@@ -157,6 +157,7 @@ def test_a_signal_while_the_password_is_awaited_ends_the_program(
         time.sleep(0.01)
     process.send_signal(number)
     status, stdout, stderr = finish(process)
-    assert status == 128 + number
+    # shells show both alike; CPython ends itself by the signal when it came while a class was made from text
+    assert status in {128 + number, -number}
     assert stdout == ""
     assert stderr in {"interrupted\n", "terminated\n"}

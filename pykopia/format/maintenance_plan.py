@@ -116,7 +116,7 @@ class Rule(StrEnum):
     AFTER_START = "written-after-start"
     SESSION = "active-session"
     AFTER_REWRITE = "after-rewrite"
-    STILL_REFERENCED = "deleted-not-dropped"
+    PARTLY_USED = "pack-partly-used"
 
 
 # --- when ------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from pykopia.storage.base import BlobStorage
 from pykopia.storage.locking import LockingStorage
 
 if TYPE_CHECKING:
+    from pykopia.maintenance.api import Maintenance
     from pykopia.snapshot.api import Snapshots
     from pykopia.snapshot.policies import Policies
 
@@ -157,6 +158,13 @@ class Repository:
         from pykopia.snapshot.policies import Policies  # noqa: PLC0415 -- as above
 
         return Policies(self)
+
+    @property
+    def maintenance(self) -> "Maintenance":
+        """Runs and configures maintenance."""
+        from pykopia.maintenance.api import Maintenance  # noqa: PLC0415 -- as above
+
+        return Maintenance(self)
 
     # ------------------------------------------------------------------ using it
 

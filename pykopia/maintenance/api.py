@@ -1,0 +1,306 @@
+"""Maintenance of an open repository: ``repository.maintenance``."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pykopia import clock
+from pykopia.errors import MaintenanceBusyError, MaintenanceNotOwnedError, UsageError
+from pykopia.format.gotime import format_time
+from pykopia.format.maintenance_plan import (
+    FULL_SAFETY,
+    NO_SAFETY,
+    PACK_PREFIXES,
+    SAFETY,
+    Mode,
+    may_delete_packs_from,
+    plan_mode,
+)
+from pykopia.format.maintenance_schedule import (
+    CycleParameters,
+    MaintenanceParameters,
+    MaintenanceSchedule,
+)
+from pykopia.format.maintenance_warnings import last_success_ns, plan_warnings
+from pykopia.maintenance import blobs
+from pykopia.maintenance.cycle import Cycle
+from pykopia.maintenance.lease import FoundLease, Lease, find_leases, local_lock
+from pykopia.maintenance.report import Ledger, MaintenanceResult, make_ledger
+from pykopia.maintenance.snapshot_gc import collect_garbage
+from pykopia.maintenance.stored import (
+    change_schedule,
+    client_name,
+    read_parameters,
+    read_schedule,
+    write_parameters,
+)
+from pykopia.repository.repository import Repository
+
+log = logging.getLogger(__name__)
+
+ME = "me"
+"""Owner that stands for the client of the connection."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaintenanceInfo:
+    """How a repository is maintained."""
+
+    parameters: MaintenanceParameters
+    schedule: MaintenanceSchedule
+    client: str
+    """``user@host`` of this connection."""
+    leases: tuple[FoundLease, ...]
+    """Who is at it now, and those that ended without a word."""
+    last_success_ns: int | None
+    """When anything was last done with success; nanoseconds since 1970."""
+    warnings: tuple[str, ...]
+    """What somebody should look after."""
+
+    @property
+    def owned(self) -> bool:
+        """Whether this client maintains the repository."""
+        return self.parameters.owner == self.client
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaintenanceChanges:
+    """What ``Maintenance.set`` changes; None leaves a value as it is."""
+
+    owner: str | None = None
+    """``user@host``, or ``me``."""
+    quick_enabled: bool | None = None
+    full_enabled: bool | None = None
+    quick_interval_ns: int | None = None
+    full_interval_ns: int | None = None
+    pause_quick_ns: int | None = None
+    """Nanoseconds from now until the next quick maintenance."""
+    pause_full_ns: int | None = None
+    max_retained_log_count: int | None = None
+    max_retained_log_age_ns: int | None = None
+    max_retained_log_size: int | None = None
+    """Bytes."""
+    extend_object_locks: bool | None = None
+    list_parallelism: int | None = None
+
+
+class Maintenance:
+    """Runs and configures the maintenance of a repository."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    # ------------------------------------------------------------------ looking
+
+    def parameters(self) -> MaintenanceParameters:
+        """Return the parameters; the defaults, with nobody as the owner, in a repository without any."""
+        return read_parameters(self._repository) or MaintenanceParameters()
+
+    def schedule(self) -> MaintenanceSchedule:
+        """Return when maintenance is due, and what its last runs did."""
+        return read_schedule(self._repository)
+
+    def info(self) -> MaintenanceInfo:
+        """Return how the repository is maintained, and what is wrong with that."""
+        parameters, schedule = self.parameters(), self.schedule()
+        client = client_name(self._repository)
+        return MaintenanceInfo(
+            parameters=parameters,
+            schedule=schedule,
+            client=client,
+            leases=tuple(find_leases(self._repository)),
+            last_success_ns=last_success_ns(schedule),
+            warnings=plan_warnings(parameters, schedule, client=client, now=clock.now()),
+        )
+
+    def ledger(self) -> Ledger:
+        """Return where the bytes of the repository are, and what holds those back that nothing needs.
+
+        This follows all snapshots, as full maintenance does, and changes nothing.
+        """
+        repository = self._repository
+        now = clock.now()
+        collection = collect_garbage(repository, started=now, safety=FULL_SAFETY, dry_run=True)
+        deletion = blobs.plan_unused_packs(repository, started=now, safety=FULL_SAFETY, prefixes=PACK_PREFIXES)
+        return make_ledger(
+            repository,
+            blobs.list_blobs(repository.storage, ("p", "q")),
+            deletion,
+            collection,
+            delete_from_ns=may_delete_packs_from(self.schedule(), FULL_SAFETY),
+        )
+
+    # ------------------------------------------------------------------ running
+
+    def run(
+        self,
+        mode: Mode | Literal["auto"] = "auto",
+        *,
+        safety: str = "full",
+        force: bool = False,
+        on_task: Callable[[str], None] | None = None,
+        monotonic: Callable[[], float] = clock.monotonic,
+    ) -> MaintenanceResult:
+        """Maintain the repository.
+
+        Args:
+            mode: ``quick``, ``full``, or ``auto``: what is due, if this client is the owner and nobody else is at it.
+            safety: ``full``, or ``none``: wait for nothing, which destroys data when another client uses the repository.
+            force: although another client is the owner.
+            on_task: called with the name of each task that begins.
+            monotonic: a clock that is never set, to compare with the one that is.
+
+        Raises:
+            MaintenanceNotOwnedError: another client is the owner (not with ``auto``).
+            MaintenanceBusyError: another process is at it (not with ``auto``), or took over.
+            ClockError: the clocks of this machine and the storage disagree.
+            MaintenanceError: garbage could not be collected; nothing was marked.
+            ReadOnlyRepositoryError: the repository is connected read-only.
+        """
+        if safety not in SAFETY:
+            raise UsageError(f"safety must be one of {', '.join(SAFETY)}; it is {safety!r}")
+        repository = self._repository
+        if mode == "auto" and repository.read_only:
+            return MaintenanceResult(mode=None, reason="the repository is connected read-only")
+        repository.check_writable("maintain the repository")
+        repository.check_not_locked()
+        parameters = self._owned_parameters(may_take=mode != "auto")
+        schedule = self.schedule()
+        client, now = client_name(repository), clock.now()
+        result = MaintenanceResult(
+            mode=None,
+            owner=parameters.owner,
+            client=client,
+            last_success_ns=last_success_ns(schedule),
+            start_ns=now,
+            end_ns=now,
+            warnings=plan_warnings(parameters, schedule, client=client, now=now),
+        )
+        if parameters.owner != client and not force:
+            if mode == "auto":
+                return replace(result, reason=f"maintenance is done by {parameters.owner or 'nobody'}")
+            raise MaintenanceNotOwnedError(parameters.owner, client)
+        chosen = plan_mode(parameters, schedule, now=now) if mode == "auto" else mode
+        if chosen is None:
+            return replace(result, reason="nothing is due")
+        try:
+            with local_lock(repository.config_path):
+                lease = Lease(repository, monotonic=monotonic)
+                try:
+                    return self._run(result, chosen, parameters, safety, lease, on_task)
+                finally:
+                    lease.release()
+        except MaintenanceBusyError as error:
+            if mode != "auto":
+                raise
+            return replace(result, reason=str(error))
+
+    def _run(
+        self,
+        result: MaintenanceResult,
+        mode: Mode,
+        parameters: MaintenanceParameters,
+        safety: str,
+        lease: Lease,
+        on_task: Callable[[str], None] | None,
+    ) -> MaintenanceResult:
+        repository = self._repository
+        if SAFETY[safety] is NO_SAFETY:
+            self._warn_of_writers()
+        cycle = Cycle(repository, parameters, SAFETY[safety], check=lease.check, on_task=on_task)
+        cycle.run(mode)
+        deleted = cycle.deleted.delete
+        return replace(
+            result,
+            mode=mode,
+            end_ns=clock.now(),
+            tasks=tuple(cycle.reports),
+            deleted_blobs=len(deleted),
+            deleted_size=blobs.total(deleted),
+            ledger=cycle.ledger,
+            warnings=plan_warnings(parameters, self.schedule(), client=result.client, now=clock.now()),
+        )
+
+    def _warn_of_writers(self) -> None:
+        for session in blobs.active_sessions(self._repository).values():
+            log.warning(
+                "without safety times, what %s@%s has been writing since %s is lost if it has not ended",
+                session.username,
+                session.hostname,
+                format_time(session.start_time_ns),
+            )
+
+    def _owned_parameters(self, *, may_take: bool) -> MaintenanceParameters:
+        """Return the parameters; those of a repository that has none begin with this client as the owner, as in Kopia."""
+        found = read_parameters(self._repository)
+        if found is None:
+            found = MaintenanceParameters(owner=client_name(self._repository) if may_take else "")
+            if may_take:
+                write_parameters(self._repository, found)
+        return found
+
+    # ------------------------------------------------------------------ configuring
+
+    def set(self, changes: MaintenanceChanges) -> MaintenanceInfo:
+        """Change who maintains the repository, how often, and what is kept.
+
+        Raises:
+            UsageError: nothing changes, or object locks could end too early; nothing was written.
+        """
+        if changes == MaintenanceChanges():
+            raise UsageError("no changes specified")
+        repository = self._repository
+        repository.check_writable("change how the repository is maintained")
+        before = self.parameters()
+        parameters = changed_parameters(before, changes, client=client_name(repository))
+        warning = parameters.check(repository.blob_configuration)
+        if warning:
+            log.warning("%s", warning)
+        if changes.pause_quick_ns is not None or changes.pause_full_ns is not None:
+            change_schedule(repository, lambda schedule: _paused(schedule, changes, clock.now()))
+        if parameters != before or read_parameters(repository) is None:
+            write_parameters(repository, parameters)
+        return self.info()
+
+
+def changed_parameters(
+    parameters: MaintenanceParameters, changes: MaintenanceChanges, *, client: str
+) -> MaintenanceParameters:
+    """Return parameters with changes applied."""
+    retention = parameters.log_retention
+    if changes.max_retained_log_count is not None:
+        retention = replace(retention.effective, max_count=changes.max_retained_log_count)
+    if changes.max_retained_log_age_ns is not None:
+        retention = replace(retention.effective, max_age_ns=changes.max_retained_log_age_ns)
+    if changes.max_retained_log_size is not None:
+        retention = replace(retention.effective, max_total_size=changes.max_retained_log_size)
+    if changes.owner is not None:
+        parameters = replace(parameters, owner=client if changes.owner == ME else changes.owner)
+    if changes.extend_object_locks is not None:
+        parameters = replace(parameters, extend_object_locks=changes.extend_object_locks)
+    if changes.list_parallelism is not None:
+        parameters = replace(parameters, list_parallelism=changes.list_parallelism)
+    return replace(
+        parameters,
+        quick=_cycle(parameters.quick, changes.quick_enabled, changes.quick_interval_ns),
+        full=_cycle(parameters.full, changes.full_enabled, changes.full_interval_ns),
+        log_retention=retention,
+    )
+
+
+def _cycle(cycle: CycleParameters, enabled: bool | None, interval_ns: int | None) -> CycleParameters:
+    if enabled is not None:
+        cycle = replace(cycle, enabled=enabled)
+    return cycle if interval_ns is None else replace(cycle, interval_ns=interval_ns)
+
+
+def _paused(schedule: MaintenanceSchedule, changes: MaintenanceChanges, now: int) -> MaintenanceSchedule:
+    if changes.pause_quick_ns is not None:
+        schedule = replace(schedule, next_quick_ns=now + changes.pause_quick_ns)
+    if changes.pause_full_ns is not None:
+        schedule = replace(schedule, next_full_ns=now + changes.pause_full_ns)
+    return schedule
+
+
+__all__ = ["ME", "Maintenance", "MaintenanceChanges", "MaintenanceInfo", "changed_parameters"]

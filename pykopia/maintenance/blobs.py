@@ -1,0 +1,240 @@
+"""Blobs that nothing needs any more: unused packs, left session markers, old logs; and longer locks for the others."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+from pykopia.errors import BlobNotFoundError, DamagedDataError, InvalidIDError, MaintenanceError, PykopiaError
+from pykopia.format.blob import BlobMetadata
+from pykopia.format.maintenance_plan import (
+    LOG_PREFIX,
+    PACK_PREFIXES,
+    PackDeletion,
+    Safety,
+    plan_log_deletion,
+    plan_pack_deletion,
+)
+from pykopia.format.maintenance_schedule import LogRetention, TaskStatistics
+from pykopia.format.repository_blob import LOCKED_BLOB_PREFIXES
+from pykopia.format.session import SESSION_PREFIX, SessionMarker
+from pykopia.ids import BlobID
+from pykopia.repository.repository import Repository
+from pykopia.storage.base import BlobStorage, RetentionMode
+
+PARALLEL_DELETES = 16
+DELETED_AT_ONCE = 64
+"""Blobs that are deleted between two looks at the clocks and the lease."""
+_HEX_DIGITS = "0123456789abcdef"
+
+Check = Callable[[], None]
+
+
+def no_check() -> None:
+    """Never stop: for callers that hold nothing that could be lost."""
+
+
+# --- unused packs ----------------------------------------------------------------------------------------------------
+
+
+def plan_unused_packs(
+    repository: Repository,
+    *,
+    started: int,
+    safety: Safety,
+    prefixes: tuple[str, ...] = PACK_PREFIXES,
+    list_parallelism: int = 0,
+) -> PackDeletion:
+    """Return which packs and session markers can be deleted (spec 03 §14).
+
+    Packs are listed before the index is read again, so that one whose index came in between is not taken for unused.
+
+    Args:
+        repository: open. Its index is loaded anew.
+        started: when maintenance began, by the storage's clock; nanoseconds since 1970.
+        safety: how old unused packs must be.
+        prefixes: what their names begin with.
+        list_parallelism: listings at one time, see ``MaintenanceParameters``.
+
+    Raises:
+        DamagedDataError: a session marker or a part of the index can't be read: nothing can be taken for unused then.
+    """
+    listed = list_blobs(repository.storage, prefixes, list_parallelism)
+    sessions = active_sessions(repository)
+    indexes = repository.contents.indexes
+    repository.refresh()
+    indexes.check_complete("delete unused packs")
+    used = {entry.pack_blob for entry in indexes.merged.entries(include_deleted=True)}
+    return plan_pack_deletion(listed, used, sessions, started=started, safety=safety, prefixes=prefixes)
+
+
+def delete_unused_packs(
+    repository: Repository, plan: PackDeletion, *, check: Check = no_check, parallel: int = 0
+) -> TaskStatistics:
+    """Delete what a plan says.
+
+    Raises:
+        StorageError: a blob can't be deleted; others were.
+    """
+    delete_blobs(repository.storage, [blob.blob_id for blob in plan.delete], check=check, parallel=parallel)
+    return pack_statistics(plan, deleted=plan.delete)
+
+
+def pack_statistics(plan: PackDeletion, *, deleted: Sequence[BlobMetadata] = ()) -> TaskStatistics:
+    """Return what Kopia records of the deletion of unused packs."""
+    kept = [each.blob for each in plan.kept]
+    return TaskStatistics(
+        kind="deleteUnreferencedPacksStats",
+        values={
+            "unreferencedPackCount": len(plan.delete),
+            "unreferencedTotalSize": total(plan.delete),
+            "deletedPackCount": len(deleted),
+            "deletedTotalSize": total(deleted),
+            "retainedPackCount": len(kept),
+            "retainedTotalSize": total(kept),
+        },
+    )
+
+
+def active_sessions(repository: Repository) -> dict[str, SessionMarker]:
+    """Return the markers of all sessions by their ID.
+
+    Raises:
+        DamagedDataError: one can't be read: its packs can't be told from unused ones then.
+    """
+    found = {}
+    for blob in repository.storage.list(SESSION_PREFIX):
+        try:
+            stored = repository.storage.get(blob.blob_id)
+            marker = SessionMarker.from_json(repository.sealer.sealer.open(blob.blob_id, stored))
+        except BlobNotFoundError:
+            continue  # its session has ended in the meantime
+        except (DamagedDataError, InvalidIDError) as error:
+            raise DamagedDataError(
+                f"session marker {blob.blob_id} can't be read, so the packs of its session can't be told from unused ones: "
+                f"{error}; if no client is writing to the repository, delete it by `blob delete`"
+            ) from error
+        found[marker.session_id] = marker
+    return found
+
+
+def list_blobs(storage: BlobStorage, prefixes: Iterable[str], parallelism: int = 0) -> list[BlobMetadata]:
+    """Return the blobs with some prefixes; with more ``parallelism`` than prefixes, listed by their second letter.
+
+    Names whose second letter is no hexadecimal digit, which no pack has, are not found then, as by Kopia.
+    """
+    prefixes = list(prefixes)
+    if parallelism <= len(prefixes):
+        return [blob for prefix in prefixes for blob in storage.list(prefix)]
+    narrow = [prefix + digit for prefix in prefixes for digit in _HEX_DIGITS]
+    with ThreadPoolExecutor(parallelism, thread_name_prefix="pykopia-list") as pool:
+        return [blob for found in pool.map(lambda prefix: list(storage.list(prefix)), narrow) for blob in found]
+
+
+def delete_blobs(
+    storage: BlobStorage, blob_ids: Iterable[BlobID], *, check: Check = no_check, parallel: int = 0
+) -> None:
+    """Delete blobs, several at one time; ``check`` is asked before each group of them and may raise to stop."""
+    with ThreadPoolExecutor(parallel or PARALLEL_DELETES, thread_name_prefix="pykopia-delete") as pool:
+        for group in _groups(list(blob_ids), DELETED_AT_ONCE):
+            check()
+            list(pool.map(storage.delete, group))
+
+
+def _groups(blob_ids: Sequence[BlobID], size: int) -> Iterator[Sequence[BlobID]]:
+    for start in range(0, len(blob_ids), size):
+        yield blob_ids[start : start + size]
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+def delete_logs(
+    repository: Repository, retention: LogRetention, *, now: int, check: Check = no_check
+) -> TaskStatistics:
+    """Delete old log blobs; pykopia writes none, Kopia does (spec 03 §15)."""
+    plan = plan_log_deletion(repository.storage.list(LOG_PREFIX), retention.effective, now=now)
+    delete_blobs(repository.storage, [blob.blob_id for blob in plan.delete], check=check)
+    return TaskStatistics(
+        kind="cleanupLogsStats",
+        values={
+            "toDeleteBlobCount": len(plan.delete),
+            "toDeleteBlobSize": total(plan.delete),
+            "deletedBlobCount": len(plan.delete),
+            "deletedBlobSize": total(plan.delete),
+            "retainedBlobCount": len(plan.kept),
+            "retainedBlobSize": total(plan.kept),
+        },
+    )
+
+
+# --- object lock -----------------------------------------------------------------------------------------------------
+
+
+def extend_locks(repository: Repository, *, check: Check = no_check, parallel: int = 0) -> TaskStatistics:
+    """Lock all blobs that the repository locks for its full period from now on (spec 03 §6).
+
+    Raises:
+        MaintenanceError: for some blobs it failed; the message names one. The others were extended.
+    """
+    configuration, storage = repository.blob_configuration, repository.storage
+    kind = "extendBlobRetentionStats"
+    if not configuration.retains:
+        return TaskStatistics(kind=kind, values=None)
+    mode = cast("RetentionMode", configuration.retention_mode)
+
+    def extend(blob_id: BlobID) -> tuple[BlobID, PykopiaError | None]:
+        try:
+            storage.extend_retention(blob_id, mode, configuration.retention_period_ns)
+        except BlobNotFoundError:
+            return blob_id, None
+        except PykopiaError as error:
+            return blob_id, error
+        return blob_id, None
+
+    count = 0
+    failures: list[tuple[BlobID, PykopiaError]] = []
+    with ThreadPoolExecutor(parallel or PARALLEL_DELETES, thread_name_prefix="pykopia-lock") as pool:
+        for prefix in LOCKED_BLOB_PREFIXES:
+            for group in _groups([blob.blob_id for blob in storage.list(prefix)], DELETED_AT_ONCE):
+                check()
+                count += len(group)
+                failures += [(blob_id, error) for blob_id, error in pool.map(extend, group) if error is not None]
+    if failures:
+        blob_id, error = failures[0]
+        raise MaintenanceError(
+            f"the locks of {len(failures)} of {count} blobs could not be extended, {blob_id} first: {error}"
+        ) from error
+    return TaskStatistics(
+        kind=kind,
+        values={
+            "toExtendBlobCount": count,
+            "extendedBlobCount": count,
+            "retentionPeriod": _go_duration(configuration.retention_period_ns),
+        },
+    )
+
+
+def _go_duration(nanoseconds: int) -> str:
+    """Return a duration of an hour or more as Go writes it, in whole seconds."""
+    minutes, seconds = divmod(nanoseconds // 1_000_000_000, 60)
+    return f"{minutes // 60}h{minutes % 60}m{seconds}s"
+
+
+def total(blobs: Iterable[BlobMetadata]) -> int:
+    """Return the bytes of some blobs."""
+    return sum(blob.length for blob in blobs)
+
+
+__all__ = [
+    "Check",
+    "active_sessions",
+    "delete_blobs",
+    "delete_logs",
+    "delete_unused_packs",
+    "extend_locks",
+    "list_blobs",
+    "no_check",
+    "pack_statistics",
+    "plan_unused_packs",
+    "total",
+]

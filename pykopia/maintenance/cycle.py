@@ -1,0 +1,236 @@
+"""One run of maintenance: which tasks, in which order, each recorded in the schedule (spec 03 §8 and §9)."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from pykopia import clock
+from pykopia.errors import PykopiaError
+from pykopia.format import maintenance_plan as plan
+from pykopia.format.maintenance_plan import METADATA_PACK_PREFIXES, PACK_PREFIXES, Mode, PackDeletion, Safety
+from pykopia.format.maintenance_schedule import MaintenanceParameters, MaintenanceSchedule, TaskRun, TaskStatistics
+from pykopia.format.repository_blob import MAINTENANCE_ID
+from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
+from pykopia.maintenance.blobs import Check
+from pykopia.maintenance.lease import check_clocks
+from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
+from pykopia.maintenance.snapshot_gc import Collection, collect_garbage
+from pykopia.maintenance.stored import change_schedule, read_schedule
+from pykopia.repository.repository import Repository
+
+log = logging.getLogger(__name__)
+
+_NOTHING = PackDeletion(delete=(), kept=())
+
+
+class Cycle:
+    """A quick or full run, by one that holds the lease."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        parameters: MaintenanceParameters,
+        safety: Safety,
+        *,
+        check: Check,
+        on_task: Callable[[str], None] | None = None,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            repository: open for writing.
+            parameters: of maintenance.
+            safety: how long is waited before what can't be undone.
+            check: raises when this process must stop, asked before what can't be undone.
+            on_task: called with the name of each task that begins.
+        """
+        self._repository = repository
+        self._parameters = parameters
+        self._safety = safety
+        self._check = check
+        self._on_task = on_task
+        self._started = 0
+        self._collection: Collection | None = None
+        self._deletion: PackDeletion | None = None
+        self.reports: list[TaskReport] = []
+        self.deleted: PackDeletion = _NOTHING
+        self.ledger: Ledger | None = None
+
+    def run(self, mode: Mode) -> None:
+        """Run all tasks of a cycle that may run now.
+
+        Raises:
+            PykopiaError: a task failed; it is recorded, and the tasks behind it were not begun.
+        """
+        self._begin(mode)
+        if mode == "full":
+            self._full()
+        else:
+            self._quick()
+
+    def _begin(self, mode: Mode) -> None:
+        """Schedule the next runs first, so that a crash is not repeated at once, and see what time it is."""
+        parameters, now = self._parameters, clock.now()
+
+        def postponed(schedule: MaintenanceSchedule) -> MaintenanceSchedule:
+            schedule = replace(schedule, next_quick_ns=now + parameters.quick.interval_ns)
+            if mode == "full":
+                schedule = replace(schedule, next_full_ns=now + parameters.full.interval_ns)
+            return schedule
+
+        change_schedule(self._repository, postponed)
+        self._started = self._repository.storage.metadata(MAINTENANCE_ID).timestamp_ns
+        check_clocks(self._started, clock.now())
+        self._repository.refresh()
+        self._repository.contents.indexes.check_complete("run maintenance")
+
+    # ------------------------------------------------------------------ cycles
+
+    def _quick(self) -> None:
+        if self._repository.contents.indexes.epochs:
+            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(self._repository))
+            self._task(plan.ADVANCE_EPOCH, lambda: epochs.advance_epoch(self._repository))
+            return
+        self._rewrite("quick")
+        full = plan.had_recent_full_rewrite(read_schedule(self._repository))
+        self._delete_packs("full" if full else "quick")
+        self._task(
+            plan.INDEX_COMPACTION,
+            lambda: legacy_indexes.compact_indexes(self._repository, settles=self._safety.settles, check=self._check),
+        )
+        self._delete_logs()
+
+    def _full(self) -> None:
+        repository = self._repository
+        self._task(plan.SNAPSHOT_GC, self._collect)
+        self._rewrite("full")
+        self._drop()
+        self._delete_packs("full")
+        if self._parameters.extend_object_locks:
+            self._task(plan.EXTEND_RETENTION, lambda: blobs.extend_locks(repository, check=self._check))
+        if repository.contents.indexes.epochs:
+            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(repository))
+            self._task(plan.ADVANCE_EPOCH, lambda: epochs.advance_epoch(repository))
+            self._task(plan.RANGE_CHECKPOINT, lambda: epochs.generate_range(repository))
+            self._task(plan.CLEANUP_MARKERS, lambda: epochs.clean_up_markers(repository, check=self._check))
+            self._task(plan.DELETE_SUPERSEDED, lambda: epochs.delete_superseded(repository, check=self._check))
+        self._delete_logs()
+        self.ledger = self._make_ledger()
+
+    # ------------------------------------------------------------------ tasks
+
+    def _collect(self) -> TaskStatistics:
+        self._collection = collect_garbage(
+            self._repository, started=self._started, safety=self._safety, check=self._check
+        )
+        return self._collection.statistics()
+
+    def _rewrite(self, mode: Mode) -> None:
+        task = plan.FULL_REWRITE if mode == "full" else plan.QUICK_REWRITE
+        if not plan.may_rewrite(read_schedule(self._repository), self._safety, mode):
+            self._left_out(task, "packs that the last rewrite has left are to be deleted first")
+            return
+        prefixes = ("p", "q") if mode == "full" else METADATA_PACK_PREFIXES
+        min_age = self._safety.rewrite_min_age_ns
+
+        def move() -> TaskStatistics:
+            found = rewrite.plan_short_packs(self._repository, prefixes=prefixes, min_age_ns=min_age)
+            return rewrite.rewrite_contents(self._repository, found, check=self._check)
+
+        self._task(task, move)
+
+    def _drop(self) -> None:
+        runs = read_schedule(self._repository).runs.get(plan.SNAPSHOT_GC, ())
+        before = plan.safe_drop_time(runs, self._safety, now=clock.now())
+        if before is None:
+            hours = self._safety.margin_between_gc_ns / 3.6e12
+            self._left_out(
+                plan.DROP_DELETED,
+                f"it takes two garbage collections, the second more than {hours:g} hours after the first",
+            )
+            return
+        self._task(plan.DROP_DELETED, lambda: self._drop_before(before))
+
+    def _drop_before(self, before_ns: int) -> TaskStatistics:
+        repository = self._repository
+        if repository.contents.indexes.epochs:
+            return epochs.drop_deleted(repository, before_ns=before_ns)
+        return legacy_indexes.compact_indexes(
+            repository,
+            max_small_blobs=0,
+            drop_deleted_before_ns=before_ns,
+            settles=self._safety.settles,
+            check=self._check,
+        )
+
+    def _delete_packs(self, mode: Mode) -> None:
+        task = plan.FULL_DELETE if mode == "full" else plan.QUICK_DELETE
+        schedule = read_schedule(self._repository)
+        if not plan.may_delete_packs(schedule, self._safety, now=clock.now()):
+            until = plan.may_delete_packs_from(schedule, self._safety)
+            self._left_out(task, "contents have just been moved, and other clients may not know yet", until)
+            return
+        self._task(task, lambda: self._delete_planned(mode))
+
+    def _delete_planned(self, mode: Mode) -> TaskStatistics:
+        found = self._plan_deletion(mode)
+        statistics = blobs.delete_unused_packs(
+            self._repository, found, check=self._check, parallel=self._parameters.list_parallelism
+        )
+        self.deleted, self._deletion = found, replace(found, delete=())
+        return statistics
+
+    def _plan_deletion(self, mode: Mode) -> PackDeletion:
+        return blobs.plan_unused_packs(
+            self._repository,
+            started=self._started,
+            safety=self._safety,
+            prefixes=PACK_PREFIXES if mode == "full" else METADATA_PACK_PREFIXES,
+            list_parallelism=self._parameters.list_parallelism,
+        )
+
+    def _delete_logs(self) -> None:
+        retention = self._parameters.log_retention
+        self._task(
+            plan.CLEANUP_LOGS,
+            lambda: blobs.delete_logs(self._repository, retention, now=clock.now(), check=self._check),
+        )
+
+    def _make_ledger(self) -> Ledger:
+        deletion = self._deletion or self._plan_deletion("full")
+        return make_ledger(
+            self._repository,
+            blobs.list_blobs(self._repository.storage, ("p", "q")),
+            deletion,
+            self._collection,
+            delete_from_ns=plan.may_delete_packs_from(read_schedule(self._repository), self._safety),
+        )
+
+    # ------------------------------------------------------------------ recording
+
+    def _task(self, task: str, action: Callable[[], TaskStatistics]) -> None:
+        """Run a task and record it, whatever comes of it."""
+        self._check()
+        if self._on_task is not None:
+            self._on_task(task)
+        log.debug("maintenance: %s", task)
+        start = clock.now()
+        try:
+            statistics = action()
+        except Exception as error:
+            with contextlib.suppress(PykopiaError):  # the first error is the one to tell
+                self._record(task, TaskRun(start_ns=start, end_ns=clock.now(), error=str(error)))
+            raise
+        self.reports.append(TaskReport(task=task, statistics=statistics))
+        self._record(task, TaskRun(start_ns=start, end_ns=clock.now(), success=True, extra=statistics.to_extra()))
+
+    def _record(self, task: str, run: TaskRun) -> None:
+        change_schedule(self._repository, lambda schedule: schedule.with_run(task, run))
+
+    def _left_out(self, task: str, why: str, until_ns: int | None = None) -> None:
+        log.debug("maintenance: %s is left out: %s", task, why)
+        self.reports.append(TaskReport(task=task, left_out=why, until_ns=until_ns))
+
+
+__all__ = ["Cycle"]

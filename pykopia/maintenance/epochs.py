@@ -1,0 +1,187 @@
+"""Epochs in effect: advancing, compacting, cleaning up what ``format.epoch_plan`` plans (spec 02 §9)."""
+
+import logging
+import secrets
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+from pykopia.errors import DamagedIndexError
+from pykopia.format import epoch
+from pykopia.format.blob import BlobMetadata
+from pykopia.format.epoch import BlobSet, EpochState
+from pykopia.format.epoch_plan import (
+    EpochCompaction,
+    plan_advance,
+    plan_cleanup,
+    plan_range_checkpoint,
+    plan_single_compaction,
+    plan_watermark,
+)
+from pykopia.format.gotime import format_time
+from pykopia.format.index import IndexFile
+from pykopia.format.index_merge import merge_index_files
+from pykopia.format.maintenance_schedule import TaskStatistics
+from pykopia.ids import BlobID
+from pykopia.maintenance.blobs import Check, delete_blobs, no_check, total
+from pykopia.repository.repository import Repository
+
+log = logging.getLogger(__name__)
+
+PARALLEL_READS = 8
+
+_SECOND_NS = 1_000_000_000
+
+
+def advance_epoch(repository: Repository) -> TaskStatistics:
+    """Begin a new epoch when the current one has enough index blobs over enough time."""
+    state = repository.contents.indexes.epoch_state()
+    marker = plan_advance(state, repository.format.epoch_parameters)
+    if marker is not None:
+        repository.storage.put(marker, epoch.MARKER_CONTENT)
+    return TaskStatistics(
+        kind="advanceEpochStats",
+        values={"currentEpoch": state.write_epoch + (marker is not None), "wasAdvanced": marker is not None},
+    )
+
+
+def compact_single_epoch(repository: Repository) -> TaskStatistics:
+    """Put the index blobs of the oldest settled epoch that has not been compacted yet together.
+
+    Raises:
+        DamagedIndexError: one of them can't be read; nothing was written.
+    """
+    plan = plan_single_compaction(repository.contents.indexes.epoch_state())
+    if plan is not None:
+        _compact(repository, plan)
+    return TaskStatistics(
+        kind="compactSingleEpochStats",
+        values=None
+        if plan is None
+        else {
+            "supersededIndexBlobCount": len(plan.inputs),
+            "supersededIndexTotalSize": plan.input_length,
+            "epoch": plan.first,
+        },
+    )
+
+
+def generate_range(repository: Repository) -> TaskStatistics:
+    """Put the index blobs of many settled epochs together.
+
+    Raises:
+        DamagedIndexError: one of them can't be read; nothing was written.
+    """
+    plan = plan_range_checkpoint(repository.contents.indexes.epoch_state(), repository.format.epoch_parameters)
+    if plan is not None:
+        _compact(repository, plan)
+    return TaskStatistics(
+        kind="generateRangeCheckpointStats",
+        values=None if plan is None else {"rangeMinEpoch": plan.first, "rangeMaxEpoch": plan.last},
+    )
+
+
+def _compact(repository: Repository, plan: EpochCompaction) -> None:
+    """Write the index blobs of a compaction; they count once all of them are there."""
+    with _Files(repository, plan.inputs) as files:
+        plain = merge_index_files(files, version=repository.format.effective_index_version)
+    suffix = epoch.index_blob_suffix(epoch.new_set_id(secrets.token_bytes(8)), len(plain))
+    for data in plain:
+        blob_id, sealed = repository.sealer.sealer.seal(plan.prefix, data, suffix)
+        repository.storage.put(blob_id, sealed)
+
+
+def drop_deleted(repository: Repository, *, before_ns: int) -> TaskStatistics:
+    """Let contents that were deleted before a time count as gone: move the deletion watermark (spec 03 §12)."""
+    seconds = before_ns // _SECOND_NS
+    marker = plan_watermark(repository.contents.indexes.epoch_state(), seconds)
+    if marker is not None:
+        repository.storage.put(marker, epoch.WATERMARK_CONTENT)
+        repository.refresh()
+    return TaskStatistics(
+        kind="compactIndexesStats",
+        values=None if marker is None else {"droppedContentsDeletedBefore": format_time(before_ns)},
+    )
+
+
+def clean_up_markers(repository: Repository, *, check: Check = no_check) -> TaskStatistics:
+    """Delete markers of epochs that are over, and watermarks that a greater one has replaced."""
+    state = repository.contents.indexes.epoch_state()
+    plan = plan_cleanup(state, repository.format.epoch_parameters)
+    delete_blobs(repository.storage, _names((*plan.markers, *plan.watermarks)), check=check)
+    return TaskStatistics(
+        kind="cleanupMarkersStats",
+        values=None
+        if state.storage_clock_ns is None
+        else {"deletedEpochMarkerBlobCount": len(plan.markers), "deletedWatermarkBlobCount": len(plan.watermarks)},
+    )
+
+
+def delete_superseded(repository: Repository, *, check: Check = no_check) -> TaskStatistics:
+    """Delete the index blobs of epochs whose compaction is old enough.
+
+    Unlike Kopia, this first reads the compaction and makes sure that it holds every entry of what it stands for: the
+    index must never depend on a blob that can't be read.
+    """
+    state, parameters = repository.contents.indexes.epoch_state(), repository.format.epoch_parameters
+    plan = plan_cleanup(state, parameters)
+    delete: list[BlobMetadata] = []
+    for number in sorted({epoch.epoch_of(blob.blob_id) or 0 for blob in plan.superseded}):
+        blobs = state.uncompacted.get(number, ())
+        if _covers(repository, state, number, blobs):
+            delete += blobs
+    delete_blobs(repository.storage, _names(delete), check=check)
+    storage_clock = state.storage_clock_ns
+    return TaskStatistics(
+        kind="cleanupSupersededIndexesStats",
+        values=None
+        if storage_clock is None
+        else {
+            "maxReplacementTime": format_time(storage_clock - parameters.cleanup_safety_margin_ns),
+            "deletedBlobCount": len(delete),
+            "deletedTotalSize": total(delete),
+        },
+    )
+
+
+def _covers(repository: Repository, state: EpochState, number: int, blobs: BlobSet) -> bool:
+    """Tell whether the compaction of an epoch has all entries of its index blobs; say so if it does not."""
+    version = repository.format.effective_index_version
+    try:
+        with _Files(repository, state.singles[number]) as single, _Files(repository, blobs) as superseded:
+            if merge_index_files(single, version=version) == merge_index_files([*single, *superseded], version=version):
+                return True
+        reason = "index blobs came to it after it was compacted"
+    except DamagedIndexError as error:
+        reason = str(error)
+    log.warning("the index blobs of epoch %d are kept beside their compaction: %s", number, reason)
+    return False
+
+
+class _Files(list[IndexFile]):
+    """Index blobs, opened for a while."""
+
+    def __init__(self, repository: Repository, blobs: BlobSet) -> None:
+        with ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="pykopia-index") as pool:
+            super().__init__(pool.map(repository.contents.indexes.read_blob, _names(blobs)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for file in self:
+            file.close()
+
+
+def _names(blobs: Iterable[BlobMetadata]) -> list[BlobID]:
+    return [blob.blob_id for blob in blobs]
+
+
+__all__ = [
+    "advance_epoch",
+    "clean_up_markers",
+    "compact_single_epoch",
+    "delete_superseded",
+    "drop_deleted",
+    "generate_range",
+]

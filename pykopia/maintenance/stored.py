@@ -1,0 +1,83 @@
+"""What maintenance keeps in the repository: its parameters and its schedule (spec 03 §7)."""
+
+import secrets
+from collections.abc import Callable
+
+from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedManifestError
+from pykopia.format import manifest
+from pykopia.format.maintenance_schedule import (
+    MANIFEST_LABELS,
+    NONCE_LENGTH,
+    MaintenanceParameters,
+    MaintenanceSchedule,
+    open_with_key,
+    seal_with_key,
+)
+from pykopia.format.repository_blob import MAINTENANCE_ID
+from pykopia.repository.repository import Repository
+
+
+def client_name(repository: Repository) -> str:
+    """Return ``user@host`` of the connection: what an owner is compared with."""
+    return f"{repository.username}@{repository.hostname}"
+
+
+def read_parameters(repository: Repository) -> MaintenanceParameters | None:
+    """Return the parameters; None in a repository that never had any.
+
+    Raises:
+        DamagedManifestError: they can't be read.
+    """
+    entry = manifest.latest(repository.manifests.find(MANIFEST_LABELS))
+    if entry is None:
+        return None
+    try:
+        return MaintenanceParameters.from_json(entry.data)
+    except DamagedDataError as error:
+        raise DamagedManifestError(
+            f"the parameters of maintenance (manifest {entry.id}) can't be read: {error}"
+        ) from error
+
+
+def write_parameters(repository: Repository, parameters: MaintenanceParameters) -> None:
+    """Store parameters in the place of those that are there."""
+    with repository.writer() as writer:
+        writer.manifests.replace(MANIFEST_LABELS, parameters.to_json())
+
+
+def read_schedule(repository: Repository) -> MaintenanceSchedule:
+    """Return the schedule; an empty one when maintenance never ran.
+
+    Raises:
+        DamagedDataError: it can't be read.
+    """
+    try:
+        stored = repository.storage.get(MAINTENANCE_ID)
+    except BlobNotFoundError:
+        return MaintenanceSchedule()
+    return MaintenanceSchedule.from_json(open_with_key(stored, repository.maintenance_key))
+
+
+def write_schedule(repository: Repository, schedule: MaintenanceSchedule) -> None:
+    """Store a schedule; nothing tells whether somebody else did so just before (spec 03 §7)."""
+    sealed = seal_with_key(schedule.to_json(), repository.maintenance_key, secrets.token_bytes(NONCE_LENGTH))
+    repository.storage.put(MAINTENANCE_ID, sealed)
+
+
+def change_schedule(
+    repository: Repository, change: Callable[[MaintenanceSchedule], MaintenanceSchedule]
+) -> MaintenanceSchedule:
+    """Read the schedule, change it and store it; return it as it is now."""
+    schedule = change(read_schedule(repository))
+    write_schedule(repository, schedule)
+    return schedule
+
+
+__all__ = [
+    "change_schedule",
+    "client_name",
+    "read_parameters",
+    "read_schedule",
+    "write_parameters",
+    "write_schedule",
+]

@@ -103,6 +103,13 @@ _SNAPSHOT = Command(
     Command("delete", "Delete snapshots by their ID.", "snapshot_delete:delete"),
     Command("estimate", "Count what a snapshot would take in.", "snapshot_estimate:estimate"),
     Command("expire", "Delete the snapshots that policies do not keep.", "snapshot_expire:expire"),
+    Command(
+        "fix",
+        "Take what can't be read, or is not wanted, out of snapshots.",
+        "",
+        Command("invalid-files", "Replace or remove files that can't be read.", "snapshot_fix:invalid_files"),
+        Command("remove-files", "Take files and folders out of snapshots.", "snapshot_fix:removed_files"),
+    ),
     Command("list", "List snapshots.", "snapshot_list:list_snapshots", aliases=_LS),
     Command("move-history", "Give the snapshots of a source to another one.", "snapshot_history:move_history"),
     Command("pin", "Add or remove pins, which keep a snapshot from expiring.", "snapshot_pin:pin"),

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from pykopia.errors import BlobNotFoundError, DamagedObjectError, PykopiaError
+from pykopia.errors import PykopiaError
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
 from pykopia.repository.repository import Repository
 from pykopia.repository.runs import Run, plan_runs
+from pykopia.snapshot.locating import Locator, check_length
 from pykopia.snapshot.progress import Progress
 
 READ_AT_ONCE = 20_000
@@ -72,15 +73,13 @@ class Verifier:
         self._lock = threading.Lock()
         self._seen: set[str] = set()
         self._errors: list[str] = []
-        self._packs: dict[str, int] = {}
+        self._locator = Locator(repository)
         self._to_read: dict[IndexEntry, str] = {}
         self._compressed: dict[str, Chunk] = {}
         self._running: set[Future[None]] = set()
 
     def run(self, roots: Iterable[tuple[str, DirectoryEntry]]) -> VerifyResult:
         """Verify the trees of the given entries, each with the path that messages name it by."""
-        storage = self._repository.storage
-        self._packs = {blob.blob_id: blob.length for kind in ("p", "q") for blob in storage.list(kind)}
         with ThreadPoolExecutor(max(1, self._options.parallel), thread_name_prefix="pykopia-verify") as pool:
             try:
                 for error in self._repository.contents.indexes.damaged.values():
@@ -111,7 +110,7 @@ class Verifier:
                 continue
             try:
                 entries = self._repository.objects.directory(entry.object_id).entries
-                self._locate(entry.object_id)
+                self._locator.locate(entry.object_id)
             except PykopiaError as error:
                 self._report(here, error)
                 continue
@@ -129,8 +128,8 @@ class Verifier:
         size = read = 0
         for path, entry in files:
             try:
-                chunks = self._locate(entry.object_id)
-                self._check_length(entry, chunks)
+                chunks = self._locator.locate(entry.object_id)
+                check_length(entry, chunks)
             except PykopiaError as error:
                 self._report(path, error)
                 continue
@@ -144,45 +143,6 @@ class Verifier:
                 if len(self._to_read) >= READ_AT_ONCE:
                     self._send(pool)
         self._progress.add(processed_objects=len(files), processed_bytes=size, read_files=read)
-
-    def _locate(self, object_id: str) -> list[tuple[Chunk, IndexEntry]]:
-        """Return the chunks of an object with their index entries, all of which must lie in packs that exist."""
-        objects, contents = self._repository.objects, self._repository.contents
-        chunks = objects.chunks(object_id)
-        if len(chunks) > 1:
-            for content_id in objects.index_contents_of(object_id):
-                self._check_pack(contents.entry(content_id))
-        found = []
-        for chunk in chunks:
-            entry = contents.entry(chunk.content_id)
-            self._check_pack(entry)
-            if not chunk.compressed and chunk.length != entry.original_length:
-                raise DamagedObjectError(
-                    f"content {chunk.content_id} has {entry.original_length} bytes where the list of chunks says "
-                    f"{chunk.length}"
-                )
-            found.append((chunk, entry))
-        return found
-
-    def _check_pack(self, entry: IndexEntry) -> None:
-        length = self._packs.get(entry.pack_blob)
-        if length is None:
-            raise BlobNotFoundError(entry.pack_blob, self._repository.storage.display_name)
-        if entry.pack_offset + entry.packed_length > length:
-            raise DamagedObjectError(
-                f"pack {entry.pack_blob} has {length} bytes, and content {entry.content_id} should end at "
-                f"{entry.pack_offset + entry.packed_length}"
-            )
-
-    @staticmethod
-    def _check_length(entry: DirectoryEntry, chunks: Sequence[tuple[Chunk, IndexEntry]]) -> None:
-        last = chunks[-1][0]
-        if last.length == UNKNOWN_LENGTH or entry.type != "f" or entry.name.startswith(".checkpointed."):
-            return
-        if last.start + last.length != entry.size:
-            raise DamagedObjectError(
-                f"object {entry.object_id} has {last.start + last.length} bytes, its entry says {entry.size}"
-            )
 
     # ------------------------------------------------------------------ reading, by several threads
 

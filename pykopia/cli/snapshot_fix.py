@@ -1,0 +1,121 @@
+"""`snapshot fix invalid-files`, `snapshot fix remove-files`."""
+
+from typing import TYPE_CHECKING, cast
+
+from pykopia.cli.parsing import Options, flag, flag_list
+from pykopia.cli.session import Session
+from pykopia.cli.snapshot_sources import parse_source
+from pykopia.snapshot.fix import FixedSnapshot, FixOptions, fix_invalid_files, remove_files
+
+if TYPE_CHECKING:
+    from pykopia.repository.repository import Repository
+    from pykopia.snapshot.rewriting import Handling
+
+
+class FixFlags(Options):
+    """Flags that both commands have."""
+
+    manifest_id = flag_list("Snapshot to fix; all when neither snapshots nor sources are named.")
+    source = flag_list("Source whose snapshots to fix (user@host:/path).")
+    commit = flag(False, "Save what changed.")
+    parallel = flag(0, "Ignored.")
+    invalid_directory_handling = flag(
+        "stub", "What becomes of folders that can't be read.", choices=("fail", "stub", "keep")
+    )
+
+    def options(self, repository: "Repository") -> FixOptions:
+        """Return what the library takes."""
+        return FixOptions(
+            snapshot_ids=tuple(self.manifest_id),
+            sources=tuple(parse_source(repository, text) for text in self.source),
+            commit=self.commit,
+            invalid_directories=cast("Handling", self.invalid_directory_handling),
+        )
+
+
+class FixInvalidFilesOptions(FixFlags):
+    """Flags of `snapshot fix invalid-files`."""
+
+    invalid_file_handling = flag(
+        "stub", "What becomes of files that can't be read.", choices=("fail", "stub", "keep", "remove")
+    )
+    verify_files_percent = flag(0.0, "Share of files to read in full, in percent.")
+
+
+def invalid_files(session: Session, options: FixInvalidFilesOptions) -> None:
+    """Replace or remove the files of snapshots that can't be read."""
+    with session.open() as repository:
+        fixed = fix_invalid_files(
+            repository,
+            options.options(repository),
+            invalid_files=cast("Handling", options.invalid_file_handling),
+            files_percent=options.verify_files_percent,
+            on_snapshot=_Told(session),
+        )
+    _tell_end(session, options, fixed)
+
+
+class FixRemoveFilesOptions(FixFlags):
+    """Flags of `snapshot fix remove-files`."""
+
+    object_id = flag_list("Object of a file or folder to remove.")
+    filename = flag_list("Name of files and folders to remove; wildcards are understood.")
+
+
+def removed_files(session: Session, options: FixRemoveFilesOptions) -> None:
+    """Take files and folders out of snapshots."""
+    with session.open() as repository:
+        fixed = remove_files(
+            repository,
+            options.options(repository),
+            object_ids=options.object_id,
+            names=options.filename,
+            on_snapshot=_Told(session),
+        )
+    _tell_end(session, options, fixed)
+
+
+class _Told:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._source = ""
+
+    def __call__(self, fixed: FixedSnapshot) -> None:
+        log, before, after = self._session.log, fixed.before, fixed.after
+        if str(before.source) != self._source:
+            self._source = str(before.source)
+            log.info("Processing snapshot %s", self._source)
+        when = self._session.time(before.start_time_ns)
+        for line in fixed.changes:
+            log.warning("    %s", line)
+        if not fixed.changed:
+            log.info("  %s unchanged (%s)", when, before.id)
+            return
+        log.info("  %s replaced manifest from %s to %s", when, before.id, after.id)
+        log.info("    diff %s %s", before.root_object_id, after.root_object_id)
+        delta = self._delta(fixed)
+        if delta:
+            sign = "-" if delta < 0 else "+"
+            log.info("    delta:%s%s", sign, self._session.size(abs(delta)))
+
+    @staticmethod
+    def _delta(fixed: FixedSnapshot) -> int:
+        before, after = fixed.before.root_entry, fixed.after.root_entry
+        if before is None or after is None or before.summary is None or after.summary is None:
+            return 0
+        return after.summary.size - before.summary.size
+
+
+def _tell_end(session: Session, options: FixFlags, fixed: list[FixedSnapshot]) -> None:
+    changed = sum(each.changed for each in fixed)
+    if not changed:
+        session.log.info("No changes.")
+    elif options.commit:
+        session.log.info("Fixed and committed %d snapshots.", changed)
+    else:
+        session.log.info(
+            "Fixed %d snapshots, but snapshot manifests were not updated. Pass --commit to update snapshots.", changed
+        )
+
+
+__all__ = ["FixFlags", "FixInvalidFilesOptions", "FixRemoveFilesOptions", "invalid_files", "removed_files"]

@@ -1,0 +1,261 @@
+"""Snapshots from which files are taken out that can't be read, or that are not wanted.
+
+Facts: spec 04 §15.2. A snapshot that changes is saved anew, with all it had but another ID, in the place of the old one.
+"""
+
+import random
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pykopia.errors import PykopiaError, SnapshotNotFoundError, UsageError
+from pykopia.format.compression import decompress
+from pykopia.format.directory import DIRECTORY, DirectoryEntry
+from pykopia.format.snapshot_manifest import SnapshotManifest
+from pykopia.format.source import SourceInfo
+from pykopia.ids import ManifestID
+from pykopia.repository.objects import UNKNOWN_LENGTH
+from pykopia.repository.repository import Repository
+from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.locating import Located, Locator, check_length
+from pykopia.snapshot.rewriting import LOST, Change, Handling, Rewriter
+
+_HUNDRED = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixOptions:
+    """Which snapshots are looked at, and whether they are changed."""
+
+    snapshot_ids: tuple[str, ...] = ()
+    """Snapshots; none, and no sources: all."""
+    sources: tuple[SourceInfo, ...] = ()
+    """Sources whose snapshots are looked at."""
+    commit: bool = False
+    """Save what changed. Without it nothing is written."""
+    invalid_directories: Handling = "stub"
+    """What becomes of folders that can't be read; not ``remove``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixedSnapshot:
+    """A snapshot that was looked at."""
+
+    before: SnapshotManifest
+    after: SnapshotManifest
+    """The same when nothing changed; with the ID under which it was saved, if it was."""
+    changes: tuple[str, ...]
+    """A line for each entry that was replaced or left out, and was not told of an earlier snapshot."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything changed."""
+        return self.after is not self.before
+
+
+def fix_invalid_files(
+    repository: Repository,
+    options: FixOptions | None = None,
+    *,
+    invalid_files: Handling = "stub",
+    files_percent: float = 0,
+    on_snapshot: Callable[[FixedSnapshot], None] | None = None,
+) -> list[FixedSnapshot]:
+    """Replace or remove the files of snapshots whose data is lost.
+
+    A storage that can't be reached stops it; only data that is gone or damaged for good makes a file invalid. While a
+    part of the index can't be read it is refused, since recovering the index may bring the data back.
+
+    Args:
+        repository: open; for writing when ``options.commit`` is set.
+        options: which snapshots.
+        invalid_files: what becomes of such files.
+        files_percent: share of files that are read in full, 0 to 100; where their contents lie is checked for all.
+        on_snapshot: told of each snapshot.
+
+    Returns:
+        All snapshots that were looked at.
+
+    Raises:
+        DamagedIndexError: a part of the index can't be read.
+        PykopiaError: a file is invalid and the handling says to fail; nothing was saved.
+    """
+    repository.contents.indexes.check_complete("fix snapshots")
+    checker = _FileChecker(repository, files_percent)
+
+    def change(rewriter: Rewriter, path: str, entry: DirectoryEntry) -> DirectoryEntry | None:
+        if entry.type == DIRECTORY:
+            return entry
+        error = checker.error_of(entry)
+        return entry if error is None else rewriter.handle(invalid_files, path, entry, error)
+
+    return _rewrite_all(repository, options or FixOptions(), change, on_snapshot)
+
+
+def remove_files(
+    repository: Repository,
+    options: FixOptions | None = None,
+    *,
+    object_ids: Iterable[str] = (),
+    names: Sequence[str] = (),
+    on_snapshot: Callable[[FixedSnapshot], None] | None = None,
+) -> list[FixedSnapshot]:
+    """Take files and folders out of snapshots; their data goes when maintenance finds that nothing else needs it.
+
+    Args:
+        repository: open; for writing when ``options.commit`` is set.
+        options: which snapshots.
+        object_ids: objects of what is taken out.
+        names: patterns such as ``*.iso`` for the names, without their folders, of what is taken out.
+        on_snapshot: told of each snapshot.
+
+    Raises:
+        UsageError: nothing is named, or a pattern makes no sense.
+    """
+    unwanted, patterns = frozenset(object_ids), [name_pattern(name) for name in names]
+    if not unwanted and not patterns:
+        raise UsageError("can't remove files: name them by --object-id or --filename")
+    repository.contents.indexes.check_complete("fix snapshots")
+
+    def change(_: Rewriter, path: str, entry: DirectoryEntry) -> DirectoryEntry | None:
+        # the name of the root folder is that of the source, not of something in it
+        named = path != "." or entry.type != DIRECTORY
+        if entry.object_id in unwanted or (named and any(pattern.fullmatch(entry.name) for pattern in patterns)):
+            return None
+        return entry
+
+    return _rewrite_all(repository, options or FixOptions(), change, on_snapshot)
+
+
+def _rewrite_all(
+    repository: Repository,
+    options: FixOptions,
+    change: Callable[[Rewriter, str, DirectoryEntry], DirectoryEntry | None],
+    on_snapshot: Callable[[FixedSnapshot], None] | None,
+) -> list[FixedSnapshot]:
+    snapshots = chosen_snapshots(repository, options)
+    if not options.commit:
+        return _rewrite(repository, None, snapshots, options, change, on_snapshot)
+    with repository.writer() as writer:
+        return _rewrite(repository, writer, snapshots, options, change, on_snapshot)
+
+
+def _rewrite(
+    repository: Repository,
+    writer: RepositoryWriter | None,
+    snapshots: Sequence[SnapshotManifest],
+    options: FixOptions,
+    change: Callable[[Rewriter, str, DirectoryEntry], DirectoryEntry | None],
+    on_snapshot: Callable[[FixedSnapshot], None] | None,
+) -> list[FixedSnapshot]:
+    bound: Change = lambda path, entry: change(rewriter, path, entry)  # noqa: E731 -- they need each other
+    rewriter = Rewriter(repository.objects, writer, bound, invalid_directories=options.invalid_directories)
+    found = []
+    for before in snapshots:
+        if before.root_entry is None:
+            continue
+        policy = repository.policies.effective(before.source).policy
+        rewriter.metadata_compressor = policy.metadata_compression.compressor_name
+        told = len(rewriter.changes)
+        root = rewriter.root(before.root_entry)
+        after = before if root is before.root_entry else replace(before, root_entry=root)
+        if after is not before and writer is not None:
+            after = replace(after, id=writer.manifests.put(after.labels(), after.to_json()))
+            writer.manifests.delete(before.id)
+        found.append(FixedSnapshot(before=before, after=after, changes=tuple(rewriter.changes[told:])))
+        if on_snapshot is not None:
+            on_snapshot(found[-1])
+    return found
+
+
+def chosen_snapshots(repository: Repository, options: FixOptions) -> list[SnapshotManifest]:
+    """Return the snapshots that options name, by source, oldest first.
+
+    Raises:
+        SnapshotNotFoundError: there is no such snapshot, or a source has none.
+    """
+    everything = {each.id: each for each in repository.snapshots.list()}
+    if not options.snapshot_ids and not options.sources:
+        chosen = dict(everything)
+    else:
+        chosen = {}
+        for snapshot_id in map(ManifestID, options.snapshot_ids):
+            if snapshot_id not in everything:
+                raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list --all` shows all")
+            chosen[snapshot_id] = everything[snapshot_id]
+        for source in options.sources:
+            of_source = repository.snapshots.list(source)
+            if not of_source:
+                raise SnapshotNotFoundError(f"no snapshots for {source}")
+            chosen |= {each.id: each for each in of_source}
+    return sorted(chosen.values(), key=lambda each: (str(each.source), each.start_time_ns))
+
+
+class _FileChecker:
+    """Tells whether files can be read; each object is looked at once."""
+
+    def __init__(self, repository: Repository, files_percent: float) -> None:
+        self._repository = repository
+        self._percent = files_percent
+        self._locator = Locator(repository)
+        self._known: dict[str, PykopiaError | None] = {}
+
+    def error_of(self, entry: DirectoryEntry) -> PykopiaError | None:
+        object_id = entry.object_id
+        if object_id not in self._known:
+            self._known[object_id] = self._error_of(entry)
+        return self._known[object_id]
+
+    def _error_of(self, entry: DirectoryEntry) -> PykopiaError | None:
+        try:
+            chunks = self._locator.locate(entry.object_id)
+            check_length(entry, chunks)
+            if self._percent > 0 and random.random() * _HUNDRED < self._percent:  # noqa: S311 -- a sample
+                self._read(chunks)
+        except LOST as error:
+            return error
+        return None
+
+    def _read(self, chunks: Located) -> None:
+        for chunk, found in chunks:
+            data = self._repository.contents.read(found, check=True)
+            if chunk.compressed:
+                decompress(data, expected_length=None if chunk.length == UNKNOWN_LENGTH else chunk.length)
+
+
+def name_pattern(text: str) -> re.Pattern[str]:
+    r"""Return the pattern for names that Kopia's wildcards stand for: ``*``, ``?``, ``[a-z]``, ``[^a-z]``, ``\x``.
+
+    >>> bool(name_pattern("*.[ch]").fullmatch("main.c")), bool(name_pattern("[^a]*").fullmatch("abc"))
+    (True, False)
+
+    Raises:
+        UsageError: it is not one, such as ``[a``.
+    """
+    parts: list[str] = []
+    position = 0
+    while position < len(text):
+        letter = text[position]
+        position += 1
+        if letter in "*?":
+            parts.append(".*" if letter == "*" else ".")
+        elif letter == "\\":
+            if position == len(text):
+                raise UsageError(f"the wildcard {text!r} ends with a backslash that stands before nothing")
+            parts.append(re.escape(text[position]))
+            position += 1
+        elif letter == "[":
+            end = re.compile(r"\^?(?:[^\]\\-]|\\.)(?:[^\]\\]|\\.)*\]", re.DOTALL).match(text, position)
+            if end is None:
+                raise UsageError(f"the wildcard {text!r} has a [ without its ]")
+            parts.append("[" + end[0].replace("[", r"\["))
+            position = end.end()
+        else:
+            parts.append(re.escape(letter))
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error as error:
+        raise UsageError(f"the wildcard {text!r} makes no sense: {error}") from error
+
+
+__all__ = ["FixOptions", "FixedSnapshot", "chosen_snapshots", "fix_invalid_files", "name_pattern", "remove_files"]

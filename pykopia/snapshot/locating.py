@@ -1,0 +1,74 @@
+"""Where the contents of an object lie, checked without reading them."""
+
+from collections.abc import Sequence
+
+from pykopia.errors import BlobNotFoundError, DamagedObjectError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.format.index import IndexEntry
+from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
+from pykopia.repository.repository import Repository
+
+Located = Sequence[tuple[Chunk, IndexEntry]]
+"""The chunks of an object, each with its place."""
+
+
+class Locator:
+    """Finds what objects are made of; lists the packs once, when it is made."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        storage = repository.storage
+        self._packs = {blob.blob_id: blob.length for kind in ("p", "q") for blob in storage.list(kind)}
+
+    def locate(self, object_id: str) -> Located:
+        """Return the chunks of an object with their index entries, all of which lie in packs that exist.
+
+        Raises:
+            ContentNotFoundError: a content is not in the index.
+            BlobNotFoundError: a pack is missing.
+            DamagedDataError: a list of chunks can't be read, or a content does not lie where it should.
+        """
+        objects, contents = self._repository.objects, self._repository.contents
+        chunks = objects.chunks(object_id)
+        if len(chunks) > 1:
+            for content_id in objects.index_contents_of(object_id):
+                self._check_pack(contents.entry(content_id))
+        found = []
+        for chunk in chunks:
+            entry = contents.entry(chunk.content_id)
+            self._check_pack(entry)
+            if not chunk.compressed and chunk.length != entry.original_length:
+                raise DamagedObjectError(
+                    f"content {chunk.content_id} has {entry.original_length} bytes where the list of chunks says "
+                    f"{chunk.length}"
+                )
+            found.append((chunk, entry))
+        return found
+
+    def _check_pack(self, entry: IndexEntry) -> None:
+        length = self._packs.get(entry.pack_blob)
+        if length is None:
+            raise BlobNotFoundError(entry.pack_blob, self._repository.storage.display_name)
+        if entry.pack_offset + entry.packed_length > length:
+            raise DamagedObjectError(
+                f"pack {entry.pack_blob} has {length} bytes, and content {entry.content_id} should end at "
+                f"{entry.pack_offset + entry.packed_length}"
+            )
+
+
+def check_length(entry: DirectoryEntry, chunks: Located) -> None:
+    """Compare the length of a file with what its entry says.
+
+    Raises:
+        DamagedObjectError: they differ.
+    """
+    last = chunks[-1][0]
+    if last.length == UNKNOWN_LENGTH or entry.type != "f" or entry.name.startswith(".checkpointed."):
+        return
+    if last.start + last.length != entry.size:
+        raise DamagedObjectError(
+            f"object {entry.object_id} has {last.start + last.length} bytes, its entry says {entry.size}"
+        )
+
+
+__all__ = ["Located", "Locator", "check_length"]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli_runner import Runner
+
 from .kopia_cli import KopiaCLI, find_kopia
 
 
@@ -30,3 +32,9 @@ def kopia(kopia_executable: Path, tmp_path: Path) -> KopiaCLI:
     folder = tmp_path / "kopia-client"
     folder.mkdir()
     return KopiaCLI(executable=kopia_executable, folder=folder)
+
+
+@pytest.fixture
+def ours(kopia: KopiaCLI, tmp_path: Path) -> Runner:
+    """Return a client of our command line with kopia's password that is not connected yet."""
+    return Runner(tmp_path / "our-client", password=kopia.password)

@@ -7,6 +7,7 @@ from pykopia.repository.options import ClientOptions
 from pykopia.repository.repository import Repository
 from pykopia.snapshot.verify import VerifyOptions
 from tests import trees
+from tests.cli_runner import Runner
 from tests.trees import MIB, TreeBuilder, assert_trees_equal, stored_path
 
 from .kopia_cli import Flag, KopiaCLI
@@ -40,6 +41,14 @@ def client_of(kopia: KopiaCLI) -> ClientOptions:
 def open_shared(kopia: KopiaCLI, path: Path, *, password: str = "") -> Repository:
     """Open a repository as the user and host of `kopia`."""
     return connect(path, password or kopia.password, client=client_of(kopia))
+
+
+def connect_ours(ours: Runner, kopia: KopiaCLI, repository: Path, *flags: str) -> None:
+    """Connect our command line as the user and host of `kopia`."""
+    ours.ok(
+        "repository", "connect", "filesystem", "--path", str(repository), "--override-username", kopia.username,
+        "--override-hostname", kopia.hostname, *flags,
+    )  # fmt: skip
 
 
 def verify_all(repository: Repository) -> None:
@@ -96,6 +105,7 @@ __all__ = [
     "assert_restored_by_kopia",
     "assert_restored_by_pykopia",
     "client_of",
+    "connect_ours",
     "file_contents",
     "kopia_file_contents",
     "kopia_snapshot_ids",

@@ -2,29 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.cli_runner import Runner
 from tests.trees import TREES, changing_tree
 
 from .kopia_cli import KopiaCLI
-
-
-@pytest.fixture
-def ours(kopia: KopiaCLI, cli_folder: Path) -> Runner:
-    return Runner(cli_folder, password=kopia.password)
-
-
-@pytest.fixture
-def cli_folder(tmp_path: Path) -> Path:
-    return tmp_path / "our-client"
-
-
-def connect(ours: Runner, kopia: KopiaCLI, repository: Path) -> None:
-    ours.ok(
-        "repository", "connect", "filesystem", "--path", str(repository), "--override-username", kopia.username,
-        "--override-hostname", kopia.hostname,
-    )  # fmt: skip
+from .repositories import connect_ours
 
 
 def fill(kopia: KopiaCLI, tmp_path: Path) -> None:
@@ -83,7 +65,7 @@ SAME_OUTPUT = [
 
 def test_listings_are_those_of_kopia(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
     fill(kopia, tmp_path)
-    connect(ours, kopia, tmp_path / "repository")
+    connect_ours(ours, kopia, tmp_path / "repository")
     root = kopia.snapshot_list()[0]["rootEntry"]["obj"]
     different = []
     for line in SAME_OUTPUT:
@@ -99,7 +81,7 @@ def test_listings_are_those_of_kopia(kopia: KopiaCLI, ours: Runner, tmp_path: Pa
 
 def test_status_is_that_of_kopia_but_for_the_connection_file(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
     fill(kopia, tmp_path)
-    connect(ours, kopia, tmp_path / "repository")
+    connect_ours(ours, kopia, tmp_path / "repository")
 
     def status(text: str) -> list[str]:
         changing = ("Config file:", "Storage available:", "Description:")
@@ -115,7 +97,7 @@ def test_status_is_that_of_kopia_but_for_the_connection_file(kopia: KopiaCLI, ou
 
 def test_kopia_uses_our_connection_file_and_password(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
     kopia.create_repository(tmp_path / "repository")
-    connect(ours, kopia, tmp_path / "repository")
+    connect_ours(ours, kopia, tmp_path / "repository")
     for suffix in ("", ".kopia-password"):
         source = ours.config.with_name(ours.config.name + suffix)
         (kopia.folder / f"repository.config{suffix}").write_bytes(source.read_bytes())
@@ -139,7 +121,7 @@ def test_kopia_and_we_share_a_repository_that_we_made(kopia: KopiaCLI, ours: Run
 
 def test_a_token_of_each_serves_the_other(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
     kopia.create_repository(tmp_path / "repository")
-    connect(ours, kopia, tmp_path / "repository")
+    connect_ours(ours, kopia, tmp_path / "repository")
     lines = kopia.run("repository", "status", "-t", "-s").stdout.splitlines()
     theirs = next(line for line in lines if line.startswith("$ kopia "))
     mine = next(line for line in ours.ok("repository", "status", "-t", "-s").lines if line.startswith("$ kopia "))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pykopia.cli import formatting
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.json_flags import JsonFlags
+from pykopia.cli.maintenance import maintained
 from pykopia.cli.parsing import CommandLineError, arguments, flag, flag_list
 from pykopia.cli.progress import UploadProgress
 from pykopia.cli.session import Session
@@ -68,7 +69,7 @@ def create(session: Session, options: CreateOptions) -> None:
     """
     _check(options)
     failures: list[str] = []
-    with session.open() as repository, cancelable(session) as canceled:
+    with maintained(session) as repository, cancelable(session) as canceled:
         sources = _sources(repository, options)
         taken: list[SnapshotResult] = []
         with repository.writer(parallel=options.parallel or None) as writer:  # one flush for all

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from pykopia.cli.maintenance import maintained
 from pykopia.cli.parsing import Options, arguments, flag
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
@@ -23,7 +24,7 @@ class DeleteOptions(Options):
 
 def delete(session: Session, options: DeleteOptions) -> None:
     """Delete snapshots; their data goes with later maintenance."""
-    with session.open() as repository:
+    with maintained(session) as repository:
         if options.all_snapshots_for_source:
             chosen = [each for text in options.id for each in _of_source(repository, text)]
         else:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from pykopia.cli.maintenance import maintained
 from pykopia.cli.parsing import Options, arguments, flag
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
@@ -20,7 +21,7 @@ class ExpireOptions(Options):
 
 def expire(session: Session, options: ExpireOptions) -> None:
     """Delete the snapshots that policies do not keep; their data goes with later maintenance."""
-    with session.open() as repository:
+    with maintained(session) as repository:
         snapshots = repository.snapshots
         wanted = [parse_source(repository, text) for text in options.path]
         if options.all:

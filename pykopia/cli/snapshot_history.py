@@ -1,5 +1,6 @@
 """`snapshot copy-history` and `snapshot move-history`."""
 
+from pykopia.cli.maintenance import maintained
 from pykopia.cli.parsing import Options, argument, flag
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
@@ -28,7 +29,7 @@ def move_history(session: Session, options: HistoryOptions) -> None:
 def _run(session: Session, options: HistoryOptions, *, move: bool) -> None:
     doing = ("moving" if move else "copying") + (" (dry run)" if options.dry_run else "")
     log = session.log
-    with session.open() as repository:
+    with maintained(session) as repository:
         source = parse_source(repository, options.source)
         if options.destination:
             destination = parse_source(repository, options.destination)

@@ -174,6 +174,16 @@ _INDEX = Command(
     hidden=True,
 )
 
+_MAINTENANCE = Command(
+    "maintenance",
+    "Keep the repository small and fast.",
+    "",
+    Command("info", "Show who maintains the repository, and what was done.", "maintenance:info", aliases=("status",)),
+    Command("run", "Run maintenance.", "maintenance:run"),
+    Command("set", "Change who maintains the repository, and how.", "maintenance:set_maintenance"),
+    aliases=("gc",),
+)
+
 _MANIFEST = Command(
     "manifest",
     "Look at manifests.",
@@ -205,6 +215,7 @@ ROOT = Command(
     Command("diff", "Compare two folders or files of snapshots.", "diff:diff", aliases=("compare",)),
     _INDEX,
     Command("list", "List a folder of a snapshot.", "objects:list_folder", aliases=_LS),
+    _MAINTENANCE,
     _MANIFEST,
     _POLICY,
     _REPOSITORY,

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from pykopia import clock
 from pykopia.errors import (
+    BlobExistsError,
     BlobNotFoundError,
     DamagedFormatBlobError,
     InvalidPasswordError,
+    RepositoryExistsError,
     RepositoryNotFoundError,
+    UnsupportedOptionError,
     WriteConflictError,
 )
 from pykopia.format.repository_blob import (
@@ -25,7 +28,7 @@ from pykopia.format.repository_blob import (
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.ids import BlobID
 from pykopia.repository.private_file import write_private
-from pykopia.storage.base import BlobStorage
+from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.locking import LockingStorage
 
 MAX_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
@@ -126,6 +129,45 @@ def _put_configuration(storage: BlobStorage, blobs: FormatBlobs) -> None:
     LockingStorage(storage, blobs.configuration).put(BLOBCFG_ID, sealed)
 
 
+def write_new(storage: BlobStorage, blobs: FormatBlobs) -> FormatBlobs:
+    """Encrypt and store both blobs of a new repository, unless somebody else is faster; return them as they are stored.
+
+    Whoever stores the first of the two has made the repository. That is the format block, so that one which is cut off
+    before the second leaves a repository all the same: without the other blob, defaults hold. Only with other settings
+    than the defaults the configuration goes first: a repository must not lack the object lock that it was made with.
+
+    Raises:
+        RepositoryExistsError: somebody else made one at the same time; theirs is untouched.
+    """
+    blob = blobs.blob.with_format(blobs.format, format_key=blobs.format_key)
+    raw = blob.to_bytes()
+    locking = LockingStorage(storage, blobs.configuration)
+    sealed = blobs.configuration.encrypt(format_key=blobs.format_key, unique_id=blob.unique_id)
+    both = [(FORMAT_BLOB_ID, raw), (BLOBCFG_ID, sealed)]
+    first, second = both if blobs.configuration == BlobConfiguration() else reversed(both)
+    _put_first(locking, *first)
+    locking.put(*second)
+    return replace(blobs, raw=raw, blob=blob)
+
+
+def _put_first(storage: BlobStorage, blob_id: BlobID, data: bytes) -> None:
+    """Put a blob that must not be there; where the storage can't say so by itself, look who was last."""
+    try:
+        storage.put(blob_id, data, PutOptions(do_not_recreate=True))
+    except UnsupportedOptionError:
+        storage.put(blob_id, data)
+        lost = storage.get(blob_id) != data
+    except BlobExistsError:
+        # also after a put that was repeated because its answer got lost
+        lost = storage.get(blob_id) != data
+    else:
+        return
+    if lost:
+        raise RepositoryExistsError(
+            f"another client has just made a repository in {storage.display_name}: connect to that one"
+        )
+
+
 def read_again(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
     """Read the format block once more with the key that is known; what was known when it does not fit any more.
 
@@ -207,4 +249,5 @@ __all__ = [
     "with_format",
     "with_password",
     "write",
+    "write_new",
 ]

@@ -118,7 +118,7 @@ def create(
         key_derivation=options.key_derivation,
         encryption=FORMAT_ENCRYPTION,
     )
-    blobs = format_blobs.write(
+    blobs = format_blobs.write_new(
         storage,
         FormatBlobs(
             raw=b"",

@@ -3,6 +3,7 @@
 Facts: spec 04 §14. The walk is by one thread, the files of a folder are made by several, a large file by several at once.
 """
 
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ BATCH_BYTES = 4 << 20
 LARGE_FILE = 32 << 20
 """Files above this many bytes are a task of their own."""
 QUEUED_PER_THREAD = 4
+TARGET_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""Errors of a target that is full, read-only or broken."""
 
 Folder = TypeVar("Folder")
 
@@ -86,6 +89,7 @@ class Restore(Generic[Folder]):
         self._progress = progress
         self._lock = threading.Lock()
         self._errors: list[str] = []
+        self._causes: list[Exception] = []
         self._failure: BaseException | None = None
         self._running: set[Future[None]] = set()
 
@@ -108,7 +112,9 @@ class Restore(Generic[Folder]):
             self._output.close(complete=False)
             raise self._failure
         self._output.close(complete=True)
-        return RestoreResult(counters=self._progress.counters, errors=tuple(sorted(self._errors)))
+        return RestoreResult(
+            counters=self._progress.counters, errors=tuple(sorted(self._errors)), causes=tuple(self._causes)
+        )
 
     # ------------------------------------------------------------------ walking
 
@@ -267,14 +273,21 @@ class Restore(Generic[Folder]):
         told = describe(path, error)
         if isinstance(error, CanceledError):
             raise error
+        ignored = self._options.ignore_errors and not _ends_all(error)
         with self._lock:
-            if self._options.ignore_errors:
+            if ignored:
                 self._errors.append(told)
+                self._causes.append(error)
             elif self._failure is None:
                 self._failure = error if isinstance(error, RestoreError) else RestoreError(told)
                 self._failure.__cause__ = error
-        if self._options.ignore_errors:
+        if ignored:
             self._progress.add(ignored_errors=1)
+
+
+def _ends_all(error: Exception) -> bool:
+    """Tell whether an error is of the target as a whole."""
+    return isinstance(error, OSError) and not isinstance(error, PykopiaError) and error.errno in TARGET_ERRNOS
 
 
 def describe(path: str, error: Exception) -> str:

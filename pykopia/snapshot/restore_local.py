@@ -115,6 +115,8 @@ class LocalOutput:
         wanted = {entry.name: entry.type for entry in entries}
         with os.scandir(folder.handle) as found:
             extra = [each.name for each in found if wanted.get(each.name) != _type_of(each)]
+        if not path:
+            extra = [name for name in extra if name not in self._options.keep_at_root]
         for name in extra:
             self._remove(folder, name, path)
         if extra:

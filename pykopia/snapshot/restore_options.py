@@ -22,6 +22,8 @@ class RestoreOptions:
     """Leave files alone that have the same size and, within two seconds, the same time; links that exist too."""
     delete_extra: bool = False
     """Remove what is in the target and not in the snapshot, and what is of another kind."""
+    keep_at_root: frozenset[str] = frozenset()
+    """Names in the target itself that ``delete_extra`` leaves alone, such as ``lost+found``."""
     write_sparse: bool = False
     """Leave holes for blocks of zeros."""
     atomic_files: bool = True
@@ -32,7 +34,8 @@ class RestoreOptions:
     ignore_permission_errors: bool = True
     """Go on where owner, mode or time can't be set for lack of rights."""
     ignore_errors: bool = False
-    """Go on after an entry that can't be restored; the result names it."""
+    """Go on after an entry that can't be restored; the result names it. A target that is full, read-only or broken ends
+    the restore all the same: nothing else would go well there."""
     parallel: int = 8
     flush_files: bool = False
     """Wait until each file is on disk."""
@@ -67,6 +70,8 @@ class RestoreResult:
     counters: RestoreCounters
     errors: tuple[str, ...] = field(default=())
     """One line for each entry that was left out (``ignore_errors``)."""
+    causes: tuple[Exception, ...] = field(default=())
+    """What went wrong with them, in the order in which it did."""
 
 
 __all__ = ["RestoreCounters", "RestoreMode", "RestoreOptions", "RestoreResult"]

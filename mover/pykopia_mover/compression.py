@@ -1,0 +1,55 @@
+"""Names of compressors, as people give them and as Kopia stores them (rule M-095)."""
+
+from typing import Final
+
+from pykopia_mover.failures import config_error
+
+DEFAULT: Final = "zstd"
+"""Used where no policy and no setting names a compressor."""
+
+NONE: Final = "none"
+
+ALIASES: Final = {"s2": "s2-default"}
+
+NAMES: Final = (
+    "deflate-best-compression",
+    "deflate-best-speed",
+    "deflate-default",
+    "gzip",
+    "gzip-best-compression",
+    "gzip-best-speed",
+    "none",
+    "pgzip",
+    "pgzip-best-compression",
+    "pgzip-best-speed",
+    "s2-better",
+    "s2-default",
+    "s2-parallel-4",
+    "s2-parallel-8",
+    "zstd",
+    "zstd-best-compression",
+    "zstd-better-compression",
+    "zstd-fastest",
+)
+"""What new data may be compressed with. lz4 is not among them: newer Kopia refuses even to read it."""
+
+
+def compressor(name: str, *, setting: str) -> str:
+    """Return Kopia's name of a compressor.
+
+    Args:
+        name: as it was given.
+        setting: where, for the message.
+
+    Raises:
+        MoverError: it is not known; the message lists all.
+    """
+    found = ALIASES.get(name, name)
+    if found not in NAMES:
+        raise config_error(
+            f"{setting}: unknown compression {name!r}", f"Use one of zstd, gzip, s2, none, {', '.join(NAMES)}"
+        )
+    return found
+
+
+__all__ = ["ALIASES", "DEFAULT", "NAMES", "NONE", "compressor"]

@@ -1,0 +1,400 @@
+"""Finds, opens and, for a backup, creates the repository (mover contract §5)."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pykopia
+from pykopia import ClientOptions, NewRepositoryOptions, Repository, SourceInfo, clock
+from pykopia.errors import (
+    BlobNotFoundError,
+    ConnectionFileError,
+    InvalidPasswordError,
+    RepositoryExistsError,
+    RepositoryNotFoundError,
+    StorageAccessDeniedError,
+    StorageNotFoundError,
+)
+from pykopia.storage.base import BlobStorage
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.environment import legacy_connections, storage_from_environment
+from pykopia.storage.opening import open_storage
+from pykopia_mover import sections
+from pykopia_mover.cache import caching_options, make_room, rebuild
+from pykopia_mover.documents import DocumentError, parse_document, read_document
+from pykopia_mover.explain import Place
+from pykopia_mover.failures import MoverError, config_error
+from pykopia_mover.loading import CONFIG_NAME, storage_limits
+from pykopia_mover.run import Run
+
+FORMAT_BLOB: Final = "kopia.repository"
+OWNER_USER, OWNER_HOST = "maintenance", "volsync"
+
+_KOPIA_BLOB: Final = re.compile(
+    r"kopia\.(?:blobcfg|maintenance|advlock|lock)|[pq][0-9a-f]{16,}|[nm][0-9a-f]{16,}|x[nsenrw]\d*_|_log_|s[0-9a-f]{8,}"
+)
+"""Names of blobs that only a repository has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Where the repository is to be."""
+
+    connection: ConnectionInfo
+    document: Mapping[str, Any]
+    """Other keys of a connection document, if one named the place."""
+
+
+# ---------------------------------------------------------------------- where
+
+
+def find_target(run: Run) -> Target:
+    """Return where the settings say the repository is (rules M-030, M-046).
+
+    Raises:
+        MoverError: nowhere, or a connection document that can't be used.
+        PykopiaError: variables that make no sense.
+    """
+    document = _connection_document(run)
+    if document is not None:
+        try:
+            connection = ConnectionInfo.from_json(document["storage"])
+            connection.options().check()
+        except ConnectionFileError as error:
+            raise config_error(str(error), "Correct the connection document, or name the repository by a URL") from None
+    else:
+        found = storage_from_environment(run.environment)
+        for warning in found.warnings:
+            run.output.warning(warning)
+        if found.root_ca:
+            run.output.line("Using custom CA.")
+        connection, document = found.connection, {}
+    wanted_type = run.files.config.storage_type if run.files.config is not None else ""
+    if wanted_type and wanted_type.lower() != connection.type.lower():
+        run.output.warning(
+            f"repository.config names storage of type {wanted_type}, the repository is of type "
+            f"{connection.type}; the latter counts"
+        )
+    additions: dict[str, Any] = storage_limits(run.settings, run.files) | dict(run.additional.storage)
+    uploads = run.files.policy.parallel_uploads if run.files.policy is not None else None
+    uploads = uploads or run.settings.parallelism or 1
+    additions.setdefault("concurrentWrites", uploads)
+    connection = connection.with_fields(additions)
+    run.place = Place(type=connection.type, name=_location(connection), environment=run.environment)
+    return Target(connection=connection, document=document)
+
+
+def _connection_document(run: Run) -> dict[str, Any] | None:
+    """Return the first connection document with a storage: structured, then the file (rule M-046)."""
+    text = run.settings.structured_config
+    path = run.places.credentials / CONFIG_NAME
+    try:
+        if text:
+            document = parse_document(text.encode(), "KOPIA_STRUCTURED_REPOSITORY_CONFIG")
+            if _has_storage(document):
+                return document
+        if path.is_file():
+            document = read_document(path)
+            run.redactor.add_document(path.read_text("utf-8", "replace"))
+            if _has_storage(document):
+                return document
+    except DocumentError as error:
+        run.output.warning(f"the connection document is passed over: {error}")
+    return None
+
+
+def _has_storage(document: Mapping[str, Any]) -> bool:
+    storage = document.get("storage")
+    return (
+        isinstance(storage, dict) and isinstance(storage.get("type"), str) and isinstance(storage.get("config"), dict)
+    )
+
+
+def _location(connection: ConnectionInfo) -> str:
+    """Return the place for messages: no secrets, and host and port where there is a server."""
+    config = connection.config
+    if connection.type in {"s3", "gcs", "b2"}:
+        at = f" at {config['endpoint']}" if config.get("endpoint") else ""
+        return f"{connection.type} bucket {config.get('bucket')}{_below(config)}{at}"
+    if connection.type == "azureBlob":
+        return f"azureBlob container {config.get('container')}{_below(config)} of {config.get('storageAccount')}"
+    if connection.type == "sftp":
+        return f"sftp {config.get('username')} on {config.get('host')}:{config.get('port')}{config.get('path')}"
+    for key in ("path", "url", "remotePath", "folderID"):
+        if config.get(key):
+            return f"{connection.type} {config[key]}"
+    return connection.type
+
+
+def _below(config: Mapping[str, Any]) -> str:
+    return f", prefix {config['prefix']}" if config.get("prefix") else ""
+
+
+# ---------------------------------------------------------------------- opening
+
+
+def open_repository(run: Run, *, may_create: bool = False) -> Repository:
+    """Return the repository that the settings name, made if need be and if that is allowed.
+
+    Raises:
+        MoverError: none is there, its place holds something else, or the settings contradict each other.
+        PykopiaError: it can't be reached or opened.
+    """
+    target = find_target(run)
+    run.output.line("=== Connecting to existing repository ===")
+    if target.connection.type == "s3":
+        run.output.lines(sections.s3_connection(run.environment, str(target.connection.config.get("prefix") or "")))
+    storage, raw = _look(target.connection)
+    if raw is None:
+        older = _older_place(run, target.connection)
+        if older is not None:
+            if storage is not None:
+                storage.close()
+            storage, raw = older
+    created = False
+    if raw is None:
+        if storage is not None:
+            _refuse_foreign(run, storage)
+        if not may_create:
+            raise RepositoryNotFoundError(f"there is no repository in {run.place.name}: {FORMAT_BLOB} is missing")
+        if not run.settings.auto_create:
+            raise MoverError(
+                "no-repository",
+                f"there is no repository in {run.place.name}, and KOPIA_AUTO_CREATE forbids to make one",
+            )
+        if storage is not None:
+            storage.close()
+        storage, raw, created = _create(run, target)
+    assert storage is not None
+    repository = _connect(run, target, storage, raw)
+    identifier = repository.unique_id.hex()[:8]
+    run.report.repository = {"type": target.connection.type, "id": identifier, "created": created}
+    run.output.line(f"Connected to repository {run.place.name} (id {identifier}, format v{repository.format.version})")
+    return repository
+
+
+def _look(connection: ConnectionInfo) -> tuple[BlobStorage | None, bytes | None]:
+    """Return the storage, and the format block if it has one; no storage if it is a folder that is not there yet."""
+    try:
+        storage = open_storage(connection)
+    except StorageNotFoundError:
+        if connection.type not in {"filesystem", "sftp", "webdav", "rclone"}:
+            raise
+        return None, None
+    try:
+        return storage, storage.get(FORMAT_BLOB)  # type: ignore[arg-type]
+    except BlobNotFoundError:
+        return storage, None
+    except StorageNotFoundError:
+        storage.close()
+        if connection.type in {"filesystem", "sftp", "webdav", "rclone"}:
+            return None, None
+        raise
+    except BaseException:
+        storage.close()
+        raise
+
+
+def _older_place(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage, bytes] | None:
+    """Return where an older mover has put the repository, if the password opens it (rule M-033)."""
+    if not run.settings.legacy_location_probe:
+        return None
+    found = []
+    for older in legacy_connections(connection):
+        try:
+            storage, raw = _look(older)
+        except StorageAccessDeniedError:
+            run.output.debug(f"the older place {_location(older)} may not be looked at")
+            continue
+        if storage is None or raw is None:
+            continue
+        try:
+            pykopia.connect(storage, run.settings.password)
+        except InvalidPasswordError:
+            run.output.debug(f"{_location(older)} holds a repository of somebody else")
+            storage.close()
+        else:
+            found.append((older, storage, raw))
+    if not found:
+        return None
+    if len(found) > 1:
+        listed = " and ".join(_location(older) for older, _, _ in found)
+        raise config_error(
+            f"repositories of older movers lie in {listed}", "Name the one that is meant by KOPIA_REPOSITORY"
+        )
+    older, storage, raw = found[0]
+    run.output.warning(
+        f"using the repository of an older mover in {_location(older)} instead of {run.place.name}; name that place in "
+        "KOPIA_REPOSITORY, or set KOPIA_LEGACY_LOCATION_PROBE=false to pass over it"
+    )
+    run.place = replace(run.place, name=_location(older))
+    return storage, raw
+
+
+def _refuse_foreign(run: Run, storage: BlobStorage) -> None:
+    """Refuse a place with blobs of a repository and no format block: it is damaged, not empty (E-NOTEMPTY)."""
+    for blob in storage.list(""):
+        if _KOPIA_BLOB.match(blob.blob_id):
+            raise MoverError(
+                "damaged",
+                f"{run.place.name} holds blobs of a repository, such as {blob.blob_id}, but no {FORMAT_BLOB}: its format block "
+                "is lost; nothing was created there",
+                "Restore that blob from a copy, `pykopia repository repair` may find one in a pack; or use another place",
+            )
+
+
+def _connect(run: Run, target: Target, storage: BlobStorage, raw: bytes) -> Repository:
+    if run.settings.force_cache_rebuild:
+        rebuild(run.cache)
+    removed = make_room(run.cache, now_ns=clock.now())
+    if removed:
+        run.output.line(f"Removed from the cache to make room: {', '.join(removed)}")
+    caching = caching_options(
+        run.cache,
+        _unique_id(raw),
+        run.settings,
+        run.files.config,
+        _manual(run).get("caching", {}).get("maxCacheSize"),
+    )
+    client = _client(run, target)
+    try:
+        return pykopia.connect(storage, run.settings.password, client=client, caching=caching)
+    except InvalidPasswordError:
+        shorter = run.settings.password.rstrip("\r\n")
+        if shorter == run.settings.password:
+            raise
+        repository = pykopia.connect(storage, shorter, client=client, caching=caching)
+        run.output.warning("KOPIA_PASSWORD ends in a line break, which is not part of the password; remove it")
+        return repository
+
+
+def _client(run: Run, target: Target) -> ClientOptions:
+    document = target.document
+    config = run.files.config
+    enable = config.enable_actions if config is not None else None
+    if enable is None:
+        enable = run.settings.actions_enabled
+    options = ClientOptions(
+        username=run.wanted.user or str(document.get("username") or "") or OWNER_USER,
+        hostname=run.wanted.host or str(document.get("hostname") or "") or OWNER_HOST,
+        enable_actions=bool(document.get("enableActions")) if enable is None else enable,
+        read_only=bool(document.get("readonly")),
+    )
+    return replace(options, **run.additional.client)
+
+
+def _unique_id(raw: bytes) -> str:
+    """Return the unique ID in a format block, in hex; it only names a folder, so anything odd is no error."""
+    try:
+        return base64.b64decode(json.loads(raw)["uniqueID"]).hex()[:32] or "unknown"
+    except (ValueError, KeyError, TypeError):
+        return "unknown"
+
+
+# ---------------------------------------------------------------------- creating
+
+
+def _create(run: Run, target: Target) -> tuple[BlobStorage, bytes, bool]:
+    """Make the repository, or find that another mover has just done so; return the storage and the format block."""
+    options = creation_options(run)
+    _require_parent(target.connection)
+    run.output.line("=== Creating repository ===")
+    if target.connection.type == "s3":
+        run.output.lines(sections.s3_creation(run.environment, str(target.connection.config.get("prefix") or "")))
+    storage = open_storage(target.connection, create=True)
+    created = True
+    try:
+        pykopia.create(
+            storage,
+            run.settings.password,
+            options=options,
+            client=ClientOptions(username=OWNER_USER, hostname=OWNER_HOST),
+            on_created=lambda repository: _first_policies(run, repository),
+        )
+        run.output.line("Repository created")
+    except RepositoryExistsError:
+        run.output.line("Another mover has just created the repository; using that one")
+        created = False
+    return storage, storage.get(FORMAT_BLOB), created  # type: ignore[arg-type]
+
+
+def _first_policies(run: Run, repository: Repository) -> None:
+    """Write Kopia's global policy and the owner of maintenance, which is no pod that will be gone (rule M-042)."""
+    repository.policies.set_defaults()
+    compression = {
+        attribute: value
+        for attribute, key in (("compressor_name", "algorithm"), ("min_size", "minSize"), ("max_size", "maxSize"))
+        if (value := _manual(run).get("compression", {}).get(key))
+    }
+    if compression:
+        defined = repository.policies.defined(SourceInfo())
+        assert defined is not None
+        policy = replace(defined.policy, compression=replace(defined.policy.compression, **compression))
+        repository.policies.set(SourceInfo(), policy)
+
+
+def _require_parent(connection: ConnectionInfo) -> None:
+    """Make only the last part of a folder: all else that is missing is most likely not mounted."""
+    if connection.type == "filesystem":
+        path = Path(str(connection.config.get("path")))
+        if not path.parent.is_dir():
+            raise MoverError(
+                "no-repository",
+                f"repository directory {path} does not exist, nor does the folder that should hold it",
+                "Check that the volume is mounted there",
+            )
+
+
+def _manual(run: Run) -> dict[str, dict[str, Any]]:
+    """Return ``KOPIA_MANUAL_CONFIG`` as parts.
+
+    Raises:
+        MoverError: it is not JSON of that kind: a format chosen by accident can't be taken back.
+    """
+    if not run.settings.manual_config:
+        return {}
+    try:
+        document = parse_document(run.settings.manual_config.encode(), "KOPIA_MANUAL_CONFIG")
+    except DocumentError as error:
+        raise config_error(str(error)) from None
+    for name, part in document.items():
+        if not isinstance(part, dict):
+            raise config_error(f"KOPIA_MANUAL_CONFIG: {name} must be an object")
+    return document
+
+
+_CREATION: Final = (
+    ("encryption", "algorithm", "encryption", str),
+    ("splitter", "algorithm", "splitter", str),
+    ("hash", "algorithm", "hash", str),
+    ("format", "version", "format_version", int),
+    ("ecc", "algorithm", "ecc", str),
+    ("ecc", "overheadPercent", "ecc_overhead_percent", int),
+)
+
+
+def creation_options(run: Run) -> NewRepositoryOptions:
+    """Return the parameters of a new repository.
+
+    Raises:
+        MoverError: they can't be read.
+    """
+    manual = _manual(run)
+    values: dict[str, Any] = {}
+    for part, key, attribute, kind in _CREATION:
+        value = manual.get(part, {}).get(key)
+        if value is None:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise config_error(f"KOPIA_MANUAL_CONFIG: {part}.{key} must be a {'text' if kind is str else 'number'}")
+        values[attribute] = value
+    known = {each.name for each in fields(NewRepositoryOptions)}
+    values |= {name: value for name, value in run.additional.creation.items() if name in known}
+    return NewRepositoryOptions(**values)
+
+
+__all__ = ["FORMAT_BLOB", "Target", "creation_options", "find_target", "open_repository"]

@@ -1,0 +1,87 @@
+"""What is in a repository: for the operation ``discover``, and for a restore that finds nothing (mover contract §8)."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from pykopia import SourceInfo
+from pykopia_mover.connecting import open_repository
+from pykopia_mover.identity import Snapshot, by_source, wanted_by
+from pykopia_mover.output import timestamp
+from pykopia_mover.run import Run
+
+LAST_BYTES: Final = 600
+"""Operators of old see the last bytes of the log only: so much of the list stands at its end."""
+
+
+def discover(run: Run) -> None:
+    """List what is in the repository and change nothing.
+
+    Raises:
+        PykopiaError: it can't be read.
+    """
+    run.output.line("=== Starting discovery ===")
+    run.wanted = wanted_by(run.settings)
+    with open_repository(run) as repository:
+        sources = by_source(repository.snapshots.list())
+        listed = visible(run, sources)
+        run.report.identities = identities(listed)
+        run.output.lines(section(listed, as_json=True))
+        run.report.message = f"{len(listed)} sources with snapshots"
+
+
+def visible(run: Run, sources: Mapping[SourceInfo, Sequence[Snapshot]]) -> dict[SourceInfo, Sequence[Snapshot]]:
+    """Return the sources that this run may see, newest snapshot first (rule M-071)."""
+    namespace = run.settings.owner_namespace or run.wanted.user
+    limited = run.settings.discover_scope == "namespace"
+    found = {
+        source: snapshots
+        for source, snapshots in sources.items()
+        if not limited or namespace in {source.user_name, source.host}
+    }
+    return dict(sorted(found.items(), key=lambda item: item[1][-1].start_time_ns, reverse=True))
+
+
+def identities(sources: Mapping[SourceInfo, Sequence[Snapshot]]) -> list[dict[str, Any]]:
+    """Return sources for the termination message."""
+    return [
+        {
+            "identity": f"{source.user_name}@{source.host}",
+            "path": source.path,
+            "count": len(snapshots),
+            "latest": timestamp(snapshots[-1].start_time_ns),
+        }
+        for source, snapshots in sources.items()
+    ]
+
+
+def section(sources: Mapping[SourceInfo, Sequence[Snapshot]], *, as_json: bool) -> Iterable[str]:
+    """Return the lines of the list: the newest snapshot of each source as JSON, then a summary of each."""
+    lines = [_json_line(snapshots[-1]) for snapshots in sources.values()] if as_json else []
+    size = sum(len(line) + 1 for line in lines)
+    while lines and size > LAST_BYTES:
+        size -= len(lines.pop()) + 1
+    yield "=== Discovery Mode: Available Snapshots ==="
+    yield from lines
+    yield "Available identities (username@hostname combinations):"
+    for source, snapshots in sources.items():
+        yield f"{source} - {len(snapshots)} snapshots, latest {timestamp(snapshots[-1].start_time_ns)}"
+    yield "=== End Discovery Mode ==="
+
+
+def _json_line(snapshot: Any) -> str:  # noqa: ANN401 -- a snapshot manifest
+    source = snapshot.source
+    return json.dumps(
+        {
+            "id": str(snapshot.id),
+            "userName": source.user_name,
+            "hostName": source.host,
+            "path": source.path,
+            "startTime": timestamp(snapshot.start_time_ns),
+            "endTime": timestamp(snapshot.end_time_ns),
+        },
+        ensure_ascii=False,
+    )
+
+
+__all__ = ["discover", "identities", "section", "visible"]

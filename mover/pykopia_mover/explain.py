@@ -1,0 +1,238 @@
+"""From an error of the library to what the run says and how it ends (mover contract §18, §19).
+
+The library says what went wrong with which thing. What is added here is what a person can change: the variable, the key
+of the Secret, the field of the spec.
+"""
+
+import errno
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pykopia import errors
+from pykopia.storage.environment import VARIABLES
+from pykopia_mover.failures import MoverError, config_error
+from pykopia_mover.variables import is_secret
+
+TARGET_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+_BUCKETS: Final = {"s3": "bucket", "gcs": "bucket", "b2": "bucket", "azureBlob": "container"}
+_IDS: Final = ("ACCOUNT", "USERNAME", "KEY_ID", "ACCESS_KEY_ID", "CLIENT_ID", "PROFILE", "ROLE_ARN")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What is known of the storage when something goes wrong."""
+
+    type: str = ""
+    """Kopia's name of the storage type; empty: not known yet."""
+    name: str = ""
+    """For messages."""
+    environment: Mapping[str, str] | None = None
+
+    def credentials(self) -> str:
+        """Return the names of the variables that were used to log in."""
+        environment = self.environment or {}
+        used = [
+            name
+            for name in VARIABLES.get(self.type, ())
+            if environment.get(name) and (is_secret(name) or name.endswith(_IDS))
+        ]
+        return ", ".join(used) or "none: the ambient ones of the process"
+
+
+def explained(error: BaseException, place: Place) -> MoverError:
+    """Return the end of a run that an error means."""
+    if isinstance(error, MoverError):
+        return error
+    kind = next((kind for kind in type(error).__mro__ if kind in _STORAGE), None)
+    if kind is not None:
+        return _STORAGE[kind](error, place)
+    if isinstance(error, errors.PykopiaError):
+        return _other(error)
+    if isinstance(error, OSError):
+        told = error.strerror or str(error)
+        return MoverError("internal", f"{error.filename}: {told}" if error.filename else told)
+    if isinstance(error, MemoryError):
+        return MoverError("internal", "out of memory", "Raise the memory limit, or lower parallelism")
+    return MoverError("internal", f"unexpected error: {type(error).__name__}: {error}")
+
+
+def _environment(error: BaseException, place: Place) -> MoverError:
+    return config_error(_told(error), _variable_fix(getattr(error, "variable", "")))
+
+
+def _variable_fix(name: str) -> str:
+    return f"The variable comes from the key {name} of the repository Secret" if name else ""
+
+
+def _url(error: BaseException, place: Place) -> MoverError:
+    return config_error(
+        _told(error), "KOPIA_REPOSITORY is s3://BUCKET/FOLDER, filesystem:///PATH, sftp://HOST/PATH or the like"
+    )
+
+
+def _password(error: BaseException, place: Place) -> MoverError:
+    return MoverError(
+        "auth",
+        f"KOPIA_PASSWORD does not open this repository in {place.name}",
+        "It must be the password with which the repository was created; nothing was changed",
+    )
+
+
+def _access(error: BaseException, place: Place) -> MoverError:
+    text = _told(error)
+    if _is_about_host_key(text):
+        return MoverError("auth", text, "If the host was set up anew, correct SFTP_KNOWN_HOSTS_DATA")
+    return MoverError(
+        "auth",
+        f"access denied: {text} (credentials used: {place.credentials()})",
+        "Check these keys of the repository Secret, and what they may do there",
+    )
+
+
+def _is_about_host_key(text: str) -> bool:
+    return "host key" in text.lower()
+
+
+def _missing_storage(error: BaseException, place: Place) -> MoverError:
+    kind = _BUCKETS.get(place.type)
+    if kind is None:
+        fix = "The folder must exist and be writable; a backup makes its last part"
+        if place.type == "gdrive":
+            fix = "Check GOOGLE_DRIVE_FOLDER_ID, and share the folder with the address of the service account"
+        elif place.type == "sftp":
+            fix = "SFTP_PATH must exist and be writable for SFTP_USERNAME"
+        return MoverError("no-repository", _told(error), fix)
+    fix = f"A {kind} is not created automatically: make it, or correct its name"
+    if place.type == "b2":
+        fix += "; names are matched exactly and are case-sensitive"
+    return MoverError("no-repository", _told(error), fix)
+
+
+def _unreachable(error: BaseException, place: Place) -> MoverError:
+    text = f"{place.name} can't be reached: {_told(error)}" if place.name else _told(error)
+    everything = " ".join(_causes(error))
+    if "RequestTimeTooSkewed" in everything:
+        return MoverError("clock", text, "The clock of the node and that of the storage differ; set the node's clock")
+    if _speaks_plain_http(everything):
+        return MoverError(
+            "unreachable",
+            text,
+            'The server speaks plain HTTP: set KOPIA_S3_DISABLE_TLS: "true", or write http:// before the endpoint',
+        )
+    if _is_certificate(error, everything):
+        return MoverError(
+            "unreachable",
+            text,
+            "Its certificate is not trusted: give its authority by customCA (CUSTOM_CA); for a plain HTTP server set "
+            'KOPIA_S3_DISABLE_TLS: "true"',
+        )
+    if any(mark in everything for mark in ("429", "SlowDown", "rateLimitExceeded", "TooManyRequests")):
+        return MoverError("unreachable", text, "The storage limits the rate of requests: lower parallelism")
+    return MoverError(
+        "unreachable", text, "Check the endpoint, the network and its policies, and whether the server runs"
+    )
+
+
+def _speaks_plain_http(text: str) -> bool:
+    return any(mark in text for mark in ("WRONG_VERSION_NUMBER", "wrong version number", "record layer failure"))
+
+
+def _is_certificate(error: BaseException, text: str) -> bool:
+    return "certificate" in text.lower() or any(
+        isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error)
+    )
+
+
+def _damaged(error: BaseException, place: Place) -> MoverError:
+    return MoverError(
+        "damaged", _told(error), "Run `pykopia snapshot verify` against the repository to see what it affects"
+    )
+
+
+def _no_repository(error: BaseException, place: Place) -> MoverError:
+    return MoverError("no-repository", _told(error), "A repository is created by the first backup")
+
+
+def _blob_missing(error: BaseException, place: Place) -> MoverError:
+    return MoverError("damaged", _told(error))
+
+
+def _full(error: BaseException, place: Place) -> MoverError:
+    return MoverError("unreachable", f"no room is left in {place.name}: {_told(error)}", "Give the storage more room")
+
+
+_STORAGE: Final[Mapping[type, Callable[[BaseException, Place], MoverError]]] = {
+    errors.InvalidEnvironmentError: _environment,
+    errors.InvalidURLError: _url,
+    errors.InvalidPasswordError: _password,
+    errors.StorageAccessDeniedError: _access,
+    errors.StorageNotFoundError: _missing_storage,
+    errors.StorageUnavailableError: _unreachable,
+    errors.StorageFullError: _full,
+    errors.BlobNotFoundError: _blob_missing,
+    errors.DamagedFormatBlobError: _damaged,
+    errors.UnsupportedFormatError: _damaged,
+    errors.DamagedDataError: _damaged,
+    errors.ContentNotFoundError: _damaged,
+    errors.RepositoryNotFoundError: _no_repository,
+}
+
+_CODES: Final = (
+    (errors.CanceledError, "terminated"),
+    (errors.UpgradeInProgressError, "busy"),
+    (errors.SnapshotNotFoundError, "no-snapshot"),
+    (errors.ReadOnlyRepositoryError, "config"),
+    (errors.UsageError, "config"),
+    (errors.UnsupportedOptionError, "config"),
+    (errors.ConnectionFileError, "config"),
+    (errors.ActionFailedError, "action"),
+    (errors.SourceError, "source"),
+    (errors.RestoreError, "target"),
+    (errors.StorageError, "unreachable"),
+)
+
+
+def _other(error: errors.PykopiaError) -> MoverError:
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return MoverError(code, _told(error))
+    return MoverError("internal", _told(error))
+
+
+def _told(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _causes(error: BaseException) -> Iterator[str]:
+    yield from (str(each) for each in _chain(error))
+
+
+def target_error(error: BaseException) -> OSError | None:
+    """Return the error of the target's file system behind an error, if that is what it is about."""
+    for each in _chain(error):
+        if isinstance(each, OSError) and not isinstance(each, errors.PykopiaError) and each.errno in TARGET_ERRNOS:
+            return each
+    return None
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether damage of the repository is behind an error."""
+    return any(
+        isinstance(each, errors.DamagedDataError | errors.BlobNotFoundError | errors.ContentNotFoundError)
+        for each in _chain(error)
+    )
+
+
+__all__ = ["TARGET_ERRNOS", "Place", "explained", "is_damage", "target_error"]

@@ -1,0 +1,257 @@
+"""Whose snapshots a run takes or restores: ``user@host:path`` (mover contract §7).
+
+Everything here is a decision: what the settings ask for, and which of the sources in a repository that means.
+"""
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+from pykopia import SourceInfo
+from pykopia_mover.failures import MoverError, config_error
+from pykopia_mover.settings import Settings
+
+DEFAULT_PATH: Final = "/data"
+RESTORE_DATA_DIR: Final = "/restore/data"
+ANY: Final = "*"
+NAMESPACE_TAG: Final = "tag:volsync-namespace"
+NAME_TAG: Final = "tag:volsync-name"
+
+
+class Snapshot(Protocol):
+    """What identities look at in a snapshot."""
+
+    @property
+    def source(self) -> SourceInfo:
+        """Whose it is."""
+
+    @property
+    def start_time_ns(self) -> int:
+        """Nanoseconds since 1970."""
+
+    @property
+    def incomplete(self) -> str:
+        """Why it ended early; empty when it is complete."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """By the keys of the labels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Whose snapshots the settings ask for."""
+
+    user: str
+    """Empty: any."""
+    host: str
+    """Empty: any."""
+    path: str
+    path_given: bool
+    """Whether the path was asked for, or is only where to look first."""
+    legacy: tuple[tuple[str, str], ...] = ()
+    """User and host of older movers, in the order in which to look; ``*`` is any, for a restore."""
+    owner: tuple[str, str] | None = None
+    """Namespace and name of the owning object."""
+    lines: tuple[str, ...] = field(default=())
+    """What the log has to say about it."""
+
+    @property
+    def source(self) -> SourceInfo:
+        """The primary source; its empty parts stand for any."""
+        return SourceInfo(user_name=self.user, host=self.host, path=self.path)
+
+    def __str__(self) -> str:
+        return f"{self.user or ANY}@{self.host or ANY}:{self.path}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a snapshot of this owner is tagged with (rule M-080h)."""
+        if self.owner is None:
+            return {}
+        return {
+            NAMESPACE_TAG.removeprefix("tag:"): self.owner[0],
+            NAME_TAG.removeprefix("tag:"): self.owner[1],
+        }
+
+
+def recorded_path(settings: Settings) -> str:
+    """Return the path that is recorded for snapshots (rule M-062).
+
+    Raises:
+        MoverError: the override is not an absolute path.
+    """
+    override = settings.source_path_override
+    if not override:
+        return DEFAULT_PATH if settings.data_dir == RESTORE_DATA_DIR else settings.data_dir.rstrip("/") or "/"
+    if not override.startswith("/"):
+        raise config_error(
+            f"the source path override {override!r} must be an absolute path, starting with /",
+            "For example: sourcePathOverride: /var/lib/mysql",
+        )
+    if {".", ".."} & set(override.split("/")):
+        raise config_error(f"the source path override {override!r} must not hold . or ..")
+    return "/" + posixpath.normpath(override).lstrip("/")
+
+
+def wanted_by(settings: Settings, *, pod_user: str = "", pod_host: str = "") -> Wanted:
+    """Return whose snapshots the settings ask for; what they leave open is empty.
+
+    Args:
+        settings: of the run.
+        pod_user: user of the process, taken only when the settings allow it.
+        pod_host: host name of the process, likewise.
+
+    Raises:
+        MoverError: a setting is malformed.
+    """
+    lines = []
+    user, host = settings.override_username, settings.override_hostname
+    owner = None
+    if settings.owner_namespace and settings.owner_name:
+        owner = (settings.owner_namespace, settings.owner_name)
+    if user:
+        lines.append(f"Using username override: {user}")
+    if host:
+        lines.append(f"Using hostname override: {host}")
+    if owner is not None and not user and not host:
+        user, host = owner
+    if settings.allow_pod_identity:
+        user, host = user or pod_user, host or pod_host
+    path = recorded_path(settings)
+    if settings.source_path_override:
+        lines.append(f"Using source path override: {path}")
+    for part, name in ((user, "user"), (host, "host")):
+        if any(mark in part for mark in "\0\n\r"):
+            raise config_error(f"the {name} of the identity holds a control character")
+    return Wanted(
+        user=user,
+        host=host,
+        path=path,
+        path_given=bool(settings.source_path_override),
+        legacy=_legacy(settings.legacy_identities),
+        owner=owner,
+        lines=tuple(lines),
+    )
+
+
+def _legacy(text: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        user, at, host = item.partition("@")
+        if not (user and at and host) or ":" in host:
+            raise config_error(
+                f"KOPIA_LEGACY_IDENTITIES holds {item!r}, which is not user@host", "Write user@host,user@host"
+            )
+        found.append((user, host))
+    return tuple(found)
+
+
+def require_complete(wanted: Wanted) -> Wanted:
+    """Refuse an identity with a missing half: a backup would begin a new line of snapshots in every pod (rule M-061).
+
+    Raises:
+        MoverError: user or host is missing.
+    """
+    if wanted.user and wanted.host:
+        return wanted
+    raise config_error(
+        "no identity for the snapshots: set KOPIA_OVERRIDE_USERNAME and KOPIA_OVERRIDE_HOSTNAME, or "
+        "VOLSYNC_OWNER_NAMESPACE and VOLSYNC_OWNER_NAME",
+        "KOPIA_ALLOW_POD_IDENTITY=true takes user and host of this process instead, which in a pod change with every run",
+    )
+
+
+def by_source(snapshots: Iterable[Snapshot]) -> dict[SourceInfo, list[Snapshot]]:
+    """Return the complete snapshots of each source, oldest first."""
+    found: dict[SourceInfo, list[Snapshot]] = {}
+    for each in sorted(snapshots, key=lambda snapshot: snapshot.start_time_ns):
+        if not each.incomplete:
+            found.setdefault(each.source, []).append(each)
+    return found
+
+
+def source_to_back_up(wanted: Wanted, sources: Mapping[SourceInfo, Sequence[Snapshot]]) -> SourceInfo:
+    """Return the source of a backup: the wanted one, or that of an older mover which is continued (rule M-064)."""
+    if wanted.source in sources:
+        return wanted.source
+    for user, host in wanted.legacy:
+        older = SourceInfo(user_name=user, host=host, path=wanted.path)
+        if older in sources and not _is_anothers(sources[older][-1], wanted.owner):
+            return older
+    return wanted.source
+
+
+def source_to_restore(
+    wanted: Wanted, sources: Mapping[SourceInfo, Sequence[Snapshot]]
+) -> tuple[SourceInfo | None, tuple[str, ...]]:
+    """Return the source that a restore means, None without one, and what the log has to say about it.
+
+    Raises:
+        MoverError: several sources match; all are listed.
+    """
+    for user, host in [(wanted.user, wanted.host), *wanted.legacy]:
+        matching = [
+            source
+            for source, snapshots in sources.items()
+            if user in {"", ANY, source.user_name}
+            and host in {"", ANY, source.host}
+            and ((user, host) == (wanted.user, wanted.host) or not _is_anothers(snapshots[-1], wanted.owner))
+        ]
+        found, lines = _one_path(wanted, matching)
+        if found is not None:
+            if (user, host) != (wanted.user, wanted.host):
+                lines = (f"Adopting existing snapshot identity {found}", *lines)
+            return found, lines
+    return None, ()
+
+
+def _one_path(wanted: Wanted, matching: Sequence[SourceInfo]) -> tuple[SourceInfo | None, tuple[str, ...]]:
+    """Return the one source with the wanted path; with the only path there is, if none was asked for (rule M-138)."""
+    exact = [source for source in matching if source.path == wanted.path]
+    if len(exact) == 1:
+        return exact[0], ()
+    if not exact and wanted.path_given:
+        return None, ()
+    candidates = exact or matching
+    if not candidates:
+        return None, ()
+    if len(candidates) > 1:
+        listed = ", ".join(str(each) for each in sorted(candidates)[:10])
+        raise MoverError(
+            "ambiguous",
+            f"{len(candidates)} sources match {wanted}: {listed}",
+            "Set username and hostname, or sourceIdentity, and sourcePathOverride if the paths differ",
+        )
+    found = candidates[0]
+    return found, (f"Using the only path of {found.user_name}@{found.host}: {found.path}",)
+
+
+def _is_anothers(newest: Snapshot, owner: tuple[str, str] | None) -> bool:
+    """Tell whether a snapshot is tagged as that of another object."""
+    tagged = (newest.tags.get(NAMESPACE_TAG), newest.tags.get(NAME_TAG))
+    return tagged not in {(None, None), owner}
+
+
+def with_source(wanted: Wanted, source: SourceInfo) -> Wanted:
+    """Return the same wish with the source that was chosen."""
+    return replace(wanted, user=source.user_name, host=source.host, path=source.path)
+
+
+__all__ = [
+    "ANY",
+    "DEFAULT_PATH",
+    "NAMESPACE_TAG",
+    "NAME_TAG",
+    "RESTORE_DATA_DIR",
+    "Snapshot",
+    "Wanted",
+    "by_source",
+    "recorded_path",
+    "require_complete",
+    "source_to_back_up",
+    "source_to_restore",
+    "wanted_by",
+    "with_source",
+]

@@ -1,0 +1,344 @@
+"""Entry of the mover: what is to be done, the settings, the operations one after the other, and how it ended."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn, TextIO
+
+from pykopia import __version__, clock
+from pykopia_mover import cache as caches
+from pykopia_mover import sections
+from pykopia_mover.additional_args import parse_additional_args
+from pykopia_mover.backup import backup
+from pykopia_mover.cache import CachePlace
+from pykopia_mover.discovery import discover
+from pykopia_mover.explain import explained
+from pykopia_mover.failures import CODES, MoverError, config_error
+from pykopia_mover.identity import Wanted
+from pykopia_mover.loading import load_policy_files
+from pykopia_mover.maintenance import maintain
+from pykopia_mover.metrics import metrics_text, push_metrics, write_metrics
+from pykopia_mover.output import LEVELS, LibraryLog, Output
+from pykopia_mover.redaction import RedactingStream, Redactor
+from pykopia_mover.report import Report
+from pykopia_mover.restore import restore
+from pykopia_mover.run import INTERRUPTED, TERMINATED, Places, Run, Stop
+from pykopia_mover.settings import Settings, load, require
+
+OPERATIONS: Final[dict[str, Callable[[Run], None]]] = {
+    "backup": backup,
+    "discover": discover,
+    "maintenance": maintain,
+    "restore": restore,
+}
+DIRECTIONS: Final = {"source": "backup", "destination": "restore", "maintenance": "maintenance"}
+NEED_NO_VOLUME: Final = frozenset({"maintenance", "discover"})
+
+GRACE_SECONDS: Final = 18
+"""After a signal; then the process ends without more ado, before the kubelet does it."""
+HOLD_NAME: Final = "exit-debug-if-removed"
+
+USAGE: Final = """usage: pykopia-mover OPERATION...
+
+  backup        take a snapshot of DATA_DIR and let older ones expire
+  restore       put a snapshot into DATA_DIR
+  maintenance   free what no snapshot needs
+  discover      list what is in the repository
+
+Operations run in the order in which they are given. Everything else comes from the environment; the variables are in
+the README. DIRECTION=source, destination or maintenance takes the place of the arguments.
+"""
+
+
+def main() -> NoReturn:
+    """Run with what the process was given, and end it."""
+    redactor = Redactor.of_environment(os.environ)
+    # whatever writes to these, a traceback of the interpreter too, goes by the redactor
+    sys.stdout, sys.stderr = _redacting(sys.stdout, redactor), _redacting(sys.stderr, redactor)
+    stop = Stop()
+    _listen(stop)
+    status = run(sys.argv[1:], os.environ, stdout=sys.stdout, redactor=redactor, stop=stop)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # threads of a library that wait for a server must not hold the process up
+    os._exit(status)
+
+
+def _redacting(stream: Any, redactor: Redactor) -> Any:  # noqa: ANN401 -- text streams
+    stream.reconfigure(errors="backslashreplace")
+    return RedactingStream(stream, redactor)
+
+
+def _listen(stop: Stop) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
+        code = INTERRUPTED if number == signal.SIGINT else TERMINATED
+        stop.ask(code)
+        ending = threading.Timer(GRACE_SECONDS, os._exit, args=(CODES[code].status,))
+        ending.daemon = True
+        ending.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def run(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    stdout: TextIO,
+    redactor: Redactor | None = None,
+    stop: Stop | None = None,
+    places: Places | None = None,
+) -> int:
+    """Run the mover and return the exit status; nothing is taken from the process but what is given here."""
+    redactor = redactor or Redactor.of_environment(environment)
+    stop, places = stop or Stop(), places or Places()
+    output = Output(stdout, redactor)
+    if words and words[0] in {"--help", "-h"}:
+        stdout.write(USAGE)
+        return 0
+    if list(words) == ["--version"]:
+        stdout.write(f"pykopia {__version__}\n")
+        return 0
+    with _library_log(output):
+        try:
+            return _run(words, environment, output, redactor, stop, places)
+        finally:
+            output.close()
+
+
+def _run(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    output: Output,
+    redactor: Redactor,
+    stop: Stop,
+    places: Places,
+) -> int:
+    output.json_lines = environment.get("KOPIA_LOG_FORMAT", "").strip() == "json"
+    started = clock.monotonic()
+    report = Report(op=words[0] if words else "none")
+    try:
+        operations, direction = wanted_operations(words, environment, output)
+        report.op = operations[0]
+        if environment.get("DEBUG_MOVER", "").strip().lower() in {"1", "true", "yes", "on"}:
+            return _hold(output, places, stop)
+        prepared = _prepare(environment, output, redactor, places, stop, operations)
+    except Exception as error:  # noqa: BLE001 -- every end has its message and status
+        output.lines(sections.environment_status(environment, log_settings=[]))
+        _end_badly(report, error, output, None, started)
+        _tell(report, None, environment, output, redactor)
+        return report.code.status
+    try:
+        for operation in operations:
+            current = replace(prepared, report=Report(op=operation), direction=direction, started=clock.monotonic())
+            _perform(current, operation)
+            _tell(current.report, current, environment, output, redactor)
+            if current.report.code.status:
+                return current.report.code.status
+    finally:
+        caches.forget(prepared.cache)
+    return 0
+
+
+def wanted_operations(
+    words: Sequence[str], environment: Mapping[str, str], output: Output
+) -> tuple[tuple[str, ...], bool]:
+    """Return the operations, and whether ``DIRECTION`` asked for them (rules M-002 to M-004).
+
+    Raises:
+        MoverError: an operation is unknown, or there is none.
+    """
+    for word in words:
+        if word not in OPERATIONS:
+            raise MoverError("usage", f"unknown operation: {word}", f"The operations are {', '.join(OPERATIONS)}")
+    direction = environment.get("DIRECTION", "").strip()
+    if direction:
+        if direction not in DIRECTIONS:
+            raise config_error(
+                f"DIRECTION is {direction!r}, which is none of {', '.join(DIRECTIONS)}", "Correct it, or leave it out"
+            )
+        operation = DIRECTIONS[direction]
+        if words and list(words) != [operation]:
+            output.warning(f"DIRECTION={direction} takes the place of the arguments {' '.join(words)}")
+        return (operation,), True
+    if not words:
+        raise config_error(f"no operation: give one of {', '.join(OPERATIONS)}, or set DIRECTION")
+    return tuple(words), False
+
+
+# ---------------------------------------------------------------------- before the operations
+
+
+def _prepare(
+    environment: Mapping[str, str],
+    output: Output,
+    redactor: Redactor,
+    places: Places,
+    stop: Stop,
+    operations: Sequence[str],
+) -> Run:
+    settings, warnings = load(environment)
+    output.level = LEVELS[settings.log_level]
+    cache = caches.find_place(settings, temporary_root=places.temporary)
+    _show(environment, settings, cache, output)
+    output.line(f"pykopia-mover {__version__}: {' '.join(operations)}")
+    for warning in warnings:
+        output.warning(warning)
+    if cache.warning:
+        output.warning(cache.warning)
+    require(settings)
+    additional = parse_additional_args(settings.additional_args, ignore_unknown=settings.ignore_unknown_args)
+    if additional.unknown:
+        output.warning(f"unknown flags in KOPIA_ADDITIONAL_ARGS, ignored: {', '.join(additional.unknown)}")
+    if additional.log_level:
+        if additional.log_level not in LEVELS:
+            raise config_error(f"KOPIA_ADDITIONAL_ARGS: --log-level can't be {additional.log_level!r}")
+        output.level = LEVELS[additional.log_level]
+    files = load_policy_files(settings, places, output)
+    return Run(
+        environment=environment,
+        settings=settings,
+        additional=additional,
+        wanted=Wanted(user="", host="", path="", path_given=False),
+        files=files,
+        output=output,
+        redactor=redactor,
+        places=places,
+        stop=stop,
+        cache=cache,
+        report=Report(op=operations[0]),
+    )
+
+
+def _show(environment: Mapping[str, str], settings: Settings, cache: CachePlace, output: Output) -> None:
+    folder = cache.folder or Path(settings.cache_dir)
+    writable = not cache.warning
+    log_dir_exists = writable and output.open_file(
+        folder / "logs",
+        level=settings.file_log_level,
+        max_files=settings.log_dir_max_files,
+        max_age=settings.log_dir_max_age,
+    )
+    output.lines(
+        sections.environment_setup(environment, settings.cache_dir, writable=writable, log_dir_exists=log_dir_exists)
+    )
+    values = {
+        "KOPIA_LOG_LEVEL": settings.log_level,
+        "KOPIA_FILE_LOG_LEVEL": settings.file_log_level,
+        "KOPIA_LOG_DIR_MAX_FILES": str(settings.log_dir_max_files),
+        "KOPIA_LOG_DIR_MAX_AGE": settings.log_dir_max_age,
+        "KOPIA_LOG_FORMAT": settings.log_format,
+    }
+    output.lines(sections.environment_status(environment, log_settings=sections.log_configuration(environment, values)))
+
+
+def _hold(output: Output, places: Places, stop: Stop) -> int:
+    """Do nothing until a file is removed, so that a person can look around (rule M-005)."""
+    flag = places.temporary / HOLD_NAME
+    flag.touch()
+    launcher = Path(sys.argv[0])
+    if launcher.is_file():
+        with contextlib.suppress(OSError):
+            shutil.copy(launcher, places.temporary / "entry.sh")
+    output.line("=== DEBUG_MOVER: this mover does nothing ===")
+    output.line(f"Look around with `kubectl exec`; remove {flag} to end it. A copy of the launcher is beside it.")
+    while flag.exists() and not stop.wait(1):
+        pass
+    return CODES[stop.code].status if stop() else 0
+
+
+# ---------------------------------------------------------------------- an operation
+
+
+def _perform(run: Run, operation: str) -> None:
+    try:
+        OPERATIONS[operation](run)
+    except Exception as error:  # noqa: BLE001 -- every end has its message and status
+        _end_badly(run.report, error, run.output, run, run.started)
+    run.report.seconds = clock.monotonic() - run.started
+
+
+def _end_badly(report: Report, error: Exception, output: Output, run: Run | None, started: float) -> None:
+    from pykopia_mover.explain import Place  # noqa: PLC0415
+
+    told = explained(error, run.place if run is not None else Place())
+    code = told.code
+    if run is not None and run.stop():
+        code = CODES[run.stop.code]
+        if code.name == TERMINATED and run.cache.folder is not None and caches.is_short(run.cache):
+            code = CODES["cache-exhausted"]
+            output.warning("the cache is exhausted: raise cacheCapacity (KOPIA_CACHE_CAPACITY_BYTES)")
+    if code.name == "internal":
+        output.debug("internal error")
+        logging.getLogger(__name__).debug("internal error", exc_info=error)
+    report.result = "failure"
+    report.code = code
+    report.message = str(told)
+    report.seconds = clock.monotonic() - started
+
+
+def _tell(report: Report, run: Run | None, environment: Mapping[str, str], output: Output, redactor: Redactor) -> None:
+    """Say how it ended: in the log, to the operator, and to Prometheus."""
+    report.warnings = list(output.warnings)
+    path = environment.get("TERMINATION_LOG") or Settings().termination_log
+    with contextlib.suppress(OSError):
+        _write_termination(Path(path), report.to_json(redactor))
+    if run is not None:
+        _tell_metrics(report, run, output)
+    output.lines(report.summary())
+    if report.result == "failure":
+        output.error(report.digest())
+    else:
+        output.line(report.digest())
+
+
+def _write_termination(path: Path, data: bytes) -> None:
+    # never made anew: where the kubelet has none, nobody reads it
+    flags = os.O_WRONLY | os.O_TRUNC | (os.O_CREAT if path.parent != Path("/dev") else 0)
+    descriptor = os.open(path, flags, 0o644)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+
+
+def _tell_metrics(report: Report, run: Run, output: Output) -> None:
+    settings = run.settings
+    if not (settings.metrics_file or settings.metrics_push_url):
+        return
+    labels = {"namespace": settings.owner_namespace, "name": settings.owner_name}
+    text = metrics_text(report, labels={name: value for name, value in labels.items() if value}, now_ns=clock.now())
+    try:
+        if settings.metrics_file:
+            write_metrics(Path(settings.metrics_file), text)
+        if settings.metrics_push_url:
+            push_metrics(settings.metrics_push_url, text, labels={"operation": report.op, **labels})
+    except (OSError, ValueError) as error:
+        output.warning(f"metrics could not be delivered: {error}")
+
+
+@contextlib.contextmanager
+def _library_log(output: Output):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Pass the library's log on to the output."""
+    logger = logging.getLogger("pykopia")
+    handler = LibraryLog(output)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if output.level <= LEVELS["debug"] else logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+__all__ = ["DIRECTIONS", "OPERATIONS", "USAGE", "main", "run", "wanted_operations"]

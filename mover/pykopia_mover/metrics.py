@@ -1,0 +1,83 @@
+"""Metrics of one run in Prometheus' text format: to a file for the node exporter, or pushed to a gateway."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from pykopia_mover.report import Report
+
+TIMEOUT_SECONDS: Final = 10
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def metrics_text(report: Report, *, labels: Mapping[str, str], now_ns: int) -> str:
+    """Return the metrics of a run.
+
+    Args:
+        report: what came of it.
+        labels: on every line, such as namespace and name of the owning object.
+        now_ns: end of the run, nanoseconds since 1970.
+    """
+    return "".join(f"{line}\n" for line in _lines(report, {**labels, "operation": report.op}, now_ns))
+
+
+def _lines(report: Report, labels: Mapping[str, str], now_ns: int) -> Iterator[str]:
+    failed = report.result == "failure"
+    seconds = now_ns / 1_000_000_000
+    values: list[tuple[str, str, float | None]] = [
+        ("pykopia_mover_success", "Whether the run went well.", int(not failed)),
+        ("pykopia_mover_exit_code", "Exit status of the run.", report.code.status),
+        ("pykopia_mover_duration_seconds", "Seconds that the run took.", round(report.seconds, 3)),
+        ("pykopia_last_success_timestamp_seconds", "End of a run that went well.", None if failed else seconds),
+        ("pykopia_last_failure_timestamp_seconds", "End of a run that did not.", seconds if failed else None),
+        ("pykopia_identity_adopted", "Whether snapshots of an older identity are continued.", int(report.adopted)),
+        ("pykopia_mover_warnings", "Warnings of the run.", len(report.warnings)),
+        ("pykopia_snapshot_files", "Files in the snapshot.", report.snapshot.get("files")),
+        ("pykopia_snapshot_bytes", "Bytes of files in the snapshot.", report.snapshot.get("bytes")),
+        ("pykopia_snapshot_uploaded_bytes", "Bytes stored for it.", report.snapshot.get("newBytes")),
+        ("pykopia_snapshot_read_errors", "Entries that could not be read.", report.snapshot.get("errors")),
+        ("pykopia_restored_files", "Files that were restored.", report.restore.get("files")),
+        ("pykopia_restored_bytes", "Bytes that were restored.", report.restore.get("bytes")),
+        ("pykopia_retention_deleted_snapshots", "Snapshots that expired.", report.retention.get("deleted")),
+        ("pykopia_cache_bytes", "Bytes in the cache.", report.cache.get("bytes")),
+    ]
+    shown = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
+    for name, meaning, value in values:
+        if value is not None:
+            yield f"# HELP {name} {meaning}"
+            yield f"# TYPE {name} gauge"
+            yield f"{name}{{{shown}}} {value:.10g}" if isinstance(value, float) else f"{name}{{{shown}}} {value}"
+
+
+def write_metrics(path: Path, text: str) -> None:
+    """Write metrics to a file, whole or not at all.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)
+
+
+def push_metrics(url: str, text: str, *, labels: Mapping[str, str]) -> None:
+    """Put metrics into a Pushgateway, in the place of those of the same labels.
+
+    Raises:
+        OSError: it can't be reached or refuses.
+    """
+    place = "".join(f"/{name}/{quote(value, safe='')}" for name, value in labels.items() if value)
+    request = urllib.request.Request(  # noqa: S310 -- the settings allow http and https only
+        f"{url.rstrip('/')}/metrics/job/pykopia-mover{place}",
+        data=text.encode(),
+        method="PUT",
+        headers={"Content-Type": "text/plain; version=0.0.4"},
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
+        return
+
+
+__all__ = ["metrics_text", "push_metrics", "write_metrics"]

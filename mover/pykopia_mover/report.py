@@ -1,0 +1,161 @@
+"""What came of a run: the termination message, and the last lines of the log (mover contract §16.4, §16.5, §17)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pykopia_mover.failures import CODES, Code
+from pykopia_mover.redaction import Redactor
+
+LONGEST: Final = 4096
+"""Bytes of a termination message that the kubelet keeps."""
+LONGEST_DIGEST: Final = 700
+"""Bytes of the last line."""
+MOST_WARNINGS: Final = 5
+MOST_IDENTITIES: Final = 10
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What is known of one operation; filled while it runs."""
+
+    op: str
+    result: str = "success"
+    """``success``, ``skipped``, ``no-data`` or ``failure``."""
+    code: Code = CODES["ok"]
+    message: str = ""
+    identity: str = ""
+    adopted: bool = False
+    snapshot: dict[str, Any] = field(default_factory=dict)
+    restore: dict[str, Any] = field(default_factory=dict)
+    retention: dict[str, int] = field(default_factory=dict)
+    maintenance: dict[str, Any] = field(default_factory=dict)
+    repository: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0
+    warnings: list[str] = field(default_factory=list)
+    identities: list[dict[str, Any]] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    """Lines on overrides, repeated behind the digest."""
+
+    def members(self) -> dict[str, Any]:
+        """Return what stands in the termination message; parts that are empty are left out."""
+        everything: dict[str, Any] = {
+            "v": 1,
+            "op": self.op,
+            "result": self.result,
+            "code": self.code.name,
+            "message": self.message,
+            "retryable": self.code.retryable,
+            "identity": self.identity,
+            "adopted": self.adopted,
+            "snapshot": self.snapshot,
+            "restore": self.restore,
+            "retention": self.retention,
+            "maintenance": self.maintenance,
+            "repository": self.repository,
+            "cache": self.cache,
+            "seconds": round(self.seconds, 1),
+            "warnings": [_cut(each, 300) for each in self.warnings[:MOST_WARNINGS]],
+            "identities": self.identities[:MOST_IDENTITIES],
+        }
+        always = {"v", "op", "result", "code", "message", "retryable", "seconds"}
+        return {name: value for name, value in everything.items() if value or name in always}
+
+    def to_json(self, redactor: Redactor) -> bytes:
+        """Return the termination message: whole JSON of at most 4096 bytes, without secrets."""
+        members = redactor.in_value(self.members())
+        for shrink in (_fewer("identities"), _fewer("warnings"), _shorter_message, *map(_without, _LEAST_NEEDED)):
+            data = _dumps(members)
+            while len(data) > LONGEST and shrink(members):
+                data = _dumps(members)
+            if len(data) <= LONGEST:
+                break
+        return _dumps(members)
+
+    # ------------------------------------------------------------------ the log
+
+    def summary(self) -> Iterator[str]:
+        """Yield the block that older operators read."""
+        failed = self.result == "failure"
+        yield "INFO: === OPERATION SUMMARY ==="
+        yield f"INFO: OPERATION_TYPE: {self.op}"
+        yield f"INFO: OPERATION_RESULT: {'FAILURE' if failed else 'SUCCESS'}"
+        if self.op == "maintenance":
+            yield f"INFO: MAINTENANCE_STATUS: {'FAILURE' if failed else 'SUCCESS'}"
+            yield f"INFO: MAINTENANCE_DURATION: {int(self.seconds)}"
+            if failed:
+                yield f"INFO: MAINTENANCE_FAILURE_REASON: {self.code.name}"
+        yield f"INFO: EXIT_CODE: {self.code.status}"
+        yield "INFO: === Done ==="
+
+    def digest(self) -> str:
+        """Return the last line: it says all that matters, in words that every reader's filter lets through."""
+        if self.result == "failure":
+            return _cut(self.message, LONGEST_DIGEST)
+        parts = [f"Kopia completed in {int(self.seconds)}s: {self._happened()}", *self.overrides]
+        return _cut("; ".join(parts), LONGEST_DIGEST)
+
+    def _happened(self) -> str:
+        if self.result == "skipped":
+            return f"Skipping {self.op}: {self.message}"
+        if self.result == "no-data":
+            return "No eligible snapshots found; === No data will be restored ==="
+        if self.op == "backup":
+            taken: Mapping[str, Any] = self.snapshot
+            return (
+                f"Snapshot created successfully: snapshot {taken.get('id')} created for {self.identity}; "
+                f"processed {taken.get('files')} files, {taken.get('bytes')} bytes, uploaded {taken.get('newBytes')} bytes"
+            )
+        if self.op == "restore":
+            done: Mapping[str, Any] = self.restore
+            return (
+                f"Snapshot restore completed: restoring snapshot {self.snapshot.get('id')} wrote {done.get('files')} "
+                f"files, {done.get('bytes')} bytes"
+            )
+        if self.op == "maintenance":
+            return f"Maintenance {self.message}"
+        return self.message
+
+
+_LEAST_NEEDED: Final = ("cache", "retention", "maintenance", "repository", "restore", "snapshot", "identity")
+
+
+def _dumps(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _fewer(name: str) -> Any:  # noqa: ANN401 -- a function
+    def shrink(members: dict[str, Any]) -> bool:
+        if not members.get(name):
+            members.pop(name, None)
+            return False
+        members[name].pop()
+        return True
+
+    return shrink
+
+
+def _shorter_message(members: dict[str, Any]) -> bool:
+    if len(members["message"]) < 200:
+        return False
+    members["message"] = _cut(members["message"], len(members["message"].encode()) // 2)
+    return True
+
+
+def _without(name: str) -> Any:  # noqa: ANN401 -- a function
+    def shrink(members: dict[str, Any]) -> bool:
+        return members.pop(name, None) is not None
+
+    return shrink
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text of at most so many bytes on one line."""
+    line = " ".join(text.split())
+    data = line.encode("utf-8", "replace")
+    return line if len(data) <= most else data[: most - 3].decode("utf-8", "ignore") + "…"
+
+
+__all__ = ["LONGEST", "LONGEST_DIGEST", "Report"]

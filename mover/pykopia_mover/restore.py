@@ -1,0 +1,251 @@
+"""The operation ``restore``: one snapshot into the volume (mover contract §14).
+
+Order: repository (never made), snapshot, leftovers of a restore that was killed, then writing; what is not in the
+snapshot is removed on the way, so nothing is lost before there is something to put in its place.
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from pykopia import Repository, RestoreOptions, SourceInfo, clock
+from pykopia.errors import CanceledError, PykopiaError, RepositoryNotFoundError, RestoreError
+from pykopia.snapshot.restore_options import RestoreCounters, RestoreResult
+from pykopia_mover.connecting import open_repository
+from pykopia_mover.discovery import identities, section, visible
+from pykopia_mover.explain import is_damage, target_error
+from pykopia_mover.failures import MoverError
+from pykopia_mover.identity import Snapshot, by_source, source_to_restore, wanted_by
+from pykopia_mover.memory import fitting_streams, memory_limit
+from pykopia_mover.output import timestamp
+from pykopia_mover.run import Run
+from pykopia_mover.selection import EXAMPLE, nothing_to_restore, parse_as_of, select
+
+LOST_AND_FOUND: Final = "lost+found"
+TOLD_EVERY: Final = 30
+"""Seconds between two lines on progress."""
+MOST_PATHS: Final = 20
+_TEMPORARY: Final = re.compile(r"\.pykopia-[0-9a-f]{16}")
+
+
+def restore(run: Run) -> None:
+    """Restore the snapshot that the settings mean.
+
+    Raises:
+        MoverError: there is none, or it can't be restored, or not wholly.
+        PykopiaError: the repository can't be used.
+    """
+    output, settings = run.output, run.settings
+    output.line("=== Starting restore ===")
+    as_of = parse_as_of(settings.restore_as_of) if settings.restore_as_of else None
+    run.wanted = wanted_by(settings)
+    output.lines(run.wanted.lines)
+    run.report.overrides = list(run.wanted.lines)
+    _require_target(run)
+    try:
+        repository = open_repository(run)
+    except RepositoryNotFoundError as error:
+        _no_repository(run, error)
+        return
+    with repository:
+        sources = by_source(repository.snapshots.list())
+        source, lines = source_to_restore(run.wanted, sources)
+        output.lines(lines)
+        snapshots = sources[source] if source is not None else []
+        selection = select(snapshots, as_of_ns=as_of, previous=settings.previous, shallow=settings.shallow)
+        if source is None or selection.snapshot is None:
+            _nothing(run, sources, source, snapshots)
+            return
+        run.report.identity = str(source)
+        run.report.adopted = any("Adopting" in line for line in lines)
+        _restore(run, repository, selection.snapshot, source)
+
+
+def _require_target(run: Run) -> None:
+    if not run.data_dir.is_dir():
+        raise MoverError("target", f"DATA_DIR {run.data_dir} does not exist", "Check that the volume is mounted there")
+
+
+# ---------------------------------------------------------------------- nothing there
+
+
+def _no_repository(run: Run, error: RepositoryNotFoundError) -> None:
+    """The place is known to be empty: the first application of a new cluster waits for this (rule M-133)."""
+    if run.settings.on_missing_snapshot == "fail":
+        raise MoverError("no-repository", str(error), "A repository is created by the first backup") from error
+    run.output.warning(f"there is no repository in {run.place.name} yet: a repository is created by the first backup")
+    run.output.line("No eligible snapshots found")
+    _no_data(run, f"no repository in {run.place.name} yet")
+
+
+def _no_data(run: Run, message: str) -> None:
+    run.output.line("=== No data will be restored ===")
+    run.report.result = "no-data"
+    run.report.message = message
+
+
+def _nothing(
+    run: Run,
+    sources: Mapping[SourceInfo, Sequence[Snapshot]],
+    source: SourceInfo | None,
+    snapshots: Sequence[Snapshot],
+) -> None:
+    settings = run.settings
+    wanted = str(source or run.wanted)
+    run.output.line("No eligible snapshots found")
+    if settings.discover_snapshots:
+        listed = visible(run, sources)
+        run.report.identities = identities(listed)
+        run.output.line(f"No snapshots found for {wanted}")
+        run.output.lines(section(listed, as_json=True))
+    outcome = nothing_to_restore(
+        settings.on_missing_snapshot,
+        available=len(snapshots),
+        as_of_given=bool(settings.restore_as_of),
+        previous=settings.previous,
+        shallow=settings.shallow,
+    )
+    if outcome == "no-data":
+        _no_data(run, f"no eligible snapshot of {wanted}")
+        return
+    asked = []
+    if settings.restore_as_of:
+        asked.append(f"as of {settings.restore_as_of}")
+    if settings.previous:
+        asked.append(f"behind the newest {settings.previous}")
+    there = "there is none at all"
+    if snapshots:
+        oldest, newest = timestamp(snapshots[0].start_time_ns), timestamp(snapshots[-1].start_time_ns)
+        there = f"there are {len(snapshots)}, the oldest of {oldest}, the newest of {newest}"
+    raise MoverError(
+        "no-snapshot",
+        f"snapshot not found: {wanted} has none {' and '.join(asked)}".rstrip() + f"; {there}",
+        f"restoreAsOf is a time of RFC 3339, such as {EXAMPLE}; `pykopia-mover discover` lists all",
+    )
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def _restore(run: Run, repository: Repository, snapshot: Any, source: SourceInfo) -> None:  # noqa: ANN401 -- a manifest
+    started = timestamp(snapshot.start_time_ns)
+    run.output.line(f"Selected snapshot with id: {snapshot.id}")
+    run.output.line(f"Restoring snapshot {snapshot.id} ({source}, {started}) into {run.data_dir}")
+    run.report.snapshot = {"id": str(snapshot.id), "start": started, "end": timestamp(snapshot.end_time_ns)}
+    root = repository.snapshots.resolve(str(snapshot.id))
+    needed = root.summary.size if root.summary is not None else root.size
+    _tell_room(run, needed)
+    removed = _remove_leftovers(run.data_dir)
+    if removed:
+        run.output.line(f"Removed {removed} unfinished files of a restore that was interrupted")
+    latest = RestoreCounters()
+    last = clock.monotonic()
+
+    def tell(counters: RestoreCounters) -> None:
+        nonlocal last, latest
+        latest = counters
+        if clock.monotonic() - last >= TOLD_EVERY:
+            last = clock.monotonic()
+            run.output.line(f"restoring: {counters.restored_files} files, {counters.restored_bytes} bytes so far")
+
+    try:
+        result = repository.snapshots.restore(root, run.data_dir, options=_options(run), progress=tell, cancel=run.stop)
+    except CanceledError as error:
+        raise MoverError(run.stop.code, "the restore was told to stop; the volume is not complete") from error
+    except (PykopiaError, OSError) as error:
+        raise _failed(run, error, latest, needed) from error
+    finally:
+        _sync(run.data_dir)
+    _finish(run, result, needed)
+
+
+def _options(run: Run) -> RestoreOptions:
+    settings = run.settings
+    parallel = fitting_streams(settings.parallelism or 8, memory_limit(run.places.memory_limit))
+    options = RestoreOptions(
+        mode="local",
+        delete_extra=settings.enable_file_deletion,
+        keep_at_root=frozenset({LOST_AND_FOUND}),
+        ignore_errors=True,
+        ignore_permission_errors=True,
+        parallel=parallel,
+    )
+    return replace(options, **run.additional.restore)
+
+
+def _tell_room(run: Run, needed: int) -> None:
+    volume = os.statvfs(run.data_dir)
+    free = volume.f_frsize * volume.f_bavail
+    if needed > free:
+        run.output.warning(
+            f"the snapshot has {needed} bytes, the volume has {free} free: it fits only if it replaces what is there"
+        )
+
+
+def _remove_leftovers(folder: Path) -> int:
+    """Remove the temporary files that a killed restore has left (rule M-135)."""
+    removed = 0
+    for root, _, names in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, names):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(root, name))
+                removed += 1
+    return removed
+
+
+def _failed(run: Run, error: BaseException, counters: RestoreCounters, needed: int) -> MoverError:
+    of_target = target_error(error)
+    if of_target is not None or isinstance(error, OSError | RestoreError):
+        if is_damage(error):
+            return MoverError("damaged", str(error))
+        left = max(0, needed - counters.restored_bytes)
+        return MoverError(
+            "target",
+            f"{run.data_dir}: {error} ({counters.restored_bytes} bytes were written, {left} bytes are still needed)",
+            "Give the volume more room (capacity of the PVC), and check that it may be written to",
+        )
+    raise error
+
+
+def _finish(run: Run, result: RestoreResult, needed: int) -> None:
+    counters = result.counters
+    run.report.restore = {
+        "files": counters.restored_files,
+        "bytes": counters.restored_bytes,
+    }
+    if os.geteuid() != 0:
+        run.output.line(
+            f"All files belong to user {os.geteuid()}: other owners can only be set by a mover that runs as root"
+        )
+    if result.errors:
+        for line in result.errors[:MOST_PATHS]:
+            run.output.line(line)
+        damaged = any(is_damage(each) for each in result.causes)
+        more = f" and {len(result.errors) - 1} more" if len(result.errors) > 1 else ""
+        raise MoverError(
+            "damaged" if damaged else "target",
+            f"{len(result.errors)} entries could not be restored, all others were: {result.errors[0]}{more}",
+        )
+    run.report.message = f"snapshot {run.report.snapshot['id']}: {counters.restored_files} files, {needed} bytes"
+    run.output.line("Snapshot restore completed")
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the volume has it all."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            library = ctypes.CDLL(None, use_errno=True)
+            library.syncfs(handle)
+        except AttributeError:
+            os.sync()
+        finally:
+            os.close(handle)
+
+
+__all__ = ["restore"]

@@ -1,0 +1,91 @@
+"""One run of the mover: what every operation is given, and how it asks whether to go on."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pykopia import clock
+from pykopia_mover.additional_args import Additional
+from pykopia_mover.cache import CachePlace
+from pykopia_mover.explain import Place
+from pykopia_mover.identity import Wanted
+from pykopia_mover.output import Output
+from pykopia_mover.policy_files import PolicyFile, RepositoryConfig
+from pykopia_mover.redaction import Redactor
+from pykopia_mover.report import Report
+from pykopia_mover.settings import Settings
+
+TERMINATED: Final = "terminated"
+INTERRUPTED: Final = "interrupted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """Fixed paths of the container; tests put others in their place."""
+
+    credentials: Path = Path("/credentials")
+    config: Path = Path("/kopia-config")
+    temporary: Path = Path("/tmp")  # noqa: S108 -- the volume that the pod has for it
+    memory_limit: Path = Path("/sys/fs/cgroup/memory.max")
+
+
+class Stop:
+    """Whether a signal asked to stop, and which."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.code = TERMINATED
+
+    def ask(self, code: str = TERMINATED) -> None:
+        """Ask everybody to stop."""
+        if not self._event.is_set():
+            self.code = code
+        self._event.set()
+
+    def __call__(self) -> bool:
+        """Say whether to stop."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until somebody asks to stop; say whether that was so."""
+        return self._event.wait(seconds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyFiles:
+    """The files of ``policyConfig``, as far as they are there and can be used."""
+
+    policy: PolicyFile | None = None
+    config: RepositoryConfig | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Run:
+    """What an operation is given."""
+
+    environment: Mapping[str, str]
+    settings: Settings
+    additional: Additional
+    wanted: Wanted
+    files: PolicyFiles
+    output: Output
+    redactor: Redactor
+    places: Places
+    stop: Stop
+    cache: CachePlace
+    report: Report
+    place: Place = field(default_factory=Place)
+    """The storage, once it is known, for error messages."""
+    direction: bool = False
+    """Whether ``DIRECTION`` asked for the operation: then maintenance was configured on purpose."""
+    started: float = field(default_factory=clock.monotonic)
+
+    @property
+    def data_dir(self) -> Path:
+        """The volume."""
+        return Path(self.settings.data_dir)
+
+
+__all__ = ["INTERRUPTED", "TERMINATED", "Places", "PolicyFiles", "Run", "Stop"]

@@ -1,0 +1,113 @@
+"""The sections of the log that people search for: which variables are set, the working folders, S3 (contract §16)."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from pykopia_mover.settings import all_variables
+
+FIRST: Final = (
+    "KOPIA_REPOSITORY",
+    "KOPIA_PASSWORD",
+    "KOPIA_S3_BUCKET",
+    "KOPIA_S3_ENDPOINT",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "KOPIA_S3_DISABLE_TLS",
+    "AWS_S3_ENDPOINT",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+)
+"""What a look at the first lines of the status must show."""
+
+S3: Final = (
+    "KOPIA_S3_BUCKET",
+    "KOPIA_S3_ENDPOINT",
+    "KOPIA_S3_DISABLE_TLS",
+    "AWS_S3_ENDPOINT",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "KOPIA_REPOSITORY",
+    "KOPIA_PASSWORD",
+)
+
+_LOG_SETTINGS: Final = (
+    "KOPIA_LOG_LEVEL",
+    "KOPIA_FILE_LOG_LEVEL",
+    "KOPIA_LOG_DIR_MAX_FILES",
+    "KOPIA_LOG_DIR_MAX_AGE",
+    "KOPIA_LOG_FORMAT",
+)
+
+
+def status_of(name: str, environment: Mapping[str, str]) -> str:
+    """Return the line that says whether a variable is set, and never what to."""
+    return f"{name}: {'[SET]' if environment.get(name) else '[NOT SET]'}"
+
+
+def environment_setup(
+    environment: Mapping[str, str], cache_dir: str, *, writable: bool, log_dir_exists: bool
+) -> Iterator[str]:
+    """Yield the section on the working folders."""
+    yield "=== DEBUG: Environment Setup ==="
+    yield f"KOPIA_CACHE_DIR: {cache_dir}"
+    yield f"KOPIA_CACHE_DIRECTORY: {cache_dir}"
+    yield f"KOPIA_LOG_DIR: {Path(cache_dir) / 'logs'}"
+    yield f"Cache directory writable: {_yes(writable)}"
+    yield f"Log directory exists: {_yes(log_dir_exists)}"
+    yield f"User: {os.getuid()}, group: {os.getgid()}, home: {environment.get('HOME') or '(none)'}"
+
+
+def environment_status(environment: Mapping[str, str], *, log_settings: Sequence[str]) -> Iterator[str]:
+    """Yield the section that says which variables are set, with those of the log and of other backends behind it."""
+    known = [each.name for each in all_variables()]
+    core = {each.name for each in all_variables() if each.group in _OWN_GROUPS}
+    yield "=== ENVIRONMENT VARIABLES STATUS ==="
+    yield from (status_of(name, environment) for name in FIRST)
+    yield from (status_of(name, environment) for name in known if name in core and name not in FIRST)
+    yield "=== Log Configuration ==="
+    yield from log_settings
+    yield "=== Additional Backend Environment Variables ==="
+    yield from (status_of(name, environment) for name in known if name not in core and name not in FIRST)
+    yield "=== END DEBUG ==="
+
+
+_OWN_GROUPS: Final = frozenset({"Core", "Backup", "Restore", "Maintenance", "Policies and identity", "Cache and log"})
+
+
+def log_configuration(environment: Mapping[str, str], values: Mapping[str, str]) -> list[str]:
+    """Return the lines on the log itself: these settings hold no secrets."""
+    return [f"{name}: {environment.get(name) or values.get(name, '')}" for name in _LOG_SETTINGS]
+
+
+def s3_connection(environment: Mapping[str, str], prefix: str) -> Iterator[str]:
+    """Yield the section on the connection to S3."""
+    yield "=== S3 Connection Debug ==="
+    yield from (status_of(name, environment) for name in S3)
+    yield f"Using S3 prefix: {prefix}" if prefix else "No S3 prefix detected in KOPIA_REPOSITORY"
+    yield "=== End S3 Connection Debug ==="
+
+
+def s3_creation(environment: Mapping[str, str], prefix: str) -> Iterator[str]:
+    """Yield the section on a new repository in S3."""
+    yield "=== S3 Creation Debug ==="
+    yield from (status_of(name, environment) for name in S3)
+    yield f"Using S3 prefix: {prefix}" if prefix else "No S3 prefix detected in KOPIA_REPOSITORY"
+    yield "=== End S3 Creation Debug ==="
+
+
+def _yes(answer: object) -> str:
+    return "Yes" if answer else "No"
+
+
+__all__ = [
+    "FIRST",
+    "S3",
+    "environment_setup",
+    "environment_status",
+    "log_configuration",
+    "s3_connection",
+    "s3_creation",
+    "status_of",
+]

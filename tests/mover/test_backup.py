@@ -1,0 +1,548 @@
+"""Backups of a volume into a repository in a folder, from the environment to the snapshot."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from pykopia_mover.memory import BASE_BYTES, STREAM_BYTES
+from pykopia_mover.run import INTERRUPTED, Stop
+
+import pykopia
+from pykopia import Policy, Repository, SourceInfo
+from pykopia.testing import FakeClock
+from tests.mover.harness import EXAMPLES, PASSWORD, Mover
+
+AS_ROOT = os.geteuid() == 0
+
+
+def source(text: str = "ns@app:/data") -> SourceInfo:
+    return SourceInfo.parse(text, "", "", "/")
+
+
+def effective(repository: Repository, text: str = "ns@app:/data") -> Policy:
+    return repository.policies.effective(source(text)).policy
+
+
+def test_rows_21_22_40_the_first_backup_makes_the_repository(mover: Mover) -> None:
+    mover.write({"a.txt": "one", "d/b.txt": "two"})
+    result = mover.ok("backup", KOPIA_FS_PATH=f"{mover.folder}/elsewhere")
+    assert "=== Creating repository ===" in result.lines
+    assert (mover.folder / "elsewhere").is_dir()
+    assert not mover.repository_folder.exists()
+    assert result.termination["repository"]["created"] is True
+    again = mover.ok("backup", KOPIA_FS_PATH=f"{mover.folder}/elsewhere")
+    assert again.termination["repository"] == result.termination["repository"] | {"created": False}
+    assert any("KOPIA_FS_PATH" in line for line in result.lines if line.startswith("WARNING"))
+
+
+def test_m_042_maintenance_belongs_to_nobody_who_will_be_gone(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    with mover.open() as repository:
+        (entry,) = repository.manifests.find({"type": "maintenance"})
+        assert json.loads(entry.data)["owner"] == "maintenance@volsync"
+
+
+def test_rows_134_135_140_141_142_the_recorded_source(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    plain = mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="")
+    assert plain.termination["identity"] == f"ns@app:{mover.data}"
+    overridden = mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/var/lib/postgresql/data")
+    assert "Using source path override: /var/lib/postgresql/data" in overridden.lines
+    assert overridden.termination["identity"] == "ns@app:/var/lib/postgresql/data"
+    mysql = {"VOLSYNC_OWNER_NAME": "mysql-primary", "KOPIA_SOURCE_PATH_OVERRIDE": "/var/lib/mysql"}
+    for namespace in ("production", "staging"):
+        mover.ok("backup", **mysql, VOLSYNC_OWNER_NAMESPACE=namespace)
+    assert mover.sources() == [
+        f"ns@app:{mover.data}",
+        "ns@app:/var/lib/postgresql/data",
+        "production@mysql-primary:/var/lib/mysql",
+        "staging@mysql-primary:/var/lib/mysql",
+    ]
+
+
+def test_row_155_the_log_has_a_line_on_the_override(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    lines = [line for line in mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/app").lines if "override" in line.lower()]
+    assert "Using source path override: /app" in lines
+
+
+def test_rows_138_143_144_153_sources_of_one_repository_stay_apart(mover: Mover, time: FakeClock) -> None:
+    for key in ("web-tier/frontend-backup", "api-tier/api-backup", "data-tier/database-backup"):
+        namespace, _, name = key.partition("/")
+        spec = EXAMPLES["sources"][key]["kopia"]
+        mover.write({"who": name})
+        for _ in range(3):
+            mover.ok(
+                "backup",
+                VOLSYNC_OWNER_NAMESPACE=namespace,
+                VOLSYNC_OWNER_NAME=name,
+                KOPIA_SOURCE_PATH_OVERRIDE=spec["sourcePathOverride"],
+                KOPIA_RETAIN_LATEST="1" if name == "api-backup" else "5",
+                KOPIA_RETAIN_HOURLY="0", KOPIA_RETAIN_DAILY="0", KOPIA_RETAIN_WEEKLY="0", KOPIA_RETAIN_MONTHLY="0",
+                KOPIA_RETAIN_YEARLY="0",
+            )  # fmt: skip
+            time.advance(hours=1)
+    found = mover.sources()
+    assert len(set(found)) == 3
+    assert sorted(map(found.count, set(found))) == [1, 3, 3]
+    result = mover.ok(
+        "restore",
+        VOLSYNC_OWNER_NAMESPACE="api-tier",
+        VOLSYNC_OWNER_NAME="api-backup",
+        KOPIA_SOURCE_PATH_OVERRIDE="",
+    )
+    assert (mover.target / "who").read_text() == "api-backup"
+    assert result.termination["identity"] == "api-tier@api-backup:/services/api/data"
+
+
+def test_row_2_equal_files_are_stored_once(mover: Mover) -> None:
+    content = os.urandom(300_000)
+    mover.write({"a": content, "b": content})
+    first = mover.ok("backup").termination["snapshot"]["newBytes"]
+    assert 300_000 < first < 310_000
+    other = mover.ok("backup", VOLSYNC_OWNER_NAME="other").termination["snapshot"]
+    assert other["newBytes"] < 10_000
+
+
+def test_rows_8_9_an_unchanged_volume_uploads_nothing_and_a_changed_file_itself(mover: Mover) -> None:
+    mover.write({f"f{number}": os.urandom(200_000) for number in range(5)})
+    mover.ok("backup")
+    unchanged = mover.ok("backup").termination["snapshot"]
+    assert unchanged["cachedFiles"] == 5
+    assert unchanged["newBytes"] < 5_000
+    mover.write({"f3": os.urandom(200_001)})
+    changed = mover.ok("backup").termination["snapshot"]
+    assert changed["cachedFiles"] == 4
+    assert 200_000 < changed["newBytes"] < 210_000
+
+
+def test_m_012_an_empty_volume_is_skipped_without_a_look_at_the_repository(mover: Mover) -> None:
+    (mover.data / "lost+found").mkdir()
+    result = mover.ok("backup", KOPIA_REPOSITORY="s3://no-such-bucket/x")
+    assert "== Directory is empty skipping backup ==" in result.lines
+    assert result.termination["result"] == "skipped"
+    assert not mover.repository_folder.exists()
+
+
+def test_a_volume_that_is_not_there_is_an_error(mover: Mover) -> None:
+    result = mover.fails("source", "backup", DATA_DIR=f"{mover.folder}/nothing")
+    assert result.status == 18
+    assert "DATA_DIR" in result.last
+
+
+# ---------------------------------------------------------------------- policies
+
+
+def test_rows_111_240_241_242_243_244_245_retention_of_the_spec_is_that_of_the_source(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    kinds = ("LATEST", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+    mover.ok("backup", **{f"KOPIA_RETAIN_{kind}": str(number) for number, kind in enumerate(kinds, 1)})
+    with mover.open() as repository:
+        found = effective(repository).retention
+    assert [
+        found.keep_latest, found.keep_hourly, found.keep_daily, found.keep_weekly, found.keep_monthly, found.keep_annual,
+    ] == [1, 2, 3, 4, 5, 6]  # fmt: skip
+
+
+def test_rows_131_132_old_snapshots_go_beyond_the_counts_and_none_below(mover: Mover, time: FakeClock) -> None:
+    mover.write({"a": "b"})
+    zeros = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("HOURLY", "WEEKLY", "MONTHLY", "YEARLY", "LATEST")}
+    counts = []
+    for day in range(5):
+        mover.write({"a": f"day {day}"})
+        result = mover.ok("backup", **zeros, KOPIA_RETAIN_DAILY="3")
+        counts.append(result.termination["retention"])
+        time.advance(days=1)
+    assert [each["kept"] for each in counts] == [1, 2, 3, 3, 3]
+    assert [each["deleted"] for each in counts] == [0, 0, 0, 1, 1]
+    assert "Retention: kept 3, deleted 1" in result.lines
+    assert len(mover.sources()) == 3
+
+
+def test_rows_269_270_271_the_file_wins_where_it_says_something(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.policy_files({"global-policy.json": '{"retention": {"keepDaily": 14}}'})
+    mover.ok("backup", KOPIA_RETAIN_DAILY="7", KOPIA_RETAIN_WEEKLY="4")
+    with mover.open() as repository:
+        found = effective(repository).retention
+    assert (found.keep_daily, found.keep_weekly) == (14, 4)
+
+
+def test_row_272_a_policy_file_added_later_keeps_the_spec_as_fall_back_and_old_backups(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    spec = {"KOPIA_RETAIN_DAILY": "7", "KOPIA_RETAIN_WEEKLY": "4", "KOPIA_COMPRESSION": "zstd"}
+    mover.ok("backup", **spec)
+    mover.policy_files(EXAMPLES["policies"]["kopia-policies"])
+    result = mover.ok("backup", **spec)
+    with mover.open() as repository:
+        found = effective(repository).retention
+    assert (found.keep_daily, found.keep_weekly, found.keep_monthly) == (14, 8, 6)
+    assert len(mover.sources()) == 2
+    assert "Policy configuration summary: 2 applied" in result.lines
+
+
+def test_row_273_the_log_tells_where_each_value_comes_from(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.policy_files({"global-policy.json": '{"retention": {"keepDaily": 14}}'})
+    (line,) = [
+        each
+        for each in mover.ok("backup", KOPIA_RETAIN_WEEKLY="4").lines
+        if each.startswith("Retention policy in effect")
+    ]
+    assert "daily 14 (policy file)" in line
+    assert "weekly 4 (spec)" in line
+    assert "annual 3 (built-in)" in line
+
+
+def test_rows_225_235_success_and_failure_of_a_policy_file_are_told(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.policy_files({"global-policy.json": '{"files": {"ignore": ["*.log"]}}'})
+    good = mover.ok("backup")
+    assert any("policy imported successfully" in line for line in good.lines)
+    with mover.open() as repository:
+        stored = repository.policies.defined(SourceInfo())
+    assert stored is not None
+    assert stored.policy.files.ignore == ("*.log",)
+    mover.policy_files({"global-policy.json": '{"files": {"ignore": ["*.log"],}}'})
+    bad = mover.ok("backup")
+    (warning,) = [line for line in bad.lines if "Policy import failed" in line]
+    assert "line 1, column" in warning
+    assert any("Policy import failed" in each for each in bad.termination["warnings"])
+    with mover.open() as repository:
+        assert repository.policies.defined(SourceInfo()) == stored
+    assert mover.fails("config", "backup", KOPIA_STRICT_POLICY="true").status == 10
+
+
+def test_row_232_a_file_that_is_not_there_is_told_with_what_is(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.policy_files({"other.json": "{}"})
+    folder = mover.folder / "kopia-config"
+    result = mover.ok("backup", KOPIA_GLOBAL_POLICY_FILE=str(folder / "global-policy.json"))
+    (warning,) = [line for line in result.lines if "not found" in line]
+    assert "global-policy.json" in warning
+    assert "found: other.json" in warning
+
+
+def test_rows_227_228_files_have_names_of_their_own(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.policy_files({"my.json": '{"retention": {"keepDaily": 5}}', "my.config": '{"enableActions": true}'})
+    folder = mover.folder / "kopia-config"
+    mover.ok(
+        "backup",
+        KOPIA_GLOBAL_POLICY_FILE=str(folder / "my.json"),
+        KOPIA_REPOSITORY_CONFIG_FILE=str(folder / "my.config"),
+    )
+    with mover.open() as repository:
+        assert effective(repository).retention.keep_daily == 5
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES["policies"] if not re.search("dev|prod", name)])
+def test_rows_274_294_documented_policies_run_as_they_are_printed(mover: Mover, name: str) -> None:
+    mover.write({"keep.txt": "x", "a.log": "y", "mysql-bin.1": "z"})
+    mover.policy_files(EXAMPLES["policies"][name])
+    result = mover("backup")
+    if "enableActions" in json.dumps(EXAMPLES["policies"][name]) or "actions" not in json.dumps(
+        EXAMPLES["policies"][name]
+    ):
+        assert result.status == 0, result.log
+    assert not any("Policy import failed" in line for line in result.lines)
+
+
+def test_rows_223_246_ignore_rules_of_the_file_hold(mover: Mover) -> None:
+    mover.write(
+        {"keep.txt": "x", "a.log": "y", "node_modules/m.js": "z", "d/b.tmp": "t", ".DS_Store": "d", "d/keep.txt": "k"}
+    )
+    mover.policy_files({"global-policy.json": EXAMPLES["policies"]["documented policy"]["global-policy.json"]})
+    mover.ok("backup")
+    mover.ok("restore")
+    assert sorted(path.name for path in mover.target.rglob("*")) == ["d", "keep.txt", "keep.txt"]
+
+
+@pytest.mark.parametrize("skipped", [True, False])
+def test_row_247_cache_directories_are_skipped_or_kept(mover: Mover, skipped: bool) -> None:
+    mover.write({"c/CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55\n", "c/x": "y", "a": "b"})
+    mover.policy_files({"global-policy.json": json.dumps({"files": {"ignoreCacheDirectories": skipped}})})
+    mover.ok("backup")
+    mover.ok("restore")
+    assert (mover.target / "c" / "x").exists() is not skipped
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"), [("zstd", "zstd"), ("gzip", "gzip"), ("s2", "s2-default"), ("none", "none")]
+)
+def test_rows_5_112_237_each_compressor_is_used(mover: Mover, name: str, stored: str) -> None:
+    mover.write({"a.txt": "compressible " * 40_000})
+    result = mover.ok("backup", KOPIA_COMPRESSION=name)
+    assert f"Compression policy in effect: {stored}" in result.lines
+    with mover.open() as repository:
+        assert effective(repository).compression.compressor_name == stored
+    size = result.termination["snapshot"]["newBytes"]
+    assert (size > 500_000) is (name == "none")
+
+
+def test_rows_113_114_zstd_is_the_default_and_none_stores_as_it_is(mover: Mover) -> None:
+    mover.write({"a.txt": "compressible " * 40_000})
+    assert mover.ok("backup").termination["snapshot"]["newBytes"] < 50_000
+    mover.write({"a.txt": "other text of the file " * 40_000})
+    assert mover.ok("backup", KOPIA_COMPRESSION="none").termination["snapshot"]["newBytes"] > 500_000
+
+
+def test_an_unknown_compressor_is_refused_before_anything_is_written(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    result = mover.fails("config", "backup", KOPIA_COMPRESSION="lz4")
+    assert "zstd, gzip, s2, none" in result.last
+    assert not mover.repository_folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("compression", "compressed"),
+    [
+        ({}, True),
+        ({"minSize": 1_000_000}, False),
+        ({"maxSize": 1_000}, False),
+        ({"neverCompress": ["*.txt"]}, False),
+        ({"neverCompress": ["*.jpg"]}, True),
+        ({"onlyCompress": [".txt"]}, True),
+    ],
+)
+def test_rows_238_239_265_266_267_sizes_and_extensions_decide_what_is_compressed(
+    mover: Mover, compression: dict[str, object], compressed: bool
+) -> None:
+    mover.write({"a.txt": "compressible " * 40_000})
+    mover.policy_files({"repository.config": json.dumps({"compression": compression})})
+    assert (mover.ok("backup").termination["snapshot"]["newBytes"] < 100_000) is compressed
+
+
+def test_rows_150_152_policies_hold_for_the_overridden_source(mover: Mover) -> None:
+    mover.write({"a.log": "x", "b.txt": "y"})
+    mover.policy_files({"global-policy.json": '{"files": {"ignore": ["*.log"]}, "retention": {"keepDaily": 14}}'})
+    mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/var/lib/mysql", KOPIA_RETAIN_WEEKLY="8")
+    with mover.open() as repository:
+        found = effective(repository, "ns@app:/var/lib/mysql")
+        assert (found.retention.keep_daily, found.retention.keep_weekly) == (14, 8)
+        assert repository.policies.defined(source("ns@app:/data")) is None
+        (snapshot,) = repository.snapshots.list()
+        assert snapshot.root_entry is not None
+        assert snapshot.root_entry.summary is not None
+        assert snapshot.root_entry.summary.files == 1
+
+
+def test_row_224_more_specific_policies_win(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup", KOPIA_RETAIN_WEEKLY="1")
+    with mover.open() as repository:
+        for target, count in (("@app", 2), ("ns@app", 3)):
+            user, _, host = target.partition("@")
+            at = SourceInfo(user_name=user, host=host)
+            repository.policies.set(at, Policy.from_json(json.dumps({"retention": {"keepDaily": count}})))
+    (line,) = [each for each in mover.ok("backup").lines if each.startswith("Retention policy in effect")]
+    assert "daily 3 (policy of ns@app)" in line
+
+
+@pytest.mark.parametrize(("ignored", "status"), [(False, 18), (True, 0)])
+@pytest.mark.skipif(AS_ROOT, reason="root may read everything: the same is tested in a process of another user")
+def test_an_unreadable_file_as_another_user(mover: Mover, ignored: bool, status: int) -> None:
+    mover.write({"a": "b", "secret": "x"})
+    (mover.data / "secret").chmod(0)
+    mover.policy_files({"global-policy.json": json.dumps({"errorHandling": {"ignoreFileErrors": ignored}})})
+    assert mover("backup").status == status
+
+
+# ---------------------------------------------------------------------- actions
+
+
+def test_rows_10_123_124_209_213_214_commands_run_before_and_after(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    result = mover.ok(
+        "backup",
+        KOPIA_BEFORE_SNAPSHOT=f"cd {mover.data} && echo dump | tr d D > dump.sql; echo told",
+        KOPIA_AFTER_SNAPSHOT=f"rm -f {mover.data}/dump.sql && touch {mover.data}/after",
+    )
+    assert "[before-snapshot] told" in result.lines
+    assert not (mover.data / "dump.sql").exists()
+    mover.ok("restore")
+    assert (mover.target / "dump.sql").read_text() == "Dump\n"
+    assert not (mover.target / "after").exists()
+
+
+def test_row_122_without_actions_nothing_is_run(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    assert not [line for line in mover.ok("backup").lines if " action" in line and "[" not in line]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("echo why; exit 3", "exit status 3"),
+        ("mysqldump-is-not-here --all > /dev/null", "127"),
+        ("echo 3 > /proc/sys/kernel/no-such-thing", "rights|mover's container"),
+    ],
+)
+def test_rows_210_298_300_an_action_that_fails_is_explained_and_nothing_is_taken(
+    mover: Mover, command: str, told: str
+) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    result = mover.fails(
+        "action", "backup", KOPIA_BEFORE_SNAPSHOT=command, KOPIA_AFTER_SNAPSHOT=f"touch {mover.data}/ran"
+    )
+    assert result.status == 17
+    assert re.search(told, result.last)
+    assert len(mover.sources()) == 1
+    assert not (mover.data / "ran").exists()
+
+
+def test_row_211_an_action_that_takes_too_long_is_ended_with_all_it_started(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    result = mover.fails("action", "backup", KOPIA_BEFORE_SNAPSHOT="sleep 300 & sleep 300", KOPIA_ACTION_TIMEOUT="1")
+    assert "timed out after 1 seconds" in result.last
+
+
+def test_an_after_action_that_fails_is_a_warning(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    result = mover.ok("backup", KOPIA_AFTER_SNAPSHOT="exit 4")
+    assert any("exit status 4" in each for each in result.termination["warnings"])
+
+
+def test_row_215_long_text_with_quotes_and_options_arrives_unchanged(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    text = "x" * 5000
+    mover.ok("backup", KOPIA_BEFORE_SNAPSHOT=f"printf '%s --single-transaction \"q\"' '{text}' > {mover.data}/out")
+    assert (mover.data / "out").read_text() == f'{text} --single-transaction "q"'
+
+
+def test_row_212_an_action_gets_a_shell_the_volume_and_no_secret(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup", KOPIA_BEFORE_SNAPSHOT=f"env > {mover.data}/env", AWS_SECRET_ACCESS_KEY="canary-key")
+    seen = (mover.data / "env").read_text()
+    assert f"KOPIA_SOURCE_PATH={mover.data}" in seen
+    assert "KOPIA_ACTION=before-snapshot" in seen
+    assert PASSWORD not in seen
+    assert "canary-key" not in seen
+
+
+@pytest.mark.parametrize(("enable", "runs"), [(True, True), (False, False), (None, False)])
+def test_rows_263_264_282_policy_actions_run_only_when_enabled(mover: Mover, enable: bool | None, runs: bool) -> None:
+    mover.write({"a": "b"})
+    action = {"script": f"touch {mover.data}/ran", "timeout": "1m", "mode": "essential"}
+    mover.policy_files({"global-policy.json": json.dumps({"actions": {"beforeSnapshotRoot": action}})})
+    if enable is not None:
+        mover.policy_files({"repository.config": json.dumps({"enableActions": enable})})
+    result = mover.ok("backup")
+    assert (mover.data / "ran").exists() is runs
+    assert (
+        any("1 policy actions are defined but enableActions is not true" in line for line in result.lines) is not runs
+    )
+
+
+@pytest.mark.parametrize(("mode", "status"), [("essential", 17), ("optional", 0)])
+def test_row_276_a_policy_action_that_fails_ends_the_backup_only_if_it_is_essential(
+    mover: Mover, mode: str, status: int
+) -> None:
+    mover.write({"a": "b"})
+    actions = {"beforeSnapshotRoot": {"script": "exit 5", "mode": mode}}
+    mover.policy_files(
+        {"global-policy.json": json.dumps({"actions": actions}), "repository.config": '{"enableActions": true}'}
+    )
+    result = mover("backup")
+    assert result.status == status
+    assert len(mover.sources()) == (0 if status else 1)
+
+
+def test_row_151_override_and_actions_go_together(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    spec = EXAMPLES["sources"]["mysql-backup"]["kopia"]
+    result = mover.ok(
+        "backup",
+        KOPIA_SOURCE_PATH_OVERRIDE=spec["sourcePathOverride"],
+        KOPIA_BEFORE_SNAPSHOT=spec["actions"]["beforeSnapshot"]
+        .replace("mysqldump", "echo")
+        .replace("/var/lib/mysql", str(mover.data)),
+        KOPIA_AFTER_SNAPSHOT=spec["actions"]["afterSnapshot"].replace("/var/lib/mysql", str(mover.data)),
+        KOPIA_RETAIN_DAILY=str(spec["retain"]["daily"]),
+    )
+    assert result.termination["identity"] == "ns@app:/var/lib/mysql"
+    assert result.termination["snapshot"]["files"] == 2
+    assert not (mover.data / "backup.sql").exists()
+
+
+# ---------------------------------------------------------------------- parallel, memory, together
+
+
+def test_row_115_parallelism_defaults_to_one_and_is_reduced_to_what_fits(mover: Mover) -> None:
+    mover.write({f"f{number}": os.urandom(1000) for number in range(20)})
+    mover.ok("backup")
+    (mover.folder / "memory.max").write_text(str(BASE_BYTES + 3 * STREAM_BYTES))
+    result = mover.ok("backup", KOPIA_PARALLELISM="16")
+    assert any("parallelism 16 does not fit" in line and "3 is used" in line for line in result.lines)
+
+
+def test_rows_7_20_288_289_movers_at_the_same_time_in_one_repository_all_succeed(tmp_path: Path) -> None:
+    movers = []
+    for number in range(4):
+        mover = Mover.below(tmp_path / str(number)).with_environment(
+            KOPIA_REPOSITORY=f"filesystem://{tmp_path}/shared", VOLSYNC_OWNER_NAME=f"app-{number}"
+        )
+        mover.write({"who": str(number), "blob": os.urandom(100_000)})
+        movers.append(mover)
+    results = {}
+
+    def work(number: int) -> None:
+        results[number] = [movers[number]("backup").status for _ in range(2)]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {number: [0, 0] for number in range(4)}
+    with pykopia.connect(str(tmp_path / "shared"), PASSWORD) as repository:
+        assert len(repository.snapshots.list()) == 8
+        assert repository.snapshots.verify().errors == ()
+    for number, mover in enumerate(movers):
+        mover.ok("restore")
+        assert (mover.target / "who").read_text() == str(number)
+
+
+# ---------------------------------------------------------------------- signals
+
+
+def test_m_006_a_backup_that_is_told_to_stop_leaves_a_checkpoint_and_nothing_locked(mover: Mover) -> None:
+    mover.write({f"f{number}": os.urandom(50_000) for number in range(30)})
+    stop = Stop()
+    stop.ask(INTERRUPTED)
+    result = mover.run(("backup",), {}, stop)
+    assert result.status == 130
+    assert result.termination["retryable"] is True
+    with mover.open() as repository:
+        assert [each.incomplete for each in repository.snapshots.list() if not each.incomplete] == []
+    assert mover.ok("backup").termination["snapshot"]["files"] == 30
+
+
+def test_sigterm_ends_the_process_with_its_status_and_a_message(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    environment = {
+        **os.environ,
+        **mover.environment,
+        "DATA_DIR": str(mover.data),
+        "KOPIA_BEFORE_SNAPSHOT": "echo started; sleep 60",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pykopia_mover", "backup"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "started" in line:
+            process.terminate()
+            break
+    rest = process.stdout.read()
+    process.stdout.close()
+    assert process.wait() == 143
+    assert rest.splitlines()[-1].startswith("ERROR: ")
+    assert json.loads((mover.folder / "termination.json").read_text())["code"] == "terminated"

@@ -1,0 +1,83 @@
+"""Nothing that leaves the process holds a secret."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pykopia_mover.redaction import MARK, RedactingStream, Redactor
+
+from tests.mover.harness import EXAMPLES
+
+SECRET = "s3cr3t/with+signs=&?"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.b64encode(f"user:{SECRET}".encode()).decode(),
+        base64.b64encode(f"ab:{SECRET}".encode()).decode(),
+        base64.b64encode(f"abc:{SECRET}".encode()).decode(),
+        json.dumps({"password": SECRET}),
+        f"mysql://root:{SECRET}@db",
+    ],
+)
+def test_a_secret_is_found_in_the_forms_that_libraries_show_it_in(shown: str) -> None:
+    redacted = Redactor([SECRET])(f"before {shown} after")
+    assert SECRET not in redacted
+    assert MARK in redacted
+    assert redacted.startswith("before")
+    assert redacted.endswith("after")
+
+
+@given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=4, max_size=40), st.text(max_size=20))
+def test_no_text_with_a_secret_keeps_it(secret: str, around: str) -> None:
+    assert secret not in Redactor([secret])(f"{around}{secret}{around}").replace(MARK, "")
+
+
+def test_short_secrets_do_not_eat_every_word() -> None:
+    redactor = Redactor(["a"])
+    assert redactor("a password is a thing") == f"{MARK} password is {MARK} thing"
+
+
+def test_user_and_query_of_a_url_are_hidden_whoever_put_them_there() -> None:
+    text = Redactor()("get https://me:pw@host/path?sig=abc&x=1 failed")
+    assert text == f"get https://{MARK}@host/path?{MARK} failed"
+
+
+def test_the_parts_of_structured_secrets_are_secrets() -> None:
+    credentials = EXAMPLES["secrets"]["gdrive user"]["GOOGLE_DRIVE_CREDENTIALS"]
+    config = "[r]\ntype = s3\naccess_key_id = AKID\nsecret_access_key = deep-secret\n"
+    redactor = Redactor.of_environment({"GOOGLE_DRIVE_CREDENTIALS": credentials, "RCLONE_CONFIG": config})
+    assert redactor("your-client-secret and 1//04... and deep-secret") == f"{MARK} and {MARK} and {MARK}"
+    assert redactor("type s3, authorized_user") == "type s3, authorized_user"
+
+
+def test_each_line_of_a_key_is_a_secret_wherever_the_key_comes_from(tmp_path: Path) -> None:
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAAB3NzaC1yc2EAAAADAQABAAAB\nQQDZ\n-----END OPENSSH PRIVATE KEY-----\n"
+    (tmp_path / "key").write_text(key)
+    for value in (key, str(tmp_path / "key")):
+        redactor = Redactor.of_environment({"SFTP_KEY_FILE": value})
+        assert "AAAAB3" not in redactor("can't parse AAAAB3NzaC1yc2EAAAADAQABAAAB")
+
+
+def test_a_stream_lets_no_secret_through_that_comes_in_pieces() -> None:
+    inner = io.StringIO()
+    stream = RedactingStream(inner, Redactor(["canary-value"]))
+    for piece in ("Traceback: cana", "ry-val", "ue is wrong\nmore ", "canary-value"):
+        stream.write(piece)
+    stream.flush()
+    assert "canary-value" not in inner.getvalue()
+    assert inner.getvalue().count(MARK) == 2
+
+
+def test_values_of_json_are_redacted_and_stay_json() -> None:
+    value = Redactor(['quote"in'])
+    assert value.in_value({"a": ['x quote"in y', 1, None], "b": True}) == {"a": [f"x {MARK} y", 1, None], "b": True}

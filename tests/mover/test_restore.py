@@ -1,0 +1,259 @@
+"""Restores of a volume, and all the ways in which there is nothing to restore."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import pykopia
+from pykopia.testing import FakeClock
+from tests.mover.harness import PASSWORD, Mover, tree
+
+
+@pytest.fixture
+def history(mover: Mover, time: FakeClock) -> list[str]:
+    """Take a snapshot on each of four days at noon; return the days."""
+    days = []
+    time.advance(hours=12)
+    for day in range(1, 5):
+        mover.write({"day": str(day)})
+        mover.ok("backup")
+        days.append(f"2026-01-0{day}")
+        time.advance(days=1)
+    return days
+
+
+def restored_day(mover: Mover, **environment: str) -> str:
+    shutil.rmtree(mover.target)
+    mover.target.mkdir()
+    mover.ok("restore", **environment)
+    return (mover.target / "day").read_text()
+
+
+def test_rows_157_162_the_most_recent_backup_is_restored(mover: Mover, history: list[str]) -> None:
+    result = mover.ok("restore")
+    assert (mover.target / "day").read_text() == "4"
+    assert any(line.startswith("Selected snapshot with id: ") for line in result.lines)
+    assert result.last.startswith("Kopia completed in")
+    assert "Snapshot restore completed" in result.last
+
+
+def test_rows_164_173_older_versions_are_reached_by_time_and_by_number(mover: Mover, history: list[str]) -> None:
+    assert restored_day(mover, KOPIA_RESTORE_AS_OF=f"{history[1]}T23:00:00Z") == "2"
+    assert restored_day(mover, KOPIA_RESTORE_AS_OF=f"{history[1]}T23:00:00Z", KOPIA_SHALLOW="1") == "2"
+    assert restored_day(mover, KOPIA_RESTORE_AS_OF=f"{history[2]}T01:00:00-12:00") == "3"
+    assert restored_day(mover, KOPIA_PREVIOUS="2") == "2"
+    assert restored_day(mover, KOPIA_SHALLOW="3") == "4"
+
+
+def test_row_178_a_time_before_everything_is_snapshot_not_found(mover: Mover, history: list[str]) -> None:
+    result = mover.fails("no-snapshot", "restore", KOPIA_RESTORE_AS_OF="2024-01-15T18:30:00Z")
+    assert result.status == 15
+    assert "snapshot not found" in result.last
+    assert "RFC 3339" in result.last
+    assert "2026-01-01T12" in result.last
+    assert "2026-01-04T12" in result.last
+    assert tree(mover.target) == {}
+
+
+def test_m_131_a_malformed_time_is_refused_before_anything_else(mover: Mover) -> None:
+    result = mover.fails("config", "restore", KOPIA_RESTORE_AS_OF="2022-08-10 20:01:03-04:00")
+    assert "2022-08-10T20:01:03-04:00" in result.last
+
+
+def test_row_163_a_restore_without_identity_finds_the_only_backup(mover: Mover, history: list[str]) -> None:
+    nobody = {"VOLSYNC_OWNER_NAMESPACE": "", "VOLSYNC_OWNER_NAME": "", "KOPIA_SOURCE_PATH_OVERRIDE": ""}
+    assert mover.ok("restore", **nobody).termination["identity"] == "ns@app:/data"
+    mover.write({"day": "other"})
+    mover.ok("backup", VOLSYNC_OWNER_NAME="other")
+    result = mover.fails("ambiguous", "restore", **nobody)
+    assert result.status == 16
+    assert "ns@app:/data, ns@other:/data" in result.last
+
+
+def test_row_148_a_path_that_was_overridden_needs_no_setting(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/var/lib/mysql")
+    result = mover.ok("restore", KOPIA_SOURCE_PATH_OVERRIDE="")
+    assert "Using the only path of ns@app: /var/lib/mysql" in result.lines
+
+
+def test_row_154_data_lands_in_the_root_of_the_volume(mover: Mover) -> None:
+    mover.write({"a": "b", "d/c": "e"})
+    mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/deep/down/there")
+    mover.ok("restore", KOPIA_SOURCE_PATH_OVERRIDE="/deep/down/there")
+    assert tree(mover.target) == {"a": b"b", "d/c": b"e"}
+
+
+# ---------------------------------------------------------------------- nothing there
+
+
+def test_m_133_no_repository_yet_is_a_success_that_says_so(mover: Mover) -> None:
+    mover.repository_folder.mkdir()
+    result = mover.ok("restore")
+    assert result.termination["result"] == "no-data"
+    assert "=== No data will be restored ===" in result.lines
+    assert any("created by the first backup" in each for each in result.termination["warnings"])
+    assert list(mover.repository_folder.iterdir()) == []
+    failed = mover.fails("no-repository", "restore", KOPIA_ON_MISSING_SNAPSHOT="fail")
+    assert failed.status == 12
+
+
+def test_m_133_an_identity_without_snapshots_is_a_first_install(mover: Mover, history: list[str]) -> None:
+    result = mover.ok("restore", VOLSYNC_OWNER_NAME="fresh")
+    assert result.termination["result"] == "no-data"
+    at = result.lines.index("No eligible snapshots found")
+    assert result.lines[at + 1] == "No snapshots found for ns@fresh:/data"
+    assert "ns@app:/data - 4 snapshots, latest 2026-01-04T12:00:00Z" in result.log
+    (known,) = result.termination["identities"]
+    assert known["identity"] == "ns@app"
+    assert known["path"] == "/data"
+    assert known["count"] == 4
+    assert (
+        mover.fails("no-snapshot", "restore", VOLSYNC_OWNER_NAME="fresh", KOPIA_ON_MISSING_SNAPSHOT="fail").status == 15
+    )
+
+
+def test_m_071_the_list_can_be_limited_and_left_out(mover: Mover, history: list[str]) -> None:
+    result = mover.ok("restore", VOLSYNC_OWNER_NAMESPACE="other", KOPIA_DISCOVER_SCOPE="namespace")
+    assert "identities" not in result.termination
+    assert "ns@app" not in result.log
+    quiet = mover.ok("restore", VOLSYNC_OWNER_NAMESPACE="other", KOPIA_DISCOVER_SNAPSHOTS="false")
+    assert "Discovery Mode" not in quiet.log
+
+
+def test_m_133_shallow_zero_and_continue_restore_nothing_on_request(mover: Mover, history: list[str]) -> None:
+    assert mover.ok("restore", KOPIA_SHALLOW="0").termination["result"] == "no-data"
+    past = {"KOPIA_RESTORE_AS_OF": "2020-01-01T00:00:00Z"}
+    assert mover.ok("restore", **past, KOPIA_ON_MISSING_SNAPSHOT="continue").termination["result"] == "no-data"
+    assert mover.fails("no-snapshot", "restore", KOPIA_PREVIOUS="9").status == 15
+
+
+def test_m_133_never_a_success_when_the_repository_cannot_be_read(mover: Mover, history: list[str]) -> None:
+    everything = {"KOPIA_ON_MISSING_SNAPSHOT": "continue"}
+    assert mover.fails("auth", "restore", **everything, KOPIA_PASSWORD="wrong").status == 11
+    for blob in mover.repository_folder.rglob("kopia.repository.f"):
+        blob.unlink()
+    failed = mover.fails("damaged", "restore", **everything)
+    assert failed.status == 14
+    assert "kopia.repository" in failed.last
+    assert mover.fails("damaged", "backup").status == 14
+    assert tree(mover.target) == {}
+
+
+def test_m_133_a_damaged_index_is_never_an_empty_repository(mover: Mover, history: list[str]) -> None:
+    for blob in mover.repository_folder.rglob("*.f"):
+        if blob.name.startswith("n") or blob.parent.name.startswith("x") or blob.name.startswith("xn"):
+            blob.write_bytes(b"not an index")
+    shutil.rmtree(mover.folder / "cache")
+    result = mover("restore", KOPIA_ON_MISSING_SNAPSHOT="continue")
+    assert result.status != 0 or result.termination["result"] == "success"
+
+
+# ---------------------------------------------------------------------- the target
+
+
+def test_existing_files_are_replaced_and_others_stay(mover: Mover, history: list[str]) -> None:
+    (mover.target / "day").write_text("old and longer")
+    (mover.target / "mine").write_text("stays")
+    (mover.target / ".pykopia-0123456789abcdef").write_text("of a restore that was killed")
+    result = mover.ok("restore")
+    assert tree(mover.target) == {"day": b"4", "mine": b"stays"}
+    assert "Removed 1 unfinished files of a restore that was interrupted" in result.lines
+
+
+def test_m_134_deletion_makes_the_target_equal_but_for_lost_and_found(mover: Mover, history: list[str]) -> None:
+    (mover.target / "extra" / "deep").mkdir(parents=True)
+    (mover.target / "extra" / "deep" / "x").write_text("y")
+    (mover.target / "lost+found").mkdir()
+    (mover.target / "lost+found" / "#1").write_text("z")
+    mover.ok("restore", KOPIA_ENABLE_FILE_DELETION="true")
+    assert tree(mover.target) == {"day": b"4", "lost+found/#1": b"z"}
+
+
+def test_m_134_nothing_is_deleted_when_there_is_nothing_to_restore(mover: Mover, history: list[str]) -> None:
+    (mover.target / "precious").write_text("x")
+    for environment in ({"VOLSYNC_OWNER_NAME": "typo"}, {"KOPIA_PASSWORD": "wrong"}, {"KOPIA_PREVIOUS": "99"}):
+        mover("restore", **environment, KOPIA_ENABLE_FILE_DELETION="true")
+    assert tree(mover.target) == {"precious": b"x"}
+
+
+def test_links_leave_nothing_outside_the_target(mover: Mover, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    mover.write({"d/file": "restored", "plain": "x"})
+    os.symlink("/etc/passwd", mover.data / "link")
+    mover.ok("backup")
+    os.symlink(outside, mover.target / "d")
+    mover.fails("target", "restore")
+    assert list(outside.iterdir()) == []
+    assert (mover.target / "plain").read_text() == "x"
+    assert os.readlink(mover.target / "link") == "/etc/passwd"
+
+
+def test_m_137_a_damaged_file_is_named_and_the_others_are_restored(mover: Mover) -> None:
+    mover.write({"good": "fine"})
+    mover.ok("backup")
+    mover.write({"bad": os.urandom(100_000), "good": "fine"})
+    blobs = {path: path.stat().st_size for path in mover.repository_folder.rglob("*.f")}
+    mover.ok("backup")
+    new = [path for path in mover.repository_folder.rglob("*.f") if path not in blobs and path.stat().st_size > 90_000]
+    assert len(new) == 1
+    data = bytearray(new[0].read_bytes())
+    data[20_000:60_000] = bytes(40_000)
+    new[0].write_bytes(data)
+    shutil.rmtree(mover.folder / "cache")
+    result = mover.fails("damaged", "restore")
+    assert result.status == 14
+    assert "bad" in result.last
+    assert tree(mover.target) == {"good": b"fine"}
+
+
+def test_rows_19_284_repositories_with_passwords_of_their_own_are_independent(tmp_path: Path) -> None:
+    mover = Mover.below(tmp_path)
+    mover.write({"a": "b"})
+    first = mover.ok("backup", KOPIA_REPOSITORY=f"filesystem://{mover.folder}/one")
+    second = mover.ok("backup", KOPIA_REPOSITORY=f"filesystem://{mover.folder}/two", KOPIA_PASSWORD="another-password")
+    assert first.termination["repository"]["id"] != second.termination["repository"]["id"]
+    wrong = mover.fails("auth", "restore", KOPIA_REPOSITORY=f"filesystem://{mover.folder}/two")
+    assert "KOPIA_PASSWORD does not open this repository" in wrong.last
+
+
+def test_a_line_break_at_the_end_of_the_password_is_forgiven_and_told(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    result = mover.ok("restore", KOPIA_PASSWORD=f"{PASSWORD}\n")
+    assert any("line break" in each for each in result.termination["warnings"])
+
+
+def test_row_286_a_password_that_was_changed_works_at_the_next_run(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    with mover.open() as repository:
+        repository.change_password("the new password")
+    mover.fails("auth", "backup")
+    mover.ok("backup", KOPIA_PASSWORD="the new password")
+    mover.ok("restore", KOPIA_PASSWORD="the new password")
+
+
+def test_discover_lists_and_changes_nothing(mover: Mover, history: list[str]) -> None:
+    before = tree(mover.repository_folder)
+    result = mover.ok("discover")
+    assert tree(mover.repository_folder) == before
+    assert (
+        result.termination["identities"]
+        == [{"identity": "ns@app", "path": "/data", "count": 4, "latest": "2026-01-04T12:00:00Z"}]
+        or result.termination["identities"][0]["count"] == 4
+    )
+    (line,) = [each for each in result.lines if each.startswith('{"id"')]
+    assert '"userName": "ns", "hostName": "app", "path": "/data"' in line
+    mover.fails("no-repository", "discover", KOPIA_REPOSITORY=f"filesystem://{mover.folder}/none")
+
+
+def test_the_library_can_open_what_the_mover_made(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    with pykopia.connect(str(mover.repository_folder), PASSWORD) as repository:
+        (snapshot,) = repository.snapshots.list()
+        assert snapshot.tags == {"tag:volsync-namespace": "ns", "tag:volsync-name": "app"}

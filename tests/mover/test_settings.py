@@ -1,0 +1,129 @@
+"""The settings: every variable alone, with its competitors, empty; what is malformed is named."""
+
+import pytest
+from pykopia_mover.failures import MoverError
+from pykopia_mover.settings import FIELDS, all_variables, load, unknown_variables
+from pykopia_mover.variables import STORAGE_VARIABLES, is_secret
+
+from pykopia.storage.environment import VARIABLES, storage_from_environment
+from tests.mover.harness import EXAMPLES
+
+DOCUMENTED = [
+    "KOPIA_REPOSITORY", "KOPIA_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_ENDPOINT",
+    "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE", "KOPIA_S3_BUCKET", "KOPIA_S3_ENDPOINT",
+    "KOPIA_S3_DISABLE_TLS", "AZURE_STORAGE_ACCOUNT", "KOPIA_AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY",
+    "KOPIA_AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_ACCOUNT_NAME", "AZURE_ACCOUNT_KEY",
+    "AZURE_ACCOUNT_SAS", "AZURE_ENDPOINT_SUFFIX", "KOPIA_AZURE_CONTAINER", "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_PROJECT_ID", "KOPIA_GCS_BUCKET", "KOPIA_FS_PATH", "B2_ACCOUNT_ID", "B2_APPLICATION_KEY",
+    "KOPIA_B2_BUCKET", "WEBDAV_URL", "WEBDAV_USERNAME", "WEBDAV_PASSWORD", "SFTP_HOST", "SFTP_PORT",
+    "SFTP_USERNAME", "SFTP_PASSWORD", "SFTP_PATH", "SFTP_KEY_FILE", "RCLONE_REMOTE_PATH", "RCLONE_EXE",
+    "RCLONE_CONFIG", "GOOGLE_DRIVE_FOLDER_ID", "GOOGLE_DRIVE_CREDENTIALS",
+]  # fmt: skip
+"""The environment reference of VolSync's documentation."""
+
+SAMPLES = {int: "5", bool: "true"}
+
+
+def sample(name: str) -> str:
+    """Return a value that a setting can have."""
+    special = {
+        "KOPIA_LOG_LEVEL": "debug",
+        "KOPIA_FILE_LOG_LEVEL": "error",
+        "KOPIA_LOG_FORMAT": "json",
+        "KOPIA_LOG_DIR_MAX_AGE": "2h",
+        "KOPIA_DISCOVER_SCOPE": "namespace",
+        "KOPIA_ON_MISSING_SNAPSHOT": "fail",
+        "KOPIA_METRICS_PUSH_URL": "http://push:9091",
+    }
+    hint = str(FIELDS[name][2])
+    return special.get(name) or next(
+        (text for kind, text in SAMPLES.items() if f"[{kind.__name__}" in hint), "some text"
+    )
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_variable_alone_sets_its_field_and_an_empty_one_does_not(name: str) -> None:
+    attribute = FIELDS[name][0]
+    default = getattr(load({})[0], attribute)
+    settings, _ = load({name: sample(name)})
+    if attribute != "skip_cache_config":
+        assert getattr(settings, attribute) != default or getattr(settings, attribute) is True
+    assert getattr(load({name: ""})[0], attribute) == default
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, hint) in FIELDS.items() if "[int" in str(hint)])
+@pytest.mark.parametrize("text", ["-1", "many", "1.5"])
+def test_a_number_that_is_none_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(MoverError, match=name) as caught:
+        load({name: text})
+    assert caught.value.code.name == "config"
+    assert text in str(caught.value)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(MoverError) as caught:
+        load({"KOPIA_PARALLELISM": "0", "KOPIA_RETAIN_DAILY": "x", "KOPIA_ON_MISSING_SNAPSHOT": "maybe"})
+    for name in ("KOPIA_PARALLELISM", "KOPIA_RETAIN_DAILY", "KOPIA_ON_MISSING_SNAPSHOT"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("1", True), ("Yes", True), ("on", True), ("off", False)])
+def test_truth_values_in_all_spellings(text: str, value: bool) -> None:
+    settings, warnings = load({"KOPIA_STRICT_POLICY": text})
+    assert settings.strict_policy is value
+    assert warnings == []
+
+
+def test_what_is_neither_true_nor_false_is_false_with_a_warning() -> None:
+    settings, warnings = load({"KOPIA_STRICT_POLICY": "perhaps"})
+    assert settings.strict_policy is False
+    assert "KOPIA_STRICT_POLICY" in warnings[0]
+
+
+def test_a_password_is_taken_as_it_is() -> None:
+    assert load({"KOPIA_PASSWORD": "  blanks stay \n"})[0].password == "  blanks stay \n"
+
+
+def test_the_settings_do_not_show_their_secrets() -> None:
+    assert "canary" not in repr(load({"KOPIA_PASSWORD": "canary"})[0])
+
+
+def test_rows_102_290_291_292_every_variable_of_the_reference_is_known() -> None:
+    known = {each.name for each in all_variables()}
+    assert [name for name in DOCUMENTED if name not in known] == []
+    for name in DOCUMENTED:
+        assert unknown_variables({name: "x"}) == []
+
+
+def test_row_103_misspelt_variables_do_not_break_the_run() -> None:
+    _, warnings = load({"KOPIA_PASWORD": "x", "KOPIA_SOMETHING_ELSE_ENTIRELY": "y", "KOPIA_CHECK_FOR_UPDATES": "false"})
+    assert len(warnings) == 1
+    assert "KOPIA_PASWORD (did you mean KOPIA_PASSWORD?)" in warnings[0]
+    assert "KOPIA_SOMETHING_ELSE_ENTIRELY" in warnings[0]
+    assert "KOPIA_CHECK_FOR_UPDATES" not in warnings[0]
+
+
+def test_the_variables_of_storages_are_those_that_the_library_reads() -> None:
+    read = {name for names in VARIABLES.values() for name in names}
+    assert {each.name for each in STORAGE_VARIABLES} == read
+
+
+def test_no_variable_is_named_twice() -> None:
+    names = [each.name for each in all_variables()]
+    assert len(names) == len(set(names))
+
+
+def test_secret_is_what_the_name_says() -> None:
+    secret = {name for name in DOCUMENTED if is_secret(name)}
+    assert secret == {
+        "KOPIA_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY", "KOPIA_AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_ACCOUNT_KEY", "AZURE_ACCOUNT_SAS", "GOOGLE_APPLICATION_CREDENTIALS", "B2_APPLICATION_KEY", "WEBDAV_PASSWORD",
+        "SFTP_PASSWORD", "SFTP_KEY_FILE", "RCLONE_CONFIG", "GOOGLE_DRIVE_CREDENTIALS",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES["secrets"])
+def test_every_documented_secret_names_a_storage_and_all_its_keys_are_known(name: str) -> None:
+    secret = EXAMPLES["secrets"][name]
+    assert storage_from_environment(secret).connection.type
+    assert unknown_variables(secret) == []

@@ -12,12 +12,13 @@ BENCH ?=
 
 SERVERS := .servers/.installed
 
-.PHONY: help venv demo test test-slow lint lint-style lint-format lint-types lint-layers format bench bench-micro clean
+.PHONY: help venv demo test test-slow soak lint lint-style lint-format lint-types lint-layers format bench bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
 	@echo 'make test       the whole test suite but the slow tests; those with a real kopia if KOPIA_EXE or PATH has one'
 	@echo 'make test-slow  the slow tests'
+	@echo 'make soak       the slow tests and all properties with many more examples: an hour or more'
 	@echo 'make lint       style, types and import layers'
 	@echo 'make format     let ruff correct what it can'
 	@echo 'make bench      pykopia beside kopia, restic and borg, as far as they are on the machine'
@@ -48,6 +49,9 @@ test: $(STAMP) $(SERVERS)
 
 test-slow: $(STAMP) $(SERVERS)
 	$(BIN)/python -m pytest -q -m slow $(PYTEST)
+
+soak: $(STAMP)
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q $(PYTEST)
 
 # Parts of their own, so that `make --keep-going lint` tells all at once.
 lint: lint-style lint-format lint-types lint-layers

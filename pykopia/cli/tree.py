@@ -137,6 +137,7 @@ _BLOB = Command(
     "Look at the blobs in storage.",
     "",
     Command("delete", "Delete blobs.", "blob:delete", aliases=_REMOVE, hidden=True),
+    Command("gc", "Delete packs that no index lists.", "by_hand:collect_blobs", hidden=True),
     Command("list", "List blobs.", "blob:list_blobs", aliases=_LS),
     Command("show", "Print blobs.", "blob:show", aliases=_CAT),
     Command("stats", "Count blobs by size.", "blob:stats"),
@@ -149,6 +150,7 @@ _CONTENT = Command(
     "",
     Command("delete", "Mark contents as deleted.", "content_change:delete", aliases=_REMOVE, hidden=True),
     Command("list", "List contents.", "content:list_contents", aliases=_LS),
+    Command("rewrite", "Store contents again, in new packs.", "by_hand:rewrite_contents", hidden=True),
     Command("show", "Print contents.", "content:show", aliases=_CAT),
     Command("stats", "Count contents by size and compression.", "content_stats:stats"),
     Command("undelete", "Store deleted contents again.", "content_change:undelete", hidden=True),
@@ -170,6 +172,7 @@ _INDEX = Command(
     ),
     Command("inspect", "Print what index blobs hold.", "index:inspect"),
     Command("list", "List index blobs.", "index:list_indexes", aliases=_LS),
+    Command("optimize", "Put index blobs together.", "by_hand:optimize_index", hidden=True),
     Command("recover", "List the contents of packs in the index anew.", "index_repair:recover"),
     hidden=True,
 )

@@ -120,3 +120,51 @@ def test_a_repository_is_copied_and_the_copy_brought_up_to_date(runner: Runner, 
     other.ok("repository", "connect", "filesystem", "--path", str(copy))
     assert len(other.ok("snapshot", "list", "--json", "--all").json) == 2
     other.ok("snapshot", "verify", "--verify-files-percent", "100")
+
+
+def test_unused_packs_are_found_and_deleted_when_that_is_asked_for(runner: Runner, tmp_path: Path) -> None:
+    assert "No unreferenced blobs found." in runner.ok("blob", "gc", "--safety", "none").stderr
+    pack = next((tmp_path / "repository").rglob("p*.f"))
+    unused = pack.with_name("p" + "0" * 32 + "-s" + "1" * 19 + ".f")
+    unused.write_bytes(b"nothing lists this")
+    assert "Pass --delete=yes to delete." in runner.ok("blob", "gc", "--safety", "none").stderr
+    runner.ok("blob", "gc", "--delete", "yes")
+    assert unused.exists()  # it is too young
+    runner.ok("blob", "gc", "--delete", "yes", "--safety", "none")
+    assert not unused.exists()
+    assert pack.exists()
+    runner.ok("snapshot", "verify", "--verify-files-percent", "100")
+    runner.fails("blob", "gc", KOPIA_DANGEROUS_COMMANDS="")
+
+
+def test_contents_are_stored_again(runner: Runner) -> None:
+    before = {each["contentID"]: each for each in runner.ok("content", "list", "--json").json}
+    chosen = next(iter(before))
+    assert "Would rewrite 1 contents" in runner.ok("content", "rewrite", chosen, "--safety", "none", "-n").stderr
+    assert "too young" in runner.ok("content", "rewrite", chosen).stderr
+    assert "Rewrote 1 contents" in runner.ok("content", "rewrite", chosen, "--safety", "none").stderr
+    after = {each["contentID"]: each for each in runner.ok("content", "list", "--json").json}
+    moved = [name for name in before if before[name]["packFile"] != after[name]["packFile"]]
+    assert moved == [chosen]
+    runner.ok("content", "rewrite", "--short", "--non-prefixed", "--safety", "none")
+    runner.ok("content", "rewrite", "--format-version", "3", "--prefix", "k", "--safety", "none")
+    runner.ok("snapshot", "verify", "--verify-files-percent", "100")
+
+
+def test_the_index_of_format_1_is_put_together(tmp_path: Path, source: Path) -> None:
+    runner = Runner(tmp_path / "client", environment=DANGEROUS)
+    runner.ok("repository", "create", "filesystem", "--path", str(tmp_path / "repository"), "--format-version", "1")
+    for number in range(2):
+        (source / f"more {number}").write_text(f"{number}")
+        runner.ok("snapshot", "create", str(source))
+    assert len(runner.ok("index", "list").lines) > 1
+    runner.ok("index", "optimize", "--all")
+    assert len(runner.ok("index", "list").lines) == 1
+    runner.ok("snapshot", "verify", "--verify-files-percent", "100")
+
+
+def test_in_epochs_no_single_content_is_dropped(runner: Runner) -> None:
+    content = runner.ok("content", "list").lines[0]
+    assert "--drop-contents" in runner.fails("index", "optimize", "--drop-contents", content).stderr
+    runner.ok("index", "optimize", "--drop-deleted-older-than", "1h")
+    runner.ok("snapshot", "verify")

@@ -18,7 +18,7 @@ from pykopia.repository.repository import Repository
 from pykopia.snapshot.verify import VerifyOptions
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.memory import MemoryStorage
-from pykopia.testing import CountingStorage, FaultyStorage, SimulatedCrash
+from pykopia.testing import CountingStorage, FakeClock, FaultyStorage, SimulatedCrash
 
 PASSWORD = "correct horse"
 UNIQUE_ID = b"the same, so keys are cached ..."
@@ -39,6 +39,8 @@ class Ground:
     """Snapshots that must be there afterwards."""
     passwords: tuple[str, ...] = (PASSWORD,)
     """One of these opens it afterwards."""
+    clock: FakeClock | None = None
+    """The time of the program and of what comes after it; the true one when there is none."""
 
 
 def copy_of(storage: MemoryStorage) -> MemoryStorage:

@@ -3,21 +3,25 @@
 Each program is run once for each of its calls and each fate of that call; the default run takes an even sample.
 """
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pykopia import clock
 from pykopia.errors import PykopiaError
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
+from pykopia.maintenance import epochs
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
 from pykopia.repository.opening import create
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
+from pykopia.snapshot.fix import FixOptions, remove_files
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.memory import MemoryStorage
-from pykopia.testing import SimulatedCrash
+from pykopia.testing import CountingStorage, FakeClock, SimulatedCrash
 
 from .harness import (
     CLIENT,
@@ -30,14 +34,23 @@ from .harness import (
     assert_sound,
     blob_ids,
     calls_to_fail,
+    copy_of,
     count_calls,
     opened,
     run_until,
 )
 
-SAMPLE = 7
+SAMPLE = 5
 """Calls of each program and fate that the default run takes."""
 NEW_PASSWORD = "battery staple"
+MINUTE_NS = 60_000_000_000
+SHORT_EPOCHS = ParameterChanges(
+    epoch_min_duration_ns=12 * MINUTE_NS,
+    epoch_refresh_frequency_ns=4 * MINUTE_NS,
+    epoch_cleanup_safety_margin_ns=12 * MINUTE_NS,
+    epoch_advance_on_count=10,
+    epoch_checkpoint_frequency=2,
+)
 
 
 def change(source: Path, step: int) -> None:
@@ -119,16 +132,19 @@ def set_policy(ground: Ground) -> Program:
 
 
 def compact_manifests(ground: Ground) -> Program:
+    written = 0
     with opened(ground.storage) as repository:
-        for number in range(18):
+        while repository.manifests.compaction() is None:
             with repository.writer() as writer:
-                writer.manifests.put({"type": "test"}, b'{"number":%d}' % number)
+                writer.manifests.put({"type": "test"}, b"{}")
+            written += 1
 
     def program(storage: BlobStorage) -> None:
         with opened(storage) as repository, repository.writer():
             pass
         with opened(storage) as repository:
-            assert len(repository.manifests.find({"type": "test"})) == 18
+            assert len(repository.manifests.find({"type": "test"})) == written
+            assert repository.manifests.compaction() is None
 
     return program
 
@@ -149,6 +165,55 @@ def upgrade_parameters(_: Ground) -> Program:
     return program
 
 
+def maintain(ground: Ground) -> Program:
+    """Delete a snapshot before, so that there is garbage; wait for nothing, so that all tasks do something."""
+    with opened(ground.storage) as repository:
+        repository.snapshots.delete(ground.keeps.pop())
+
+    def program(storage: BlobStorage) -> None:
+        with opened(storage) as repository:
+            repository.maintenance.run("full", safety="none")
+
+    return program
+
+
+def maintain_with_epochs(ground: Ground) -> Program:
+    """Leave everything for the program to do that maintenance does: drop, delete, compact, advance, clean up."""
+    time = FakeClock(clock.now())
+    with time.installed(), opened(ground.storage) as repository:
+        repository.set_parameters(SHORT_EPOCHS)
+        time.advance(hours=30)
+        repository.snapshots.delete(ground.keeps.pop())
+        repository.maintenance.run("full", monotonic=lambda: 0.0)
+        for number in range(12 * 6):
+            with repository.writer() as writer:
+                writer.contents.write(b"content %d" % number)
+            time.advance(minutes=2)
+            if number % 12 == 11:
+                epochs.advance_epoch(repository)
+        epochs.compact_single_epoch(repository)
+        time.advance(hours=30)
+        with repository.writer() as writer:
+            writer.manifests.put({"type": "test"}, b"{}")
+    ground.clock = time
+
+    def program(storage: BlobStorage) -> None:
+        with opened(storage) as repository:
+            repository.maintenance.run("full", monotonic=lambda: 0.0)
+
+    return program
+
+
+def fix_snapshots(ground: Ground) -> Program:
+    ground.keeps.clear()  # they get other IDs
+
+    def program(storage: BlobStorage) -> None:
+        with opened(storage) as repository:
+            remove_files(repository, FixOptions(commit=True), names=["changes"])
+
+    return program
+
+
 PROGRAMS: dict[str, tuple[Callable[[Ground], Program], int]] = {
     "snapshot": (take_snapshot, 3),
     "snapshot of format 1": (take_snapshot, 1),
@@ -160,6 +225,10 @@ PROGRAMS: dict[str, tuple[Callable[[Ground], Program], int]] = {
     "recover index": (rebuild_index, 3),
     "recover index of format 1": (rebuild_index, 1),
     "upgrade by parameters": (upgrade_parameters, 1),
+    "maintenance": (maintain, 3),
+    "maintenance of format 1": (maintain, 1),
+    "maintenance with epochs": (maintain_with_epochs, 3),
+    "fix snapshots": (fix_snapshots, 3),
 }
 """What is tried, each with the format version that it is tried in."""
 
@@ -171,6 +240,11 @@ def check_all(source: Path, name: str, fate: Fate, most: int | None) -> None:
     make, version = PROGRAMS[name]
     ground = ground_of(source, version=version)
     program = make(ground)
+    with ground.clock.installed() if ground.clock else contextlib.nullcontext():
+        check_each(ground, program, name, fate, most)
+
+
+def check_each(ground: Ground, program: Program, name: str, fate: Fate, most: int | None) -> None:
     for call in calls_to_fail(count_calls(ground, program), most):
         left = run_until(ground, program, call, fate)
         try:
@@ -216,6 +290,27 @@ def test_the_harness_notices_a_pack_that_is_missing(source: Path) -> None:
     ground.storage.delete(blob_ids(ground.storage, "p")[0])
     with pytest.raises(AssertionError):
         assert_sound(ground, ground.storage)
+
+
+@pytest.mark.parametrize(
+    ("name", "puts", "deletes"),
+    [
+        ("compact manifests", {"q", "xn"}, {"s"}),
+        ("maintenance", {"xn", "xw", "q"}, {"q"}),
+        ("maintenance of format 1", {"n", "m", "l", "q"}, {"n", "m", "p", "q"}),
+        ("maintenance with epochs", {"xn", "xs", "xr", "xw"}, {"xn", "xe", "q"}),
+    ],
+)
+def test_the_programs_do_what_they_are_there_for(source: Path, name: str, puts: set[str], deletes: set[str]) -> None:
+    make, version = PROGRAMS[name]
+    ground = ground_of(source, version=version)
+    program = make(ground)
+    counting = CountingStorage(copy_of(ground.storage))
+    with ground.clock.installed() if ground.clock else contextlib.nullcontext():
+        program(counting)
+    for method, kinds in (("put", puts), ("delete", deletes)):
+        done = {call.blob_id for call in counting.calls(method)}  # type: ignore[arg-type]
+        assert {kind for kind in kinds if any(name.startswith(kind) for name in done)} == kinds
 
 
 def test_the_harness_kills(source: Path) -> None:

@@ -1,0 +1,172 @@
+"""Tasks of maintenance by hand: `blob gc`, `content rewrite`, `index optimize`."""
+
+from pykopia import clock
+from pykopia.cli.content_range import ContentRangeFlags
+from pykopia.cli.parsing import Options, arguments, flag, flag_list
+from pykopia.cli.session import Session
+from pykopia.cli.values import duration
+from pykopia.errors import UsageError
+from pykopia.format.content_id import key_of, parse_content_id
+from pykopia.format.index import IndexEntry
+from pykopia.format.maintenance_plan import PACK_PREFIXES, SAFETY
+from pykopia.format.repository_blob import MAINTENANCE_ID
+from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
+from pykopia.maintenance.lease import check_clocks
+from pykopia.maintenance.stored import change_schedule
+from pykopia.repository.repository import Repository
+
+
+class SafetyFlags(Options):
+    """``--safety``."""
+
+    safety = flag("full", "Whether to wait for the safety times.", choices=tuple(SAFETY))
+
+
+# ---------------------------------------------------------------------- blob gc
+
+
+class BlobGCOptions(SafetyFlags):
+    """Flags of `blob gc`."""
+
+    delete = flag("", "`yes` deletes what is not used.")
+    parallel = flag(16, "Blobs deleted at one time.")
+    prefix = flag("", "Only blobs whose names begin so.")
+
+
+def collect_blobs(session: Session, options: BlobGCOptions) -> None:
+    """Find packs that no index lists, and delete them when asked to."""
+    session.require_dangerous_commands()
+    deletes = options.delete == "yes"
+    with session.open() as repository:
+        if deletes:
+            repository.check_writable("delete blobs")
+        plan = blobs.plan_unused_packs(
+            repository,
+            started=_storage_time(repository) if deletes else clock.now(),
+            safety=SAFETY[options.safety],
+            prefixes=(options.prefix,) if options.prefix else PACK_PREFIXES,
+        )
+        if deletes:
+            blobs.delete_unused_packs(repository, plan, parallel=options.parallel)
+    size = session.size(blobs.total(plan.delete))
+    if deletes:
+        session.log.info("Deleted total %d unreferenced blobs (%s)", len(plan.delete), size)
+    elif plan.delete:
+        session.log.info("Found %d blobs to delete (%s)", len(plan.delete), size)
+        session.log.info("Pass --delete=yes to delete.")
+    else:
+        session.log.info("No unreferenced blobs found.")
+
+
+def _storage_time(repository: Repository) -> int:
+    """Return the time by the storage's clock, with which ages are compared; nanoseconds since 1970.
+
+    Raises:
+        ClockError: it differs from this machine's.
+    """
+    change_schedule(repository, lambda schedule: schedule)
+    storage_ns = repository.storage.metadata(MAINTENANCE_ID).timestamp_ns
+    check_clocks(storage_ns, clock.now())
+    return storage_ns
+
+
+# ---------------------------------------------------------------------- content rewrite
+
+
+class ContentRewriteOptions(SafetyFlags, ContentRangeFlags):
+    """Flags of `content rewrite`."""
+
+    parallelism = flag(16, "Contents moved at one time.")
+    short = flag(False, "Contents of packs that are hardly used.")
+    format_version = flag(-1, "Contents that were written in this format version.")
+    pack_prefix = flag("", "Only contents of packs whose names begin so.")
+    dry_run = flag(False, "Only tell what would be done.", short="n")
+    contentID = arguments("Contents to store again.")  # noqa: N815 -- the argument's name
+
+
+def rewrite_contents(session: Session, options: ContentRewriteOptions) -> None:
+    """Store contents again, in new packs."""
+    session.require_dangerous_commands()
+    content_ids = [parse_content_id(text) for text in options.contentID]
+    with session.open() as repository:
+        found: dict[str, IndexEntry] = {}
+        for content_id in content_ids:
+            found[content_id] = repository.contents.entry(content_id)
+        if options.short:
+            prefixes = (options.pack_prefix,) if options.pack_prefix else PACK_PREFIXES
+            found |= {
+                entry.content_id: entry for entry in rewrite.plan_short_packs(repository, prefixes=prefixes).rewrite
+            }
+        if options.format_version >= 0:
+            of_version = rewrite.plan_format_version(
+                repository, options.format_version, pack_prefix=options.pack_prefix
+            )
+            found |= {entry.content_id: entry for entry in of_version.rewrite}
+        start, end = options.bounds
+        plan = rewrite.plan_rewrite(
+            (entry for entry in found.values() if start <= entry.content_id < end),
+            min_age_ns=SAFETY[options.safety].rewrite_min_age_ns,
+        )
+        if not options.dry_run:
+            rewrite.rewrite_contents(repository, plan, parallel=options.parallelism)
+    log, size = session.log, session.size(sum(entry.packed_length for entry in plan.rewrite))
+    what = "Would rewrite" if options.dry_run else "Rewrote"
+    log.info("%s %d contents (%s)", what, len(plan.rewrite), size)
+    if plan.retained:
+        log.info("Left %d contents that are too young; --safety=none takes them too", len(plan.retained))
+
+
+# ---------------------------------------------------------------------- index optimize
+
+
+class IndexOptimizeOptions(Options):
+    """Flags of `index optimize`."""
+
+    max_small_blobs = flag(1, "Small index blobs that may be left (format version 1).")
+    drop_deleted_older_than = flag(0, "Let deleted contents go that were deleted longer ago.", kind=duration)
+    drop_contents = flag_list("Content to let go (format version 1).")
+    all = flag(False, "Take large index blobs too (format version 1).")
+
+
+def optimize_index(session: Session, options: IndexOptimizeOptions) -> None:
+    """Put index blobs together.
+
+    Raises:
+        UsageError: Single contents are to go, and the index is kept in epochs, where they can't.
+    """
+    session.require_dangerous_commands()
+    dropped = [key_of(parse_content_id(text)) for text in options.drop_contents]
+    before = clock.now() - options.drop_deleted_older_than if options.drop_deleted_older_than else None
+    with session.open() as repository:
+        repository.check_writable("optimize the index")
+        indexes = repository.contents.indexes
+        count = len(indexes.blobs())
+        if not indexes.epochs:
+            legacy_indexes.compact_indexes(
+                repository,
+                max_small_blobs=options.max_small_blobs,
+                all_indexes=options.all,
+                drop_deleted_before_ns=before,
+                drop_contents=dropped,
+            )
+        elif dropped:
+            message = "--drop-contents needs an index of format version 1; `content delete` and maintenance do it here"
+            raise UsageError(message)
+        else:
+            indexes.check_complete("optimize the index")
+            if before is not None:
+                epochs.drop_deleted(repository, before_ns=before)
+            epochs.compact_single_epoch(repository)
+            epochs.generate_range(repository)
+        session.log.info("Index blobs: %d before, %d now", count, len(indexes.blobs()))
+
+
+__all__ = [
+    "BlobGCOptions",
+    "ContentRewriteOptions",
+    "IndexOptimizeOptions",
+    "SafetyFlags",
+    "collect_blobs",
+    "optimize_index",
+    "rewrite_contents",
+]

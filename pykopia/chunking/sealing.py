@@ -4,11 +4,13 @@ Facts: spec 02 §2.3 (what is encrypted with which IV), spec 01 §5.1 (when a co
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 
+from pykopia.chunking.batch import Batches, Packed, PythonPacked, batches_of
 from pykopia.errors import DamagedContentError, DamagedDataError, UsageError
 from pykopia.format.compression import Compressor, decompress, usable_compressor
 from pykopia.format.content_id import id_of
+from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import Buffer
 
@@ -16,29 +18,20 @@ IV_LENGTH = 16
 HEADER_LENGTH = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What is to be encrypted for a content, and how long it will be when it is."""
-
-    data: Buffer
-    compression: int
-    """Header ID of the compressor that made ``data``, 0 for plain bytes."""
-    sealed_length: int
-    """Bytes in the pack."""
-
-
 class ContentSealer:
     """Turns contents of one repository into pack bytes and back; safe for threads."""
 
-    def __init__(self, sealer: Sealer, *, compresses: bool) -> None:
-        """Take the repository's keys; ``compresses`` is false for index version 1 (spec 01 §5.1)."""
-        self.sealer = sealer
-        self.compresses = compresses
-        self.hash: Callable[[Buffer], bytes] = sealer.hash
+    def __init__(self, parameters: RepositoryFormat) -> None:
+        """Take the keys of a repository."""
+        self._parameters = parameters
+        self.sealer = Sealer.of(parameters)
+        self.compresses = parameters.compresses_contents
+        self.hash: Callable[[Buffer], bytes] = self.sealer.hash
 
-    def key_of(self, data: Buffer, prefix: str = "") -> bytes:
-        """Return the index key of a content: its prefix letter, or a zero byte, and its hash."""
-        return (prefix.encode("ascii") or b"\0") + self.hash(data)
+    @cached_property
+    def batches(self) -> Batches:
+        """What works on many contents at once; made when it is needed first."""
+        return batches_of(self.sealer, self._parameters)
 
     def compressor(self, name: str) -> Compressor | None:
         """Return the compressor that contents are packed with, None where ``name`` asks for none or can't be used here.
@@ -46,18 +39,6 @@ class ContentSealer:
         A name that is unknown, or of a compressor that can only be read, means none, as it does to Kopia (spec 04 §2.2).
         """
         return usable_compressor(name) if self.compresses else None
-
-    def payload(self, data: Buffer, packer: Compressor | None) -> Payload:
-        """Compress ``data`` if that makes it smaller."""
-        if packer is not None:
-            packed = packer.compress(data)
-            if len(packed) < len(data):
-                return Payload(packed, packer.header_id, self.sealer.sealed_length(len(packed)))
-        return Payload(data, 0, self.sealer.sealed_length(len(data)))
-
-    def seal_into(self, payload: Payload, key: bytes, out: memoryview) -> None:
-        """Encrypt ``payload`` into ``out``, which has exactly ``payload.sealed_length`` bytes."""
-        self.sealer.seal_content_into(payload.data, key[-IV_LENGTH:], out)
 
     def open(self, stored: Buffer, key: bytes, *, compression: int, original_length: int, check: bool = False) -> bytes:
         """Return the content of ``key`` from its bytes in a pack.
@@ -74,14 +55,14 @@ class ContentSealer:
         """
         return self._open(stored, key, compression, original_length, check=check)[1]
 
-    def reopen(self, stored: Buffer, key: bytes, *, compression: int, original_length: int) -> Payload:
+    def reopen(self, stored: Buffer, key: bytes, *, compression: int, original_length: int) -> Packed:
         """Return what a content was sealed from, to be sealed again without being compressed again; its ID is checked.
 
         Raises:
             DamagedContentError: the bytes are not what the index and the ID say.
         """
         payload = self._open(stored, key, compression, original_length, check=True)[0]
-        return Payload(payload, compression, self.sealer.sealed_length(len(payload)))
+        return PythonPacked(self.sealer, [payload], [compression])
 
     def _open(
         self, stored: Buffer, key: bytes, compression: int, original_length: int, *, check: bool
@@ -116,4 +97,4 @@ def check_prefix(prefix: str) -> str:
     raise UsageError(f"content prefix {prefix!r} is not valid: it must be empty or one letter from g to z")
 
 
-__all__ = ["ContentSealer", "Payload", "check_prefix"]
+__all__ = ["ContentSealer", "check_prefix"]

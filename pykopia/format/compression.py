@@ -10,7 +10,7 @@ Kopia's compressor of the same name, on source text, documents and binaries in p
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pykopia.errors import DecompressionError, UnsupportedFormatError
@@ -41,6 +41,8 @@ class Compressor:
     """Accepted where it is set, not offered."""
     supported: bool = True
     """Whether it can be written; all can be read."""
+    zstd_level: int | None = None
+    """What libzstd is told; None for other families."""
 
 
 def _all() -> dict[str, Compressor]:
@@ -62,10 +64,10 @@ def _all() -> dict[str, Compressor]:
             _made("s2-default", 0x1200, _encode_s2),
             _made("s2-parallel-4", 0x1202, _encode_s2),
             _made("s2-parallel-8", 0x1203, _encode_s2),
-            _made("zstd", 0x1100, zstd.encoder(3)),
-            _made("zstd-best-compression", 0x1103, zstd.encoder(11), deprecated=True),
-            _made("zstd-better-compression", 0x1102, zstd.encoder(5)),
-            _made("zstd-fastest", 0x1101, zstd.encoder(1)),
+            _zstd("zstd", 0x1100, 3),
+            _zstd("zstd-best-compression", 0x1103, 11, deprecated=True),
+            _zstd("zstd-better-compression", 0x1102, 5),
+            _zstd("zstd-fastest", 0x1101, 1),
         )
     }
 
@@ -77,6 +79,10 @@ def _made(name: str, header_id: int, encode: Callable[[Buffer], bytes], *, depre
         return header + encode(data)
 
     return Compressor(name=name, header_id=header_id, compress=compress, deprecated=deprecated)
+
+
+def _zstd(name: str, header_id: int, level: int, *, deprecated: bool = False) -> Compressor:
+    return replace(_made(name, header_id, zstd.encoder(level), deprecated=deprecated), zstd_level=level)
 
 
 def _encode_s2(data: Buffer) -> bytes:

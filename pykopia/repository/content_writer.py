@@ -4,13 +4,15 @@ Order on storage (spec 02 §11): session marker, packs, index, removal of the ma
 leaves packs that nothing refers to and a stale marker, which maintenance collects; readers never see a part of it.
 """
 
+import os
 import secrets
 import threading
+from collections.abc import Sequence
 
 from pykopia import clock
-from pykopia.chunking.sealing import ContentSealer, Payload, check_prefix
+from pykopia.chunking.batch import NONCE_SIZE, Packed
+from pykopia.chunking.sealing import ContentSealer, check_prefix
 from pykopia.errors import ContentNotFoundError, PykopiaError, WriteConflictError
-from pykopia.format.compression import Compressor
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.index import IndexEntry
 from pykopia.format.pack import PackType
@@ -21,6 +23,9 @@ from pykopia.repository.packs import PackStore, PendingPack
 from pykopia.storage.base import BlobStorage
 
 SESSION_PREFIX = "s"
+
+_NOWHERE = bytearray()
+"""The buffer of a content that is not to be sealed."""
 
 
 class _Session:
@@ -88,77 +93,100 @@ class ContentWriter:
             prefix: nothing for file data, else a letter ``g`` to ``z`` (spec 02 §1).
             compressor: Kopia's name of a compressor, empty or ``none`` for none.
         """
-        key = self._sealer.key_of(data, check_prefix(prefix))
-        self.write_key(key, data, self._sealer.compressor(compressor))
-        return id_of(key)
+        return self.write_many([data], [compressor], prefix=prefix)[0]
 
-    def write_key(self, key: bytes, data: Buffer, packer: Compressor | None) -> bool:
-        """Store ``data`` under its own ``key`` unless it is there; return whether it was new."""
+    def write_many(self, contents: list[Buffer], compressors: Sequence[str], *, prefix: str = "") -> list[ContentID]:
+        """Store contents unless they are there, all at once; return their IDs.
+
+        Args:
+            contents: no more than some MiB in all, unless it is one.
+            compressors: for each content, see ``write``.
+            prefix: of all of them, see ``write``.
+        """
         if self._failure is not None:
             self._refuse()
-        old = self.entry(key)
-        if old is not None and not old.deleted:
-            return False
-        return self._add(key, self._sealer.payload(data, packer), len(data), old)
+        keys = self._sealer.batches.keys_of(contents, ord(check_prefix(prefix) or "\0"))
+        new: dict[bytes, int] = {}
+        for number, key in enumerate(keys):
+            if key not in new and not self.exists(key):
+                new[key] = number
+        if new:
+            absent = [contents[number] for number in new.values()]
+            packers = [self._sealer.compressor(compressors[number]) for number in new.values()]
+            self._add([*new], [len(data) for data in absent], self._sealer.batches.pack(absent, packers))
+        return [id_of(key) for key in keys]
 
     def _add(
-        self,
-        key: bytes,
-        payload: Payload,
-        length: int,
-        old: IndexEntry | None,
-        *,
-        deleted: bool = False,
-        redate: bool = True,
+        self, keys: list[bytes], lengths: list[int], packed: Packed, *, deleted: bool = False, redate: bool = True
     ) -> bool:
-        """Put a content of ``length`` bytes into a pack, unless this session has it; return whether it was put there.
+        """Put contents of these lengths into packs, unless this session has them; return whether any was put there.
 
-        Its entry stands before ``old``; only with ``redate`` it also carries the time of now.
+        An entry stands before the one that there was; only with ``redate`` it also carries the time of now.
         """
-        with self._lock:
-            # another thread may have written the same content in the meantime
-            again = self._session.entries.get(key) or self._flushing.get(key)
-            if again is not None and not again.deleted:
-                return False
-            session = self._session
-            pack, offset, outgrown = self._reserve(session, key, payload.sealed_length)
-            previous = max((e.timestamp for e in (old, again) if e is not None), default=-1)
-            entry = IndexEntry(
-                content_id=id_of(key),
-                pack_blob=pack.blob_id,
-                timestamp=max(clock.now_seconds(), previous + 1) if redate else previous + 1,
-                original_length=length,
-                packed_length=payload.sealed_length,
-                pack_offset=offset,
-                compression=payload.compression,
-                deleted=deleted,
-                format_version=self._format_version,
-                encryption_key_id=0,
-            )
-            pack.entries.append(entry)
-            session.entries[key] = entry
-            self.written_bytes += length
-            self.packed_bytes += payload.sealed_length
+        buffers: list[bytearray] = []
+        offsets: list[int] = []
+        filled: list[PendingPack] = []
+        outgrown: list[PendingPack] = []
+        session = self._session
         try:
-            if outgrown is not None:
-                self._packs.submit(outgrown)
-            with memoryview(pack.buffer) as whole, whole[offset : offset + payload.sealed_length] as place:
-                self._sealer.seal_into(payload, key, place)
+            with self._lock:
+                session = self._session
+                for key, original_length, length, compression in zip(
+                    keys, lengths, packed.lengths, packed.compressions, strict=True
+                ):
+                    # another thread may have written the same content in the meantime
+                    again = session.entries.get(key) or self._flushing.get(key)
+                    if again is not None and not again.deleted:
+                        buffers.append(_NOWHERE)
+                        offsets.append(-1)
+                        continue
+                    old = again or self._store.find(key)
+                    next_second = 0 if old is None else old.timestamp + 1
+                    sealed_length = self._sealer.sealer.sealed_length(length)
+                    pack, offset = self._reserve(session, key, sealed_length, outgrown)
+                    filled.append(pack)
+                    buffers.append(pack.buffer)
+                    offsets.append(offset)
+                    entry = IndexEntry(
+                        content_id=id_of(key),
+                        pack_blob=pack.blob_id,
+                        timestamp=max(clock.now_seconds(), next_second) if redate else next_second,
+                        original_length=original_length,
+                        packed_length=sealed_length,
+                        pack_offset=offset,
+                        compression=compression,
+                        deleted=deleted,
+                        format_version=self._format_version,
+                        encryption_key_id=0,
+                    )
+                    pack.entries.append(entry)
+                    session.entries[key] = entry
+                    self.written_bytes += original_length
+                    self.packed_bytes += sealed_length
+            for pack in outgrown:
+                self._packs.submit(pack)
+            packed.seal_into(keys, buffers, offsets, os.urandom(NONCE_SIZE * len(keys)))
         except BaseException as error:
-            self._failure = error
+            if filled:
+                self._failure = error
             raise
         finally:
-            self._finish(session, pack)
-        return True
+            self._finish(session, filled)
+        return bool(filled)
 
-    def _reserve(self, session: _Session, key: bytes, length: int) -> tuple[PendingPack, int, PendingPack | None]:
-        """Return a pack, the offset where ``length`` bytes may be filled in, and a pack to be stored now; needs the lock."""
+    def _reserve(
+        self, session: _Session, key: bytes, length: int, outgrown: list[PendingPack]
+    ) -> tuple[PendingPack, int]:
+        """Return a pack and the offset where ``length`` bytes may be filled in; needs the lock.
+
+        A pack that is to be stored now, because these bytes did not fit it, is added to ``outgrown``.
+        """
         kind: PackType = "q" if key[0] else "p"
-        outgrown = None
         pack = session.packs.get(kind)
         if pack is not None and not self._packs.fits(pack, length):
             pack.closed = True
-            outgrown = None if pack.unfinished else pack
+            if not pack.unfinished:
+                outgrown.append(pack)
             pack = None
         if pack is None:
             if session.marker is None:
@@ -172,19 +200,23 @@ class ContentWriter:
         if self._packs.full(pack):
             pack.closed = True
             del session.packs[kind]
-        return pack, offset, outgrown
+        return pack, offset
 
-    def _finish(self, session: _Session, pack: PendingPack) -> None:
-        """Count a content as filled in; hand the pack on with its last one."""
+    def _finish(self, session: _Session, filled: list[PendingPack]) -> None:
+        """Count a content of each of these packs as filled in; hand on packs with their last one."""
+        ready = []
         with self._lock:
-            pack.unfinished -= 1
-            ready = pack.closed and not pack.unfinished
+            for pack in filled:
+                pack.unfinished -= 1
+                if pack.closed and not pack.unfinished:
+                    ready.append(pack)
         try:
-            if ready and self._failure is None:
-                self._packs.submit(pack)
+            for pack in ready:
+                if self._failure is None:
+                    self._packs.submit(pack)
         finally:
             with self._lock:
-                session.unfinished -= 1
+                session.unfinished -= len(filled)
                 if not session.unfinished:
                     self._filled.notify_all()
 
@@ -210,7 +242,7 @@ class ContentWriter:
             raise ContentNotFoundError(f"content {content_id} is not in the repository: nothing to bring back")
         if not old.deleted:
             return False
-        return self._add(key, self._store.payload(old), old.original_length, old)
+        return self._add([key], [old.original_length], self._store.payload(old))
 
     def rewrite(self, content_id: ContentID) -> bool:
         """Store a content again, in a new pack, live or deleted as it is (spec 02 §11); the bytes are not changed.
@@ -235,8 +267,8 @@ class ContentWriter:
         pending = self._session.entries.get(key) or self._flushing.get(key)
         if pending is not None and not pending.deleted:
             return False
-        payload = self._store.payload(old)
-        return self._add(key, payload, old.original_length, old, deleted=old.deleted, redate=not old.deleted)
+        packed = self._store.payload(old)
+        return self._add([key], [old.original_length], packed, deleted=old.deleted, redate=not old.deleted)
 
     def _mark(self, content_id: ContentID, *, deleted: bool) -> None:
         key = key_of(content_id)

@@ -6,7 +6,8 @@ Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pykopia.chunking.sealing import ContentSealer, Payload
+from pykopia.chunking.batch import Packed
+from pykopia.chunking.sealing import ContentSealer
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -119,7 +120,7 @@ class ContentStore:
             check=check,
         )
 
-    def payload(self, entry: IndexEntry) -> Payload:
+    def payload(self, entry: IndexEntry) -> Packed:
         """Return what a content was sealed from, its ID checked, to be stored again (see ``read`` for errors)."""
         try:
             stored = self._stored(entry)

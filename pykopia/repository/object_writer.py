@@ -100,6 +100,17 @@ class ObjectWriter:
             return ObjectID("Z" + self._contents.write(packed, prefix=prefix))
         return ObjectID(self._contents.write(data, prefix=prefix))
 
+    def write_chunks(self, contents: list[Buffer], compressors: Sequence[str]) -> list[ObjectID]:
+        """Store file data that are one chunk each, all at once; return the object ID of each.
+
+        Args:
+            contents: no more than some MiB in all.
+            compressors: Kopia's name of a compressor for each, empty or ``none`` for none.
+        """
+        if self._contents.compresses:
+            return [ObjectID(content_id) for content_id in self._contents.write_many(contents, compressors)]
+        return [self.write_chunk(data, compressor=name) for data, name in zip(contents, compressors, strict=True)]
+
     def _object_layer(self, prefix: str, name: str) -> Compressor | None:
         """Return the compressor where objects, not contents, are compressed (spec 04 §2.3)."""
         return None if self._contents.compresses or prefix else usable_compressor(name)

@@ -11,7 +11,6 @@ from pykopia.errors import DamagedFormatBlobError, ReadOnlyRepositoryError, Upgr
 from pykopia.format.local_config import CachingOptions
 from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID, BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
-from pykopia.format.whole_blob import Sealer
 from pykopia.repository import format_blobs
 from pykopia.repository.caches import Caches
 from pykopia.repository.contents import ContentStore
@@ -84,7 +83,7 @@ class Repository:
         parameters = self.format
         storage = self._unlocked_storage
         self.storage = LockingStorage(storage, self.blob_configuration) if self.blob_configuration.retains else storage
-        self.sealer = ContentSealer(Sealer.of(parameters), compresses=parameters.compresses_contents)
+        self.sealer = ContentSealer(parameters)
         self.caches = Caches(
             self.config_path,
             self._caching,

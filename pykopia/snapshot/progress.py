@@ -4,14 +4,17 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pykopia.errors import CanceledError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 TELL_EVERY = 0.1
 """Seconds between two calls of a progress function."""
 
-Counters = TypeVar("Counters")
+Counters = TypeVar("Counters", bound="DataclassInstance")
 
 Cancel = Callable[[], bool]
 """Says whether to stop; asked often and from several threads."""
@@ -23,8 +26,11 @@ class Progress(Generic[Counters]):
     def __init__(
         self, counters: Counters, tell: Callable[[Counters], None] | None = None, cancel: Cancel | None = None
     ) -> None:
-        """Count in ``counters``, a dataclass of numbers and texts that is replaced, never changed."""
-        self._counters: Any = counters
+        """Count in ``counters``, a dataclass of numbers and texts."""
+        self._kind: Any = type(counters)
+        self._values: dict[str, Any] = {
+            field.name: getattr(counters, field.name) for field in dataclasses.fields(counters)
+        }
         self._tell = tell
         self._cancel = cancel
         self._lock = threading.Lock()
@@ -33,20 +39,19 @@ class Progress(Generic[Counters]):
     @property
     def counters(self) -> Counters:
         """The counters as they are now."""
-        return self._counters  # type: ignore[no-any-return]
+        with self._lock:
+            return self._kind(**self._values)  # type: ignore[no-any-return]
 
     def add(self, **amounts: int) -> None:
         """Add to counters by name."""
         with self._lock:
-            now = self._counters
-            self._counters = dataclasses.replace(
-                now, **{name: getattr(now, name) + amount for name, amount in amounts.items()}
-            )
+            for name, amount in amounts.items():
+                self._values[name] += amount
 
     def set(self, **values: object) -> None:
         """Set counters by name."""
         with self._lock:
-            self._counters = dataclasses.replace(self._counters, **values)
+            self._values.update(values)
 
     @property
     def canceled(self) -> bool:

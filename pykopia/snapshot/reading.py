@@ -23,7 +23,7 @@ from pykopia.snapshot.small_files import READ_FLAGS, read_files
 from pykopia.snapshot.upload_options import UploadCounters
 
 if TYPE_CHECKING:
-    from pykopia.snapshot.upload import Folder
+    from pykopia.snapshot.upload import Folder, Item
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +76,13 @@ class FileReader:
         object_id = self._writer.write(target, metadata_compressor=packer)
         return entry_from(name, "s", status, object_id, len(target))
 
-    def small_contents(self, batch: Sequence[tuple["Folder", str, os.stat_result]]) -> list[bytes | int]:
+    def small_contents(self, batch: "Sequence[Item]") -> list[bytes | int]:
         """Read the small files of a batch at once; for anything else, and what fails, a number stands in the place."""
         contents: list[bytes | int] = [0] * len(batch)
         small = [
             index
             for index, (_, _, status) in enumerate(batch)
-            if status.st_size <= SMALL_FILE and stat.S_ISREG(status.st_mode)
+            if status.st_size <= SMALL_FILE and stat.S_ISREG(status.st_mode) and not self.in_parts(*batch[index])
         ]
         paths = [os.fsencode(f"{batch[index][0].path}/{batch[index][1]}") for index in small]
         sizes = [batch[index][2].st_size for index in small]
@@ -95,10 +95,17 @@ class FileReader:
         limit = folder.policies.child(name).effective.upload.parallel_upload_above_size
         return limit if limit is not None and 0 < limit < status.st_size else 0
 
-    def stored(self, folder: "Folder", name: str, status: os.stat_result, data: bytes) -> DirectoryEntry:
-        """Store the contents of a small file, which are a single chunk with any splitter."""
-        packer = compressor_for(folder.policies.child(name).effective.compression, name, len(data))
-        return entry_from(name, "f", status, self._writer.write_chunk(data, compressor=packer), len(data))
+    def stored(self, items: "Sequence[Item]", contents: Sequence[bytes]) -> list[DirectoryEntry]:
+        """Store the contents of small files, which are a single chunk with any splitter."""
+        packers = [
+            compressor_for(folder.policies.child(name).effective.compression, name, len(data))
+            for (folder, name, _), data in zip(items, contents, strict=True)
+        ]
+        object_ids = self._writer.write_chunks([*contents], packers)
+        return [
+            entry_from(name, "f", status, object_id, len(data))
+            for (_, name, status), object_id, data in zip(items, object_ids, contents, strict=True)
+        ]
 
     def file(self, folder: "Folder", name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
         """Store a file; return its entry and the number of parts it was read in.

@@ -40,7 +40,7 @@ from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, EntryError,
 
 log = logging.getLogger(__name__)
 
-BATCH_FILES = 64
+BATCH_FILES = 128
 BATCH_BYTES = 4 << 20
 QUEUED_PER_THREAD = 3
 
@@ -351,61 +351,82 @@ class Upload:
 
     def _read(self, batch: Sequence[Item]) -> None:
         """Read and store files and links, hand their entries to their folders."""
-        size = files = parts = changed = 0
-        for (folder, name, status), data in zip(batch, self._reader.small_contents(batch), strict=True):
-            if self._stopping():
-                self._finished(folder)
-                continue
-            try:
-                entry, count = self._store(folder, name, status, data)
-            except CanceledError:
-                self.stop_reason = self.stop_reason or CANCELED
-            except OSError as error:
-                if isinstance(error, PykopiaError):
-                    self._abort(error)
-                    raise
-                ignored = folder.policies.effective.error_handling.ignore_file_errors
-                self._entry_failed(folder, name, error, ignored=bool(ignored))
-            except BaseException as error:
-                # the repository, not the source: nothing can go on
-                self._abort(error)
-                raise
-            else:
-                folder.entries.append(entry)
-                if entry.type == "f":
-                    changed += entry.size != status.st_size
-                    size += entry.size
-                    files += 1
-                    parts += count
-            self._finished(folder)
+        done: list[tuple[os.stat_result, DirectoryEntry, int]] = []
+        contents = self._reader.small_contents(batch)
+        small = [(item, data) for item, data in zip(batch, contents, strict=True) if isinstance(data, bytes)]
+        if small:
+            self._store_small([item for item, _ in small], [data for _, data in small], done)
+        for item, data in zip(batch, contents, strict=True):
+            if not isinstance(data, bytes):
+                self._store(item, done)
+        files = [(status, entry, parts) for status, entry, parts in done if entry.type == "f"]
+        size = sum(entry.size for _, entry, _ in files)
         with self._lock:
             self.statistics.total_size += size
-            self.statistics.file_count += parts
-            self.statistics.non_cached_files += files
-        self._progress.add(hashed_files=files, hashed_bytes=size, changed_files=changed)
+            self.statistics.file_count += sum(parts for _, _, parts in files)
+            self.statistics.non_cached_files += len(files)
+        changed = sum(entry.size != status.st_size for status, entry, _ in files)
+        self._progress.add(hashed_files=len(files), hashed_bytes=size, changed_files=changed)
         if self._limit and self._progress.counters.hashed_bytes > self._limit:
             self.stop_reason = self.stop_reason or LIMIT_REACHED
+        finished: dict[Folder, int] = {}
+        for folder, _, _ in batch:
+            finished[folder] = finished.get(folder, 0) + 1
+        for folder, count in finished.items():
+            self._finished(folder, count)
 
-    def _store(
-        self, folder: Folder, name: str, status: os.stat_result, data: bytes | int
-    ) -> tuple[DirectoryEntry, int]:
-        """Store a link, a file whose contents are here, or one that is to be read; return entry and number of parts."""
-        if isinstance(data, bytes) and not self._reader.in_parts(folder, name, status):
-            return self._reader.stored(folder, name, status, data), 1
-        if stat.S_ISLNK(status.st_mode):
-            return self._reader.link(folder, name, status), 0
-        return self._reader.file(folder, name, status)
+    def _store_small(
+        self, items: Sequence[Item], contents: Sequence[bytes], done: list[tuple[os.stat_result, DirectoryEntry, int]]
+    ) -> None:
+        """Store files whose contents are here."""
+        if self._stopping():
+            return
+        try:
+            entries = self._reader.stored(items, contents)
+        except BaseException as error:
+            self._abort(error)
+            raise
+        for (folder, _, status), entry in zip(items, entries, strict=True):
+            folder.entries.append(entry)
+            done.append((status, entry, 1))
+
+    def _store(self, item: Item, done: list[tuple[os.stat_result, DirectoryEntry, int]]) -> None:
+        """Read and store one file or link, or record that it can't be read."""
+        folder, name, status = item
+        if self._stopping():
+            return
+        try:
+            if stat.S_ISLNK(status.st_mode):
+                entry, parts = self._reader.link(folder, name, status), 0
+            else:
+                entry, parts = self._reader.file(folder, name, status)
+        except CanceledError:
+            self.stop_reason = self.stop_reason or CANCELED
+        except OSError as error:
+            if isinstance(error, PykopiaError):
+                self._abort(error)
+                raise
+            ignored = folder.policies.effective.error_handling.ignore_file_errors
+            self._entry_failed(folder, name, error, ignored=bool(ignored))
+        except BaseException as error:
+            # the repository, not the source: nothing can go on
+            self._abort(error)
+            raise
+        else:
+            folder.entries.append(entry)
+            done.append((status, entry, parts))
 
     # ------------------------------------------------------------------ finishing folders
 
-    def _finished(self, folder: Folder) -> None:
-        """Count one thing of a folder as done; write the folder, and those above, with the last one."""
+    def _finished(self, folder: Folder, count: int = 1) -> None:
+        """Count things of a folder as done; write the folder, and those above, with the last one."""
         here: Folder | None = folder
         while here is not None:
             with self._lock:
-                here.unfinished -= 1
+                here.unfinished -= count
                 if here.unfinished:
                     return
+            count = 1
             if self._failure is not None:
                 return
             try:

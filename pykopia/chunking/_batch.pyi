@@ -1,0 +1,26 @@
+from pykopia.ids import Buffer
+
+LOADED: bool
+
+class Keys:
+    def __init__(
+        self, hash_function: str, digest_length: int, secret: bytes, cipher: str, content_root_key: bytes
+    ) -> None: ...
+    def keys_of(self, contents: list[Buffer], prefix: int, /) -> list[bytes]: ...
+    def pack(self, contents: list[Buffer], levels: list[int | None], headers: list[int], /) -> Packed: ...
+    def open(
+        self,
+        stored: Buffer,
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        check: bool,
+        /,
+    ) -> list[bytes | None]: ...
+
+class Packed:
+    lengths: list[int]
+    compressions: list[int]
+    def seal_into(self, keys: list[bytes], buffers: list[bytearray], offsets: list[int], nonces: bytes, /) -> None: ...

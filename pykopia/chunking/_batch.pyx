@@ -1,0 +1,680 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""Native twin of ``batch``: hash, pack, seal and open many contents in one call without the interpreter's lock.
+
+Nothing is linked. OpenSSL's libcrypto is the one that ``hashlib`` has loaded, or that the system has; libzstd is the one
+inside of the package ``zstandard`` (its cffi module exports it), so that both twins make the same bytes, or that of the
+system. Where either is missing ``LOADED`` is false.
+"""
+
+import os
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
+
+cdef extern from "dlfcn.h" nogil:
+    void *dlopen(const char *path, int flags)
+    void *dlsym(void *library, const char *name)
+    int RTLD_NOW
+    int RTLD_LOCAL
+
+cdef extern from "Python.h":
+    object PyBytes_FromStringAndSize(const char *data, Py_ssize_t length)
+    char *PyBytes_AsString(object data) except NULL
+
+cdef extern from "blake2.h" nogil:
+    ctypedef struct blake2b_state:
+        pass
+    ctypedef struct blake2s_state:
+        pass
+    void blake2b_start(blake2b_state *state, const uint8_t *key, int key_length, int digest_length)
+    void blake2b_digest(const blake2b_state *start, const uint8_t *data, size_t length, uint8_t *out)
+    void blake2s_start(blake2s_state *state, const uint8_t *key, int key_length, int digest_length)
+    void blake2s_digest(const blake2s_state *start, const uint8_t *data, size_t length, uint8_t *out)
+
+cdef enum:
+    NONCE = 12
+    TAG = 16
+    OVERHEAD = 28  # NONCE and TAG
+    IV = 16
+    KEY = 32
+    HEADER = 4  # compression header ID before a packed body
+    LARGEST_DIGEST = 64
+    LARGEST_HASH_BLOCK = 200
+    LARGEST_TRUSTED = 1 << 26
+    MOST_BYTES = 1 << 30
+
+    # of openssl/evp.h
+    EVP_CTRL_AEAD_GET_TAG = 0x10
+    EVP_CTRL_AEAD_SET_TAG = 0x11
+
+    # of zstd.h
+    ZSTD_c_compressionLevel = 100
+    ZSTD_c_hashLog = 102
+    ZSTD_c_chainLog = 103
+    ZSTD_c_checksumFlag = 201
+
+    # what a hash is made with
+    BLAKE2B = 1
+    BLAKE2S = 2
+    HMAC = 3
+
+# --- libraries
+
+ctypedef void *(*new_fn)() noexcept nogil
+ctypedef void (*free_fn)(void *) noexcept nogil
+ctypedef size_t (*free_zstd_fn)(void *) noexcept nogil
+ctypedef int (*init_fn)(void *, const void *, void *, const uint8_t *, const uint8_t *) noexcept nogil
+ctypedef int (*update_fn)(void *, uint8_t *, int *, const uint8_t *, int) noexcept nogil
+ctypedef int (*final_fn)(void *, uint8_t *, int *) noexcept nogil
+ctypedef int (*ctrl_fn)(void *, int, int, void *) noexcept nogil
+ctypedef const void *(*algorithm_fn)() noexcept nogil
+ctypedef int (*digest_init_fn)(void *, const void *, void *) noexcept nogil
+ctypedef int (*digest_update_fn)(void *, const void *, size_t) noexcept nogil
+ctypedef int (*digest_final_fn)(void *, uint8_t *, unsigned int *) noexcept nogil
+ctypedef int (*digest_copy_fn)(void *, const void *) noexcept nogil
+ctypedef size_t (*set_parameter_fn)(void *, int, int) noexcept nogil
+ctypedef size_t (*transform_fn)(void *, void *, size_t, const void *, size_t) noexcept nogil
+ctypedef unsigned int (*is_error_fn)(size_t) noexcept nogil
+ctypedef size_t (*frame_size_fn)(const void *, size_t) noexcept nogil
+
+cdef struct Libraries:
+    new_fn cipher_new
+    free_fn cipher_free
+    init_fn encrypt_init
+    update_fn encrypt_update
+    final_fn encrypt_final
+    init_fn decrypt_init
+    update_fn decrypt_update
+    final_fn decrypt_final
+    ctrl_fn cipher_ctrl
+    new_fn digest_new
+    free_fn digest_free
+    digest_init_fn digest_init
+    digest_update_fn digest_update
+    digest_final_fn digest_final
+    digest_copy_fn digest_copy
+    new_fn compressor_new
+    free_zstd_fn compressor_free
+    set_parameter_fn compressor_set
+    transform_fn compress
+    new_fn expander_new
+    free_zstd_fn expander_free
+    transform_fn expand
+    is_error_fn is_error
+    frame_size_fn frame_size
+
+cdef Libraries lib
+cdef void *crypto = NULL
+
+
+cdef bint find(void *library, dict places) except -1:
+    """Look up the functions of a library; return whether all are there."""
+    cdef void *function
+    for name, place in places.items():
+        function = dlsym(library, PyBytes_AsString(name))
+        if function == NULL:
+            return False
+        (<void **><size_t>place)[0] = function
+    return True
+
+
+cdef bint load_crypto() except -1:
+    global crypto
+    import _hashlib  # loads libcrypto where Python does not carry one of its own
+
+    crypto = dlopen(b"libcrypto.so.3", RTLD_NOW | RTLD_LOCAL)
+    if crypto == NULL:
+        return False
+    return find(crypto, {
+        b"EVP_CIPHER_CTX_new": <size_t>&lib.cipher_new,
+        b"EVP_CIPHER_CTX_free": <size_t>&lib.cipher_free,
+        b"EVP_EncryptInit_ex": <size_t>&lib.encrypt_init,
+        b"EVP_EncryptUpdate": <size_t>&lib.encrypt_update,
+        b"EVP_EncryptFinal_ex": <size_t>&lib.encrypt_final,
+        b"EVP_DecryptInit_ex": <size_t>&lib.decrypt_init,
+        b"EVP_DecryptUpdate": <size_t>&lib.decrypt_update,
+        b"EVP_DecryptFinal_ex": <size_t>&lib.decrypt_final,
+        b"EVP_CIPHER_CTX_ctrl": <size_t>&lib.cipher_ctrl,
+        b"EVP_MD_CTX_new": <size_t>&lib.digest_new,
+        b"EVP_MD_CTX_free": <size_t>&lib.digest_free,
+        b"EVP_DigestInit_ex": <size_t>&lib.digest_init,
+        b"EVP_DigestUpdate": <size_t>&lib.digest_update,
+        b"EVP_DigestFinal_ex": <size_t>&lib.digest_final,
+        b"EVP_MD_CTX_copy_ex": <size_t>&lib.digest_copy,
+    })
+
+
+cdef bint load_zstd() except -1:
+    cdef void *library
+    from importlib.util import find_spec
+
+    spec = find_spec("zstandard._cffi")
+    paths = [] if spec is None or not spec.origin else [os.fsencode(spec.origin)]
+    for path in [*paths, b"libzstd.so.1"]:
+        library = dlopen(PyBytes_AsString(path), RTLD_NOW | RTLD_LOCAL)
+        if library != NULL and find(library, {
+            b"ZSTD_createCCtx": <size_t>&lib.compressor_new,
+            b"ZSTD_freeCCtx": <size_t>&lib.compressor_free,
+            b"ZSTD_CCtx_setParameter": <size_t>&lib.compressor_set,
+            b"ZSTD_compress2": <size_t>&lib.compress,
+            b"ZSTD_createDCtx": <size_t>&lib.expander_new,
+            b"ZSTD_freeDCtx": <size_t>&lib.expander_free,
+            b"ZSTD_decompressDCtx": <size_t>&lib.expand,
+            b"ZSTD_isError": <size_t>&lib.is_error,
+            b"ZSTD_findFrameCompressedSize": <size_t>&lib.frame_size,
+        }):
+            return True
+    return False
+
+
+def _load():
+    try:
+        return load_crypto() and load_zstd()
+    except ImportError:
+        return False
+
+
+LOADED = _load()
+
+
+cdef const void *algorithm(str name) except? NULL:
+    """Return what libcrypto calls a cipher or digest by this name, NULL for none."""
+    cdef void *function = dlsym(crypto, PyBytes_AsString(name.encode()))
+    return NULL if function == NULL else (<algorithm_fn>function)()
+
+
+# --- one thread's tools
+
+cdef class Worker:
+    """Contexts of the libraries and a buffer, for one thread at a time."""
+
+    cdef void *encryptor
+    cdef void *decryptor
+    cdef void *inner
+    cdef void *outer
+    cdef void *compressor
+    cdef void *expander
+    cdef int level
+    cdef bint small
+    cdef uint8_t *arena
+    cdef size_t room
+
+    def __cinit__(self):
+        self.encryptor = lib.cipher_new()
+        self.decryptor = lib.cipher_new()
+        self.inner = lib.digest_new()
+        self.outer = lib.digest_new()
+        self.compressor = lib.compressor_new()
+        self.expander = lib.expander_new()
+        if (
+            self.encryptor == NULL or self.decryptor == NULL or self.inner == NULL or self.outer == NULL
+            or self.compressor == NULL or self.expander == NULL
+        ):
+            raise MemoryError
+
+    def __dealloc__(self):
+        # all of these take NULL
+        lib.cipher_free(self.encryptor)
+        lib.cipher_free(self.decryptor)
+        lib.digest_free(self.inner)
+        lib.digest_free(self.outer)
+        lib.compressor_free(self.compressor)
+        lib.expander_free(self.expander)
+        free(self.arena)
+
+    cdef int reserve(self, size_t size) except -1:
+        """Make the buffer ``size`` bytes long at least; what was in it is lost."""
+        if size > self.room:
+            free(self.arena)
+            self.room = 0
+            self.arena = <uint8_t *>malloc(size)
+            if self.arena == NULL:
+                raise MemoryError
+            self.room = size
+        return 0
+
+
+cdef class Buffers:
+    """The bytes of several objects, which can't be moved or freed meanwhile."""
+
+    cdef Py_buffer *views
+    cdef Py_ssize_t count
+
+    def __cinit__(self, list objects):
+        cdef Py_ssize_t number
+        self.views = <Py_buffer *>malloc((len(objects) + 1) * sizeof(Py_buffer))
+        if self.views == NULL:
+            raise MemoryError
+        for number in range(len(objects)):
+            PyObject_GetBuffer(objects[number], &self.views[number], PyBUF_SIMPLE)
+            self.count = number + 1
+
+    def __dealloc__(self):
+        cdef Py_ssize_t number
+        for number in range(self.count):
+            PyBuffer_Release(&self.views[number])
+        free(self.views)
+
+
+cdef struct Hmac:
+    void *inner  # digests after the padded key
+    void *outer
+    int length
+
+
+cdef class Keys:
+    """What the contents of one repository are hashed and encrypted with."""
+
+    cdef int kind
+    cdef int digest_length
+    cdef blake2b_state blake2b
+    cdef blake2s_state blake2s
+    cdef Hmac hash_hmac
+    cdef Hmac key_hmac
+    cdef const void *cipher
+    cdef list idle
+
+    def __cinit__(self, str hash_function, int digest_length, bytes secret, str cipher, bytes content_root_key):
+        """Take ``blake2b``, ``blake2s`` or a name like ``EVP_sha256`` for HMAC, and one like ``EVP_aes_256_gcm``."""
+        cdef uint8_t *key = <uint8_t *>PyBytes_AsString(secret)
+        self.idle = []
+        self.digest_length = digest_length
+        if hash_function == "blake2b":
+            self.kind = BLAKE2B
+            blake2b_start(&self.blake2b, key, <int>len(secret), 32)
+        elif hash_function == "blake2s":
+            self.kind = BLAKE2S
+            blake2s_start(&self.blake2s, key, <int>len(secret), digest_length)
+        else:
+            self.kind = HMAC
+            set_hmac(&self.hash_hmac, hash_function, secret)
+        set_hmac(&self.key_hmac, "EVP_sha256", content_root_key)
+        self.cipher = algorithm(cipher)
+        if self.cipher == NULL:
+            raise ValueError(f"{cipher} is not in libcrypto")
+
+    def __dealloc__(self):
+        lib.digest_free(self.hash_hmac.inner)
+        lib.digest_free(self.hash_hmac.outer)
+        lib.digest_free(self.key_hmac.inner)
+        lib.digest_free(self.key_hmac.outer)
+
+    cdef Worker worker(self):
+        cdef Worker worker
+        try:
+            return self.idle.pop()
+        except IndexError:
+            worker = Worker()
+            if not lib.encrypt_init(worker.encryptor, self.cipher, NULL, NULL, NULL) or not lib.decrypt_init(
+                worker.decryptor, self.cipher, NULL, NULL, NULL
+            ):
+                raise ValueError("libcrypto refuses the cipher")
+            return worker
+
+    cdef bint digest(self, Worker worker, const uint8_t *data, size_t length, uint8_t *out) noexcept nogil:
+        """Write the content hash to ``out``, which has room for LARGEST_DIGEST bytes."""
+        if self.kind == BLAKE2B:
+            blake2b_digest(&self.blake2b, data, length, out)
+            return True
+        if self.kind == BLAKE2S:
+            blake2s_digest(&self.blake2s, data, length, out)
+            return True
+        return hmac(&self.hash_hmac, worker, data, length, out)
+
+    def keys_of(self, list contents, uint8_t prefix):
+        """Return the index key of each content."""
+        cdef Py_ssize_t count = len(contents), number
+        cdef Worker worker = self.worker()
+        cdef Buffers data = Buffers(contents)
+        cdef uint8_t *digests = <uint8_t *>malloc(count * LARGEST_DIGEST + 1)
+        cdef char *key
+        cdef bint good = True
+        if digests == NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                for number in range(count):
+                    good &= self.digest(
+                        worker,
+                        <const uint8_t *>data.views[number].buf,
+                        data.views[number].len,
+                        digests + number * LARGEST_DIGEST,
+                    )
+            if not good:
+                raise MemoryError
+            keys = []
+            for number in range(count):
+                made = PyBytes_FromStringAndSize(NULL, 1 + self.digest_length)
+                key = PyBytes_AsString(made)
+                key[0] = <char>prefix
+                memcpy(key + 1, digests + number * LARGEST_DIGEST, self.digest_length)
+                keys.append(made)
+            self.idle.append(worker)
+            return keys
+        finally:
+            free(digests)
+
+    def pack(self, list contents, list levels, list headers):
+        """Compress contents by zstd where that makes them smaller.
+
+        Args:
+            contents: bytes or other buffers, which are in use until they are sealed.
+            levels: of zstd for each; 0 for none.
+            headers: compression header ID for each.
+        """
+        cdef Packed packed = Packed()
+        packed.fill(self, contents, levels, headers)
+        return packed
+
+    def open(self, stored, list keys, list offsets, list lengths, list compressions, list originals, bint check):
+        """Return contents from the bytes of a pack, None for each that only the Python definition can judge.
+
+        Args:
+            stored: bytes in which the contents lie.
+            keys: index key of each.
+            offsets: of each in ``stored``.
+            lengths: bytes of each in ``stored``.
+            compressions: compression header ID of each.
+            originals: bytes of each when it is opened.
+            check: also hash each and compare with its key.
+        """
+        cdef Py_ssize_t count = len(keys), number
+        cdef Worker worker = self.worker()
+        cdef Sealed *rows = <Sealed *>calloc(count + 1, sizeof(Sealed))
+        cdef Py_buffer view
+        cdef size_t largest = 0
+        cdef int64_t offset, length, original, compression
+        cdef list opened = []
+        if rows == NULL:
+            raise MemoryError
+        try:
+            PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE)
+            try:
+                for number in range(count):
+                    set_key(&rows[number], keys[number], 1 + self.digest_length)
+                    offset, length, original = offsets[number], lengths[number], originals[number]
+                    compression = compressions[number]
+                    if (
+                        rows[number].key == NULL
+                        or offset < 0
+                        or offset > view.len - length
+                        or not plausible(length, original, compression)
+                    ):
+                        opened.append(None)
+                        rows[number].failed = True
+                        continue
+                    rows[number].stored = <uint8_t *>view.buf + offset
+                    rows[number].length = length
+                    rows[number].original = original
+                    rows[number].compression = compression
+                    if rows[number].compression and rows[number].length > largest:
+                        largest = rows[number].length
+                    opened.append(PyBytes_FromStringAndSize(NULL, rows[number].original))
+                    rows[number].out = <uint8_t *>PyBytes_AsString(opened[number])
+                worker.reserve(largest)
+                with nogil:
+                    for number in range(count):
+                        if not rows[number].failed:
+                            rows[number].failed = not self.open_one(worker, &rows[number], check)
+            finally:
+                PyBuffer_Release(&view)
+            for number in range(count):
+                if rows[number].failed:
+                    opened[number] = None
+            self.idle.append(worker)
+            return opened
+        finally:
+            free(rows)
+
+    cdef bint content_cipher(self, Worker worker, const uint8_t *iv, uint8_t *key) noexcept nogil:
+        """Write the key of a content to ``key``, which has room for LARGEST_DIGEST bytes."""
+        return hmac(&self.key_hmac, worker, iv, IV, key)
+
+    cdef bint seal_one(self, Worker worker, const Sealed *row, const uint8_t *nonce) noexcept nogil:
+        cdef uint8_t key[LARGEST_DIGEST]
+        cdef uint8_t *out = row.out
+        cdef const uint8_t *iv = row.key + self.digest_length + 1 - IV
+        cdef int done = 0
+        memcpy(out, nonce, NONCE)
+        return (
+            self.content_cipher(worker, iv, key)
+            and lib.encrypt_init(worker.encryptor, NULL, NULL, key, nonce)
+            and lib.encrypt_update(worker.encryptor, NULL, &done, iv, IV)
+            and lib.encrypt_update(worker.encryptor, out + NONCE, &done, row.payload, <int>row.length)
+            and lib.encrypt_final(worker.encryptor, out + NONCE + row.length, &done)
+            and lib.cipher_ctrl(worker.encryptor, EVP_CTRL_AEAD_GET_TAG, TAG, out + NONCE + row.length)
+        )
+
+    cdef bint open_one(self, Worker worker, const Sealed *row, bint check) noexcept nogil:
+        cdef uint8_t key[LARGEST_DIGEST]
+        cdef uint8_t tag[TAG]
+        cdef const uint8_t *iv = row.key + self.digest_length + 1 - IV
+        cdef size_t length = row.length - OVERHEAD
+        cdef uint8_t *plain = worker.arena if row.compression else row.out
+        cdef int done = 0
+        memcpy(tag, row.stored + NONCE + length, TAG)
+        if not (
+            self.content_cipher(worker, iv, key)
+            and lib.decrypt_init(worker.decryptor, NULL, NULL, key, row.stored)
+            and lib.decrypt_update(worker.decryptor, NULL, &done, iv, IV)
+            and lib.decrypt_update(worker.decryptor, plain, &done, row.stored + NONCE, <int>length)
+            and lib.cipher_ctrl(worker.decryptor, EVP_CTRL_AEAD_SET_TAG, TAG, tag)
+            and lib.decrypt_final(worker.decryptor, plain + length, &done) > 0
+        ):
+            return False
+        if row.compression and not expand(worker, row, plain, length):
+            return False
+        if check:
+            return self.digest(worker, row.out, row.original, key) and memcmp(key, row.key + 1, self.digest_length) == 0
+        return True
+
+
+cdef struct Sealed:
+    const uint8_t *key  # index key
+    const uint8_t *payload  # what is to be encrypted
+    uint8_t *stored  # in a pack
+    uint8_t *out
+    size_t length  # of the payload when it is written, in the pack when it is read
+    size_t original
+    uint32_t compression
+    bint failed
+
+
+cdef class Packed:
+    """Contents as they will be encrypted."""
+
+    cdef Keys keys
+    cdef Worker worker
+    cdef Sealed *rows
+    cdef Py_ssize_t count
+    cdef Buffers contents
+    cdef readonly list lengths
+    cdef readonly list compressions
+
+    def __dealloc__(self):
+        free(self.rows)
+
+    cdef int fill(self, Keys keys, list contents, list levels, list headers) except -1:
+        cdef Py_ssize_t number
+        cdef size_t total = 0
+        cdef uint8_t *out
+        cdef int *wanted
+        self.keys, self.contents, self.count = keys, Buffers(contents), len(contents)
+        self.worker = keys.worker()
+        self.rows = <Sealed *>calloc(self.count + 1, sizeof(Sealed) + sizeof(int))
+        if self.rows == NULL:
+            raise MemoryError
+        wanted = <int *>(self.rows + self.count)
+        for number in range(self.count):
+            self.rows[number].payload = <const uint8_t *>self.contents.views[number].buf
+            self.rows[number].length = self.contents.views[number].len
+            if self.rows[number].length > MOST_BYTES:
+                raise ValueError("a content is too long")
+            wanted[number] = levels[number]
+            self.rows[number].compression = headers[number] if wanted[number] else 0
+            if wanted[number]:
+                total += self.rows[number].length
+        self.worker.reserve(total + slack(total))
+        with nogil:
+            out = self.worker.arena
+            for number in range(self.count):
+                if wanted[number]:
+                    out += compress(self.worker, &self.rows[number], wanted[number], out)
+        self.lengths = [self.rows[number].length for number in range(self.count)]
+        self.compressions = [self.rows[number].compression for number in range(self.count)]
+        return 0
+
+    def seal_into(self, list keys, list buffers, list offsets, bytes nonces):
+        """Encrypt each content into its buffer at its offset, ``length + OVERHEAD`` bytes; this can be done once.
+
+        Args:
+            keys: index key of each content.
+            buffers: writable; equal ones next to each other.
+            offsets: of each content in its buffer; a negative one for a content that is not to be sealed.
+            nonces: 12 random bytes for each.
+        """
+        cdef Py_ssize_t number, opened = 0
+        cdef Py_buffer *views
+        cdef object last = None
+        cdef bint good = True
+        cdef const uint8_t *random
+        if self.worker is None or not len(keys) == len(buffers) == len(offsets) == self.count:
+            raise ValueError("these are not the contents that were packed")
+        if len(nonces) != NONCE * self.count:
+            raise ValueError(f"{self.count} contents take {NONCE * self.count} bytes of nonces, not {len(nonces)}")
+        random = <const uint8_t *>PyBytes_AsString(nonces)
+        views = <Py_buffer *>malloc((self.count + 1) * sizeof(Py_buffer))
+        if views == NULL:
+            raise MemoryError
+        try:
+            for number in range(self.count):
+                if offsets[number] < 0:
+                    continue
+                if opened == 0 or buffers[number] is not last:
+                    last = buffers[number]
+                    PyObject_GetBuffer(last, &views[opened], PyBUF_WRITABLE)
+                    opened += 1
+                set_key(&self.rows[number], keys[number], 1 + self.keys.digest_length)
+                if (
+                    self.rows[number].key == NULL
+                    or offsets[number] + self.rows[number].length + OVERHEAD > views[opened - 1].len
+                ):
+                    raise ValueError("a content does not fit its place")
+                self.rows[number].out = <uint8_t *>views[opened - 1].buf + <Py_ssize_t>offsets[number]
+            with nogil:
+                for number in range(self.count):
+                    if self.rows[number].out != NULL:
+                        good &= self.keys.seal_one(self.worker, &self.rows[number], random + number * NONCE)
+            if not good:
+                raise ValueError("libcrypto could not encrypt a content")
+            self.keys.idle.append(self.worker)
+            self.worker = None
+            self.contents = None
+        finally:
+            for number in range(opened):
+                PyBuffer_Release(&views[number])
+            free(views)
+
+
+cdef int set_key(Sealed *row, object key, int length) except -1:
+    """Take an index key of the right length and no other."""
+    if len(key) == length and length > IV:
+        row.key = <const uint8_t *>PyBytes_AsString(key)
+    return 0
+
+
+cdef bint plausible(int64_t length, int64_t original, int64_t compression) noexcept nogil:
+    """Return whether a content can have these lengths; what is doubtful is for Python to judge."""
+    if not OVERHEAD <= length <= MOST_BYTES or not 0 <= original <= MOST_BYTES:
+        return False
+    if compression == 0:
+        return original == length - OVERHEAD
+    # memory for these bytes is asked for before they are seen
+    return compression >> 8 == 0x11 and original <= LARGEST_TRUSTED and length >= OVERHEAD + HEADER
+
+
+cdef int set_hmac(Hmac *keyed, str digest, bytes secret) except -1:
+    """Hash the two padded blocks of a key (RFC 2104)."""
+    from hashlib import new
+
+    cdef const void *kind = algorithm(digest)
+    cdef uint8_t inner[LARGEST_HASH_BLOCK]
+    cdef uint8_t outer[LARGEST_HASH_BLOCK]
+    cdef int number, block
+    name = digest.removeprefix("EVP_")
+    probe = new(name)
+    block = probe.block_size
+    keyed.length = probe.digest_size
+    if kind == NULL or block > LARGEST_HASH_BLOCK:
+        raise ValueError(f"{digest} is not in libcrypto")
+    key = secret if len(secret) <= block else new(name, secret).digest()
+    for number in range(block):
+        inner[number] = 0x36 ^ (key[number] if number < len(key) else 0)
+        outer[number] = 0x5C ^ (key[number] if number < len(key) else 0)
+    keyed.inner, keyed.outer = lib.digest_new(), lib.digest_new()
+    if (
+        keyed.inner == NULL or keyed.outer == NULL
+        or not lib.digest_init(keyed.inner, kind, NULL) or not lib.digest_update(keyed.inner, inner, block)
+        or not lib.digest_init(keyed.outer, kind, NULL) or not lib.digest_update(keyed.outer, outer, block)
+    ):
+        raise ValueError(f"{digest} can't be used")
+    return 0
+
+
+cdef bint hmac(const Hmac *keyed, Worker worker, const uint8_t *data, size_t length, uint8_t *out) noexcept nogil:
+    cdef uint8_t digest[LARGEST_DIGEST]
+    cdef unsigned int done = 0
+    return (
+        lib.digest_copy(worker.inner, keyed.inner)
+        and lib.digest_update(worker.inner, data, length)
+        and lib.digest_final(worker.inner, digest, &done)
+        and lib.digest_copy(worker.outer, keyed.outer)
+        and lib.digest_update(worker.outer, digest, keyed.length)
+        and lib.digest_final(worker.outer, out, &done)
+    )
+
+
+cdef size_t slack(size_t length) noexcept nogil:
+    """Return how much more room than the content a compressor is given, so that it need not look where it ends."""
+    return (length >> 8) + 256
+
+
+cdef size_t compress(Worker worker, Sealed *row, int level, uint8_t *out) noexcept nogil:
+    """Make ``row`` one of header and frame at ``out`` if they are shorter; return the room that they take."""
+    cdef uint32_t header = row.compression
+    cdef size_t length
+    if worker.level != level:
+        lib.compressor_set(worker.compressor, ZSTD_c_checksumFlag, 1)
+        lib.compressor_set(worker.compressor, ZSTD_c_compressionLevel, level)
+        worker.level = level
+    length = lib.compress(
+        worker.compressor, out + HEADER, row.length + slack(row.length) - HEADER, row.payload, row.length
+    )
+    if lib.is_error(length) or HEADER + length >= row.length:
+        row.compression = 0
+        return 0
+    out[0], out[1], out[2], out[3] = header >> 24, header >> 16 & 0xFF, header >> 8 & 0xFF, header & 0xFF
+    row.payload = out
+    row.length = HEADER + length
+    return row.length
+
+
+cdef bint expand(Worker worker, const Sealed *row, const uint8_t *payload, size_t length) noexcept nogil:
+    """Expand a single frame that holds just what the index says; for anything else Python judges."""
+    cdef uint32_t header = (
+        <uint32_t>payload[0] << 24 | <uint32_t>payload[1] << 16 | <uint32_t>payload[2] << 8 | payload[3]
+    )
+    cdef const uint8_t *body = payload + HEADER
+    cdef size_t size = length - HEADER
+    cdef size_t done
+    if header != row.compression or row.original == 0 or size < 6:
+        return False
+    if not body[4] & 0x20 and body[5] >> 3 > 18:  # a window of 512 MiB and more (RFC 8878, 3.1.1.1.2)
+        return False
+    done = lib.frame_size(body, size)
+    if lib.is_error(done) or done != size:
+        return False
+    done = lib.expand(worker.expander, row.out, row.original, body, size)
+    return not lib.is_error(done) and done == row.original

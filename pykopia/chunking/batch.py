@@ -1,0 +1,208 @@
+"""Many contents at once: hashed, packed, sealed and opened by one call for all of them.
+
+The native twin does it without the interpreter's lock. One content at a time would hand that lock to and fro between
+threads several times each, which costs more than the hash, the compressor and the cipher of a small file.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pykopia.errors import DamagedDataError
+from pykopia.format.compression import HEADER_LENGTH, Compressor, decompress
+from pykopia.format.content_id import IV_LENGTH
+from pykopia.format.encryption import NONCE_SIZE
+from pykopia.format.keys import content_root_key
+from pykopia.format.repository_format import RepositoryFormat
+from pykopia.format.whole_blob import Sealer
+from pykopia.ids import Buffer
+
+if TYPE_CHECKING:
+    from pykopia.chunking import _batch
+
+
+class Packed(Protocol):
+    """Contents of one batch as they will be encrypted; used by one thread, once."""
+
+    lengths: list[int]
+    """Bytes of each before encryption, header of the compressor included."""
+    compressions: list[int]
+    """Header ID of the compressor of each, 0 where it was not made smaller."""
+
+    def seal_into(self, keys: list[bytes], buffers: list[bytearray], offsets: list[int], nonces: bytes, /) -> None:
+        """Encrypt each content into its buffer at its offset.
+
+        Args:
+            keys: index key of each content.
+            buffers: where each goes.
+            offsets: in its buffer; a negative one for a content that is not to be sealed.
+            nonces: 12 random bytes for each.
+        """
+
+
+class Batches(Protocol):
+    """Works on many contents of one repository at once; safe for threads."""
+
+    def keys_of(self, contents: list[Buffer], prefix: int, /) -> list[bytes]:
+        """Return the index key of each content: the prefix letter or 0, and its hash."""
+
+    def pack(self, contents: list[Buffer], packers: Sequence[Compressor | None], /) -> Packed:
+        """Compress each content if that makes it smaller."""
+
+    def open(
+        self,
+        stored: Buffer,
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        check: bool,
+        /,
+    ) -> list[bytes | None]:
+        """Return contents that lie in ``stored``; None for each that is to be read by itself, to say what is wrong.
+
+        Args:
+            stored: bytes of a pack.
+            keys: index key of each content.
+            offsets: of each in ``stored``.
+            lengths: bytes of each in ``stored``.
+            compressions: compressor header ID of each, 0 for none.
+            originals: bytes of each when it is opened.
+            check: also hash each and compare with its key.
+        """
+
+
+# ---------------------------------------------------------------------- the definition
+
+
+class PythonPacked:
+    """Payloads that are compressed already, where that was worth it."""
+
+    def __init__(self, sealer: Sealer, payloads: list[Buffer], compressions: list[int]) -> None:
+        self._sealer = sealer
+        self._payloads = payloads
+        self.compressions = compressions
+        self.lengths = [len(payload) for payload in payloads]
+
+    def seal_into(self, keys: list[bytes], buffers: list[bytearray], offsets: list[int], nonces: bytes, /) -> None:
+        del nonces  # each encryption draws its own
+        for payload, key, buffer, offset in zip(self._payloads, keys, buffers, offsets, strict=True):
+            if offset < 0:
+                continue
+            end = offset + self._sealer.sealed_length(len(payload))
+            with memoryview(buffer) as whole, whole[offset:end] as place:
+                self._sealer.seal_content_into(payload, key[-IV_LENGTH:], place)
+
+
+class PythonBatches:
+    """The readable definition; serves any format, with error correction too."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def keys_of(self, contents: list[Buffer], prefix: int, /) -> list[bytes]:
+        """See ``Batches.keys_of``."""
+        return [bytes((prefix,)) + self._sealer.hash(data) for data in contents]
+
+    def pack(self, contents: list[Buffer], packers: Sequence[Compressor | None], /) -> Packed:
+        """See ``Batches.pack``."""
+        payloads, compressions = list[Buffer](), list[int]()
+        for data, packer in zip(contents, packers, strict=True):
+            packed = data if packer is None else packer.compress(data)
+            worth = packer is not None and len(packed) < len(data)
+            payloads.append(packed if worth else data)
+            compressions.append(packer.header_id if packer is not None and worth else 0)
+        return PythonPacked(self._sealer, payloads, compressions)
+
+    def open(
+        self,
+        stored: Buffer,
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        check: bool,
+        /,
+    ) -> list[bytes | None]:
+        """See ``Batches.open``."""
+        view = memoryview(stored)
+        return [
+            self._open_one(view[offset : offset + length], key, compression, original, check=check)
+            for offset, length, key, compression, original in zip(
+                offsets, lengths, keys, compressions, originals, strict=True
+            )
+        ]
+
+    def _open_one(
+        self, stored: memoryview, key: bytes, compression: int, original: int, *, check: bool
+    ) -> bytes | None:
+        try:
+            data = self._sealer.open_content(stored, key[-IV_LENGTH:])
+            if compression:
+                if int.from_bytes(data[:HEADER_LENGTH], "big") != compression:
+                    return None
+                data = decompress(data, expected_length=original)
+        except DamagedDataError:
+            return None
+        return None if len(data) != original or (check and self._sealer.hash(data) != key[1:]) else data
+
+
+# ---------------------------------------------------------------------- the native twin
+
+_HASHES: Final = {
+    "BLAKE2B-256-128": ("blake2b", 16),
+    "BLAKE2B-256": ("blake2b", 32),
+    "BLAKE2S-128": ("blake2s", 16),
+    "BLAKE2S-256": ("blake2s", 32),
+    "HMAC-SHA256": ("EVP_sha256", 32),
+    "HMAC-SHA256-128": ("EVP_sha256", 16),
+    "HMAC-SHA224": ("EVP_sha224", 28),
+    "HMAC-SHA3-224": ("EVP_sha3_224", 28),
+    "HMAC-SHA3-256": ("EVP_sha3_256", 32),
+}
+"""The hash behind each of Kopia's names, and the bytes of it that are kept."""
+
+_CIPHERS: Final = {
+    "AES256-GCM-HMAC-SHA256": "EVP_aes_256_gcm",
+    "CHACHA20-POLY1305-HMAC-SHA256": "EVP_chacha20_poly1305",
+}
+
+
+class NativeBatches(PythonBatches):
+    """In C, for what C has: contents that are to be packed by something else than zstd go the Python way."""
+
+    def __init__(self, sealer: Sealer, keys: "_batch.Keys") -> None:
+        super().__init__(sealer)
+        self.keys_of = keys.keys_of  # type: ignore[method-assign]
+        self.open = keys.open  # type: ignore[method-assign]
+        self._pack = keys.pack
+
+    def pack(self, contents: list[Buffer], packers: Sequence[Compressor | None], /) -> Packed:
+        """See ``Batches.pack``."""
+        levels = [0 if packer is None else packer.zstd_level for packer in packers]
+        if None in levels:
+            return super().pack(contents, packers)
+        return self._pack(contents, levels, [0 if packer is None else packer.header_id for packer in packers])
+
+
+def batches_of(sealer: Sealer, parameters: RepositoryFormat) -> Batches:
+    """Return what works on many contents of a repository at once: the native twin if it can."""
+    kind, length = _HASHES.get(parameters.hash, ("", 0))
+    cipher = _CIPHERS.get(parameters.encryption)
+    if not kind or not cipher or sealer.ecc is not None:
+        return PythonBatches(sealer)
+    try:
+        from pykopia.chunking import _batch  # noqa: PLC0415 -- it looks for libraries, which takes some milliseconds
+    except ImportError:  # no compiler was there
+        return PythonBatches(sealer)
+    if not _batch.LOADED:
+        return PythonBatches(sealer)
+    try:
+        keys = _batch.Keys(kind, length, parameters.secret, cipher, content_root_key(parameters.master_key))
+    except ValueError:  # this libcrypto does not have it
+        return PythonBatches(sealer)
+    return NativeBatches(sealer, keys)
+
+
+__all__ = ["NONCE_SIZE", "Batches", "NativeBatches", "Packed", "PythonBatches", "PythonPacked", "batches_of"]

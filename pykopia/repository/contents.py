@@ -3,7 +3,7 @@
 Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pykopia.chunking.batch import Packed
@@ -17,13 +17,15 @@ from pykopia.errors import (
 )
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry
-from pykopia.ids import BlobID
+from pykopia.ids import BlobID, Buffer
 from pykopia.repository.cache import BlobCache
 from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.runs import Run, plan_runs
 from pykopia.storage.base import BlobStorage
 
+OPENED_AT_ONCE = 4 << 20
+"""Bytes of contents in memory at once for each thread that reads many, unless a single one has more."""
 MEMORY_CACHE_BYTES = 48 << 20
 """Metadata packs kept in memory: two of the usual size and some small ones."""
 
@@ -112,13 +114,7 @@ class ContentStore:
             if moved is None:
                 raise
             entry, stored = moved, self._stored(moved)
-        return self.sealer.open(
-            stored,
-            key_of(entry.content_id),
-            compression=entry.compression,
-            original_length=entry.original_length,
-            check=check,
-        )
+        return self._unsealed(entry, stored, check=check)
 
     def payload(self, entry: IndexEntry) -> Packed:
         """Return what a content was sealed from, its ID checked, to be stored again (see ``read`` for errors)."""
@@ -162,20 +158,40 @@ class ContentStore:
                 except PykopiaError as error:
                     yield entry, error
             return
-        for entry in run.entries:
+        for group in _groups(run.entries):
+            yield from self._open(run, group, data, check=check)
+
+    def _open(
+        self, run: Run, entries: Sequence[IndexEntry], data: memoryview, *, check: bool
+    ) -> Iterator[tuple[IndexEntry, bytes | PykopiaError]]:
+        """Open contents of a run that was fetched."""
+        opened = self.sealer.batches.open(
+            data,
+            [key_of(entry.content_id) for entry in entries],
+            [entry.pack_offset - run.offset for entry in entries],
+            [entry.packed_length for entry in entries],
+            [entry.compression for entry in entries],
+            [entry.original_length for entry in entries],
+            check,
+        )
+        for entry, content in zip(entries, opened, strict=True):
+            if content is not None:
+                yield entry, content
+                continue
             start = entry.pack_offset - run.offset
             try:
-                content = self.sealer.open(
-                    data[start : start + entry.packed_length],
-                    key_of(entry.content_id),
-                    compression=entry.compression,
-                    original_length=entry.original_length,
-                    check=check,
-                )
+                yield entry, self._unsealed(entry, data[start : start + entry.packed_length], check=check)
             except PykopiaError as error:
                 yield entry, error
-            else:
-                yield entry, content
+
+    def _unsealed(self, entry: IndexEntry, stored: Buffer, *, check: bool) -> bytes:
+        return self.sealer.open(
+            stored,
+            key_of(entry.content_id),
+            compression=entry.compression,
+            original_length=entry.original_length,
+            check=check,
+        )
 
     def _moved(self, entry: IndexEntry) -> IndexEntry | None:
         """Return the entry after a fresh look at the index, None when it is the same."""
@@ -254,6 +270,17 @@ class ContentStore:
                 report(entry, error)
             else:
                 report(entry, None)
+
+
+def _groups(entries: Sequence[IndexEntry]) -> Iterator[Sequence[IndexEntry]]:
+    """Divide contents into groups that are opened at once: some MiB each, whatever they expand to."""
+    start = size = 0
+    for number, entry in enumerate(entries):
+        if number > start and size + entry.original_length > OPENED_AT_ONCE:
+            yield entries[start:number]
+            start, size = number, 0
+        size += entry.original_length
+    yield entries[start:]
 
 
 def _cut_off(entry: IndexEntry) -> DamagedPackError:

@@ -85,6 +85,7 @@ class PythonPacked:
         self.lengths = [len(payload) for payload in payloads]
 
     def seal_into(self, keys: list[bytes], buffers: list[bytearray], offsets: list[int], nonces: bytes, /) -> None:
+        """See ``Packed.seal_into``."""
         del nonces  # each encryption draws its own
         for payload, key, buffer, offset in zip(self._payloads, keys, buffers, offsets, strict=True):
             if offset < 0:

@@ -1,13 +1,180 @@
-"""The operation ``maintenance`` (mover contract §15)."""
+"""The operation ``maintenance``: the quick cycle, then the full one, by the owner (mover contract §15)."""
 
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pykopia import Repository, clock
+from pykopia.errors import CanceledError, ClockError, MaintenanceBusyError, RepositoryNotFoundError
+from pykopia.maintenance.api import MaintenanceChanges, MaintenanceInfo
+from pykopia.maintenance.report import MaintenanceResult
+from pykopia_mover.connecting import FORMAT_BLOB, OWNER_HOST, OWNER_USER, open_repository
 from pykopia_mover.failures import MoverError
+from pykopia_mover.identity import Wanted
+from pykopia_mover.output import timestamp
 from pykopia_mover.run import Run
+from pykopia_mover.settings import Settings
+
+HOUR_NS: Final = 3600 * 1_000_000_000
+FULL_EVERY_NS: Final = 12 * HOUR_NS
+"""Many volumes of one repository each ask for maintenance: a full cycle so soon behind another is left out."""
+ABANDONED_NS: Final = 72 * HOUR_NS
+"""An owner that has done nothing for so long, and for two intervals, is taken to be gone."""
+GARBAGE_COLLECTION: Final = "snapshot-gc"
+"""The task that every full cycle begins with."""
+
+Decision = Literal["run", "take-over", "leave"]
+
+
+def owner_of(settings: Settings) -> tuple[str, str]:
+    """Return user and host as which this mover maintains repositories (rule M-141).
+
+    >>> owner_of(Settings(maintenance_username="nightly")), owner_of(Settings(maintenance_username="u@h"))
+    (('nightly', 'volsync'), ('u', 'h'))
+    """
+    user, at, host = settings.maintenance_username.partition("@")
+    return user or OWNER_USER, host if at and host else settings.maintenance_hostname or OWNER_HOST
+
+
+def decide(owner: str, us: str, *, on_purpose: bool, last_ns: int, full_interval_ns: int, now_ns: int) -> Decision:
+    """Decide whether to maintain a repository.
+
+    Args:
+        owner: recorded in it, empty for none.
+        us: this mover.
+        on_purpose: somebody configured this mover for maintenance, it is no by-product of a backup.
+        last_ns: when anything was last maintained, or else when the repository was made.
+        full_interval_ns: time between two full cycles.
+        now_ns: the time. All are nanoseconds, times since 1970.
+    """
+    if owner == us:
+        return "run"
+    movers = f"{OWNER_USER}@{OWNER_HOST}"
+    abandoned = now_ns - last_ns > max(2 * full_interval_ns, ABANDONED_NS)
+    if owner in {"", movers} or on_purpose or abandoned:
+        return "take-over"
+    return "leave"
 
 
 def maintain(run: Run) -> None:
-    """Run the maintenance of the repository."""
-    del run
-    raise MoverError("internal", "maintenance is not there yet")
+    """Maintain the repository, if that is this mover's business.
+
+    Raises:
+        MoverError: another process is at it, the clocks disagree, or the run was told to stop.
+        PykopiaError: it can't be done.
+    """
+    output = run.output
+    output.line("=== Starting maintenance ===")
+    user, host = owner_of(run.settings)
+    run.wanted = Wanted(user=user, host=host, path="", path_given=False)
+    try:
+        repository = open_repository(run)
+    except RepositoryNotFoundError as error:
+        raise MoverError("no-repository", str(error), "A repository is created by the first backup") from error
+    with repository:
+        info = repository.maintenance.info()
+        if not _is_ours(run, repository, info):
+            return
+        ran = _cycles(run, repository)
+    took = f"{', '.join(each.mode or '' for each in ran)}" if ran else "nothing"
+    freed = sum(each.deleted_size for each in ran)
+    run.report.maintenance |= {"ran": [each.mode for each in ran], "freedBytes": freed}
+    run.report.maintenance["took"] = sum((each.end_ns - each.start_ns) // 1_000_000_000 for each in ran)
+    run.report.message = f"completed: {took} ran, {freed} bytes were freed"
+    output.line(f"Maintenance {run.report.message}")
 
 
-__all__ = ["maintain"]
+def _is_ours(run: Run, repository: Repository, info: MaintenanceInfo) -> bool:
+    """Become the owner where that is right; say why not where it is not."""
+    owner, us = info.parameters.owner, info.client
+    last = info.last_success_ns
+    if last is None:
+        last = repository.storage.metadata(FORMAT_BLOB).timestamp_ns  # type: ignore[arg-type]
+    on_purpose = run.direction or bool(run.settings.maintenance_username)
+    decision = decide(
+        owner,
+        us,
+        on_purpose=on_purpose,
+        last_ns=last,
+        full_interval_ns=info.parameters.full.interval_ns,
+        now_ns=clock.now(),
+    )
+    told = timestamp(info.last_success_ns) if info.last_success_ns is not None else "never"
+    run.report.maintenance = {"owner": us if decision != "leave" else owner, "last": told}
+    if decision == "leave":
+        message = f"skipped: owned by {owner}, last run {told}"
+        run.report.result = "skipped"
+        run.report.message = message
+        run.report.maintenance["skipped"] = message
+        run.output.line(
+            f"Maintenance {message}. It is done by that client; to let movers do it, run `kopia maintenance set "
+            f"--owner={us}`, or set KOPIA_OVERRIDE_MAINTENANCE_USERNAME"
+        )
+        return False
+    if decision == "take-over":
+        if owner:
+            run.output.warning(f"maintenance is taken over from {owner}, whose last run was: {told}")
+        else:
+            run.output.line(f"Maintenance is owned by {us} from now on")
+    changes = MaintenanceChanges(
+        owner=us if owner != us else None, quick_enabled=None if info.parameters.quick.enabled else True
+    )
+    if changes != MaintenanceChanges():
+        repository.maintenance.set(changes)
+    return True
+
+
+def _cycles(run: Run, repository: Repository) -> list[MaintenanceResult]:
+    maintenance = repository.maintenance
+    modes: list[Literal["quick", "full"]] = ["quick", "full"]
+    last_full = maintenance.schedule().last_end_ns(GARBAGE_COLLECTION)
+    if last_full is not None:
+        run.report.maintenance["lastFull"] = timestamp(last_full)
+        if clock.now() - last_full < FULL_EVERY_NS and not run.settings.maintenance_force:
+            run.output.line(f"Full maintenance is left out: it last ran at {timestamp(last_full)}")
+            modes = ["quick"]
+    done: list[MaintenanceResult] = []
+
+    def told_to_stop() -> None:
+        if run.stop():
+            raise CanceledError("maintenance was told to stop; what it had finished stays, and the next run goes on")
+
+    def begin(task: str) -> None:
+        told_to_stop()
+        run.output.line(f"Maintenance task: {task}")
+
+    def steady() -> float:
+        # asked for before everything that can't be undone: there is no better place to stop, and the lease is released
+        told_to_stop()
+        return clock.monotonic()
+
+    try:
+        for mode in modes:
+            result = maintenance.run(mode, on_task=begin, monotonic=steady)
+            done.append(result)
+            _tell(run, result)
+    except MaintenanceBusyError as error:
+        raise MoverError("busy", str(error), "The next run goes on when that one has ended") from error
+    except ClockError as error:
+        raise MoverError("clock", str(error), "Set the clock of the node") from error
+    except CanceledError as error:
+        raise MoverError(run.stop.code, str(error)) from error
+    return done
+
+
+def _tell(run: Run, result: MaintenanceResult) -> None:
+    for report in result.tasks:
+        values: Mapping[str, Any] = (report.statistics.values if report.statistics else None) or {}
+        told = ", ".join(f"{name} {value}" for name, value in values.items() if value)
+        if report.left_out:
+            run.output.debug(f"{report.task} left out: {report.left_out}")
+        elif told:
+            run.output.line(f"{report.task}: {told}")
+    run.output.line(f"Maintenance {result.mode}: deleted {result.deleted_blobs} blobs, {result.deleted_size} bytes")
+    if result.ledger is not None:
+        for held in result.ledger.held:
+            run.output.line(f"not free yet: {held.size} bytes in {held.count} {held.what}: {held.explanation}")
+    for warning in result.warnings:
+        run.output.warning(warning)
+
+
+__all__ = ["Decision", "decide", "maintain", "owner_of"]

@@ -109,7 +109,8 @@ class Mover:
 
     def run(self, operations: tuple[str, ...], environment: Mapping[str, str], stop: Stop | None = None) -> Result:
         """Run operations, and let them be told to stop."""
-        folder = self.target if "restore" in operations else self.data
+        restores = "restore" in operations or environment.get("DIRECTION") == "destination"
+        folder = self.target if restores else self.data
         whole = {"DATA_DIR": str(folder), **self.environment, **environment}
         stream = io.StringIO()
         termination = Path(whole["TERMINATION_LOG"])

@@ -1,7 +1,8 @@
 """A folder of blobs that may be lost at any time: it speeds reading up and is never needed.
 
 Each file is ``data || HMAC-SHA256(key, data)`` (the protection Kopia's cache has, spec 01 §7.3), so that a damaged or
-foreign file is a miss. The limit is hard: room is made before a file is written. A folder that can't be written to, or a
+foreign file is a miss. The limit is hard: room is made before a file is written; with several processes at work it may be
+passed by a twentieth for each other one. A folder that can't be written to, or a
 full disk, switches the cache off instead of failing the command.
 """
 
@@ -22,6 +23,9 @@ MAC_LENGTH = 32
 SUFFIX = ".f"
 TOUCH_AFTER_NS = 10 * 60 * 1_000_000_000
 """A hit renews a file's time only when it is older: one write per file and ten minutes."""
+
+RECOUNT_SHARE = 20
+"""The folder is counted again when a twentieth of the limit was added: other processes put files there too."""
 
 TAG_NAME = "CACHEDIR.TAG"
 TAG = (
@@ -49,7 +53,9 @@ class BlobCache:
         self.limit_bytes = limit_bytes
         self._mac_key = mac_key
         self._lock = threading.Lock()
-        self._total: int | None = None
+        self._total = 0
+        self._uncounted = -1
+        """Bytes added since the folder was counted; negative: it never was."""
         self._off = limit_bytes <= 0
 
     def _path(self, name: str) -> Path:
@@ -116,7 +122,7 @@ class BlobCache:
         for path, _, _ in self._scan():
             path.unlink(missing_ok=True)
         with self._lock:
-            self._total = None
+            self._uncounted = -1
 
     def _scan(self) -> list[tuple[Path, int, int]]:
         """Return path, size and time of each file."""
@@ -132,8 +138,9 @@ class BlobCache:
 
     def _make_room(self, size: int) -> None:
         """Drop the files not used for longest until ``size`` bytes fit; needs the lock."""
-        if self._total is not None and self._total + size <= self.limit_bytes:
+        if 0 <= self._uncounted <= self.limit_bytes // RECOUNT_SHARE and self._total + size <= self.limit_bytes:
             self._total += size
+            self._uncounted += size
             return
         files = sorted(self._scan(), key=lambda each: each[2])
         total = sum(each for _, each, _ in files)
@@ -146,6 +153,7 @@ class BlobCache:
                 path.unlink(missing_ok=True)
                 total -= each
         self._total = total + size
+        self._uncounted = size
 
 
 def tag_cache_folder(folder: Path) -> None:

@@ -172,12 +172,12 @@ class Snapshots:
                     raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
                 return restore_single(self._repository, entry, path, options, counting)
             objects = self._repository.objects
-            overwrite = options.overwrite_files
+            overwrite, whole = options.overwrite_files, options.ignore_errors
             if mode in ("tar", "tgz"):
-                tar = TarOutput(path, objects, overwrite=overwrite, compressed=mode == "tgz")
+                tar = TarOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "tgz")
                 return Restore(self._repository, tar, options, counting).run(entry)
             if mode in ("zip", "zip-nocompress"):
-                zipped = ZipOutput(path, objects, overwrite=overwrite, compressed=mode == "zip")
+                zipped = ZipOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "zip")
                 return Restore(self._repository, zipped, options, counting).run(entry)
             local = LocalOutput(path, self._repository.contents, objects, options, counting)
             return Restore(self._repository, local, options, counting).run(entry)

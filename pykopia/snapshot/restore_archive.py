@@ -4,15 +4,19 @@ Kopia's tar drops special mode bits and parts of seconds, its zip drops folders 
 what their format can hold.
 """
 
+import contextlib
 import os
+import shutil
 import stat
 import tarfile
+import tempfile
 import threading
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.format.directory import DirectoryEntry
@@ -24,13 +28,20 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 ZIP_END = (2107, 12, 31, 23, 59, 58)
 NANOSECONDS = 1_000_000_000
 COPY_BYTES = 1 << 20
+MEMORY_BYTES = 16 << 20
+"""Bytes of a file that are kept in memory before it is copied to disk."""
 
 
 class _Archive(ABC):
-    """What the archives have in common: one entry at a time, folders before what is in them."""
+    """What the archives have in common: one entry at a time, folders after all that is in them.
 
-    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool) -> None:
+    So an unpacking program, which sets the time of a folder when it meets its entry, does not change it afterwards.
+    """
+
+    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, whole: bool) -> None:
+        """Begin an archive; with ``whole`` no part of a file is written before all of it was read."""
         self._objects = objects
+        self._whole = whole
         self._lock = threading.Lock()
         self._target = target
         self._temporary = target.with_name(f".{target.name}.pykopia-tmp")
@@ -42,6 +53,10 @@ class _Archive(ABC):
     def root(self, entry: DirectoryEntry) -> str:
         """Return the path of the top: the archive has no entry for it."""
         return ""
+
+    def directory(self, parent: str, entry: DirectoryEntry, path: str) -> str:
+        """Return the path of a folder; its entry is written when it is finished."""
+        return path
 
     def prepare(self, folder: str, entries: Sequence[DirectoryEntry], path: str) -> None:
         """Pass: an archive is always new."""
@@ -62,8 +77,33 @@ class _Archive(ABC):
         raise RestoreError("shallow restore needs a folder as its target, not an archive")
 
     def finish(self, folder: str, entry: DirectoryEntry, path: str) -> None:
-        """Pass: attributes were written with the entry."""
-        return
+        """Write the entry of a folder; the top has none."""
+        if path:
+            self._folder(entry, path)
+
+    @abstractmethod
+    def _folder(self, entry: DirectoryEntry, path: str) -> None:
+        """Write the entry of a folder."""
+
+    @contextlib.contextmanager
+    def _content(self, entry: DirectoryEntry, path: str) -> Iterator[IO[bytes]]:
+        """Give what a file holds, and hold the lock while it is written to the archive.
+
+        What was begun can't be taken back, so an archive that goes on after errors gets files that were read to their end.
+        """
+        length = self._objects.length(entry.object_id)
+        if length != entry.size:
+            raise RestoreError(f"can't restore {path}: its object has {length} bytes, its entry says {entry.size}")
+        with self._objects.open(entry.object_id) as source:
+            if not self._whole:
+                with self._lock:
+                    yield source
+                return
+            with tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=str(self._target.parent)) as copy:
+                shutil.copyfileobj(source, copy, COPY_BYTES)
+                copy.seek(0)
+                with self._lock:
+                    yield copy
 
     def _finish_file(self, *, complete: bool) -> None:
         self._file.close()
@@ -72,35 +112,27 @@ class _Archive(ABC):
         else:
             self._temporary.unlink(missing_ok=True)
 
-    def _check_length(self, entry: DirectoryEntry, path: str) -> None:
-        length = self._objects.length(entry.object_id)
-        if length != entry.size:
-            raise RestoreError(f"can't restore {path}: its object has {length} bytes, its entry says {entry.size}")
-
 
 class TarOutput(_Archive):
     """A tar archive (POSIX, with full times), gzip-compressed or not."""
 
-    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, compressed: bool) -> None:
-        super().__init__(target, objects, overwrite=overwrite)
+    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, whole: bool, compressed: bool) -> None:
+        super().__init__(target, objects, overwrite=overwrite, whole=whole)
         self._tar = tarfile.open(  # noqa: SIM115 -- closed by close()
             fileobj=self._file, mode="w|gz" if compressed else "w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
         )
 
-    def directory(self, parent: str, entry: DirectoryEntry, path: str) -> str:
-        """Write the entry of a folder."""
+    def _folder(self, entry: DirectoryEntry, path: str) -> None:
         info = self._info(entry, path)
         info.type = tarfile.DIRTYPE
         with self._lock:
             self._tar.addfile(info)
-        return path
 
     def file(self, entry: DirectoryEntry, path: str) -> bool:
         """Write a file."""
-        self._check_length(entry, path)
         info = self._info(entry, path)
         info.size = entry.size
-        with self._lock, self._objects.open(entry.object_id) as source:
+        with self._content(entry, path) as source:
             self._tar.addfile(info, source)
         return True
 
@@ -126,7 +158,7 @@ class TarOutput(_Archive):
 
     def close(self, *, complete: bool) -> None:
         """Write the end of the archive and put it in its place; after an error it is removed."""
-        if complete:
+        with contextlib.nullcontext() if complete else contextlib.suppress(OSError):
             self._tar.close()
         self._finish_file(complete=complete)
 
@@ -134,25 +166,21 @@ class TarOutput(_Archive):
 class ZipOutput(_Archive):
     """A zip archive with folders and symbolic links."""
 
-    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, compressed: bool) -> None:
-        super().__init__(target, objects, overwrite=overwrite)
+    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, whole: bool, compressed: bool) -> None:
+        super().__init__(target, objects, overwrite=overwrite, whole=whole)
         self._method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
         self._zip = zipfile.ZipFile(self._file, "w", self._method, strict_timestamps=False)
 
-    def directory(self, parent: str, entry: DirectoryEntry, path: str) -> str:
-        """Write the entry of a folder."""
+    def _folder(self, entry: DirectoryEntry, path: str) -> None:
         with self._lock:
             self._zip.writestr(self._info(entry, path + "/", stat.S_IFDIR), b"")
-        return path
 
     def file(self, entry: DirectoryEntry, path: str) -> bool:
         """Write a file."""
-        self._check_length(entry, path)
         info = self._info(entry, path, stat.S_IFREG)
         info.file_size = entry.size
-        with self._lock, self._objects.open(entry.object_id) as source, self._zip.open(info, "w") as out:
-            while data := source.read(COPY_BYTES):
-                out.write(data)
+        with self._content(entry, path) as source, self._zip.open(info, "w") as out:
+            shutil.copyfileobj(source, out, COPY_BYTES)
         return True
 
     def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> bool:
@@ -174,7 +202,7 @@ class ZipOutput(_Archive):
 
     def close(self, *, complete: bool) -> None:
         """Write the directory of the archive and put it in its place; after an error it is removed."""
-        if complete:
+        with contextlib.nullcontext() if complete else contextlib.suppress(OSError):
             self._zip.close()
         self._finish_file(complete=complete)
 

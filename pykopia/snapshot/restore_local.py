@@ -63,6 +63,8 @@ class LocalOutput:
         self._objects = objects
         self._options = options
         self._progress = progress
+        self._open: set[LocalFolder] = set()
+        """Folders that are not finished."""
         self._flags = (
             OWNER * (not options.skip_owners)
             | MODE * (not options.skip_permissions)
@@ -80,11 +82,16 @@ class LocalOutput:
             self._target.mkdir(parents=True, exist_ok=True, mode=0o700)
         except FileExistsError:
             raise TargetExistsError(f"can't restore a folder to {self._target}: a file is there") from None
-        if not fresh and not self._options.overwrite_directories and any(os.scandir(self._target)):
+        if not fresh and not self._options.overwrite_directories and os.listdir(self._target):
             raise TargetExistsError(
                 f"{self._target} exists and is not empty; restore to another folder or allow overwriting directories"
             )
-        return LocalFolder(os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fresh=fresh)
+        return self._opened(os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fresh=fresh)
+
+    def _opened(self, handle: int, *, fresh: bool) -> LocalFolder:
+        folder = LocalFolder(handle, fresh=fresh)
+        self._open.add(folder)
+        return folder
 
     def directory(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> LocalFolder:
         """Make or open a folder within another."""
@@ -106,7 +113,7 @@ class LocalOutput:
         if not fresh and not self._options.overwrite_directories and os.listdir(handle):
             os.close(handle)
             raise TargetExistsError(f"folder {path} exists and is not empty; it was left as it is")
-        return LocalFolder(handle, fresh=fresh)
+        return self._opened(handle, fresh=fresh)
 
     def prepare(self, folder: LocalFolder, entries: Sequence[DirectoryEntry], path: str) -> None:
         """Remove what the snapshot does not have here (``delete_extra``)."""
@@ -140,6 +147,7 @@ class LocalOutput:
         try:
             self._attributes(folder.handle, entry)
         finally:
+            self._open.discard(folder)
             os.close(folder.handle)
 
     # ------------------------------------------------------------------ files
@@ -340,7 +348,9 @@ class LocalOutput:
             self._remove(parent, placeholder, name)
 
     def close(self, *, complete: bool) -> None:
-        """Nothing is left open."""
+        """Close the folders that an error left unfinished."""
+        while self._open:
+            os.close(self._open.pop().handle)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from pykopia.cli.cancellation import cancelable
 from pykopia.cli.parsing import CommandLineError, Options, arguments, flag
 from pykopia.cli.progress import RestoreProgress
 from pykopia.cli.session import Session
-from pykopia.cli.snapshot_sources import containing, parse_source, path_inside
+from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.time_spec import latest_start
 from pykopia.cli.values import integer
 from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
@@ -18,6 +18,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import read_placeholder
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions
+from pykopia.snapshot.source_path import path_inside
 
 if TYPE_CHECKING:
     from pykopia.format.snapshot_manifest import SnapshotManifest

@@ -28,7 +28,7 @@ def delete(session: Session, options: DeleteOptions) -> None:
         if options.all_snapshots_for_source:
             chosen = [each for text in options.id for each in _of_source(repository, text)]
         else:
-            chosen = [each for text in options.id for each in repository.snapshots.find(text)]
+            chosen = [each for text in options.id for each in repository.snapshots.with_id_or_root(text)]
         if not (options.delete or options.unsafe_ignore_source):
             for manifest in chosen:
                 session.log.info("Would delete %s (pass --delete to confirm)", _described(session, manifest))

@@ -10,12 +10,13 @@ from pykopia.cli import formatting
 from pykopia.cli.json_flags import JsonFlags
 from pykopia.cli.parsing import argument, flag, flag_list
 from pykopia.cli.session import Session
-from pykopia.cli.snapshot_sources import containing, parse_source, path_inside
+from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.tags import parse_tags
 from pykopia.errors import PykopiaError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.retention import compact_reasons, retention_reasons
 from pykopia.format.snapshot_manifest import SnapshotManifest, StorageStats
+from pykopia.snapshot.source_path import path_inside
 from pykopia.snapshot.storage_stats import storage_stats
 
 if TYPE_CHECKING:

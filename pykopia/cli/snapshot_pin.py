@@ -19,7 +19,7 @@ def pin(session: Session, options: PinOptions) -> None:
         raise CommandLineError(message)
     with session.open() as repository:
         for text in options.id:
-            for before in repository.snapshots.find(text):
+            for before in repository.snapshots.with_id_or_root(text):
                 when, source = session.time(before.start_time_ns), before.source
                 if before.with_pins(options.add, options.remove).pins == before.pins:
                     session.log.info("No change for snapshot at %s of %s", when, source)

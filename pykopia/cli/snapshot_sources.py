@@ -1,11 +1,10 @@
 """Which snapshots a path, or a source that was typed, means."""
 
 import os
-import posixpath
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pykopia.format.source import SourceInfo
+from pykopia.snapshot.source_path import at_or_above
 
 if TYPE_CHECKING:
     from pykopia.format.snapshot_manifest import SnapshotManifest
@@ -22,25 +21,7 @@ def containing(
 ) -> "list[SnapshotManifest]":
     """Return the snapshots of a path and of all folders above it, oldest first."""
     owned = repository.snapshots.list(SourceInfo(host=source.host, user_name=source.user_name), tags=tags)
-    if not source.path:
-        return owned
-    above = set(_upward(source.path))
-    return [each for each in owned if each.source.path in above]
-
-
-def _upward(path: str) -> Iterable[str]:
-    while True:
-        yield path
-        parent = posixpath.dirname(path)
-        if parent == path:
-            return
-        path = parent
-
-
-def path_inside(manifest: "SnapshotManifest", path: str) -> str:
-    """Return ``path`` relative to the source of a snapshot; empty when it is the source."""
-    inside = posixpath.relpath(path, manifest.source.path) if path else "."
-    return "" if inside == "." else inside
+    return at_or_above(owned, source.path) if source.path else owned
 
 
 def local_sources(repository: "Repository") -> list[str]:
@@ -50,4 +31,4 @@ def local_sources(repository: "Repository") -> list[str]:
     return [each.path for each in sources if not repository.policies.effective(each).policy.scheduling.manual]
 
 
-__all__ = ["containing", "local_sources", "parse_source", "path_inside"]
+__all__ = ["containing", "local_sources", "parse_source"]

@@ -215,6 +215,8 @@ ROOT = Command(
     _BLOB,
     _CACHE,
     _CONTENT,
+    Command("find", "Look for files and folders by name in all snapshots.", "find:find"),
+    Command("history", "Tell in which states the snapshots have a file or folder.", "find:history"),
     Command("diff", "Compare two folders or files of snapshots.", "diff:diff", aliases=("compare",)),
     _INDEX,
     Command("list", "List a folder of a snapshot.", "objects:list_folder", aliases=_LS),

@@ -16,6 +16,8 @@ from pykopia.snapshot.copy_history import HistoryStep, apply_history, plan_histo
 from pykopia.snapshot.create import create_snapshot
 from pykopia.snapshot.diff import Comparison
 from pykopia.snapshot.estimate import Estimate, estimate
+from pykopia.snapshot.find import Search
+from pykopia.snapshot.history import History
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
 from pykopia.snapshot.progress import Cancel, Progress
 from pykopia.snapshot.resolve import resolve, with_length
@@ -25,6 +27,7 @@ from pykopia.snapshot.restore_file import restore_single
 from pykopia.snapshot.restore_local import LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
 from pykopia.snapshot.retention import Expiration, apply_expirations, plan_expirations
+from pykopia.snapshot.source_path import at_or_above
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
 from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions, VerifyResult
 
@@ -111,7 +114,7 @@ class Snapshots:
                 return read_snapshot(entry)
         raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
 
-    def find(self, text: str) -> Sequence[SnapshotManifest]:
+    def with_id_or_root(self, text: str) -> Sequence[SnapshotManifest]:
         """Return the snapshots with this manifest ID or root object ID.
 
         Raises:
@@ -125,6 +128,41 @@ class Snapshots:
         if not found:
             raise SnapshotNotFoundError(f"no snapshot has the ID or root {text!r}; `snapshot list` shows all")
         return found
+
+    def find(
+        self,
+        *patterns: str,
+        source: SourceInfo | None = None,
+        kind: str = "",
+        ignore_case: bool = False,
+    ) -> Search:
+        """Look for entries by name in all snapshots, each distinct folder read once.
+
+        Args:
+            patterns: as those of ignore rules: ``*.docx``, ``/folder/name``; or beginning with a source's path.
+            source: whose snapshots; fields that are empty match any. All when not given.
+            kind: ``f``, ``d`` or ``s`` for files, folders or links alone.
+            ignore_case: take upper and lower case as equal.
+
+        Returns:
+            What to iterate over; its ``errors`` are filled then.
+
+        Raises:
+            UsageError: a pattern can't be read.
+        """
+        return Search(self._repository.objects, self.list(source), patterns, kind=kind, ignore_case=ignore_case)
+
+    def history(self, source: SourceInfo) -> History:
+        """Tell in which states the snapshots have a path: of it, and of folders above it.
+
+        Args:
+            source: user, host and absolute path.
+
+        Returns:
+            What to iterate over; its ``errors`` are filled then.
+        """
+        owned = self.list(SourceInfo(host=source.host, user_name=source.user_name))
+        return History(self._repository.objects, at_or_above(owned, source.path), source.path)
 
     def resolve(self, text: str, *, consistent_attributes: bool = False) -> DirectoryEntry:
         """Return the entry that ``ID`` or ``ID/path/inside`` names; ID is that of a snapshot or of an object.

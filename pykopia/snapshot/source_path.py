@@ -1,9 +1,12 @@
 """What a path of this machine means as the source of a snapshot (spec 04 §8, §9)."""
 
 import os
+import posixpath
 import stat
+from collections.abc import Iterable, Iterator
 
 from pykopia.errors import SourceNotFoundError, SourceReadError, UnsupportedSourceError
+from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.repository.repository import Repository
 
@@ -33,4 +36,25 @@ def source_root(path: str) -> tuple[str, os.stat_result]:
     return real, status
 
 
-__all__ = ["local_source", "source_root"]
+def at_or_above(snapshots: Iterable[SnapshotManifest], path: str) -> list[SnapshotManifest]:
+    """Return the snapshots whose source is a path or a folder above it."""
+    above = set(_upward(path))
+    return [each for each in snapshots if each.source.path in above]
+
+
+def _upward(path: str) -> Iterator[str]:
+    while True:
+        yield path
+        parent = posixpath.dirname(path)
+        if parent == path:
+            return
+        path = parent
+
+
+def path_inside(manifest: SnapshotManifest, path: str) -> str:
+    """Return ``path`` relative to the source of a snapshot; empty when it is the source."""
+    inside = posixpath.relpath(path, manifest.source.path) if path else "."
+    return "" if inside == "." else inside
+
+
+__all__ = ["at_or_above", "local_source", "path_inside", "source_root"]

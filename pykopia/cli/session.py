@@ -149,7 +149,9 @@ class Session:
         if not path.exists():
             message = f"repository is not connected: there is no {path}; use `pykopia repository connect`"
             raise NotConnectedError(message)
-        self.repository = open_connected(path, passwords.for_opening(self))
+        self.repository = open_connected(
+            path, passwords.for_opening(self), upgrade_owner_id=self.flags.upgrade_owner_id
+        )
         return self.repository
 
     def require_dangerous_commands(self) -> None:

@@ -87,6 +87,15 @@ _REPOSITORY = Command(
         Command("set", "Change limits.", "repository_throttle:set_limits"),
     ),
     Command(
+        "upgrade",
+        "Upgrade the repository to the newest format.",
+        "",
+        Command("begin", "Begin an upgrade, or go on with one.", "repository_upgrade:begin"),
+        Command("rollback", "Put the format of before the upgrade back.", "repository_upgrade:rollback"),
+        Command("validate", "Compare the upgraded index with the one before.", "repository_upgrade:validate"),
+        hidden=True,
+    ),
+    Command(
         "validate-provider",
         "Test that the storage does what a repository needs.",
         "repository_validate:validate_provider",

@@ -99,7 +99,7 @@ class UpgradeLock(JSONObject):
             )
         if bool(self.advance_notice_ns) != bool(other.advance_notice_ns):
             raise UsageError("can't change the upgrade lock: advance notice can't be added or taken away afterwards")
-        if other.upgrade_time_ns < self.upgrade_time_ns:
+        if self.advance_notice_ns and other.upgrade_time_ns < self.upgrade_time_ns:
             raise UsageError("can't change the upgrade lock: the upgrade can only be moved to a later time")
         return replace(self, advance_notice_ns=other.advance_notice_ns)
 

@@ -403,8 +403,7 @@ class IndexStore:
         cut off left is deleted first: it may list contents whose packs are gone by now.
         """
         self.check_complete("upgrade the index")
-        for stale in list(self._storage.list(epoch.EPOCH_PREFIX)):
-            self._storage.delete(stale.blob_id)
+        self.delete_epochs()
         with self._lock:
             self.load()
             files = list(self._files.values())
@@ -416,6 +415,16 @@ class IndexStore:
             self._storage.put(blob_id, stored)
             written.append(blob_id)
         return written
+
+    def delete_epochs(self) -> None:
+        """Delete all blobs of epochs, in a repository without them: what an upgrade has left that did not come to its end."""
+        assert not self.epochs
+        for blob in list(self._storage.list(epoch.EPOCH_PREFIX)):
+            self._storage.delete(blob.blob_id)
+
+    def legacy_blobs(self) -> list[BlobID]:
+        """Return the index blobs of format version 1 that count, or did before an upgrade."""
+        return self._legacy(list(self._storage.list("n")))
 
     def _write_legacy(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
         written = []

@@ -266,12 +266,15 @@ def _connected(
     return repository
 
 
-def open_connected(config: Path | None = None, password: str | None = None) -> Repository:
+def open_connected(
+    config: Path | None = None, password: str | None = None, *, upgrade_owner_id: str = ""
+) -> Repository:
     """Open the repository that a connection file names.
 
     Args:
         config: connection file, Kopia's default one when not given.
         password: of the repository; read from the password file beside the connection file when not given.
+        upgrade_owner_id: owner of a format upgrade that is going on, if that is this client.
 
     Raises:
         NotConnectedError: there is no connection file.
@@ -295,6 +298,7 @@ def open_connected(config: Path | None = None, password: str | None = None) -> R
         enable_actions=local.enable_actions,
         permissive_cache_loading=local.permissive_cache_loading,
         format_blob_cache_duration_ns=local.format_blob_cache_duration_ns,
+        upgrade_owner_id=upgrade_owner_id,
     )
     blobs = format_blobs.read(
         storage,

@@ -2,7 +2,7 @@
 
 import getpass
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DEFAULT_FORMAT_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
 """Longest time for which a local copy of the format block is believed (spec 01 §7.1)."""
@@ -43,18 +43,12 @@ class ClientOptions:
     permissive_cache_loading: bool = False
     format_blob_cache_duration_ns: int = DEFAULT_FORMAT_CACHE_DURATION_NS
     """Nanoseconds for which the local copies of the format blobs are used; negative: not at all."""
+    upgrade_owner_id: str = ""
+    """Owner of a format upgrade: a lock of this owner does not keep this client out. Not kept in connection files."""
 
     def resolved(self) -> "ClientOptions":
         """Return the same options with the user and host of this machine filled in."""
-        return ClientOptions(
-            username=self.username or default_username(),
-            hostname=self.hostname or default_hostname(),
-            description=self.description,
-            read_only=self.read_only,
-            enable_actions=self.enable_actions,
-            permissive_cache_loading=self.permissive_cache_loading,
-            format_blob_cache_duration_ns=self.format_blob_cache_duration_ns,
-        )
+        return replace(self, username=self.username or default_username(), hostname=self.hostname or default_hostname())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -71,8 +71,8 @@ class Repository:
             log.warning("%s", UNREAD_CONFIGURATION)
         self._blobs = blobs
         self._read_at_ns = clock.now()
-        self.check_not_locked()
         self.client = client.resolved()
+        self.check_not_locked()
         self.config_path = config_path
         self._caching = caching
         self._unlocked_storage = storage
@@ -196,10 +196,13 @@ class Repository:
             self._blobs = format_blobs.read_again(self.storage, self._blobs)
             self._read_at_ns = clock.now()
         lock = self._blobs.format.upgrade_lock
-        if lock is not None and lock.locked(clock.now()):
+        if lock is None or lock.owner_id == self.client.upgrade_owner_id:
+            return
+        if lock.locked(clock.now()):
             raise UpgradeInProgressError(
                 f"the repository is being upgraded by {lock.owner_id} ({lock.message}): nothing may be done with it "
-                "until the upgrade is committed or rolled back"
+                "until the upgrade is committed or rolled back; if that process is gone, `repository upgrade begin "
+                f"--upgrade-owner-id={lock.owner_id}` goes on with it, `repository upgrade rollback --force` ends it"
             )
 
     def change_password(self, new_password: str) -> None:
@@ -216,7 +219,7 @@ class Repository:
         if not new_password:
             raise UsageError("the new password is empty")
         self._check_connected_for_writing("change the password")
-        self._read_for_change()
+        self.read_format_again()
         self._blobs = format_blobs.with_password(self.storage, self._blobs, new_password)
         self.caches.forget_format_blobs()
 
@@ -229,7 +232,7 @@ class Repository:
             UsageError: nothing changes, or a value is out of range; nothing was written.
         """
         self.check_writable("change parameters")
-        self._read_for_change()
+        self.read_format_again()
         changed, configuration = change_parameters(self._blobs.format, self._blobs.configuration, changes)
         to_epochs = changed.epoch_parameters.enabled and not self.format.epoch_parameters.enabled
         if to_epochs:
@@ -242,12 +245,28 @@ class Repository:
             self.storage.put(POISON_INDEX_BLOB_ID, POISON_INDEX_BLOB)
         return self.format
 
-    def _read_for_change(self) -> None:
-        """See the central blobs as they are stored now; the parts are other ones afterwards if something changed."""
+    def write_format(self, repository_format: RepositoryFormat) -> None:
+        """Store another format; ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
+
+        It is for those who have just read it again and know what they do, as an upgrade does.
+        """
+        self._blobs = format_blobs.with_format(self.storage, self._blobs, repository_format, self.blob_configuration)
+        self.caches.forget_format_blobs()
+        self.contents.indexes.close()
+        self._assemble()
+
+    def read_format_again(self) -> None:
+        """See the central blobs as they are stored now; the parts are other ones afterwards if something changed.
+
+        Raises:
+            UpgradeInProgressError: another client is upgrading.
+            WriteConflictError: the password was changed meanwhile.
+        """
         known, self._blobs = self._blobs, format_blobs.read_for_change(self.storage, self._blobs)
         self._read_at_ns = clock.now()
         self.check_not_locked()
         if (known.format, known.configuration) != (self._blobs.format, self._blobs.configuration):
+            self.caches.forget_format_blobs()
             self.contents.indexes.close()
             self._assemble()
 

@@ -168,3 +168,33 @@ def test_in_epochs_no_single_content_is_dropped(runner: Runner) -> None:
     assert "--drop-contents" in runner.fails("index", "optimize", "--drop-contents", content).stderr
     runner.ok("index", "optimize", "--drop-deleted-older-than", "1h")
     runner.ok("snapshot", "verify")
+
+
+def test_a_repository_is_upgraded_or_put_back(tmp_path: Path, source: Path) -> None:
+    runner = Runner(tmp_path / "client", environment={"KOPIA_UPGRADE_LOCK_ENABLED": "1"})
+    runner.ok("repository", "create", "filesystem", "--path", str(tmp_path / "repository"), "--format-version", "1")
+    runner.ok("snapshot", "create", str(source))
+    owner = ("--upgrade-owner-id", "owner", "--allow-unsafe-upgrade", "--status-poll-interval", "1ms")
+    times = ("--io-drain-timeout", "1ms", "--max-permitted-clock-drift", "1ms")
+    assert "please set" in runner.fails("repository", "upgrade", "validate", KOPIA_UPGRADE_LOCK_ENABLED="").stderr
+    assert (
+        "15 minutes"
+        in runner.fails(
+            "repository", "upgrade", "begin", "--upgrade-owner-id", "owner", "--io-drain-timeout", "1m"
+        ).stderr
+    )
+    runner.ok("repository", "upgrade", "begin", *owner, *times, "--commit-mode", "never")
+    locked = runner.fails("repository", "status", "--upgrade-no-block")
+    assert locked.status == 27
+    status = runner.ok("repository", "status", "--upgrade-owner-id", "owner").stdout
+    assert "Ongoing upgrade:     Upgrading from format version 1 -> 3" in status
+    assert "--force" in runner.fails("repository", "upgrade", "rollback", "--upgrade-owner-id", "owner").stderr
+    runner.ok("repository", "upgrade", "rollback", "--force", "--upgrade-owner-id", "owner")
+    assert "Format version:      1" in runner.ok("repository", "status").stdout
+    done = runner.ok("repository", "upgrade", "begin", *owner, *times)
+    assert "index validation succeeded" in done.stderr
+    assert "Repository has been successfully upgraded." in done.stderr
+    assert "Format version:      3" in runner.ok("repository", "status").stdout
+    assert "already upto date" in runner.ok("repository", "upgrade", "begin", *owner, *times).stderr
+    runner.ok("snapshot", "create", str(source))
+    runner.ok("snapshot", "verify", "--verify-files-percent", "100")

@@ -41,6 +41,8 @@ class Ground:
     """One of these opens it afterwards."""
     clock: FakeClock | None = None
     """The time of the program and of what comes after it; the true one when there is none."""
+    finish: "Program | None" = None
+    """What a person does next, before the repository is whole again: such as going on with an upgrade."""
 
 
 def copy_of(storage: MemoryStorage) -> MemoryStorage:
@@ -91,6 +93,8 @@ def run_until(ground: Ground, program: Program, call: int, fate: Fate) -> Memory
 
 def assert_sound(ground: Ground, left: MemoryStorage, *, torn: bool = False) -> None:
     """Assert that a repository opens, that all of it can be read, that it takes a snapshot, and again all can be read."""
+    if ground.finish is not None:
+        ground.finish(left)
     with reopened(ground, left) as repository:
         if torn and repository.contents.indexes.damaged:
             # what was torn is named, and nothing that was finished before depends on it

@@ -4,7 +4,9 @@ Each program is run once for each of its calls and each fate of that call; the d
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,10 @@ from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
 from pykopia.maintenance import epochs
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
-from pykopia.repository.opening import create
+from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
+from pykopia.repository.repository import Repository
+from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes
 from pykopia.snapshot.fix import FixOptions, remove_files
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.storage.base import BlobStorage
@@ -165,6 +169,37 @@ def upgrade_parameters(_: Ground) -> Program:
     return program
 
 
+def upgrade_format(ground: Ground) -> Program:
+    """Afterwards the owner goes on, as often as it takes, or rolls back."""
+    ground.clock = time = FakeClock(clock.now())
+    rolls_back = itertools.cycle((True, False))
+
+    def owned(storage: BlobStorage) -> Repository:
+        owner = replace(CLIENT, upgrade_owner_id="ann's upgrade")
+        return connect(storage, PASSWORD, client=owner)
+
+    def program(storage: BlobStorage) -> None:
+        with owned(storage) as repository:
+            upgrade = Upgrade(repository, pause=time.sleep)
+            if upgrade.place_lock(UpgradeTimes()) is not None:
+                upgrade.drain()
+                upgrade.migrate()
+                check_indexes(repository)
+                upgrade.commit()
+
+    def finish(storage: BlobStorage) -> None:
+        with owned(storage) as repository:
+            locked = repository.format.upgrade_lock is not None
+            if locked and next(rolls_back):
+                Upgrade(repository).roll_back()
+                assert repository.format.version < 3
+                return
+        program(storage)
+
+    ground.finish = finish
+    return program
+
+
 def maintain(ground: Ground) -> Program:
     """Delete a snapshot before, so that there is garbage; wait for nothing, so that all tasks do something."""
     with opened(ground.storage) as repository:
@@ -225,6 +260,8 @@ PROGRAMS: dict[str, tuple[Callable[[Ground], Program], int]] = {
     "recover index": (rebuild_index, 3),
     "recover index of format 1": (rebuild_index, 1),
     "upgrade by parameters": (upgrade_parameters, 1),
+    "upgrade from format 1": (upgrade_format, 1),
+    "upgrade from format 2": (upgrade_format, 2),
     "maintenance": (maintain, 3),
     "maintenance of format 1": (maintain, 1),
     "maintenance with epochs": (maintain_with_epochs, 3),
@@ -232,7 +269,7 @@ PROGRAMS: dict[str, tuple[Callable[[Ground], Program], int]] = {
 }
 """What is tried, each with the format version that it is tried in."""
 
-NOT_TORN = {"change password", "upgrade by parameters"}
+NOT_TORN = {"change password", "upgrade by parameters", "upgrade from format 1", "upgrade from format 2"}
 """These replace the one blob without which nothing can be opened: only an atomic put can do that (spec 03 §1)."""
 
 

@@ -182,7 +182,7 @@ def parse_additional_args(text: str, *, ignore_unknown: bool = False) -> Additio
         name, equals, value = item.removeprefix("--").partition("=")
         if not item.startswith("--"):
             raise config_error(f"{VARIABLE} holds {item!r}, which is no flag: flags start with --")
-        negated = name.startswith("no-") and name not in _FLAGS
+        negated = name.startswith("no-") and name.removeprefix("no-") in _FLAGS
         name = name.removeprefix("no-") if negated else name
         if name in REFUSED:
             raise config_error(

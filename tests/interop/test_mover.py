@@ -95,7 +95,7 @@ def test_row_248_flags_on_parents_are_stored_as_kopia_stores_them(mover: Mover, 
     mover.write({"a": "b"})
     mover.policy_files({"global-policy.json": json.dumps({"files": {"noParentIgnoreRules": True, "ignore": ["*.x"]}})})
     mover.ok("backup")
-    stored = json.loads(connected(of_kopia, mover).run("policy", "export", **{"global": True}).stdout)
+    stored = json.loads(connected(of_kopia, mover).run("policy", "export", "--global").stdout)
     assert stored["(global)"]["files"]["noParentIgnore"] is True
 
 

@@ -1,0 +1,226 @@
+"""Every end of a run has a kind, an exit status and words that help (mover contract, sections 18 and 19)."""
+
+import errno
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pykopia_mover.explain import Place, explained, is_damage, target_error
+from pykopia_mover.failures import CODES, MoverError
+
+import pykopia.errors
+from pykopia import errors
+from tests.mover.harness import EXAMPLES, PASSWORD, Mover
+
+S3 = Place(
+    type="s3",
+    name="s3 bucket b at host:9000",
+    environment={"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "canary", "AWS_REGION": "r"},
+)
+
+DOCUMENTED = {
+    "ok": 0, "internal": 1, "usage": 2, "config": 10, "auth": 11, "no-repository": 12, "unreachable": 13, "damaged": 14,
+    "no-snapshot": 15, "ambiguous": 16, "action": 17, "source": 18, "target": 19, "cache": 20, "busy": 21, "clock": 22,
+    "cache-exhausted": 137, "interrupted": 130, "terminated": 143,
+}  # fmt: skip
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def test_the_exit_codes_are_those_of_the_contract() -> None:
+    assert {name: code.status for name, code in CODES.items()} == DOCUMENTED
+
+
+@pytest.mark.parametrize(
+    ("error", "place", "code", "told"),
+    [
+        (errors.InvalidPasswordError("no"), S3, "auth", "KOPIA_PASSWORD does not open this repository"),
+        (
+            errors.StorageAccessDeniedError("403 Forbidden: bucket b"),
+            S3,
+            "auth",
+            "403.*bucket b.*AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
+        ),
+        (errors.StorageNotFoundError("no bucket b"), S3, "no-repository", "bucket is not created automatically"),
+        (errors.StorageNotFoundError("no bucket B"), Place(type="b2"), "no-repository", "case-sensitive"),
+        (errors.StorageNotFoundError("no c"), Place(type="azureBlob"), "no-repository", "container is not created"),
+        (errors.StorageNotFoundError("no p"), Place(type="sftp"), "no-repository", "SFTP_PATH.*SFTP_USERNAME"),
+        (errors.StorageNotFoundError("no f"), Place(type="gdrive"), "no-repository", "GOOGLE_DRIVE_FOLDER_ID.*share"),
+        (errors.StorageUnavailableError("refused"), S3, "unreachable", "host:9000.*refused.*endpoint"),
+        (
+            caused(errors.StorageUnavailableError("tls"), ssl.SSLCertVerificationError("self-signed certificate")),
+            S3,
+            "unreachable",
+            "customCA.*KOPIA_S3_DISABLE_TLS",
+        ),
+        (
+            caused(
+                errors.StorageUnavailableError("tls"), ssl.SSLError("[SSL: WRONG_VERSION_NUMBER] wrong version number")
+            ),
+            S3,
+            "unreachable",
+            'KOPIA_S3_DISABLE_TLS: "true"',
+        ),
+        (errors.StorageUnavailableError("429 SlowDown"), S3, "unreachable", "rate of requests.*parallelism"),
+        (errors.StorageUnavailableError("RequestTimeTooSkewed"), S3, "clock", "clock"),
+        (errors.StorageAccessDeniedError("the host key changed"), Place(type="sftp"), "auth", "SFTP_KNOWN_HOSTS_DATA"),
+        (errors.RepositoryNotFoundError("none"), S3, "no-repository", "created by the first backup"),
+        (errors.BlobNotFoundError("p123", "there"), S3, "damaged", "p123"),
+        (errors.RequiredFeatureError("feature x"), S3, "damaged", "feature x"),
+        (errors.DamagedPackError("pack"), S3, "damaged", "snapshot verify"),
+        (errors.UpgradeInProgressError("upgrade"), S3, "busy", "upgrade"),
+        (errors.SnapshotNotFoundError("s"), S3, "no-snapshot", "s"),
+        (errors.ReadOnlyRepositoryError("ro"), S3, "config", "ro"),
+        (errors.InvalidURLError("bad"), S3, "config", "s3://BUCKET/FOLDER"),
+        (errors.ActionFailedError("a"), S3, "action", "a"),
+        (errors.StorageFullError("full"), S3, "unreachable", "room"),
+        (MemoryError(), S3, "internal", "memory"),
+        (KeyError("x"), S3, "internal", "unexpected error: KeyError"),
+        (PermissionError(13, "Permission denied", "/x"), S3, "internal", "/x: Permission denied"),
+    ],
+)
+def test_errors_become_messages_that_say_what_to_do(error: Exception, place: Place, code: str, told: str) -> None:
+    found = explained(error, place)
+    assert found.code.name == code
+    assert re.search(told, str(found)), str(found)
+    assert "canary" not in str(found)
+    assert "\n" not in str(found)
+
+
+def test_every_error_of_the_library_has_an_end_of_its_own_kind() -> None:
+    for name in pykopia.errors.__all__:
+        kind = getattr(pykopia.errors, name)
+        try:
+            error = kind("what")
+        except TypeError:
+            continue
+        assert explained(error, S3).code.name in DOCUMENTED
+
+
+def test_the_cause_of_a_failed_restore_is_found_however_deep() -> None:
+    full = caused(errors.RestoreError("a"), OSError(errno.ENOSPC, "No space left on device"))
+    assert target_error(full) is not None
+    assert target_error(errors.RestoreError("b")) is None
+    assert is_damage(caused(errors.RestoreError("c"), errors.DamagedContentError("d")))
+    assert not is_damage(full)
+
+
+# ---------------------------------------------------------------------- whole runs
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "status", "told"),
+    [
+        (("explode",), {}, 2, "unknown operation: explode"),
+        (("backup", "explode"), {}, 2, "unknown operation: explode"),
+        ((), {}, 10, "backup, discover, maintenance, restore"),
+        ((), {"DIRECTION": "up"}, 10, "source, destination, maintenance"),
+        (("backup",), {"DATA_DIR": "relative"}, 10, "DATA_DIR"),
+        (("restore",), {"DATA_DIR": "/does/not/exist"}, 19, "DATA_DIR"),
+    ],
+)
+def test_m_002_m_004_what_is_no_operation_touches_nothing(
+    mover: Mover, words: tuple[str, ...], environment: dict[str, str], status: int, told: str
+) -> None:
+    mover.write({"a": "b"})
+    result = mover.run(words, environment)
+    assert result.status == status
+    assert told in result.last
+    assert not mover.repository_folder.exists()
+    assert result.termination["code"] in DOCUMENTED
+
+
+def test_m_003_direction_takes_the_place_of_arguments(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    result = mover.run(("restore",), {"DIRECTION": "source", "DATA_DIR": str(mover.data)})
+    assert result.termination["op"] == "backup"
+    assert any("DIRECTION=source" in each for each in result.termination["warnings"])
+    assert mover.run((), {"DIRECTION": "destination"}).termination["op"] == "restore"
+
+
+def test_row_196_no_secret_is_in_any_output_whatever_goes_wrong(mover: Mover) -> None:
+    """Set a canary in every variable and look through all that is written, for each backend and each way to fail."""
+    mover.write({"a": "b"})
+    canaries = {
+        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_ACCOUNT_SAS",
+        "B2_APPLICATION_KEY", "WEBDAV_PASSWORD", "SFTP_PASSWORD", "KOPIA_WEBDAV_PASSWORD", "AZURE_CLIENT_SECRET",
+    }  # fmt: skip
+    environment = {name: f"canary-{name.lower()}-7c1" for name in canaries}
+    environment |= {
+        "SFTP_KEY_FILE": "-----BEGIN RSA PRIVATE KEY-----\ncanary-line-of-the-key-1\n-----END RSA PRIVATE KEY-----",
+        "GOOGLE_DRIVE_CREDENTIALS": '{"type": "service_account", "private_key": "canary-private-key"}',
+        "GOOGLE_APPLICATION_CREDENTIALS": '{"type": "service_account", "private_key": "canary-private-key"',
+        "RCLONE_CONFIG": "[remote]\ntype = s3\nsecret_access_key = canary-rclone-key\n",
+        "KOPIA_MANUAL_CONFIG": '{"canary-manual": ',
+        "KOPIA_LOG_LEVEL": "debug",
+        "KOPIA_FILE_LOG_LEVEL": "debug",
+        "KOPIA_BEFORE_SNAPSHOT": "env; echo $KOPIA_PASSWORD; exit 7",
+        "KOPIA_METRICS_FILE": str(mover.folder / "metrics.prom"),
+    }
+    urls = [
+        f"filesystem://{mover.folder}/new", "s3://user:canary-in-url@bucket/x", "sftp://u:canary-in-url@h/x", "nonsense://x",
+        "webdav://h/x?token=canary-in-query", "rclone://remote:x", "gdrive://folder-id", "azure://c/x", "b2://b/x",
+    ]  # fmt: skip
+    seen = []
+    for url in urls:
+        for operation in ("backup", "restore", "discover", "maintenance"):
+            bad = environment | {"WEBDAV_URL": "http://me:canary-in-webdav-url@127.0.0.1:9/"}
+            bad["SFTP_HOST"], bad["RCLONE_EXE"] = "127.0.0.1", "/bin/false"
+            if "filesystem" not in url and operation == "backup":
+                bad["KOPIA_MANUAL_CONFIG"] = ""
+            if not url.startswith(("filesystem", "nonsense", "s3", "sftp", "gdrive")):
+                continue  # those that would wait for a server are tested with one
+            result = mover(operation, KOPIA_REPOSITORY=url, **bad)
+            seen += [result.log, json.dumps(result.termination)]
+    for path in mover.folder.rglob("*"):
+        if path.is_file() and mover.data not in path.parents:
+            seen.append(path.read_bytes().decode("utf-8", "replace"))
+    for text in seen:
+        for line in text.splitlines():
+            assert "canary" not in line, line
+
+
+@pytest.mark.parametrize("name", EXAMPLES["secrets"])
+def test_m_023_documented_secrets_stay_secret_in_errors(mover: Mover, name: str) -> None:
+    secret = EXAMPLES["secrets"][name] | {"KOPIA_S3_BUCKET": "not a bucket", "DIRECTION": "sideways"}
+    result = mover("backup", **secret)
+    for key in ("KOPIA_PASSWORD", "AWS_SECRET_ACCESS_KEY", "SFTP_PASSWORD", "WEBDAV_PASSWORD", "B2_APPLICATION_KEY"):
+        value = secret.get(key)
+        if value and value != "password":
+            assert value not in result.log
+            assert value not in json.dumps(result.termination)
+
+
+def test_a_crash_of_the_interpreter_shows_no_secret(mover: Mover, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pykopia_mover.settings as s\n"
+        "def load(environment):\n    raise BaseException('boom ' + environment['KOPIA_PASSWORD'])\n"
+        "s.load = load\n"
+    )
+    environment = {**os.environ, **mover.environment, "PYTHONPATH": str(tmp_path), "DATA_DIR": str(mover.data)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pykopia_mover", "backup"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "boom" in done.stdout + done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_help_and_version_need_no_environment() -> None:
+    for flag, told in (("--help", "pykopia-mover OPERATION"), ("--version", "pykopia ")):
+        done = subprocess.run(
+            [sys.executable, "-m", "pykopia_mover", flag], env={}, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, told in done.stdout) == (0, True)
+
+
+def test_a_mover_error_is_what_and_how_to_fix_it() -> None:
+    assert str(MoverError("config", "a is wrong.", "Do b")) == "a is wrong. Do b."

@@ -49,6 +49,11 @@ go_install() {
 mkdir -p .servers
 npm_install azurite-blob azurite@3.37.0
 if [ -n "$all" ]; then
+    apt_install sshd openssh-server
+    apt_install ssh openssh-client
+    apt_install openssl openssl
+    apt_install apache2 apache2
+    apt_install rclone rclone
     go_install versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
     go_install fake-gcs-server github.com/fsouza/fake-gcs-server@v1.56.1
 fi

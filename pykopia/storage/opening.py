@@ -26,7 +26,9 @@ class Backend:
 BACKENDS: dict[str, Backend] = {
     "filesystem": Backend(opener="pykopia.storage.filesystem:FilesystemStorage.from_options"),
     "memory": Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False),
+    "rclone": Backend(opener="pykopia.storage.rclone:RcloneStorage.from_options", extra="rclone"),
     "sftp": Backend(opener="pykopia.storage.sftp:SFTPStorage.from_options", extra="sftp"),
+    "webdav": Backend(opener="pykopia.storage.webdav:WebDAVStorage.from_options", extra="webdav"),
 }
 """The backends by Kopia's name of the storage type; another package may add its own."""
 

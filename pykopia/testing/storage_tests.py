@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ClassVar
 
 import pytest
@@ -56,6 +57,8 @@ class StorageTests:
     """Whether blobs can be locked."""
     tests_atomicity: ClassVar[bool] = True
     """Whether the storage bears readers beside a writer."""
+    replaces_in_one_step: ClassVar[bool] = True
+    """Whether a reader beside a writer who replaces a blob always sees one; false: none for a moment, but never a part."""
     mtime_precision_ns: ClassVar[int] = 1
     """Nanoseconds to which a time that was set is kept."""
     clock_difference_ns: ClassVar[int] = 5 * 60 * _SECOND_NS
@@ -414,12 +417,18 @@ class StorageTests:
         storage.put(PACK, contents[0])
         done = threading.Event()
 
+        listings = ([300_000], [200_000]) if self.replaces_in_one_step else ([300_000], [200_000], [])
+        gaps = () if self.replaces_in_one_step else (BlobNotFoundError,)
+
         def read() -> None:
             while not done.is_set():
-                assert storage.get(PACK) in contents
-                assert storage.get(PACK, 199_000, 1000) in (b"a" * 1000, b"b" * 1000)
-                assert [blob.length for blob in storage.list("p")] in ([300_000], [200_000])
-                assert storage.metadata(PACK).length in (300_000, 200_000)
+                with suppress(*gaps):
+                    assert storage.get(PACK) in contents
+                with suppress(*gaps):
+                    assert storage.get(PACK, 199_000, 1000) in (b"a" * 1000, b"b" * 1000)
+                with suppress(*gaps):
+                    assert storage.metadata(PACK).length in (300_000, 200_000)
+                assert [blob.length for blob in storage.list("p")] in listings
 
         with ThreadPoolExecutor(3) as pool:
             readers = [pool.submit(read) for _ in range(3)]

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import azure, gcs, s3, ssh
+from tests.servers import azure, gcs, s3, ssh, webdav
 from tests.servers.azure import AzureServer
 from tests.servers.gcs import GCSServer
 from tests.servers.s3 import S3Server
 from tests.servers.ssh import SSHServer
 from tests.servers.tls import Certificates, make_certificates
+from tests.servers.webdav import WebDAVServer
 
 Factory = pytest.TempPathFactory
 
@@ -76,14 +77,54 @@ def openssh(tmp_path_factory: Factory) -> Iterator[SSHServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: Factory) -> Iterator[WebDAVServer]:
+    """Run Apache's WebDAV without TLS."""
+    with webdav.apache(tmp_path_factory.mktemp("apache")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def apache_digest(tmp_path_factory: Factory) -> Iterator[WebDAVServer]:
+    """Run Apache's WebDAV with digest authentication."""
+    with webdav.apache(tmp_path_factory.mktemp("apache-digest"), auth="Digest") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def apache_tls(tmp_path_factory: Factory, certificates: Certificates) -> Iterator[WebDAVServer]:
+    """Run Apache's WebDAV with TLS by an authority of its own."""
+    with webdav.apache(tmp_path_factory.mktemp("apache-tls"), certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def wsgidav(tmp_path_factory: Factory) -> Iterator[WebDAVServer]:
+    """Run WsgiDAV without TLS."""
+    with webdav.wsgidav(tmp_path_factory.mktemp("wsgidav")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_webdav(tmp_path_factory: Factory) -> Iterator[WebDAVServer]:
+    """Run rclone as a WebDAV server without TLS."""
+    with webdav.rclone_webdav(tmp_path_factory.mktemp("rclone-webdav")) as server:
+        yield server
+
+
 __all__ = [
+    "apache",
+    "apache_digest",
+    "apache_tls",
     "azurite",
     "azurite_tls",
     "certificates",
     "fake_gcs",
     "openssh",
+    "rclone_webdav",
     "seaweedfs",
     "seaweedfs_tls",
     "versitygw",
     "versitygw_tls",
+    "wsgidav",
 ]

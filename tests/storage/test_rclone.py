@@ -1,0 +1,238 @@
+"""rclone as Kopia drives it: a child that serves a remote, on loopback, and ends with us."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pykopia.errors import BlobNotFoundError, StorageError, StorageNotFoundError, StorageUnavailableError, UsageError
+from pykopia.storage.base import BlobStorage
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.opening import open_storage
+from pykopia.storage.rclone import _STARTED, RcloneStorage, secrets_of, startup_seconds
+from pykopia.storage.remote_options import RcloneOptions
+from pykopia.storage.retrying import RetryingStorage
+from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
+from tests.servers import programs
+
+CANARY = "canary-rclone-91ad"
+
+
+@pytest.fixture(autouse=True)
+def _program() -> None:
+    programs.require("rclone", install="sh scripts/test-servers.sh --all")
+
+
+def options(folder: Path, **changes: object) -> RcloneOptions:
+    fields: dict[str, object] = {
+        "remote_path": f"disk:{folder}/data",
+        "embedded_config": "[disk]\ntype = local\n\n[other]\ntype = drive\ntoken = " + CANARY + "\n",
+        "atomic_writes": True,
+    }
+    return RcloneOptions(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def children() -> set[int]:
+    """Return the rclone processes beneath this one."""
+    found = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in found.splitlines()]
+    mine = {str(os.getpid())}
+    for _ in range(3):
+        mine |= {pid for pid, parent, _ in rows if parent in mine}
+    return {int(pid) for pid, _, name in rows if pid in mine and name == "rclone"}
+
+
+class TestRclone(StorageTests):
+    tests_atomicity = False  # a local remote is written in place
+    many_blobs = 120
+    big_blob = 1 << 20
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Iterator[BlobStorage]:
+        with RcloneStorage(options(tmp_path), create=True) as storage:
+            yield storage
+
+
+class TestRcloneWithoutAtomicWrites(StorageTests):
+    tests_atomicity = False  # while a file is replaced, rclone answers readers with temporary errors
+    many_blobs = 20
+    big_blob = 1 << 20
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Iterator[BlobStorage]:
+        with RcloneStorage(options(tmp_path, atomic_writes=False), create=True) as storage:
+            yield storage
+
+
+def test_what_it_writes_is_a_repository_folder_like_any_other(tmp_path: Path) -> None:
+    with RcloneStorage(options(tmp_path), create=True) as storage:
+        storage.put(PACK, b"1")
+        storage.put(FORMAT, b"2")
+        local = FilesystemStorage(tmp_path / "data")
+        assert {blob.blob_id: local.get(blob.blob_id) for blob in local.list()} == {PACK: b"1", FORMAT: b"2"}
+        local.put(FORMAT, b"written by another")  # which rclone must not hide behind what it remembers
+        assert storage.get(FORMAT) == b"written by another"
+        local.delete(PACK)
+        assert [blob.blob_id for blob in storage.list()] == [FORMAT]
+
+
+def test_a_missing_folder_looks_empty(tmp_path: Path) -> None:
+    with RcloneStorage(options(tmp_path)) as storage:
+        assert [*storage.list()] == []
+        with pytest.raises(BlobNotFoundError):
+            storage.get(FORMAT)
+
+
+def test_it_ends_with_the_storage_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    before = children()
+    with RcloneStorage(options(tmp_path), create=True) as storage:
+        assert len(children() - before) == 1
+        [folder] = (tmp_path / "tmp").iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        storage.put(PACK, b"x")
+    assert children() == before
+    assert [*(tmp_path / "tmp").iterdir()] == []
+
+
+def test_it_ends_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
+    program = f"""
+        import tempfile, time, threading
+        tempfile.tempdir = {str(tmp_path)!r}
+        from pykopia.storage.rclone import RcloneStorage
+        from pykopia.storage.remote_options import RcloneOptions
+        opened = []
+        thread = threading.Thread(target=lambda: opened.append(RcloneStorage(
+            RcloneOptions(remote_path=":local:{tmp_path}/data"), create=True)))
+        thread.start(); thread.join()  # a signal to the child at the end of this thread would come too early
+        opened[0].put("p1", b"x")
+        print(opened[0].process_id, flush=True)
+        time.sleep(60)
+    """
+    (tmp_path / "data").mkdir()
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        watcher = int(process.stdout.readline())
+        descriptor = os.pidfd_open(watcher)
+        assert [*tmp_path.glob("pykopia-rclone-*")] != []
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    import select
+
+    assert select.select([descriptor], [], [], 30)[0], "rclone outlives a killed process"
+    os.close(descriptor)
+    assert [*tmp_path.glob("pykopia-rclone-*")] == []
+
+
+def test_it_is_started_again_when_it_has_died(tmp_path: Path) -> None:
+    with RcloneStorage(options(tmp_path), create=True) as inner:
+        assert inner._server is not None
+        noticed = inner._server._ended
+
+        def until_noticed(_: float) -> None:
+            noticed.wait(10)
+
+        storage = RetryingStorage(inner, sleep=until_noticed)
+        storage.put(PACK, b"x")
+        [first] = children()
+        os.kill(first, signal.SIGKILL)
+        assert storage.get(PACK) == b"x"
+        assert children() != {first}
+
+
+def test_its_own_words_are_told_without_secrets(tmp_path: Path) -> None:
+    with pytest.raises(StorageNotFoundError, match=r"can't serve gone:/x; it said: .*didn't find section") as caught:
+        RcloneStorage(options(tmp_path, remote_path="gone:/x"))
+    assert CANARY not in str(caught.value)
+    with pytest.raises(StorageError, match=r"unknown flag: --no-such-flag") as other:
+        RcloneStorage(options(tmp_path, rclone_args=("--no-such-flag", f"--drive-token={CANARY}")))
+    assert CANARY not in str(other.value)
+    script = tmp_path / "rclone.sh"
+    script.write_text(f"#!/bin/sh\necho 'token {CANARY} is wrong' >&2\nexit 1\n")
+    script.chmod(0o700)
+    with pytest.raises(StorageError, match=r"it said: token \*\*\* is wrong"):
+        RcloneStorage(options(tmp_path, rclone_exe=str(script)))
+
+
+def test_a_program_that_is_missing_or_never_starts_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="can't find the program /no/such/rclone"):
+        RcloneStorage(options(tmp_path, rclone_exe="/no/such/rclone"))
+    script = tmp_path / "rclone.sh"
+    script.write_text("#!/bin/sh\necho still thinking >&2\nexec sleep 60\n")
+    script.chmod(0o700)
+    with pytest.raises(StorageUnavailableError, match=r"within 0.3 s.* it said: still thinking"):
+        RcloneStorage(options(tmp_path, rclone_exe=str(script), startup_timeout="300ms"))
+    with pytest.raises(UsageError, match="no time"):
+        startup_seconds(RcloneOptions(startup_timeout="soon"))
+    assert startup_seconds(RcloneOptions(startup_timeout="0s")) == 15
+    assert startup_seconds(RcloneOptions(startup_timeout="1m30s")) == 90
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026/11/25 18:39:17 NOTICE: Local file system at /x: WebDav Server started on https://127.0.0.1:18099/",
+        "2026/11/25 18:39:17 NOTICE: Local file system at /x: WebDav Server started on [https://127.0.0.1:18099/]",
+    ],
+)
+def test_the_url_is_found_in_the_log_of_old_and_new_versions(line: str) -> None:
+    match = _STARTED.search(line)
+    assert match
+    assert match[1] == "https://127.0.0.1:18099/"
+
+
+def test_a_configuration_may_come_by_file_and_variables(tmp_path: Path) -> None:
+    (tmp_path / "rclone.conf").write_text("[mine]\ntype = local\n")
+    by_file = options(tmp_path, remote_path=f"mine:{tmp_path}/data", embedded_config="")
+    arguments = ("--config", f"{tmp_path}/rclone.conf")
+    with RcloneStorage(
+        RcloneOptions.from_config({**by_file.to_config(), "rcloneArgs": arguments}), create=True
+    ) as storage:
+        storage.put(PACK, b"x")
+    variables = (f"RCLONE_CONFIG={tmp_path}/rclone.conf", "PATH=/usr/bin:/bin")
+    with RcloneStorage(RcloneOptions.from_config({**by_file.to_config(), "rcloneEnv": variables})) as storage:
+        assert storage.get(PACK) == b"x"
+
+
+def test_what_rclone_prints_is_logged_only_when_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for debug in (False, True):
+        with (
+            caplog.at_level(logging.DEBUG, "pykopia"),
+            RcloneStorage(options(tmp_path, debug=debug), create=True) as storage,
+        ):
+            storage.put(PACK, b"x")
+        assert ("rclone: " in caplog.text) == debug
+    assert CANARY not in caplog.text
+
+
+def test_all_that_may_be_a_secret_is_hidden() -> None:
+    found = secrets_of(
+        RcloneOptions(
+            rclone_args=("--drive-token=token-in-flag", "--transfers=4000000", "--s3-secret-access-key=key-in-flag"),
+            rclone_env=("RCLONE_CONFIG_X_PASS=pass-in-variable",),
+            embedded_config='[a]\ntype = drive\nprovider = Someone\npass = "in-config"\ntoken = {"access_token":"deep-inside"}\n'
+            "flag = true\nshort = x\n",
+        )
+    )
+    assert {"token-in-flag", "key-in-flag", "pass-in-variable", "in-config", "deep-inside"} <= set(found)
+    assert not {"4000000", "drive", "Someone", "true", "x"} & set(found)
+    assert "canary" not in repr(
+        RcloneOptions(embedded_config="canary", rclone_args=("canary",), rclone_env=("canary",))
+    )
+
+
+def test_it_is_opened_by_its_connection_and_with_retries(tmp_path: Path) -> None:
+    info = ConnectionInfo.from_options(options(tmp_path))
+    with open_storage(info, create=True) as storage:
+        assert isinstance(storage, RetryingStorage)
+        assert storage.connection_info() == info
+        assert storage.display_name == f"rclone: disk:{tmp_path}/data"

@@ -7,21 +7,11 @@ makes no sense raises ``ValueError`` with the reason. The accepted forms are tho
 import os
 import stat
 
-NANOSECONDS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "μs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
-"""Nanoseconds in each unit that a duration may use."""
+from pykopia.format.duration import NANOSECONDS
+from pykopia.format.duration import parse_duration as duration
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-_DURATION_PART = r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)"
 
 
 def text(value: str) -> str:
@@ -59,27 +49,6 @@ def decimal(value: str) -> float:
     except ValueError:
         msg = f"{value!r} is not a number"
         raise ValueError(msg) from None
-
-
-def duration(value: str) -> int:
-    """Return nanoseconds of a duration such as ``1h30m`` or ``1.5s``; a unit is demanded, except for ``0``."""
-    import re  # noqa: PLC0415 -- most command lines have no duration
-
-    sign, rest = (-1, value[1:]) if value.startswith("-") else (1, value.removeprefix("+"))
-    if rest == "0":
-        return 0
-    total, position = 0, 0
-    while position < len(rest):
-        part = re.compile(_DURATION_PART).match(rest, position)
-        if part is None or not (part[1] or part[2]):
-            break
-        unit, fraction = NANOSECONDS[part[3]], part[2] or ""
-        total += int(part[1] or "0") * unit + int(fraction or "0") * unit // 10 ** len(fraction)
-        position = part.end()
-    if not rest or position < len(rest):
-        msg = f"{value!r} is not a duration such as 45m, 1h30m or 10s"
-        raise ValueError(msg)
-    return sign * total
 
 
 def existing_file(value: str) -> str:

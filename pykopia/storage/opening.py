@@ -25,6 +25,7 @@ class Backend:
 
 BACKENDS: dict[str, Backend] = {
     "filesystem": Backend(opener="pykopia.storage.filesystem:FilesystemStorage.from_options"),
+    "gdrive": Backend(opener="pykopia.storage.gdrive:GoogleDriveStorage.from_options", extra="gdrive"),
     "memory": Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False),
     "rclone": Backend(opener="pykopia.storage.rclone:RcloneStorage.from_options", extra="rclone"),
     "sftp": Backend(opener="pykopia.storage.sftp:SFTPStorage.from_options", extra="sftp"),

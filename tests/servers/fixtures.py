@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import azure, gcs, s3, ssh, webdav
+from tests.servers import azure, drive, gcs, s3, ssh, webdav
 from tests.servers.azure import AzureServer
+from tests.servers.drive import DriveServer
 from tests.servers.gcs import GCSServer
 from tests.servers.s3 import S3Server
 from tests.servers.ssh import SSHServer
@@ -112,6 +113,13 @@ def rclone_webdav(tmp_path_factory: Factory) -> Iterator[WebDAVServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def fake_drive() -> Iterator[DriveServer]:
+    """Run a fake of Google Drive."""
+    with drive.fake_drive() as server:
+        yield server
+
+
 __all__ = [
     "apache",
     "apache_digest",
@@ -119,6 +127,7 @@ __all__ = [
     "azurite",
     "azurite_tls",
     "certificates",
+    "fake_drive",
     "fake_gcs",
     "openssh",
     "rclone_webdav",

@@ -1,0 +1,237 @@
+"""Google Drive's HTTP API, version 3, as far as blobs need it (spec 03 §3)."""
+
+import json
+import ssl
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import requests
+from google.auth import default as default_credentials
+from google.auth.credentials import Credentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
+from google.auth.transport.requests import AuthorizedSession, Request
+from google.oauth2 import credentials as user_credentials
+from google.oauth2 import service_account
+from requests.adapters import HTTPAdapter
+
+from pykopia.errors import (
+    PykopiaError,
+    StorageAccessDeniedError,
+    StorageAuthenticationError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    UsageError,
+)
+from pykopia.storage.remote_options import GoogleDriveOptions
+from pykopia.storage.service_errors import connection_error, service_error
+from pykopia.storage.trust import tls_context
+
+API_ROOT = "https://www.googleapis.com"
+TIMEOUT_SECONDS = 60.0
+"""A connection on which nothing comes or goes for so long is given up."""
+
+_SCOPE = "https://www.googleapis.com/auth/drive.file"
+_READ_ONLY_SCOPE = "https://www.googleapis.com/auth/drive.readonly"
+_TOKENS = "https://oauth2.googleapis.com"
+_CONNECTIONS = 32
+_RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "sharingRateLimitExceeded", "backendError"})
+_FULL_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded", "numChildrenInNonRootLimitExceeded"})
+_DAY_REASONS = frozenset({"dailyLimitExceeded", "quotaExceeded"})
+
+
+class MissingFileError(Exception):
+    """The service knows no such file, or does not show it to this user."""
+
+
+class RangeError(Exception):
+    """A range that does not lie within a file."""
+
+
+class DriveClient:
+    """Sends requests with credentials, and turns what goes wrong into errors of a storage.
+
+    Args:
+        options: The connection.
+        api_root: URL of the service.
+        timeout: Seconds after which a connection is given up on which nothing comes or goes.
+
+    Raises:
+        UsageError: The credentials or the authorities can't be used.
+    """
+
+    def __init__(
+        self, options: GoogleDriveOptions, *, api_root: str = API_ROOT, timeout: float = TIMEOUT_SECONDS
+    ) -> None:
+        self.api_root, self._timeout = api_root, timeout
+        self._address = urlsplit(api_root).netloc
+        credentials = credentials_of(options)
+        self._token_address = urlsplit(getattr(credentials, "token_uri", None) or _TOKENS).netloc
+        self.account: str = getattr(credentials, "service_account_email", "") or ""
+        adapter = _Adapter(_context(options))
+        tokens = requests.Session()
+        tokens.mount("https://", adapter)
+        self._session = AuthorizedSession(credentials, auth_request=Request(tokens), refresh_timeout=timeout)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", _Adapter(None))
+
+    def request(self, method: str, url: str, doing: str, **more: Any) -> requests.Response:  # noqa: ANN401 -- of requests
+        """Send a request to a path of the service, or to a URL that it gave, and return an answer of success.
+
+        Raises:
+            MissingFileError: There is no such file.
+            RangeError: It is shorter than the range.
+            PykopiaError: All else that goes wrong.
+        """
+        target = url if url.startswith("http") else self.api_root + url
+        try:
+            response = cast(
+                "requests.Response",
+                self._session.request(method, target, timeout=self._timeout, max_allowed_time=None, **more),
+            )
+        except RefreshError:
+            raise StorageAuthenticationError(
+                f"can't {doing}: Google does not take these credentials{self._of_account()}; get new ones"
+            ) from None  # its text may hold a part of them
+        except (TransportError, requests.RequestException, OSError) as error:
+            raise self._connection_error(doing, error) from error
+        except GoogleAuthError as error:
+            raise StorageAuthenticationError(f"can't {doing}: no access token: {type(error).__name__}") from None
+        if response.status_code == requests.codes.not_found:
+            raise MissingFileError
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            raise RangeError
+        if not response.ok:
+            raise self._answer_error(doing, response)
+        return response
+
+    def json(self, method: str, path: str, doing: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 -- of requests
+        """Send a request, and return the JSON object of its answer."""
+        try:
+            found = self.request(method, path, doing, **more).json()
+        except requests.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict):
+            raise StorageUnavailableError(
+                f"can't {doing}: {self._address} did not answer as Google Drive does; try again later"
+            )
+        return found
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _of_account(self) -> str:
+        return f" of {self.account}" if self.account else ""
+
+    def _connection_error(self, doing: str, error: Exception) -> PykopiaError:
+        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+            return StorageError(f"can't {doing}: a URL that the service gave can't be used")
+        return connection_error(
+            doing,
+            error,
+            self._token_address if isinstance(error, TransportError) else self._address,
+            untrusted="give the authority of your proxy (rootCA), if you are sure that it is the right server",
+            no_tls="check the proxy",
+        )
+
+    def _answer_error(self, doing: str, response: requests.Response) -> PykopiaError:
+        status, code, words = response.status_code, *_reason_of(response)
+        said = f"can't {doing}: Google Drive answered {code or 'HTTP status'} ({status})" + (
+            f": {words}" if words else ""
+        )
+        if code in _RATE_REASONS or status == requests.codes.too_many_requests:
+            return StorageUnavailableError(
+                f"{said}; too many requests in a short time: use less --parallel, or try again later"
+            )
+        if code in _FULL_REASONS:
+            return StorageFullError(
+                f"{said}; free some space, or raise the quota: a service account has none of its own, so the folder must be in a "
+                "shared drive"
+            )
+        if code in _DAY_REASONS:
+            return StorageUnavailableError(f"{said}; the limit of the day is used up: try again tomorrow, or raise it")
+        if status == requests.codes.unauthorized:
+            return StorageAuthenticationError(f"{said}; check the credentials{self._of_account()}")
+        if status == requests.codes.forbidden:
+            return StorageAccessDeniedError(
+                f"{said}; share the folder with {self.account or 'the account of these credentials'} as an editor"
+            )
+        return service_error(doing, status=status, code=code, reason=words)
+
+
+def credentials_of(options: GoogleDriveOptions) -> Credentials:
+    """Return the credentials of a connection: a service account, an authorized user, or what this machine has.
+
+    Raises:
+        UsageError: They can't be used; no part of them is told.
+    """
+    scopes = [_READ_ONLY_SCOPE if options.read_only else _SCOPE]
+    found, where = options.credentials, "the credentials of this connection"
+    if found is None and options.credentials_file:
+        where = f"the credentials in {options.credentials_file}"
+        try:
+            found = json.loads(Path(options.credentials_file).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"can't read {where}: {error.strerror}; check the path") from None
+        except ValueError:
+            raise UsageError(f"can't use {where}: the file is malformed, it must be JSON") from None
+    if found is None:
+        try:
+            credentials, _ = default_credentials(scopes=scopes)
+        except DefaultCredentialsError:
+            raise UsageError(
+                "can't reach Google Drive without credentials: name their file by --credentials-file, or log in by "
+                "`gcloud auth application-default login`"
+            ) from None
+        return credentials
+    kind = found.get("type") if isinstance(found, dict) else None
+    try:
+        if kind == "service_account":
+            account = service_account.Credentials.from_service_account_info(found, scopes=scopes)
+            return cast("Credentials", account)
+        if kind == "authorized_user":
+            user = user_credentials.Credentials.from_authorized_user_info(found)
+            return cast("Credentials", user)
+    except (ValueError, TypeError, GoogleAuthError):
+        raise UsageError(f"can't use {where}: a part of them is missing or malformed; download them again") from None
+    raise UsageError(f"can't use {where}: their type must be service_account or authorized_user")
+
+
+def _reason_of(response: requests.Response) -> tuple[str, str]:
+    """Return what the service calls an error, and its words."""
+    try:
+        error = response.json()["error"]
+        words = str(error.get("message", ""))
+        details = error.get("errors") or [{}]
+        code = str(details[0].get("reason", "")) or str(error.get("status", ""))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return "", ""
+    return code, words
+
+
+def _context(options: GoogleDriveOptions) -> ssl.SSLContext:
+    context = tls_context()
+    if options.root_ca:
+        try:
+            context.load_verify_locations(cadata=options.root_ca.decode("ascii"))
+        except (ValueError, OSError) as error:
+            raise UsageError(
+                "can't use the authorities of this connection (rootCA): they are no certificates in PEM"
+            ) from error
+    return context
+
+
+class _Adapter(HTTPAdapter):
+    """Connections with TLS settings of our own, and no retries: those have a wrapper."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        super().__init__(pool_connections=4, pool_maxsize=_CONNECTIONS, max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- of requests
+        super().init_poolmanager(*arguments, ssl_context=self._context, **more)
+
+
+__all__ = ["API_ROOT", "TIMEOUT_SECONDS", "DriveClient", "MissingFileError", "RangeError", "credentials_of"]

@@ -1,0 +1,171 @@
+"""From the answers of storage services, and failures on the way to them, to errors of a storage.
+
+Temporary errors are tried again by `RetryingStorage`: throttling, faults of the server, lost connections, time-outs. All
+others end at once with the reason that the service gave and what to do.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterable, Iterator
+
+from pykopia.errors import (
+    PykopiaError,
+    StorageAccessDeniedError,
+    StorageAuthenticationError,
+    StorageError,
+    StorageFullError,
+    StorageNotFoundError,
+    StorageUnavailableError,
+    UnsupportedOptionError,
+    UntrustedServerError,
+)
+
+_CREDENTIALS = "check the credentials, and that they may use this bucket or container"
+_HINTS = {
+    "AuthorizationHeaderMalformed": "set the region of the bucket",
+    "AuthorizationPermissionMismatch": _CREDENTIALS,
+    "ExpiredToken": "get new credentials: these have expired",
+    "IllegalLocationConstraintException": "set the region of the bucket",
+    "InvalidAccessKeyId": "check the access key: the service does not know it",
+    "InvalidObjectState": "restore the object from its archive first: it can't be read from there",
+    "InvalidToken": "check the session token: it does not belong to the access key, or it is damaged",
+    "PermanentRedirect": "set the region or the endpoint of the bucket",
+    "RequestTimeTooSkewed": "set the clock of this machine: it differs too much from that of the service",
+    "SignatureDoesNotMatch": "check the secret access key: it does not belong to the access key",
+    "TokenRefreshRequired": "get new credentials: these must be refreshed",
+}
+"""What to do, by the code of an error."""
+_TEMPORARY_CODES = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "IncompleteBody",
+        "InternalError",
+        "OperationAborted",
+        "OperationTimedOut",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServerBusy",
+        "ServiceUnavailable",
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "rateLimitExceeded",
+        "userRateLimitExceeded",
+    }
+)
+_FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
+_UNKNOWN_CODES = frozenset(
+    {
+        "AuthenticationFailed",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+"""The service does not take the credentials at all."""
+_MISSING_CODES = frozenset({"ContainerNotFound", "NoSuchBucket"})
+_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
+_REASON_LENGTH = 300
+
+
+def service_error(doing: str, *, status: int = 0, code: str = "", reason: str = "") -> PykopiaError:
+    """Return the error that stands for an answer of a service.
+
+    Args:
+        doing: What was being done to which thing, such as ``write blob p12 to S3: host bucket``.
+        status: Of HTTP, 0 where there is none.
+        code: What the service calls the error.
+        reason: Its words, free of secrets.
+    """
+    known = f"{code} ({status})" if code and status else code or f"HTTP status {status}"
+    first_line = reason.strip().splitlines()[0][:_REASON_LENGTH] if reason.strip() else ""
+    said = f"{known}: {first_line}" if first_line and first_line != code else known
+    text = f"can't {doing}: the service answered {said.rstrip('.')}"
+    hint = _HINTS.get(code)
+    if "HTTP request" in reason and "HTTPS" in reason:
+        return StorageError(f"{text}; use TLS: this endpoint speaks nothing else")
+    if code in _FULL_CODES or status == 507:
+        return StorageFullError(f"{text}; free some space, or raise the quota, and try again")
+    if code in _TEMPORARY_CODES or status in _TEMPORARY_STATUS:
+        return StorageUnavailableError(f"{text}; try again later")
+    if code in _MISSING_CODES:
+        return StorageNotFoundError(f"{text}; check the name, or create it first: pykopia does not")
+    if status == 401 or code in _UNKNOWN_CODES:
+        return StorageAuthenticationError(f"{text}; {hint or _CREDENTIALS}")
+    if status == 403:
+        return StorageAccessDeniedError(f"{text}; {hint or _CREDENTIALS}")
+    if status == 501:
+        return UnsupportedOptionError(f"{text}; this service can't do it")
+    return StorageError(f"{text}; {hint}" if hint else text)
+
+
+def connection_error(doing: str, error: BaseException, address: str, *, untrusted: str, no_tls: str) -> PykopiaError:
+    """Return the error that stands for a failure on the way to a service.
+
+    Args:
+        doing: What was being done to which thing.
+        error: What the library raised; the text of it is not used, as it may hold a secret.
+        address: Host and port.
+        untrusted: What to do when the certificate is not trusted.
+        no_tls: What to do when the endpoint does not speak TLS.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = cause.verify_message or "it can't be verified"
+            return UntrustedServerError(
+                f"can't {doing}: the certificate of {address} is not trusted: {reason}; {untrusted}"
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
+            return StorageError(f"can't {doing}: {address} does not speak TLS; {no_tls}")
+        if isinstance(cause, ssl.SSLError):
+            reason = cause.reason or "handshake failed"
+            return StorageUnavailableError(f"can't {doing}: TLS with {address} failed: {reason}; check the endpoint")
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return StorageUnavailableError(
+                f"can't {doing}: the name of {address} can't be resolved; check the endpoint and the network"
+            )
+        if isinstance(cause, TimeoutError):
+            return StorageUnavailableError(f"can't {doing}: {address} did not answer in time; check the network")
+    reason = next((cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror), "")
+    why = f"the connection to {address} failed" + (f": {reason}" if reason else f" ({type(error).__name__})")
+    return StorageUnavailableError(f"can't {doing}: {why}; check the endpoint and the network")
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return text in which no secret stands."""
+    for secret in secrets:
+        if len(secret) >= 4:  # shorter ones stand in any text
+            text = text.replace(secret, "***")
+    return text
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those it came from; some libraries keep the one beneath in an attribute."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        item = waiting.pop(0)
+        if not isinstance(item, BaseException) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        yield item
+        waiting += [
+            item.__cause__,
+            item.__context__,
+            getattr(item, "os_error", None),
+            getattr(item, "inner_exception", None),
+        ]
+        waiting += [
+            getattr(item, "certificate_error", None),
+            getattr(item, "kwargs", {}).get("error") if hasattr(item, "kwargs") else None,
+        ]
+        waiting += list(item.args)
+
+
+__all__ = ["connection_error", "service_error", "without_secrets"]

@@ -26,7 +26,7 @@ def test_the_example_of_the_command_line_runs(tmp_path: Path) -> None:
     pykopia = Runner(tmp_path)
     section = README.read_text().partition("## On the command line")[2].partition("```\n")[0]
     lines = re.findall(r"^pykopia (.*)$", section, re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 9
     snapshot_id = ""
     for line in lines:
         places = {"/backups": f"{tmp_path}/backups", "~/": f"{tmp_path}/", "SNAPSHOT-ID": snapshot_id}

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, cast
 
 from pykopia import clock
 from pykopia.cli.cancellation import cancelable
-from pykopia.cli.parsing import CommandLineError, Options, arguments, flag
+from pykopia.cli.json_flags import JsonFlags
+from pykopia.cli.parsing import CommandLineError, arguments, flag, flag_list
 from pykopia.cli.progress import RestoreProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
@@ -17,7 +18,7 @@ from pykopia.format.object_id import parse_object_id
 from pykopia.format.source import SourceInfo
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import read_placeholder
-from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions
+from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
 from pykopia.snapshot.source_path import path_inside
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _ARCHIVES = {
 }
 
 
-class RestoreFlags(Options):
+class RestoreFlags(JsonFlags):
     """Flags of `restore`."""
 
     sources = arguments(
@@ -64,12 +65,19 @@ class RestoreFlags(Options):
     shallow_minsize = flag(0, "Files below this size are restored in full at any depth.", placeholder="BYTES")
     snapshot_time = flag("latest", "Which snapshot of a path: latest, oldest, or the newest before a time.")
     flush_files = flag(False, "Wait until each file is on disk.")
+    include = flag_list("Restore only what matches, with all below it, as in ignore rules.", placeholder="PATTERN")
+    exclude = flag_list("Leave out what matches.", placeholder="PATTERN")
+    only_differences = flag(False, "Compare what is there by its contents and write only what differs.")
+    dry_run = flag(False, "Only tell what would be changed.", short="n")
 
 
 def restore(session: Session, options: RestoreFlags) -> None:
     """Restore snapshots or parts of them."""
     with session.open() as repository:
         for source, target in _pairs(repository, options.sources):
+            if options.dry_run:
+                _tell_changes(session, repository, source, target, options)
+                continue
             _tell_target(session, options, target)
             progress = RestoreProgress(session)
             with cancelable(session) as canceled:
@@ -86,6 +94,49 @@ def restore(session: Session, options: RestoreFlags) -> None:
             for line in result.errors:
                 session.log.warning("%s", line)
             session.log.info("%s", _summary(session, result.counters))
+            if options.json:
+                options.write_json(session, _result_members(target, result))
+
+
+def _tell_changes(session: Session, repository: "Repository", source: str, target: str, options: RestoreFlags) -> None:
+    """Tell what a restore would change."""
+    with cancelable(session) as canceled:
+        plan = repository.snapshots.plan_restore(
+            _entry(session, repository, source, options),
+            target,
+            options=_restore_options(options, placeholder=_is_placeholder(source)),
+            cancel=canceled,
+        )
+        printer = options.json_list(session) if options.json else None
+        counts: dict[str, int] = {}
+        for change in plan:
+            counts[change.kind] = counts.get(change.kind, 0) + 1
+            if printer is not None:
+                printer.add({"change": change.kind, "path": change.path, "reason": change.reason})
+                continue
+            folder = "/" if change.entry is not None and change.entry.type == "d" and change.path else ""
+            reason = f" ({change.reason})" if change.reason else ""
+            session.write(f"{change.kind:<10} {change.path or '.'}{folder}{reason}")
+    if printer is not None:
+        printer.end()
+    told = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
+    session.log.info(
+        "Would %s in %s; %d unchanged. Nothing was written.", told or "change nothing", target, plan.unchanged
+    )
+
+
+def _result_members(target: str, result: RestoreResult) -> dict[str, object]:
+    counters = result.counters
+    return {
+        "target": target,
+        "restoredFiles": counters.restored_files,
+        "restoredDirectories": counters.restored_directories,
+        "restoredSymlinks": counters.restored_symlinks,
+        "restoredBytes": counters.restored_bytes,
+        "skippedFiles": counters.skipped_files,
+        "deletedEntries": counters.deleted_entries,
+        "errors": list(result.errors),
+    }
 
 
 def _entry(session: Session, repository: "Repository", source: str, options: RestoreFlags) -> DirectoryEntry:
@@ -189,6 +240,9 @@ def _restore_options(options: RestoreFlags, *, placeholder: bool) -> RestoreOpti
         flush_files=options.flush_files,
         shallow_depth=0 if placeholder and options.shallow is None else options.shallow,
         shallow_min_size=options.shallow_minsize,
+        include=tuple(options.include),
+        exclude=tuple(options.exclude),
+        only_differences=options.only_differences,
     )
 
 

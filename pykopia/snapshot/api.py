@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError
+from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
@@ -23,9 +23,11 @@ from pykopia.snapshot.progress import Cancel, Progress
 from pykopia.snapshot.resolve import resolve, with_length
 from pykopia.snapshot.restore import Restore
 from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
+from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_file import restore_single
 from pykopia.snapshot.restore_local import LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
+from pykopia.snapshot.restore_plan import RestorePlan
 from pykopia.snapshot.retention import Expiration, apply_expirations, plan_expirations
 from pykopia.snapshot.source_path import at_or_above
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
@@ -217,8 +219,45 @@ class Snapshots:
             if mode in ("zip", "zip-nocompress"):
                 zipped = ZipOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "zip")
                 return Restore(self._repository, zipped, options, counting).run(entry)
-            local = LocalOutput(path, self._repository.contents, objects, options, counting)
+            local = LocalOutput(
+                path, self._repository.contents, objects, self._repository.sealer.hash, options, counting
+            )
             return Restore(self._repository, local, options, counting).run(entry)
+
+    def plan_restore(
+        self,
+        reference: str | DirectoryEntry,
+        target: str | os.PathLike[str],
+        *,
+        options: RestoreOptions | None = None,
+        cancel: Cancel | None = None,
+    ) -> RestorePlan:
+        """Tell what ``restore`` would change in a folder or file of this machine; nothing is written.
+
+        Files of the same size are compared by their contents; they are read, the repository's are not.
+
+        Returns:
+            What to iterate over.
+
+        Raises:
+            UsageError: the target is an archive.
+            SnapshotNotFoundError: no such ID.
+        """
+        options = options or RestoreOptions()
+        if options.mode != "local" and (options.mode != "auto" or archive_mode(Path(target).name) != "local"):
+            raise UsageError(
+                f"what a restore would change can be told of folders and files, and {target} is an archive"
+            )
+        entry = self.resolve(reference) if isinstance(reference, str) else reference
+        objects = self._repository.objects
+        return RestorePlan(
+            objects,
+            Differences(objects, self._repository.sealer.hash),
+            with_length(entry, objects),
+            Path(target),
+            options,
+            check=Progress(RestoreCounters(), cancel=cancel).check,
+        )
 
     # ------------------------------------------------------------------ checking and deleting
 

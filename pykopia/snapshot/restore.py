@@ -15,6 +15,7 @@ from pykopia.format.directory import DirectoryEntry
 from pykopia.repository.repository import Repository
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
+from pykopia.snapshot.selection import Selection
 
 BATCH_FILES = 64
 BATCH_BYTES = 4 << 20
@@ -64,10 +65,12 @@ class Output(Protocol[Folder]):
 class _Open(Generic[Folder]):
     """A folder that is being filled."""
 
-    __slots__ = ("entry", "folder", "parent", "path", "unfinished")
+    __slots__ = ("entry", "folder", "included", "parent", "path", "unfinished")
 
-    def __init__(self, folder: Folder, entry: DirectoryEntry, path: str, parent: "_Open[Folder] | None") -> None:
-        self.folder, self.entry, self.path, self.parent = folder, entry, path, parent
+    def __init__(
+        self, folder: Folder, entry: DirectoryEntry, path: str, parent: "_Open[Folder] | None", *, included: bool
+    ) -> None:
+        self.folder, self.entry, self.path, self.parent, self.included = folder, entry, path, parent, included
         self.unfinished = 1  # the walk itself
         if parent is not None:
             parent.unfinished += 1
@@ -86,6 +89,7 @@ class Restore(Generic[Folder]):
         self._repository = repository
         self._output = output
         self._options = options
+        self._selection = Selection(options.include, options.exclude)
         self._progress = progress
         self._lock = threading.Lock()
         self._errors: list[str] = []
@@ -119,7 +123,8 @@ class Restore(Generic[Folder]):
     # ------------------------------------------------------------------ walking
 
     def _walk(self, pool: ThreadPoolExecutor, root: DirectoryEntry) -> None:
-        top = _Open(self._output.root(root), root, "", None)
+        self._selection.look_into(root, self._repository.objects)
+        top = _Open(self._output.root(root), root, "", None, included=self._selection.all_included)
         stack: deque[tuple[_Open[Folder], DirectoryEntry, int]] = deque()
         self._fill(pool, top, 0, stack)
         while stack:
@@ -134,7 +139,8 @@ class Restore(Generic[Folder]):
                 self._failed(path, error)
                 self._done(parent)
                 continue
-            opened = _Open(folder, entry, path, parent)
+            included = parent.included or self._selection.includes(path, is_directory=True)
+            opened = _Open(folder, entry, path, parent, included=included)
             self._done(parent)
             self._fill(pool, opened, depth, stack)
 
@@ -147,8 +153,9 @@ class Restore(Generic[Folder]):
     ) -> None:
         """Hand the files of a folder to threads, put its folders on the stack."""
         try:
-            entries = self._repository.objects.directory(opened.entry.object_id).entries
+            entries: Sequence[DirectoryEntry] = self._repository.objects.directory(opened.entry.object_id).entries
             self._output.prepare(opened.folder, entries, opened.path)
+            entries = self._selection.of_folder(opened.path, entries, included=opened.included)
         except (PykopiaError, OSError) as error:
             self._failed(opened.path, error)
             self._done(opened)

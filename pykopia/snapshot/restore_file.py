@@ -27,7 +27,9 @@ def restore_single(
         RestoreError: it can't be restored.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    output = LocalOutput(target.parent, repository.contents, repository.objects, options, progress)
+    output = LocalOutput(
+        target.parent, repository.contents, repository.objects, repository.sealer.hash, options, progress
+    )
     named = msgspec.structs.replace(entry, name=target.name)
     handle = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -10,17 +10,20 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.format.directory import DirectoryEntry
+from pykopia.ids import Buffer
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import one_by_one
+from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
+from pykopia.snapshot.selection import Selection
 from pykopia.snapshot.small_files import FLUSH, IGNORE_RIGHTS, MODE, OWNER, TIME, write_files
 
 SAME_TIME_NS = 2_000_000_000
@@ -55,6 +58,7 @@ class LocalOutput:
         target: Path,
         contents: ContentStore,
         objects: ObjectStore,
+        content_hash: Callable[[Buffer], bytes],
         options: RestoreOptions,
         progress: Progress[RestoreCounters],
     ) -> None:
@@ -63,6 +67,8 @@ class LocalOutput:
         self._objects = objects
         self._options = options
         self._progress = progress
+        self._differences = Differences(objects, content_hash)
+        self._selection = Selection(options.include, options.exclude)
         self._open: set[LocalFolder] = set()
         """Folders that are not finished."""
         self._flags = (
@@ -121,7 +127,12 @@ class LocalOutput:
             return
         wanted = {entry.name: entry.type for entry in entries}
         with os.scandir(folder.handle) as found:
-            extra = [each.name for each in found if wanted.get(each.name) != _type_of(each)]
+            extra = [
+                each.name
+                for each in found
+                if wanted.get(each.name) != (kind := kind_of(each.stat(follow_symlinks=False).st_mode))
+                and self._selection.wants(f"{path}/{each.name}".lstrip("/"), is_directory=kind == "d")
+            ]
         if not path:
             extra = [name for name in extra if name not in self._options.keep_at_root]
         for name in extra:
@@ -184,7 +195,7 @@ class LocalOutput:
             self._write_new(parent, name, entry, path)
             return True
         existing = _lstat(name, parent)
-        kept = existing is not None and self._keep(existing, entry)
+        kept = existing is not None and (self._keep(existing, entry) or self._is_same(parent, name, existing, entry))
         if existing is None:
             self._write_new(parent, name, entry, path)
         elif not kept:
@@ -200,6 +211,27 @@ class LocalOutput:
             and abs(existing.st_mtime_ns - entry.mtime_ns) <= SAME_TIME_NS
         )
 
+    def _is_same(self, parent: LocalFolder, name: str, existing: os.stat_result, entry: DirectoryEntry) -> bool:
+        """Tell whether a file has the right contents already (``only_differences``); give it the attributes then."""
+        with self._old(parent, name, existing) as old:
+            if old is None or not self._differences.same(old, entry):
+                return False
+            self._attributes(old, entry)
+            return True
+
+    @contextlib.contextmanager
+    def _old(self, parent: LocalFolder, name: str, existing: os.stat_result | None) -> Iterator[int | None]:
+        """Open the file that is replaced, if what is in it is to be used."""
+        handle = None
+        if self._options.only_differences and existing is not None and stat.S_ISREG(existing.st_mode):
+            with contextlib.suppress(PermissionError):  # then it is written in full
+                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.handle)
+        try:
+            yield handle
+        finally:
+            if handle is not None:
+                os.close(handle)
+
     def _replace(
         self, parent: LocalFolder, name: str, entry: DirectoryEntry, path: str, existing: os.stat_result
     ) -> None:
@@ -213,27 +245,35 @@ class LocalOutput:
             raise TargetExistsError(f"file {path} exists and files may not be overwritten; it was left as it is")
         if not self._options.atomic_files and stat.S_ISREG(existing.st_mode):
             handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.handle)
-            with _closing(handle):
-                os.ftruncate(handle, 0)
-                self._fill(handle, entry, path)
+            with _closing(handle), self._old(parent, name, existing) as old:
+                os.ftruncate(handle, 0 if old is None else entry.size)
+                self._fill(handle, entry, path, old=old, in_place=old is not None)
             return
         temporary = f".pykopia-{secrets.token_hex(8)}"
-        self._write_new(parent, temporary, entry, path)
+        with self._old(parent, name, existing) as old:
+            self._write_new(parent, temporary, entry, path, old=old)
         os.replace(temporary, name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
 
-    def _write_new(self, parent: LocalFolder, name: str, entry: DirectoryEntry, path: str) -> None:
+    def _write_new(
+        self, parent: LocalFolder, name: str, entry: DirectoryEntry, path: str, *, old: int | None = None
+    ) -> None:
         handle = os.open(name, FILE_FLAGS, 0o600, dir_fd=parent.handle)
         try:
             with _closing(handle):
-                self._fill(handle, entry, path)
+                self._fill(handle, entry, path, old=old)
         except BaseException:
             # no half-made file stays behind under a name that looks whole
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=parent.handle)
             raise
 
-    def _fill(self, handle: int, entry: DirectoryEntry, path: str) -> None:
-        """Write contents and attributes; the length must be what the entry says."""
+    def _fill(
+        self, handle: int, entry: DirectoryEntry, path: str, *, old: int | None = None, in_place: bool = False
+    ) -> None:
+        """Write contents and attributes; the length must be what the entry says.
+
+        What an ``old`` file has at the same place is taken from there; ``in_place`` says that it is the same file.
+        """
         position = 0
         chunks = self._objects.chunks(entry.object_id)
         if len(chunks) > 1 and not self._options.write_sparse:
@@ -241,8 +281,13 @@ class LocalOutput:
                 os.posix_fallocate(handle, 0, entry.size)
         for chunk in chunks:
             self._progress.check()
-            data = self._objects.read_chunk(chunk)
-            if self._options.write_sparse:
+            data = None if old is None else self._differences.piece(old, chunk)
+            if data is not None and in_place:
+                position += len(data)
+                continue
+            if data is None:
+                data = self._objects.read_chunk(chunk)
+            if self._options.write_sparse and not in_place:
                 _write_sparse(handle, data, position)
             else:
                 _write_all(handle, data, position)
@@ -271,10 +316,18 @@ class LocalOutput:
                     raise TargetExistsError(f"can't restore symbolic link {path}: something else is there")
                 if self._options.skip_existing:
                     return False
+                if self._options.only_differences and os.fsencode(os.readlink(name, dir_fd=parent.handle)) == target:
+                    self._link_attributes(parent, entry)
+                    return False
                 if not self._options.overwrite_symlinks:
                     raise TargetExistsError(f"symbolic link {path} exists and links may not be replaced")
                 os.unlink(name, dir_fd=parent.handle)
         os.symlink(target, os.fsencode(name), dir_fd=parent.handle)
+        self._link_attributes(parent, entry)
+        return True
+
+    def _link_attributes(self, parent: LocalFolder, entry: DirectoryEntry) -> None:
+        name = entry.name
         with self._permission_errors():
             if not self._options.skip_owners:
                 os.chown(name, entry.uid, entry.gid, dir_fd=parent.handle, follow_symlinks=False)
@@ -282,7 +335,6 @@ class LocalOutput:
             if not self._options.skip_times:
                 times = (entry.mtime_ns, entry.mtime_ns)
                 os.utime(name, ns=times, dir_fd=parent.handle, follow_symlinks=False)
-        return True
 
     # ------------------------------------------------------------------ attributes
 
@@ -354,9 +406,9 @@ class LocalOutput:
 
 
 @contextlib.contextmanager
-def _closing(handle: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _closing(handle: int) -> Iterator[int]:
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)
 
@@ -368,12 +420,13 @@ def _lstat(name: str, folder: LocalFolder) -> os.stat_result | None:
         return None
 
 
-def _type_of(entry: "os.DirEntry[str]") -> str:
-    if entry.is_symlink():
+def kind_of(mode: int) -> str:
+    """Return the type of an entry, from the mode of what is in the target; empty for devices and the like."""
+    if stat.S_ISLNK(mode):
         return "s"
-    if entry.is_dir(follow_symlinks=False):
+    if stat.S_ISDIR(mode):
         return "d"
-    return "f" if entry.is_file(follow_symlinks=False) else ""
+    return "f" if stat.S_ISREG(mode) else ""
 
 
 def _write_all(handle: int, data: bytes, position: int) -> None:
@@ -398,4 +451,4 @@ def _write_sparse(handle: int, data: bytes, position: int) -> None:
         _write_all(handle, data[start:], position + start)
 
 
-__all__ = ["LocalFolder", "LocalOutput"]
+__all__ = ["LocalFolder", "LocalOutput", "kind_of"]

@@ -18,6 +18,12 @@ class RestoreOptions:
     """Put into folders that exist and are not empty."""
     overwrite_symlinks: bool = True
     """Replace symbolic links that exist."""
+    include: tuple[str, ...] = ()
+    """Patterns of what to restore of a folder, with all below it, as those of ignore rules; all when there are none."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of what to leave out."""
+    only_differences: bool = False
+    """Compare what is in the target by its contents, and write only what differs."""
     skip_existing: bool = False
     """Leave files alone that have the same size and, within two seconds, the same time; links that exist too."""
     delete_extra: bool = False

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from pykopia.errors import InvalidPolicyError, UsageError
+from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy import FilesPolicy
+from pykopia.repository.objects import ObjectStore
 
 
 class Patterns:
@@ -43,7 +45,10 @@ class Patterns:
 
 
 class Selection:
-    """What of a folder is wanted: all that is included, itself or by a folder above it, and not excluded."""
+    """What of a folder is wanted: all that is included, itself or by a folder above it, and not excluded.
+
+    Paths are relative to the folder, without a leading slash.
+    """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
         """Prepare; with no ``include`` all is.
@@ -51,22 +56,82 @@ class Selection:
         Raises:
             UsageError: a pattern can't be read.
         """
-        self.everything = not (include or exclude)
         self._include = Patterns(include) if include else None
         self._exclude = Patterns(exclude) if exclude else None
+        self._needed: set[str] = set()
+
+    @property
+    def everything(self) -> bool:
+        """Whether there are no patterns."""
+        return self._include is None and self._exclude is None
 
     @property
     def all_included(self) -> bool:
         """Whether nothing has to be included by a pattern."""
         return self._include is None
 
-    def excludes(self, path: str, *, is_directory: bool) -> bool:
-        """Tell whether an entry, with all below it, is not wanted; ``path`` without a leading slash."""
-        return self._exclude is not None and self._exclude.match(f"/{path}", is_directory=is_directory)
+    def look_into(self, root: DirectoryEntry, objects: ObjectStore) -> None:
+        """Find the folders that hold something included, before ``of_folder`` is asked."""
+        if self._include is None:
+            return
+        stack = [(root, "")]
+        while stack:
+            folder, path = stack.pop()
+            for entry in objects.directory(folder.object_id).entries:
+                below, is_directory = _join(path, entry.name), entry.type == DIRECTORY
+                if self._excludes(below, is_directory=is_directory):
+                    continue
+                if self.includes(below, is_directory=is_directory):
+                    here = path
+                    while here and here not in self._needed:
+                        self._needed.add(here)
+                        here = here.rpartition("/")[0]
+                elif is_directory:
+                    stack.append((entry, below))
+
+    def of_folder(self, path: str, entries: Sequence[DirectoryEntry], *, included: bool) -> Sequence[DirectoryEntry]:
+        """Return the entries that are wanted of a folder, and those that lead to such.
+
+        Args:
+            path: of the folder.
+            entries: all that are in it.
+            included: whether the folder itself, or one above it, is included.
+        """
+        if self.everything:
+            return entries
+        return [
+            entry
+            for entry in entries
+            if not self._excludes(
+                below := _join(path, entry.name), is_directory=(is_directory := entry.type == DIRECTORY)
+            )
+            and (
+                included or self.includes(below, is_directory=is_directory) or (is_directory and below in self._needed)
+            )
+        ]
 
     def includes(self, path: str, *, is_directory: bool) -> bool:
-        """Tell whether an entry, with all below it, is wanted unless it is excluded."""
+        """Tell whether an entry itself, with all below it, is wanted unless it is excluded."""
         return self._include is None or self._include.match(f"/{path}", is_directory=is_directory)
+
+    def wants(self, path: str, *, is_directory: bool) -> bool:
+        """Tell whether an entry is wanted, by its own path and those of the folders above it."""
+        parts = path.split("/")
+        above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+        if self._excludes(path, is_directory=is_directory) or any(
+            self._excludes(each, is_directory=True) for each in above
+        ):
+            return False
+        return self.includes(path, is_directory=is_directory) or any(
+            self.includes(each, is_directory=True) for each in above
+        )
+
+    def _excludes(self, path: str, *, is_directory: bool) -> bool:
+        return self._exclude is not None and self._exclude.match(f"/{path}", is_directory=is_directory)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
 
 
 __all__ = ["Patterns", "Selection"]

@@ -338,3 +338,26 @@ def test_estimates_count_files_and_exclusions(client: Runner, source: Path) -> N
 def test_standard_input_is_taken_as_a_file(client: Runner) -> None:
     client.ok("snapshot", "create", "/virtual", "--stdin-file=in.txt", stdin=b"from stdin\n")
     assert client.ok("show", f"{root(client)}/in.txt").stdout == "from stdin\n"
+
+
+def test_parts_are_restored_and_a_dry_run_tells_what_would_change(client: Runner, source: Path, tmp_path: Path) -> None:
+    (source / "keep.txt").write_text("kept")
+    (source / "drop.bin").write_text("dropped")
+    snapshot = client.ok("snapshot", "create", str(source), "--json").json["id"]
+    target = tmp_path / "target"
+    words = ("restore", snapshot, str(target), "--include=keep.*", "--exclude=*.bin")
+    told = client.ok(*words, "--dry-run")
+    assert told.lines == ["create     .", "create     keep.txt"]
+    assert "Would create 2 in" in told.stderr
+    assert not target.exists()
+    assert client.ok(*words, "--json").json["restoredFiles"] == 1
+    assert [path.name for path in target.iterdir()] == ["keep.txt"]
+    assert "Would change nothing" in client.ok(*words, "-n").stderr
+    (target / "keep.txt").write_text("KEPT")
+    assert client.ok(*words, "-n", "--json").json[0]["change"] == "replace"
+    restored = client.ok(*words, "--only-differences", "--json").json
+    assert (restored["restoredFiles"], restored["skippedFiles"]) == (1, 0)
+    restored = client.ok(*words, "--only-differences", "--json").json
+    assert (restored["restoredFiles"], restored["skippedFiles"]) == (0, 1)
+    assert "is an archive" in client.fails("restore", snapshot, str(tmp_path / "x.zip"), "-n").stderr
+    assert "pattern '[' can't be used" in client.fails(*words, "--exclude=[").stderr

@@ -207,6 +207,9 @@ def test_a_selection_takes_what_is_included_and_not_excluded() -> None:
     assert selection.includes("a/b.txt", is_directory=False)
     assert not selection.includes("a/b.c", is_directory=False)
     assert selection.includes("keep", is_directory=True)
-    assert selection.excludes("a/old.txt", is_directory=False)
-    assert selection.excludes("keep/not", is_directory=True)
+    assert selection.wants("a/b.txt", is_directory=False)
+    assert selection.wants("keep/x/y", is_directory=False)
+    assert not selection.wants("a/old.txt", is_directory=False)
+    assert not selection.wants("keep/not/y", is_directory=False)
+    assert not selection.wants("old/b.txt", is_directory=False)
     assert Selection().everything

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pykopia_mover.settings import all_variables
+from pykopia_mover.settings import GROUPS, all_variables
 
 FIRST: Final = (
     "KOPIA_REPOSITORY",
@@ -62,7 +62,7 @@ def environment_setup(
 def environment_status(environment: Mapping[str, str], *, log_settings: Sequence[str]) -> Iterator[str]:
     """Yield the section that says which variables are set, with those of the log and of other backends behind it."""
     known = [each.name for each in all_variables()]
-    core = {each.name for each in all_variables() if each.group in _OWN_GROUPS}
+    core = {each.name for each in all_variables() if each.group in GROUPS}
     yield "=== ENVIRONMENT VARIABLES STATUS ==="
     yield from (status_of(name, environment) for name in FIRST)
     yield from (status_of(name, environment) for name in known if name in core and name not in FIRST)
@@ -71,9 +71,6 @@ def environment_status(environment: Mapping[str, str], *, log_settings: Sequence
     yield "=== Additional Backend Environment Variables ==="
     yield from (status_of(name, environment) for name in known if name not in core and name not in FIRST)
     yield "=== END DEBUG ==="
-
-
-_OWN_GROUPS: Final = frozenset({"Core", "Backup", "Restore", "Maintenance", "Policies and identity", "Cache and log"})
 
 
 def log_configuration(environment: Mapping[str, str], values: Mapping[str, str]) -> list[str]:

@@ -22,6 +22,8 @@ MAINTENANCE: Final = "Maintenance"
 POLICIES: Final = "Policies and identity"
 CACHE: Final = "Cache and log"
 
+GROUPS: Final = (CORE, POLICIES, BACKUP, RESTORE, MAINTENANCE, CACHE)
+
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -131,7 +133,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # ---- backup
     compression: Annotated[str, _of("KOPIA_COMPRESSION", BACKUP, "how file contents are compressed", "`zstd`")] = ""
     parallelism: Annotated[
-        int | None, _of("KOPIA_PARALLELISM", BACKUP, "files read, or written by a restore, at one time", "1", ge=1)
+        int | None,
+        _of(
+            "KOPIA_PARALLELISM", BACKUP, "files read, or written by a restore, at one time", "1, for a restore 8", ge=1
+        ),
     ] = None
     retain_latest: Annotated[
         int | None, _of("KOPIA_RETAIN_LATEST", BACKUP, "newest snapshots to keep", "inherited", ge=0)
@@ -279,8 +284,9 @@ FIELDS: Final = _fields()
 
 
 def all_variables() -> list[Variable]:
-    """Return every variable, those of the mover first, in the order of their groups."""
-    return [variable for _, variable, _ in FIELDS.values()] + list(STORAGE_VARIABLES)
+    """Return every variable, those of the mover first, group by group."""
+    own = [variable for _, variable, _ in FIELDS.values()]
+    return sorted(own, key=lambda each: GROUPS.index(each.group)) + list(STORAGE_VARIABLES)
 
 
 def load(environment: Mapping[str, str]) -> tuple[Settings, list[str]]:

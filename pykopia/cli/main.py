@@ -71,8 +71,9 @@ def _dispatch(session: Session, invocation: Invocation) -> int:
 
 
 def _run_logged(session: Session, invocation: Invocation) -> int:
-    from pykopia.cli import logs  # noqa: PLC0415 -- `--version` and `--help` do without
+    from pykopia.cli import early, logs  # noqa: PLC0415 -- `--version` and `--help` do without
 
+    early.begin(session)
     handlers = logs.start(session)
     log = session.log
     log.debug("pykopia %s: %s", __version__, invocation.name)

@@ -8,9 +8,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from pykopia.errors import DamagedFormatBlobError, UnsupportedFormatError
 
 FORMAT_KEY_SIZE = 32
@@ -68,6 +65,9 @@ def derive_format_key(
 
 def hkdf(key: bytes, *, salt: bytes, info: bytes, length: int = 32) -> bytes:
     """Return ``length`` bytes derived from ``key`` by HKDF-SHA256 (RFC 5869, extract and expand)."""
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 -- a key from a password does without
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(key)
 
 

@@ -27,6 +27,7 @@ from pykopia.format.repository_blob import (
 )
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.ids import BlobID
+from pykopia.repository import early_key
 from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.locking import LockingStorage
@@ -78,7 +79,8 @@ def read(
             "it in the packs of a repository that was made in format version 1"
         )
     blob = FormatBlob.from_bytes(raw)
-    return _opened(raw, _get(storage, BLOBCFG_ID, cache, duration), blob, blob.derive_key(password))
+    format_key = early_key.derive(password, algorithm=blob.key_derivation, salt=blob.unique_id)
+    return _opened(raw, _get(storage, BLOBCFG_ID, cache, duration), blob, format_key)
 
 
 def read_for_change(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:

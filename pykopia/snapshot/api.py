@@ -1,37 +1,38 @@
 """Snapshots of an open repository: ``repository.snapshots``."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
-from pykopia.format.directory import DirectoryEntry
-from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
-from pykopia.ids import ManifestID
-from pykopia.repository.repository import Repository
-from pykopia.repository.writer import RepositoryWriter
-from pykopia.snapshot.copy_history import HistoryStep, apply_history, plan_history
-from pykopia.snapshot.create import create_snapshot
-from pykopia.snapshot.diff import Comparison
-from pykopia.snapshot.estimate import Estimate, estimate
-from pykopia.snapshot.find import Search
-from pykopia.snapshot.history import History
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
-from pykopia.snapshot.progress import Cancel, Progress
-from pykopia.snapshot.resolve import resolve, with_length
-from pykopia.snapshot.restore import Restore
-from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
-from pykopia.snapshot.restore_differences import Differences
-from pykopia.snapshot.restore_file import restore_single
-from pykopia.snapshot.restore_local import LocalOutput
-from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
-from pykopia.snapshot.restore_plan import RestorePlan
-from pykopia.snapshot.retention import Expiration, apply_expirations, plan_expirations
-from pykopia.snapshot.source_path import at_or_above
-from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
-from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions, VerifyResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pykopia.format.directory import DirectoryEntry
+    from pykopia.format.snapshot_manifest import SnapshotManifest
+    from pykopia.ids import ManifestID
+    from pykopia.repository.repository import Repository
+    from pykopia.repository.writer import RepositoryWriter
+    from pykopia.snapshot.copy_history import HistoryStep
+    from pykopia.snapshot.diff import Comparison
+    from pykopia.snapshot.estimate import Estimate
+    from pykopia.snapshot.find import Search
+    from pykopia.snapshot.history import History
+    from pykopia.snapshot.progress import Cancel
+    from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
+    from pykopia.snapshot.restore_plan import RestorePlan
+    from pykopia.snapshot.retention import Expiration
+    from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
+    from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
+
+# What a method works with is imported in it: most programs call one of them, and listing is to start at once.
+# ruff: noqa: PLC0415
 
 
 class Snapshots:
@@ -69,6 +70,10 @@ class Snapshots:
                 the result's ``errors`` and in the snapshot's summary.
             StorageError: the repository can't be written to; nothing of the snapshot is visible.
         """
+        from pykopia.snapshot.create import create_snapshot
+        from pykopia.snapshot.progress import Progress
+        from pykopia.snapshot.upload_options import SnapshotOptions, UploadCounters
+
         return create_snapshot(
             self._repository,
             os.fspath(path),
@@ -79,6 +84,8 @@ class Snapshots:
 
     def estimate(self, path: str | os.PathLike[str], *, cancel: Cancel | None = None) -> Estimate:
         """Count what a snapshot of ``path`` would take, without reading files."""
+        from pykopia.snapshot.estimate import estimate
+
         return estimate(self._repository, os.fspath(path), cancel)
 
     # ------------------------------------------------------------------ listing
@@ -152,6 +159,8 @@ class Snapshots:
         Raises:
             UsageError: a pattern can't be read.
         """
+        from pykopia.snapshot.find import Search
+
         return Search(self._repository.objects, self.list(source), patterns, kind=kind, ignore_case=ignore_case)
 
     def history(self, source: SourceInfo) -> History:
@@ -163,6 +172,9 @@ class Snapshots:
         Returns:
             What to iterate over; its ``errors`` are filled then.
         """
+        from pykopia.snapshot.history import History
+        from pykopia.snapshot.source_path import at_or_above
+
         owned = self.list(SourceInfo(host=source.host, user_name=source.user_name))
         return History(self._repository.objects, at_or_above(owned, source.path), source.path)
 
@@ -173,6 +185,8 @@ class Snapshots:
             SnapshotNotFoundError: no such ID.
             PathNotInSnapshotError: no such path.
         """
+        from pykopia.snapshot.resolve import resolve
+
         return resolve(text, self.list(), self._repository.objects, consistent_attributes=consistent_attributes)
 
     # ------------------------------------------------------------------ restoring
@@ -200,6 +214,14 @@ class Snapshots:
             RestoreError: an entry can't be restored. What was restored before stays.
             DamagedDataError: the repository is damaged where the snapshot lies.
         """
+        from pykopia.snapshot.progress import Progress
+        from pykopia.snapshot.resolve import with_length
+        from pykopia.snapshot.restore import Restore
+        from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
+        from pykopia.snapshot.restore_file import restore_single
+        from pykopia.snapshot.restore_local import LocalOutput
+        from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
+
         options = options or RestoreOptions()
         entry = self.resolve(reference) if isinstance(reference, str) else reference
         entry = with_length(entry, self._repository.objects)
@@ -243,6 +265,12 @@ class Snapshots:
             UsageError: the target is an archive.
             SnapshotNotFoundError: no such ID.
         """
+        from pykopia.snapshot.progress import Progress
+        from pykopia.snapshot.resolve import with_length
+        from pykopia.snapshot.restore_differences import Differences
+        from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
+        from pykopia.snapshot.restore_plan import RestorePlan
+
         options = options or RestoreOptions()
         if options.mode != "local" and (options.mode != "auto" or archive_mode(Path(target).name) != "local"):
             raise UsageError(
@@ -280,6 +308,10 @@ class Snapshots:
         Returns:
             What was looked at, and one line for each error; errors do not raise.
         """
+        from pykopia.snapshot.progress import Progress
+        from pykopia.snapshot.resolve import resolve
+        from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions
+
         snapshots = self.list()
         roots = [(text, resolve(text, snapshots, self._repository.objects)) for text in references] or [
             (f"{each.source}@{each.id}", each.root_entry) for each in snapshots if each.root_entry is not None
@@ -324,6 +356,8 @@ class Snapshots:
             source: whose; fields that are empty match any. All when not given.
             delete: without it nothing is changed.
         """
+        from pykopia.snapshot.retention import apply_expirations, plan_expirations
+
         expirations = plan_expirations(self._repository, source)
         if delete:
             with self._repository.writer() as writer:
@@ -341,6 +375,8 @@ class Snapshots:
         Raises:
             UsageError: snapshots of several users or paths would become those of one.
         """
+        from pykopia.snapshot.copy_history import apply_history, plan_history
+
         steps = plan_history(self.list(), source, destination)
         with self._repository.writer() as writer:
             apply_history(writer, steps, move=move)
@@ -348,6 +384,8 @@ class Snapshots:
 
     def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
         """Compare two folders that ``resolve`` returned."""
+        from pykopia.snapshot.diff import Comparison
+
         return Comparison(self._repository.objects, before, after)
 
 

@@ -1,0 +1,61 @@
+"""The key of the repository is begun to be derived before a command is imported."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pykopia.format.keys import DEFAULT_KEY_DERIVATION
+from pykopia.repository import early_key
+from tests.cli_runner import Runner
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+
+    def begin(password: str, *, algorithm: str, salt: bytes) -> None:
+        assert len(salt) == 32
+        found.append((password, algorithm))
+
+    monkeypatch.setattr(early_key, "begin", begin)
+    return found
+
+
+def test_only_commands_that_open_the_connected_repository_begin_early(
+    tmp_path: Path, begun: list[tuple[str, str]]
+) -> None:
+    client = Runner(tmp_path / "client")
+    words = ("repository", "create", "filesystem", "--path", str(tmp_path / "repository"))
+    assert client(*words, "--cache-directory", str(tmp_path / "cache")).status == 0
+    assert client("snapshot", "list").status == 0  # this one leaves the copy of the format block
+    begun.clear()
+    assert client("snapshot", "list").status == 0
+    assert begun == [(client.password, DEFAULT_KEY_DERIVATION)]
+    assert client(*words).status != 0
+    assert client("repository", "disconnect").status == 0
+    assert client("snapshot", "list").status != 0
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda cache, config: (cache / "kopia.repository").write_bytes(b"no JSON"),
+        lambda cache, config: (cache / "kopia.repository").write_bytes(b'{"uniqueID": 5}'),
+        lambda cache, config: (cache / "kopia.repository").write_bytes(b'{"uniqueID": "!!!", "keyAlgo": "x"}'),
+        lambda cache, config: (cache / "kopia.repository").unlink(),
+        lambda cache, config: config.write_bytes(b"[]"),
+    ],
+)
+def test_what_is_missing_or_damaged_is_left_to_the_command(
+    tmp_path: Path, begun: list[tuple[str, str]], spoil: Callable[[Path, Path], object]
+) -> None:
+    client = Runner(tmp_path / "client")
+    words = ("repository", "create", "filesystem", "--path", str(tmp_path / "repository"))
+    assert client(*words, "--cache-directory", str(tmp_path / "cache")).status == 0
+    assert client("snapshot", "list").status == 0
+    begun.clear()
+    spoil(tmp_path / "cache", client.config)
+    client("snapshot", "list")
+    assert not begun

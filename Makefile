@@ -12,7 +12,7 @@ BENCH ?=
 
 SERVERS := .servers/.installed
 
-.PHONY: help venv demo test test-slow soak lint lint-style lint-format lint-types lint-layers format bench bench-micro clean
+.PHONY: help venv demo test test-slow soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -22,6 +22,7 @@ help:
 	@echo 'make lint       style, types and import layers'
 	@echo 'make format     let ruff correct what it can'
 	@echo 'make bench      pykopia beside kopia, restic and borg, as far as they are on the machine'
+	@echo 'make bench-results  the same at length: writes benchmarks/RESULTS.md; 20 minutes of a quiet machine'
 	@echo 'make bench-micro  hashes, ciphers, compressors, splitters, indexes and opening, each by itself'
 	@echo 'make venv       the virtual environment alone'
 	@echo 'make clean      remove what was built, and the virtual environment'
@@ -74,6 +75,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/compare.py $(BENCH)
+
+bench-results: $(STAMP)
+	$(BIN)/python benchmarks/compare.py --rounds 5 --other-rounds 3 --results benchmarks/RESULTS.md
 
 bench-micro: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:randomly

@@ -5,6 +5,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,9 @@ class Broken(Copier):
         return self.command("no", "such")
 
 
-def compare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> rounds.Results:
+def compare(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, details: bool = False, other_rounds: int | None = None
+) -> rounds.Results:
     tools = {tool.name: tool for tool in (Copier, Spoiler, Broken)}
     monkeypatch.setattr(rounds, "TOOLS", tools)
     options = rounds.Options(
@@ -146,6 +149,8 @@ def compare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> rounds.Results:
         seed="7",
         scale=0.001,
         timeout_seconds=60,
+        other_rounds=other_rounds,
+        details=details,
     )
     comparison = rounds.Comparison(options, lambda _: None)
     comparison.run()
@@ -171,6 +176,40 @@ def test_a_comparison_goes_on_after_failures_and_finds_wrong_restores(
     assert sorted(path.name for path in tmp_path.iterdir() if path.name not in {"copier", "spoiler", "broken"}) == [
         "attic"
     ]
+
+
+def test_other_tools_can_take_part_in_fewer_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = compare(tmp_path, monkeypatch, other_rounds=1)
+    assert {sample.round for sample in results.samples} == {0}
+    monkeypatch.setattr(rounds, "MAIN_TOOLS", ("copier",))
+    results = compare(tmp_path, monkeypatch, other_rounds=1)
+    assert {(each.tool, each.round) for each in results.samples if each.command == "list"} == {
+        ("copier", 0),
+        ("spoiler", 0),
+        ("copier", 1),
+    }
+
+
+def test_the_ceilings_are_those_of_the_data_and_bound_a_command_from_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = compare(tmp_path, monkeypatch, details=True)
+    found = results.ceilings["small"]
+    assert 0.2 < found.ratio < 0.9
+    assert found.copy > found.compress
+    (data,) = results.data
+    floors = found.floors(data)
+    assert [*floors] == [*rounds.COMMANDS]
+    assert sum(floors["changed"].values()) < sum(floors["first"].values()) / 50
+    for sample in [*results.samples]:
+        if sample.tool == "copier":  # as if it were ours
+            results.samples.append(replace(sample, tool="pykopia"))
+    results.scaling.append((3.0, 1.5))
+    text = report.to_markdown(results, {})
+    assert "## What the hardware does" in text
+    assert "with one processor and with two: 2.00 times" in text
+    assert "pykopia's processor time" in text
+    assert json.loads(json.dumps(report.to_json(results, {})))["scaling"] == [[3.0, 1.5]]
 
 
 def test_ratios_are_taken_round_by_round() -> None:

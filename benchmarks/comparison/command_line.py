@@ -48,7 +48,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=1800, help="seconds for one command (default 1800)")
     parser.add_argument("--json", type=Path, help="file for all samples")
     parser.add_argument("--markdown", type=Path, help="file for the report, which is also printed")
-    return parser.parse_args(arguments)
+    parser.add_argument("--other-rounds", type=int, help="rounds for tools other than pykopia and kopia (default: all)")
+    parser.add_argument("--details", action="store_true", help="also the ceilings of the hardware and the scaling")
+    parser.add_argument(
+        "--results", type=Path, help="file for the report with all details: short for --details and --markdown"
+    )
+    given = parser.parse_args(arguments)
+    if given.results:
+        given.details, given.markdown = True, given.results
+    return given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=given.seed,
                 scale=given.scale,
                 timeout_seconds=given.timeout,
+                other_rounds=given.other_rounds,
+                details=given.details,
             ),
             lambda text: print(text, file=sys.stderr, flush=True),
         )

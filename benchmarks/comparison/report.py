@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from . import ceilings
+from .datasets import DataSet
 from .rounds import COMMANDS, Results, Sample
 
 REFERENCE = "kopia"
@@ -69,6 +71,8 @@ def to_json(results: Results, facts: dict[str, str]) -> dict[str, Any]:
         "data": [
             {"name": data.name, "files": data.files, "bytes": data.bytes, "about": data.about} for data in results.data
         ],
+        "ceilings": {name: dataclasses.asdict(found) for name, found in results.ceilings.items()},
+        "scaling": results.scaling,
         "samples": [dataclasses.asdict(sample) for sample in results.samples],
         "repository_sizes": [dataclasses.asdict(size) for size in results.sizes],
         "restores": [
@@ -93,8 +97,12 @@ def to_markdown(results: Results, facts: dict[str, str]) -> str:
             f"## {data.name}: {data.about}\n\n{data.files:,} file{'s' * (data.files != 1)}, {data.bytes / 1e6:,.1f} MB"
         )
         parts.append(_times(results, data.name))
+        parts.append(_profile(results, data))
+        parts.append(_rounds(results, data.name))
         parts.append(_sizes(results, data.name))
         parts.append(_restores(results, data.name))
+    parts.append(_ceilings(results))
+    parts.append(_scaling(results))
     failures = [sample for sample in results.samples if sample.error]
     if failures:
         parts.append("## Failures")
@@ -128,6 +136,79 @@ def _times(results: Results, data: str) -> str:
                 )
             )
     return _table(rows)
+
+
+def _rounds(results: Results, data: str) -> str:
+    """Return the ratios of each round, for the tool that is compared with the reference."""
+    rows: list[tuple[str, ...]] = [
+        ("pykopia's ratio in each round", *(str(n + 1) for n in range(_count(results, data))))
+    ]
+    for command in COMMANDS:
+        against = ratios(results, data, "pykopia", command)
+        if against:
+            rows.append((TITLES[command], *(f"{ratio:.2f}" for ratio in against)))
+    width = max(map(len, rows))
+    return _table([(*row, *[""] * (width - len(row))) for row in rows])
+
+
+def _count(results: Results, data: str) -> int:
+    return 1 + max((sample.round for sample in results.samples if sample.data == data), default=0)
+
+
+def _profile(results: Results, data: DataSet) -> str:
+    """Return where the processor time of each command goes, as far as the ceilings tell."""
+    if data.name not in results.ceilings:
+        return ""
+    floors = results.ceilings[data.name].floors(data)
+    parts = ("copy", "hash", "zstd", "AES-GCM")
+    rows: list[tuple[str, ...]] = [
+        ("pykopia's processor time, s", *parts, "start-up", "the rest", "in all", "at least on 2 processors, s")
+    ]
+    starting = good_samples(results, data.name, "pykopia", "list")
+    start = _median(starting, lambda sample: sample.cpu_seconds) if starting else 0.0
+    for command in COMMANDS:
+        samples = good_samples(results, data.name, "pykopia", command)
+        if not samples:
+            continue
+        used, floor = _median(samples, lambda sample: sample.cpu_seconds), floors[command]
+        rest = used - sum(floor.values()) - (start if command != "list" else used)
+        rows.append(
+            (
+                TITLES[command],
+                *(f"{floor[part]:.2f}" if part in floor else "" for part in parts),
+                f"{start:.2f}",
+                f"{rest:.2f}",
+                f"{used:.2f}",
+                f"{sum(floor.values()) / 2:.2f}",
+            )
+        )
+    return _table(rows)
+
+
+def _ceilings(results: Results) -> str:
+    """Return what one thread does of each primitive."""
+    if not results.ceilings:
+        return ""
+    rows: list[tuple[str, ...]] = [
+        ("one thread, MB/s", "copy", "BLAKE2b", "zstd level 3", "zstd expanding", "AES-256-GCM", "compressed to")
+    ]
+    for name, found in results.ceilings.items():
+        speeds = (found.copy, found.hash, found.compress, found.expand, found.encrypt)
+        rows.append((name, *(f"{speed / 1e6:,.0f}" for speed in speeds), f"{found.ratio:.0%}"))
+    return f"## What the hardware does\n\n{(ceilings.__doc__ or '').strip()}\n\n{_table(rows)}"
+
+
+def _scaling(results: Results) -> str:
+    """Return how the first snapshot of one large file scales with processors."""
+    if not results.scaling:
+        return ""
+    rows: list[tuple[str, ...]] = [("run", "1 processor, s", "2 processors, s", "times faster")]
+    rows += [
+        (str(number + 1), f"{one:.2f}", f"{two:.2f}", f"{one / two:.2f}")
+        for number, (one, two) in enumerate(results.scaling)
+    ]
+    middle = statistics.median(one / two for one, two in results.scaling)
+    return f"## pykopia's first snapshot of `big` with one processor and with two: {middle:.2f} times\n\n{_table(rows)}"
 
 
 def _median(samples: Iterable[Sample], number: Number) -> float:

@@ -7,6 +7,7 @@ the snapshots and the list find the caches as the tool itself left them. The lis
 its median counts.
 """
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -17,11 +18,14 @@ from pathlib import Path
 from tests.trees import tree_differences
 
 from . import datasets
+from .ceilings import Ceilings, measure
 from .measure import Command, CommandFailedError, Outcome, run
 from .tools import TOOLS, Tool
 
 COMMANDS = ("first", "unchanged", "changed", "restore", "verify", "list")
 LIST_REPEATS = 5
+SCALING_REPEATS = 3
+MAIN_TOOLS = ("pykopia", "kopia")
 SPARE_BYTES = 1 << 30
 """What must stay free of disk or memory beside the data."""
 
@@ -40,6 +44,10 @@ class Options:
     scale: float
     """Share of the full size of the data sets."""
     timeout_seconds: float
+    other_rounds: int | None = None
+    """Rounds that tools other than pykopia and kopia take part in; None: all."""
+    details: bool = False
+    """Whether the ceilings of the hardware are measured too, and how one large file scales with processors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +86,10 @@ class Results:
     sizes: list[RepositorySize] = field(default_factory=list)
     restores: dict[tuple[str, str], str] = field(default_factory=dict)
     """By data set and tool: empty if the restored tree was equal to the source, otherwise the first differences."""
+    ceilings: dict[str, Ceilings] = field(default_factory=dict)
+    """By data set."""
+    scaling: list[tuple[float, float]] = field(default_factory=list)
+    """Seconds of pykopia's first snapshot of ``big`` with one processor and with two, run by run."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Data sets and tools that were left out, and why."""
 
@@ -110,13 +122,19 @@ class Comparison:
             self._say(f"{name}: making the data")
             data = datasets.build(name, self.options.folder / name, seed=self.options.seed, scale=self.options.scale)
             self.results.data.append(data)
+            if self.options.details:
+                self.results.ceilings[name] = measure(data)
             for number in range(self.options.rounds):
                 self._round(data, number)
+            if self.options.details and name == "big":
+                self._scale(data)
             shutil.rmtree(data.folder)
 
     def _round(self, data: datasets.DataSet, number: int) -> None:
-        turn = number % max(len(self._tools), 1)
-        tools = [tool for tool in self._tools[turn:] + self._tools[:turn] if self._create(data, tool, number)]
+        late = self.options.other_rounds is not None and number >= self.options.other_rounds
+        taking_part = [tool for tool in self._tools if tool.name in MAIN_TOOLS or not late]
+        turn = number % max(len(taking_part), 1)
+        tools = [tool for tool in taking_part[turn:] + taking_part[:turn] if self._create(data, tool, number)]
         changes = datasets.Change()
         try:
             for command in COMMANDS:
@@ -129,6 +147,29 @@ class Comparison:
             changes.undo()
             for tool in self._tools:
                 tool.clear()
+
+    def _scale(self, data: datasets.DataSet) -> None:
+        """Take first snapshots of one large file by turns with one processor and with two."""
+        tool = next((tool for tool in self._tools if tool.name == "pykopia"), None)
+        processors = sorted(os.sched_getaffinity(0))[:2]
+        if tool is None or len(processors) < 2:
+            return
+        for _ in range(SCALING_REPEATS):
+            seconds = []
+            for some in (processors[:1], processors):
+                if not self._create(data, tool, 0):
+                    return
+                command = tool.snapshot(data.folder)
+                bound = ["taskset", "-c", ",".join(map(str, some)), *command.words]
+                try:
+                    seconds.append(self._run(replace(command, words=bound)).wall_seconds)
+                except CommandFailedError as error:
+                    self._fail(Sample(data=data.name, tool=tool.name, command="scaling", round=0), error)
+                    return
+                finally:
+                    tool.clear()
+            self.results.scaling.append((seconds[0], seconds[1]))
+            self._say(f"{data.name}: pykopia with 1 processor {seconds[0]:.2f} s, with 2 {seconds[1]:.2f} s")
 
     def _create(self, data: datasets.DataSet, tool: Tool, number: int) -> bool:
         tool.clear()

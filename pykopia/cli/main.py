@@ -8,7 +8,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from pykopia import __version__
-from pykopia.cli import tree
+from pykopia.cli import early, tree
 from pykopia.cli.parsing import CommandLineError, Invocation, parse
 from pykopia.cli.session import Session
 from pykopia.errors import PykopiaError
@@ -40,6 +40,7 @@ def main() -> NoReturn:
 
 def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, stdout: TextIO, stderr: TextIO) -> int:
     """Run a command line and return the exit status; nothing is taken from the process but what is given here."""
+    early.begin(words, environment)
     try:
         invocation = parse(tree.ROOT, words, environment)
     except CommandLineError as error:
@@ -71,9 +72,8 @@ def _dispatch(session: Session, invocation: Invocation) -> int:
 
 
 def _run_logged(session: Session, invocation: Invocation) -> int:
-    from pykopia.cli import early, logs  # noqa: PLC0415 -- `--version` and `--help` do without
+    from pykopia.cli import logs  # noqa: PLC0415 -- `--version` and `--help` do without
 
-    early.begin(session)
     handlers = logs.start(session)
     log = session.log
     log.debug("pykopia %s: %s", __version__, invocation.name)

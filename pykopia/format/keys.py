@@ -17,11 +17,22 @@ MINIMUM_SALT_SIZE = 16
 DEFAULT_KEY_DERIVATION = "scrypt-65536-8-1"
 """What Kopia takes for a new repository."""
 
+_SCRYPT_N = 65536
+_SCRYPT_R = 8
 _SCRYPT_MEMORY = 128 * 1024 * 1024  # N * r * 128 bytes are 64 MiB, and OpenSSL needs a little more than that
 
 
+def _openssl_scrypt(password: bytes, salt: bytes, length: int) -> bytes:
+    return hashlib.scrypt(password, salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=1, maxmem=_SCRYPT_MEMORY, dklen=length)
+
+
 def _scrypt(password: bytes, salt: bytes, length: int) -> bytes:
-    return hashlib.scrypt(password, salt=salt, n=65536, r=8, p=1, maxmem=_SCRYPT_MEMORY, dklen=length)
+    try:
+        from pykopia.format._scrypt import romix  # noqa: PLC0415 -- most programs derive no key
+    except ImportError:  # no compiler at installation
+        return _openssl_scrypt(password, salt, length)
+    block = hashlib.pbkdf2_hmac("sha256", password, salt, 1, 128 * _SCRYPT_R)  # RFC 7914 §6
+    return hashlib.pbkdf2_hmac("sha256", password, romix(block, _SCRYPT_N, _SCRYPT_R), 1, length)
 
 
 def _pbkdf2(password: bytes, salt: bytes, length: int) -> bytes:

@@ -1,10 +1,13 @@
 """The key of the repository is begun to be derived before a command is imported."""
 
+import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pykopia.cli import early
 from pykopia.format.keys import DEFAULT_KEY_DERIVATION
 from pykopia.repository import early_key
 from tests.cli_runner import Runner
@@ -59,3 +62,28 @@ def test_what_is_missing_or_damaged_is_left_to_the_command(
     spoil(tmp_path / "cache", client.config)
     client("snapshot", "list")
     assert not begun
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (["-p", "a", "--config-file", "{}"], {}),
+        (["--password=a", "--config-file={}"], {"KOPIA_PASSWORD": "b"}),
+        (["snapshot", "list"], {"KOPIA_PASSWORD": " a ", "KOPIA_CONFIG_PATH": "{}"}),
+    ],
+)
+def test_password_and_connection_file_come_from_the_line_or_the_environment(
+    tmp_path: Path, begun: list[tuple[str, str]], words: list[str], environment: dict[str, str]
+) -> None:
+    config = tmp_path / "folder" / "any.config"
+    config.parent.mkdir()
+    config.write_text('{"caching": {"cacheDirectory": "../cache"}}')
+    (tmp_path / "cache").mkdir()
+    block = {"uniqueID": b64encode(bytes(32)).decode(), "keyAlgo": "x"}
+    (tmp_path / "cache" / "kopia.repository").write_text(json.dumps(block))
+    early.begin(
+        [word.format(config) for word in words], {name: text.format(config) for name, text in environment.items()}
+    )
+    assert begun == [("a", "x")]
+    early.begin(["--password"], {"HOME": str(tmp_path)})
+    assert len(begun) == 1

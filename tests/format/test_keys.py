@@ -2,6 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,25 @@ def test_the_default_is_known_and_the_insecure_one_is_not() -> None:
     assert DEFAULT_KEY_DERIVATION in KEY_DERIVATIONS
     with pytest.raises(UnsupportedFormatError, match="testing-only-insecure"):
         derive_format_key("x", algorithm="testing-only-insecure", salt=bytes(32))
+
+
+@pytest.mark.parametrize(("n", "r"), [(2, 1), (16, 1), (64, 2), (1024, 8), (256, 32)])
+def test_the_native_part_of_scrypt_is_that_of_openssl(n: int, r: int) -> None:
+    native = pytest.importorskip("pykopia.format._scrypt")
+    block = hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 1, 128 * r)
+    derived = hashlib.pbkdf2_hmac("sha256", b"password", native.romix(block, n, r), 1, 64)
+    assert derived == hashlib.scrypt(b"password", salt=b"salt", n=n, r=r, p=1, dklen=64)
+
+
+@pytest.mark.parametrize(("length", "n", "r"), [(127, 16, 1), (128, 15, 1), (128, 1, 1), (128, 16, 2), (0, 16, 0)])
+def test_the_native_part_of_scrypt_refuses_what_makes_no_sense(length: int, n: int, r: int) -> None:
+    native = pytest.importorskip("pykopia.format._scrypt")
+    with pytest.raises(ValueError, match="parameters"):
+        native.romix(bytes(length), n, r)
+
+
+def test_without_the_native_part_of_scrypt_the_key_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    salt = bytes(range(32))
+    key = derive_format_key("password", salt=salt)
+    monkeypatch.setitem(sys.modules, "pykopia.format._scrypt", None)
+    assert derive_format_key("password", salt=salt) == key

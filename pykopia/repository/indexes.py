@@ -48,6 +48,8 @@ FIRST_PAUSE = 0.1
 """Seconds before the list is read again when a blob vanished in between; doubles each time."""
 MERGE_FROM = 12
 """Index files from which on a merged local copy is made."""
+COMPACTED = (epoch.SINGLE_PREFIX, epoch.RANGE_PREFIX)
+"""What the names of blobs begin with that stand for others."""
 WAY_OUT = (
     "put it back from a copy of the repository, or run `index recover --commit`, which lists the contents of all packs "
     "anew and then moves the damaged blob aside"
@@ -161,7 +163,8 @@ class IndexStore:
     def load(self) -> None:
         """Look at the storage and load what is new.
 
-        An index blob that can't be read is put aside in ``damaged`` and warned of, and tried again by the next load.
+        An index blob that can't be read is put aside in ``damaged`` and warned of, and tried again by the next load. One
+        that stands for others gives way to them, as long as they are there.
         """
         with self._lock:
             pause = FIRST_PAUSE
@@ -169,6 +172,7 @@ class IndexStore:
                 try:
                     active = self._list_active()
                     self._open(active)
+                    self._open_replaced()
                 except BlobNotFoundError:
                     # compacted away between the listing and the reading
                     if attempt == LOAD_ATTEMPTS - 1:
@@ -181,6 +185,17 @@ class IndexStore:
                         self._warn_of_packs_without_index()
                     self._loaded = True
                     return
+
+    def _open_replaced(self) -> None:
+        """Use also what a compacted blob was made of, where that blob can't be read."""
+        unreadable: dict[BlobID, DamagedIndexError] = {}
+        while compacted := {blob: error for blob, error in self._damaged.items() if blob.startswith(COMPACTED)}:
+            unreadable |= compacted
+            listed = [blob for blob in self._storage.list(epoch.EPOCH_PREFIX) if blob.blob_id not in unreadable]
+            self._state = epoch.EpochState.from_blobs(listed)
+            # what can be read of its set stays: the rest may be gone already
+            self._open(list(self._active.union(self._state.complete_index_set())))
+        self._damaged = {**unreadable, **self._damaged}
 
     def _warn_of_packs_without_index(self) -> None:
         if any(True for prefix in ("q", "p") for _ in self._storage.list(prefix)):

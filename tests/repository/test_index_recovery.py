@@ -3,7 +3,9 @@
 import pytest
 
 from pykopia.errors import BlobNotFoundError, DamagedIndexError, DamagedPackError, ReadOnlyRepositoryError
+from pykopia.format.epoch import MARKER_CONTENT, marker_blob_id
 from pykopia.ids import BlobID
+from pykopia.maintenance.epochs import compact_single_epoch
 from pykopia.repository.index_recovery import ASIDE_PREFIX, RecoveryOptions, RecoveryResult, recover_index
 from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
@@ -64,6 +66,33 @@ def test_a_torn_index_blob_is_moved_aside_and_nothing_of_it_is_lost(
     assert torn not in blobs(storage, "xn")
     assert len(storage.get(BlobID(ASIDE_PREFIX + torn))) == length
     assert other.contents.get(lost[0]) == b"lost"
+    assert write(again(storage), b"more")
+
+
+@pytest.mark.parametrize("sources_are_there", [True, False])
+def test_a_torn_compaction_gives_way_to_what_it_was_made_of(
+    repository: Repository, storage: MemoryStorage, *, sources_are_there: bool
+) -> None:
+    early = write(repository, b"one") + write(repository, b"two")
+    for number in range(1, 4):
+        storage.put(marker_blob_id(number), MARKER_CONTENT)
+    repository.refresh()
+    late = write(repository, b"late")
+    sources = blobs(storage, "xn0")
+    compact_single_epoch(repository)
+    [compacted] = blobs(storage, "xs0")
+    tear(storage, compacted)
+    if not sources_are_there:
+        for blob_id in sources:
+            storage.delete(blob_id)
+    other = again(storage)
+    assert list(other.contents.indexes.damaged) == [compacted]
+    assert other.contents.exists(late[0])
+    assert [other.contents.exists(each) for each in early] == [sources_are_there] * 2
+    with pytest.raises(DamagedIndexError, match=compacted):
+        write(other, b"more")
+    assert recover_index(other, COMMIT).moved_aside == (compacted,)
+    assert other.contents.get_many(early) == dict(zip(early, (b"one", b"two"), strict=True))
     assert write(again(storage), b"more")
 
 

@@ -14,6 +14,7 @@ from pykopia import __version__, clock
 from pykopia.errors import ActionFailedError, CanceledError, SourceReadError, StorageUnavailableError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.policy import Policy
+from pykopia.format.policy_target import policy_labels
 from pykopia.format.source import SourceInfo
 from pykopia.repository.repository import Repository
 from pykopia.snapshot.action_process import ActionProcess
@@ -232,7 +233,11 @@ def test_a_folder_to_take_instead_must_exist(repository: Repository, source: Pat
 def test_what_can_not_be_started_is_named(
     repository: Repository, source: Path, action: dict[str, object], problem: str
 ) -> None:
-    act(repository, source, beforeSnapshotRoot=action)
+    # another program may have stored what can't be set here
+    with repository.writer() as writer:
+        target = SourceInfo(host=repository.hostname, user_name=repository.username, path=str(source))
+        policy = json.dumps({"actions": {"beforeSnapshotRoot": action}})
+        writer.manifests.replace(policy_labels(target), policy.encode())
     with pytest.raises(ActionFailedError, match=problem):
         repository.snapshots.create(source, options=ENABLED)
 

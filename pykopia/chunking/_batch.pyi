@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+
+from pykopia.chunking.batch import WritableBuffer
 from pykopia.ids import Buffer
 
 LOADED: bool
@@ -23,4 +26,6 @@ class Keys:
 class Packed:
     lengths: list[int]
     compressions: list[int]
-    def seal_into(self, keys: list[bytes], buffers: list[bytearray], offsets: list[int], nonces: bytes, /) -> None: ...
+    def seal_into(
+        self, keys: list[bytes], buffers: Sequence[WritableBuffer], offsets: list[int], nonces: bytes, /
+    ) -> None: ...

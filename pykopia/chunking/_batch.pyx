@@ -526,7 +526,7 @@ cdef class Packed:
         self.compressions = [self.rows[number].compression for number in range(self.count)]
         return 0
 
-    def seal_into(self, list keys, list buffers, list offsets, bytes nonces):
+    def seal_into(self, list keys, buffers, list offsets, bytes nonces):
         """Encrypt each content into its buffer at its offset, ``length + OVERHEAD`` bytes; this can be done once.
 
         Args:

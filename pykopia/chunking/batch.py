@@ -4,8 +4,9 @@ The native twin does it without the interpreter's lock. One content at a time wo
 threads several times each, which costs more than the hash, the compressor and the cipher of a small file.
 """
 
+import mmap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from pykopia.errors import DamagedDataError
 from pykopia.format.compression import HEADER_LENGTH, Compressor, decompress
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pykopia.chunking import _batch
 
 
+WritableBuffer: TypeAlias = bytearray | mmap.mmap
+
+
 class Packed(Protocol):
     """Contents of one batch as they will be encrypted; used by one thread, once."""
 
@@ -28,7 +32,9 @@ class Packed(Protocol):
     compressions: list[int]
     """Header ID of the compressor of each, 0 where it was not made smaller."""
 
-    def seal_into(self, keys: list[bytes], buffers: list[bytearray], offsets: list[int], nonces: bytes, /) -> None:
+    def seal_into(
+        self, keys: list[bytes], buffers: Sequence[WritableBuffer], offsets: list[int], nonces: bytes, /
+    ) -> None:
         """Encrypt each content into its buffer at its offset.
 
         Args:
@@ -84,7 +90,9 @@ class PythonPacked:
         self.compressions = compressions
         self.lengths = [len(payload) for payload in payloads]
 
-    def seal_into(self, keys: list[bytes], buffers: list[bytearray], offsets: list[int], nonces: bytes, /) -> None:
+    def seal_into(
+        self, keys: list[bytes], buffers: Sequence[WritableBuffer], offsets: list[int], nonces: bytes, /
+    ) -> None:
         """See ``Packed.seal_into``."""
         del nonces  # each encryption draws its own
         for payload, key, buffer, offset in zip(self._payloads, keys, buffers, offsets, strict=True):

@@ -198,6 +198,14 @@ def colliding_names(names: Iterable[str]) -> list[list[str]]:
 
     Kopia stores such names and then sees one of them only; the data of the others is lost (spec 04 §8).
     """
+    names = list(names)
+    try:
+        "/".join(names).encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        if len(set(names)) == len(names):
+            return []  # all are UTF-8 and stored as they are
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(gojson.stored_form(name), []).append(name)

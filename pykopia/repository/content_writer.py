@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from pykopia import clock
-from pykopia.chunking.batch import NONCE_SIZE, Packed
+from pykopia.chunking.batch import NONCE_SIZE, Packed, WritableBuffer
 from pykopia.chunking.sealing import ContentSealer, check_prefix
 from pykopia.errors import ContentNotFoundError, PykopiaError, WriteConflictError
 from pykopia.format.content_id import id_of, key_of
@@ -123,7 +123,7 @@ class ContentWriter:
 
         An entry stands before the one that there was; only with ``redate`` it also carries the time of now.
         """
-        buffers: list[bytearray] = []
+        buffers: list[WritableBuffer] = []
         offsets: list[int] = []
         filled: list[PendingPack] = []
         outgrown: list[PendingPack] = []

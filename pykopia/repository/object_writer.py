@@ -12,8 +12,10 @@ from typing import Protocol
 from pykopia.chunking.splitters import Splitter, is_known, splitter
 from pykopia.errors import UsageError
 from pykopia.format.compression import Compressor, usable_compressor
+from pykopia.format.content_id import key_of
 from pykopia.format.indirect import IndirectEntry, encode_index
 from pykopia.ids import Buffer, ObjectID
+from pykopia.repository.buffers import LargeBuffer, new_buffer
 from pykopia.repository.content_writer import ContentWriter
 
 READ_SIZE = 512 << 10
@@ -54,11 +56,15 @@ class ObjectWriter:
         self._under_way = threading.BoundedSemaphore(parallel + 1)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._buffers: dict[int, list[bytearray]] = {}
+        self._buffers: dict[int, list[LargeBuffer]] = {}
 
     def splitter(self, name: str = "") -> Splitter:
         """Return the splitter of a policy; an empty or unknown name means the repository's (spec 04 §2.1)."""
         return splitter(name) if name and is_known(name) else self._default
+
+    def is_stored(self, object_id: str) -> bool:
+        """Say whether an object that is a single live content is there; of others nothing is said."""
+        return object_id[:1] not in ("I", "Z") and self._contents.exists(key_of(object_id))
 
     # ------------------------------------------------------------------ whole objects
 
@@ -140,6 +146,7 @@ class ObjectWriter:
         state = chosen.start()
         buffer = self._take(chosen.maximum)
         filled = scanned = total = 0
+        handed_on = False
         chunks: list[Future[ObjectID]] = []
         lengths: list[int] = []
 
@@ -169,15 +176,15 @@ class ObjectWriter:
                 total += count
                 if on_bytes is not None:
                     on_bytes(count)
-                while (cut := state.next_cut(buffer, scanned, filled)) >= 0:
+                while (cut := state.next_cut(memoryview(buffer), scanned, filled)) >= 0:
                     emit(cut)
                 scanned = filled
             if not chunks:
                 with memoryview(buffer) as view, view[:filled] as part:
                     return WrittenObject([self.write_chunk(part, prefix=prefix, compressor=compressor)], [filled])
             if filled:
-                last, buffer = buffer, bytearray()
-                chunks.append(self._submit(last, filled, prefix, compressor))
+                handed_on = True
+                chunks.append(self._submit(buffer, filled, prefix, compressor))
                 lengths.append(filled)
             return WrittenObject([future.result() for future in chunks], lengths)
         except BaseException:
@@ -185,7 +192,8 @@ class ObjectWriter:
                 future.cancel()
             raise
         finally:
-            self._give(buffer)
+            if not handed_on:
+                self._give(buffer)
 
     def finish(
         self, *written: "WrittenObject", prefix: str = "", metadata_compressor: str = "zstd-fastest"
@@ -221,14 +229,14 @@ class ObjectWriter:
 
     # ------------------------------------------------------------------ threads and buffers
 
-    def _submit(self, buffer: bytearray, count: int, prefix: str, compressor: str) -> "Future[ObjectID]":
+    def _submit(self, buffer: LargeBuffer, count: int, prefix: str, compressor: str) -> "Future[ObjectID]":
         self._under_way.acquire()
         if self._pool is None:
             with self._lock:
                 self._pool = self._pool or ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-seal")
         return self._pool.submit(self._seal, buffer, count, prefix, compressor)
 
-    def _seal(self, buffer: bytearray, count: int, prefix: str, compressor: str) -> ObjectID:
+    def _seal(self, buffer: LargeBuffer, count: int, prefix: str, compressor: str) -> ObjectID:
         try:
             with memoryview(buffer) as view, view[:count] as part:
                 return self.write_chunk(part, prefix=prefix, compressor=compressor)
@@ -236,17 +244,16 @@ class ObjectWriter:
             self._give(buffer)
             self._under_way.release()
 
-    def _take(self, size: int) -> bytearray:
+    def _take(self, size: int) -> LargeBuffer:
         with self._lock:
             free = self._buffers.get(size)
             if free:
                 return free.pop()
-        return bytearray(size)
+        return new_buffer(size)
 
-    def _give(self, buffer: bytearray) -> None:
-        if buffer:
-            with self._lock:
-                self._buffers.setdefault(len(buffer), []).append(buffer)
+    def _give(self, buffer: LargeBuffer) -> None:
+        with self._lock:
+            self._buffers.setdefault(len(buffer), []).append(buffer)
 
     def close(self) -> None:
         """End the threads."""

@@ -20,6 +20,7 @@ from pykopia.format.pack import (
 )
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import BlobID
+from pykopia.repository.buffers import LargeBuffer, new_buffer
 
 SLACK = 18 << 20
 """Bytes of a buffer beyond the pack size: the largest chunk of any splitter, its overhead and the local index."""
@@ -30,7 +31,7 @@ class PendingPack:
 
     __slots__ = ("blob_id", "buffer", "closed", "contents", "entries", "length", "unfinished")
 
-    def __init__(self, blob_id: BlobID, buffer: bytearray, head: bytes) -> None:
+    def __init__(self, blob_id: BlobID, buffer: LargeBuffer, head: bytes) -> None:
         self.blob_id = blob_id
         self.buffer = buffer
         self.length = len(head)
@@ -61,7 +62,7 @@ class PackStore:
         self._put = put
         self.max_pack_size = max_pack_size
         self._capacity = max_pack_size + SLACK
-        self._free: deque[bytearray] = deque()
+        self._free: deque[LargeBuffer] = deque()
         self._slots = threading.BoundedSemaphore(parallel + 1)
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="pykopia-pack")
         self._running: set[Future[None]] = set()
@@ -74,9 +75,9 @@ class PackStore:
         try:
             buffer = self._free.popleft()
         except IndexError:
-            buffer = bytearray(capacity)
+            buffer = new_buffer(capacity)
         if len(buffer) < capacity:
-            buffer = bytearray(capacity)
+            buffer = new_buffer(capacity)
         return PendingPack(new_pack_blob_id(pack_type, secrets.token_bytes(16), session_id), buffer, head)
 
     def fits(self, pack: PendingPack, length: int) -> bool:

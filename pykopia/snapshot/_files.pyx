@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Many small files in one call without the interpreter's lock: the native twin of ``small_files``."""
 
-from libc.errno cimport EINTR, errno
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport strlen
+from libc.errno cimport EINTR, ENOENT, ENOMEM, errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, strlen
 
 cdef extern from "fcntl.h" nogil:
     int open(const char *path, int flags, ...)
@@ -34,7 +34,38 @@ cdef extern from "sys/stat.h" nogil:
     int fchmod(int fd, unsigned int mode)
     int futimens(int fd, const timespec *times)
 
+cdef extern from "sys/stat.h" nogil:
+    struct file_status "stat":
+        unsigned int st_mode
+        int64_t st_size
+        unsigned int st_uid
+        unsigned int st_gid
+        uint64_t st_dev
+        timespec st_mtim
+    int fstatat(int folder, const char *path, file_status *status, int flags)
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    static void clear_errno(void) { errno = 0; }
+    """
+    void clear_errno() noexcept nogil
+
+cdef extern from "dirent.h" nogil:
+    ctypedef struct DIR:
+        pass
+    struct dirent:
+        char d_name[1]
+    DIR *fdopendir(int fd)
+    dirent *readdir(DIR *folder)
+    int closedir(DIR *folder)
+
+cdef extern from "fcntl.h" nogil:
+    int AT_SYMLINK_NOFOLLOW
+    int O_DIRECTORY
+
 cdef extern from "Python.h":
+    object PyUnicode_DecodeFSDefaultAndSize(const char *text, Py_ssize_t length)
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t length)
     char *PyBytes_AsString(object data) except NULL
 
@@ -178,3 +209,120 @@ def write_files(int folder, list names, list contents, list attributes, int flag
         return [results[index] for index in range(count)]
     finally:
         free(wanted); free(results)
+
+
+# --- what is in a folder
+
+cdef class Status:
+    """What ``os.stat_result`` tells, as far as snapshots need it; made in a tenth of the time."""
+
+    cdef readonly unsigned int st_mode
+    cdef readonly int64_t st_size
+    cdef readonly int64_t st_mtime_ns
+    cdef readonly unsigned int st_uid
+    cdef readonly unsigned int st_gid
+    cdef readonly uint64_t st_dev
+
+
+cdef struct Found:
+    Py_ssize_t name  # where it begins among the names
+    Py_ssize_t length
+    file_status status
+
+
+cdef struct Listing:
+    Found *found
+    Py_ssize_t count
+    Py_ssize_t room
+    char *names
+    Py_ssize_t used
+    Py_ssize_t names_room
+
+
+cdef int _add(Listing *listing, const char *name, const file_status *status) noexcept nogil:
+    cdef Py_ssize_t length = strlen(name)
+    cdef void *more
+    if listing.count == listing.room:
+        more = realloc(listing.found, (2 * listing.room + 64) * sizeof(Found))
+        if more == NULL:
+            return ENOMEM
+        listing.found = <Found *>more
+        listing.room = 2 * listing.room + 64
+    if listing.used + length > listing.names_room:
+        more = realloc(listing.names, 2 * listing.names_room + length + 4096)
+        if more == NULL:
+            return ENOMEM
+        listing.names = <char *>more
+        listing.names_room = 2 * listing.names_room + length + 4096
+    memcpy(listing.names + listing.used, name, length)
+    listing.found[listing.count].name = listing.used
+    listing.found[listing.count].length = length
+    listing.found[listing.count].status = status[0]
+    listing.used += length
+    listing.count += 1
+    return 0
+
+
+cdef int _list(const char *path, Listing *listing) noexcept nogil:
+    """Read a folder and the status of all in it; 0 or the first errno, of a name that is gone again none."""
+    cdef int fd, result = 0
+    cdef DIR *folder
+    cdef dirent *entry
+    cdef file_status status
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if fd < 0:
+        return errno
+    folder = fdopendir(fd)
+    if folder == NULL:
+        result = errno
+        close(fd)
+        return result
+    while result == 0:
+        clear_errno()
+        entry = readdir(folder)
+        if entry == NULL:
+            result = errno
+            break
+        if entry.d_name[0] == c"." and (
+            entry.d_name[1] == 0 or (entry.d_name[1] == c"." and entry.d_name[2] == 0)
+        ):
+            continue
+        if fstatat(fd, entry.d_name, &status, AT_SYMLINK_NOFOLLOW) != 0:
+            if errno != ENOENT:
+                result = errno
+        else:
+            result = _add(listing, entry.d_name, &status)
+    closedir(folder)
+    return result
+
+
+def list_folder(bytes path):
+    """Return name and status of all that is in a folder, None when anything of it can't be looked at."""
+    cdef Listing listing
+    cdef const char *place = PyBytes_AsString(path)
+    cdef Py_ssize_t number
+    cdef Found *each
+    cdef Status status
+    cdef int result
+    cdef list found = []
+    listing.found, listing.names = NULL, NULL
+    listing.count = listing.room = listing.used = listing.names_room = 0
+    try:
+        with nogil:
+            result = _list(place, &listing)
+        if result != 0:
+            return None
+        for number in range(listing.count):
+            each = &listing.found[number]
+            status = Status.__new__(Status)
+            status.st_mode = each.status.st_mode
+            status.st_size = each.status.st_size
+            status.st_mtime_ns = each.status.st_mtim.tv_sec * <int64_t>1000000000 + each.status.st_mtim.tv_nsec
+            status.st_uid = each.status.st_uid
+            status.st_gid = each.status.st_gid
+            status.st_dev = each.status.st_dev
+            found.append((PyUnicode_DecodeFSDefaultAndSize(listing.names + each.name, each.length), status))
+        return found
+    finally:
+        free(listing.found)
+        free(listing.names)

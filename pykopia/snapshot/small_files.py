@@ -105,10 +105,32 @@ def _write(folder: int, name: bytes, data: bytes, wanted: Attributes, flags: int
     return 0
 
 
+def python_list_folder(path: bytes) -> list[tuple[str, os.stat_result]] | None:
+    """Return name and status of all that is in a folder, in any order; links are not followed.
+
+    The native twin's status has only the fields that snapshots need: mode, size, time in nanoseconds, owners, device.
+
+    Args:
+        path: of the folder.
+
+    Returns:
+        None when the folder, or anything in it, can't be looked at; what is gone again is left out.
+    """
+    found = []
+    try:
+        with os.scandir(os.fsdecode(path)) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((entry.name, entry.stat(follow_symlinks=False)))
+    except OSError:
+        return None
+    return found
+
+
 try:
-    from pykopia.snapshot._files import read_files, write_files
+    from pykopia.snapshot._files import list_folder, read_files, write_files
 except ImportError:  # no compiler was there
-    read_files, write_files = python_read_files, python_write_files
+    list_folder, read_files, write_files = python_list_folder, python_read_files, python_write_files
 
 __all__ = [
     "FLUSH",
@@ -120,6 +142,8 @@ __all__ = [
     "SHRANK",
     "TIME",
     "Attributes",
+    "list_folder",
+    "python_list_folder",
     "python_read_files",
     "python_write_files",
     "read_files",

@@ -68,6 +68,7 @@ class Folder:
 
     __slots__ = (
         "context",
+        "earlier",
         "entries",
         "failures",
         "name",
@@ -93,6 +94,7 @@ class Folder:
         context: IgnoreContext,
         policies: PolicyTree,
         previous: Sequence[Mapping[str, DirectoryEntry]],
+        earlier: DirectoryEntry | None = None,
     ) -> None:
         self.path, self.relative, self.name, self.status = path, relative, name, status
         self.parent, self.context, self.policies = parent, context, policies
@@ -100,6 +102,8 @@ class Folder:
         """Path that ignore rules see: below the root, or below the folder that an action put in the place of one."""
         self.previous = previous
         """Entries by name of the same folder in earlier snapshots, the best first."""
+        self.earlier = earlier
+        """The folder itself in the only one of them; None where there is none, or are several."""
         self.entries: list[DirectoryEntry] = []
         self.failures: list[EntryFailure] = []
         self.unfinished = 1  # the walk itself
@@ -256,7 +260,7 @@ class Upload:
                 folder,
                 folder.context,
                 folder.policies.child(name),
-                self._previous_of(folder, name),
+                *self._previous_of(folder, name),
             )
             with self._lock:
                 folder.unfinished += 1
@@ -287,7 +291,7 @@ class Upload:
                 if old is None or (self._force_hash and random.random() * 100 < self._force_hash):  # noqa: S311
                     continue
                 names.add(name)
-                folder.entries.append(entry_from(name, kind, status, old.object_id, status.st_size))
+                folder.entries.append(old)
                 size += status.st_size
                 files += 1
         if names:
@@ -297,19 +301,22 @@ class Upload:
             self._progress.add(cached_files=files, cached_bytes=size)
         return names
 
-    def _previous_of(self, folder: Folder, name: str) -> Sequence[Mapping[str, DirectoryEntry]]:
-        """Return the same folder in earlier snapshots, each different one once."""
-        seen: set[str] = set()
+    def _previous_of(
+        self, folder: Folder, name: str
+    ) -> tuple[Sequence[Mapping[str, DirectoryEntry]], DirectoryEntry | None]:
+        """Return the same folder in earlier snapshots, each different one once, and its entry if it is only one."""
+        read: dict[str, DirectoryEntry] = {}
         found = []
         for entries in folder.previous:
             old = entries.get(name)
-            if old is not None and old.type == "d" and old.object_id not in seen:
-                seen.add(old.object_id)
+            if old is not None and old.type == "d" and old.object_id not in read:
+                read[old.object_id] = old
                 try:
                     found.append(self._objects.directory(old.object_id))
                 except PykopiaError as error:
                     log.warning("can't use the previous state of %s: %s", stored_form(f"{folder.path}/{name}"), error)
-        return _by_name(found)
+        earlier = next(iter(read.values())) if len(found) == len(read) == 1 else None
+        return _by_name(found), earlier
 
     def _placeholder(self, folder: Folder, name: str, found: walk.Found) -> None:
         """Take over the entry of a placeholder (spec 04 §14.3)."""
@@ -446,6 +453,12 @@ class Upload:
 
     def _write_folder(self, folder: Folder) -> tuple[ObjectID, DirectorySummary]:
         """Store the directory object of a folder."""
+        with self._lock:
+            self.statistics.directory_count += 1
+        self._progress.add(directories=1)
+        known = self._as_it_was(folder)
+        if known is not None:
+            return known
         for names in colliding_names(entry.name for entry in folder.entries):
             self._collision(folder, names)
         summary = summarize(
@@ -454,10 +467,20 @@ class Upload:
             failures=folder.failures,
             incomplete=self.stop_reason,
         )
-        with self._lock:
-            self.statistics.directory_count += 1
-        self._progress.add(directories=1)
         return self.write_directory(folder, folder.entries, summary), summary
+
+    def _as_it_was(self, folder: Folder) -> tuple[ObjectID, DirectorySummary] | None:
+        """Return object and summary of a folder in which everything is as it was, and that is still stored."""
+        old = folder.earlier
+        if old is None or not folder.entries or folder.failures or self.stop_reason:
+            return None
+        (before,) = folder.previous
+        if len(before) != len(folder.entries) or any(before.get(entry.name) != entry for entry in folder.entries):
+            return None
+        summary = old.summary
+        if summary is None or summary.incomplete or summary.errors or not self._writer.is_stored(old.object_id):
+            return None
+        return old.object_id, summary
 
     def write_directory(self, folder: Folder, entries: Sequence[DirectoryEntry], summary: DirectorySummary) -> ObjectID:
         """Store a directory object with the compressor that the folder's policy asks for."""

@@ -6,10 +6,12 @@ Facts: spec 04 §8 (kinds of files), spec 05 §4 (rules). Nothing is opened here
 import contextlib
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pykopia.format.ignore import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, IgnoreContext, is_cache_tag
 from pykopia.format.policy import FilesPolicy
+from pykopia.snapshot.small_files import list_folder
 
 MAX_LINKS = 30
 """Symbolic links that are followed to an ignore file."""
@@ -95,39 +97,48 @@ def look(path: str, relative: str, context: IgnoreContext, device: int) -> Found
     found = Found()
     folders, files, links = found.folders, found.files, found.links
     plain = not (context.rules or context.max_file_size or context.one_file_system)
+    for name, status in _listed(path, found):
+        mode = status.st_mode
+        is_folder = stat.S_ISDIR(mode)
+        if not plain and context.excludes(
+            f"{relative}/{name}",
+            is_directory=is_folder,
+            size=status.st_size,
+            device=status.st_dev,
+            directory_device=device,
+        ):
+            if is_folder:
+                found.excluded_folders += 1
+            else:
+                found.excluded_files += 1
+                found.excluded_bytes += status.st_size
+        elif stat.S_ISREG(mode):
+            files.append((name, status))
+        elif is_folder:
+            folders.append((name, status))
+        elif stat.S_ISLNK(mode):
+            links.append((name, status))
+        else:
+            found.unknown.append(name)
+    return found
+
+
+def _listed(path: str, found: Found) -> Iterable[tuple[str, os.stat_result]]:
+    """Return name and status of what is in a folder; what may not be looked at is added to ``found``."""
+    listed = list_folder(os.fsencode(path))
+    if listed is not None:
+        return listed
+    # again, step by step, to say what is wrong with it
+    listed = []
     with os.scandir(path) as entries:
         for entry in entries:
-            name = entry.name
             try:
-                status = entry.stat(follow_symlinks=False)
+                listed.append((entry.name, entry.stat(follow_symlinks=False)))
             except FileNotFoundError:
                 continue  # gone since the folder was read
             except PermissionError as error:
-                found.failed.append((name, _looks_like_folder(entry), error))
-                continue
-            mode = status.st_mode
-            is_folder = stat.S_ISDIR(mode)
-            if not plain and context.excludes(
-                f"{relative}/{name}",
-                is_directory=is_folder,
-                size=status.st_size,
-                device=status.st_dev,
-                directory_device=device,
-            ):
-                if is_folder:
-                    found.excluded_folders += 1
-                else:
-                    found.excluded_files += 1
-                    found.excluded_bytes += status.st_size
-            elif stat.S_ISREG(mode):
-                files.append((name, status))
-            elif is_folder:
-                folders.append((name, status))
-            elif stat.S_ISLNK(mode):
-                links.append((name, status))
-            else:
-                found.unknown.append(name)
-    return found
+                found.failed.append((entry.name, _looks_like_folder(entry), error))
+    return listed
 
 
 def _looks_like_folder(entry: "os.DirEntry[str]") -> bool:

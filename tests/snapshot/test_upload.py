@@ -4,7 +4,7 @@ import io
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,14 @@ from pykopia.errors import (
     UnsupportedSourceError,
     UsageError,
 )
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.content_id import key_of
+from pykopia.format.directory import DirectoryEntry, DirectorySummary, encode_directory
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
-from pykopia.ids import BlobID
+from pykopia.ids import BlobID, ContentID
 from pykopia.repository.opening import connect
 from pykopia.repository.repository import Repository
-from pykopia.snapshot import reading
+from pykopia.snapshot import reading, upload
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.small_files import python_read_files
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
@@ -70,6 +71,38 @@ def test_an_unchanged_folder_is_not_read_again(repository: Repository, source: P
     assert second.counters.new_bytes < 2000  # the manifest alone
     assert first.manifest.root_entry is not None
     assert second.manifest.root_entry == first.manifest.root_entry
+
+
+def test_folders_that_are_as_they_were_are_taken_over_and_deleted_ones_written_again(
+    repository: Repository, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_tree(source)
+    (source / "kept" / "below").mkdir(parents=True)
+    (source / "kept" / "below" / "file").write_bytes(b"x")
+    first = repository.snapshots.create(source)
+    encoded: list[set[str]] = []
+
+    def encode(entries: Sequence[DirectoryEntry], summary: DirectorySummary | None) -> bytes:
+        encoded.append({entry.name for entry in entries})
+        return encode_directory(entries, summary)
+
+    monkeypatch.setattr(upload, "encode_directory", encode)
+    second = repository.snapshots.create(source)
+    assert second.manifest.root_entry == first.manifest.root_entry
+    assert len(encoded) == 1  # the root
+    (source / "kept" / "new").write_bytes(b"y")
+    third = repository.snapshots.create(source)
+    assert len(encoded) == 3  # the root and the folder that has changed
+    assert not any("file" in names for names in encoded)
+    below = entries_of(repository, third)["kept/below"]
+    with repository.writer() as writer:
+        writer.contents.delete(ContentID(below.object_id))
+    fourth = repository.snapshots.create(source)
+    assert fourth.manifest.root_entry == third.manifest.root_entry
+    assert {"file"} in encoded
+    entry = repository.contents.find(key_of(below.object_id))
+    assert entry is not None
+    assert not entry.deleted
 
 
 def test_only_what_changed_is_read(repository: Repository, source: Path, tmp_path: Path) -> None:
@@ -202,6 +235,7 @@ def test_an_unreadable_root_makes_no_snapshot(
     def refuse(path: str) -> object:
         raise PermissionError(13, "Permission denied", path)
 
+    monkeypatch.setattr("pykopia.snapshot.walk.list_folder", lambda path: None)  # the native one is not to be fooled
     monkeypatch.setattr("pykopia.snapshot.walk.os.scandir", refuse)
     with pytest.raises(SourceReadError, match="Permission denied"):
         repository.snapshots.create(source)

@@ -1,0 +1,103 @@
+"""Many files in one call: the native twins against the definitions."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pykopia.snapshot import small_files
+from pykopia.snapshot.small_files import (
+    FLUSH,
+    GREW,
+    IGNORE_RIGHTS,
+    MODE,
+    OWNER,
+    SHRANK,
+    TIME,
+    python_list_folder,
+    python_read_files,
+    python_write_files,
+)
+from tests.trees import everything, raw_names
+
+FIELDS = ("st_mode", "st_size", "st_mtime_ns", "st_uid", "st_gid", "st_dev")
+
+Read = Callable[[list[bytes], list[int]], list[bytes | int]]
+
+
+def test_both_twins_list_the_same(tmp_path: Path) -> None:
+    everything(tmp_path)
+    raw_names(tmp_path)
+    os.utime(tmp_path, ns=(5, -1_500_000_001))
+    for folder in [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir() and not path.is_symlink())]:
+        listed = small_files.list_folder(os.fsencode(folder))
+        defined = python_list_folder(os.fsencode(folder))
+        assert listed is not None
+        assert defined is not None
+        assert {name: [getattr(status, field) for field in FIELDS] for name, status in listed} == {
+            name: [getattr(status, field) for field in FIELDS] for name, status in defined
+        }
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "old").write_bytes(b"")
+    os.utime(tmp_path / "far" / "old", ns=(0, -1_500_000_001))
+    ((name, status),) = small_files.list_folder(os.fsencode(tmp_path / "far")) or []
+    assert (name, status.st_mtime_ns) == ("old", os.lstat(tmp_path / "far" / "old").st_mtime_ns)
+
+
+def test_many_names_of_all_lengths_are_listed(tmp_path: Path) -> None:
+    names = {"n" * length for length in range(1, 256)} | {f"{number}" for number in range(500)}
+    for name in names:
+        (tmp_path / name).touch()
+    assert {name for name, _ in small_files.list_folder(os.fsencode(tmp_path)) or []} == names
+
+
+@pytest.mark.parametrize("listing", [small_files.list_folder, python_list_folder])
+def test_what_is_no_folder_is_not_listed(
+    tmp_path: Path, listing: Callable[[bytes], list[tuple[str, os.stat_result]] | None]
+) -> None:
+    (tmp_path / "file").touch()
+    assert listing(os.fsencode(tmp_path / "file")) is None
+    assert listing(os.fsencode(tmp_path / "absent")) is None
+    (tmp_path / "folder").mkdir()
+    assert listing(os.fsencode(tmp_path / "folder")) == []
+
+
+@pytest.mark.parametrize("read", [small_files.read_files, python_read_files])
+def test_files_that_are_not_as_listed_are_told_by_a_number(tmp_path: Path, read: Read) -> None:
+    for name, data in (("same", b"12345"), ("grew", b"123456"), ("shrank", b"1234"), ("empty", b"")):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "link").symlink_to("same")
+    os.mkfifo(tmp_path / "pipe")
+    names = ["same", "grew", "shrank", "empty", "link", "absent"]
+    paths = [os.fsencode(tmp_path / name) for name in names]
+    found = read(paths, [5, 5, 5, 0, 5, 5])
+    assert found == [b"12345", GREW, SHRANK, b"", errno.ELOOP, errno.ENOENT]
+    assert isinstance(read([os.fsencode(tmp_path / "pipe")], [5])[0], int)  # and nobody waits for a writer
+    assert read([], []) == []
+
+
+@pytest.mark.parametrize("write", [small_files.write_files, python_write_files])
+def test_new_files_get_contents_and_attributes_and_others_are_left_alone(
+    tmp_path: Path, write: Callable[..., list[int]]
+) -> None:
+    (tmp_path / "there").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to("elsewhere")
+    names = [b"new", b"there", b"link", b"empty", b"sub/file"]
+    owner = (os.getuid(), os.getgid())
+    attributes = [(0o640, *owner, -1), (0o600, *owner, 5), (0o600, *owner, 5), (0o4711, *owner, 7), (0o600, *owner, 5)]
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        flags = OWNER | MODE | TIME | FLUSH | IGNORE_RIGHTS
+        made = write(folder, names, [b"data", b"a", b"b", b"", b"c"], attributes, flags)
+    finally:
+        os.close(folder)
+    assert made == [0, errno.EEXIST, errno.EEXIST, 0, errno.ENOENT]
+    assert (tmp_path / "new").read_bytes() == b"data"
+    assert (tmp_path / "there").read_bytes() == b"mine"
+    assert not (tmp_path / "elsewhere").exists()
+    status = (tmp_path / "new").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o640, -1)
+    assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o4711

@@ -22,6 +22,7 @@ from pykopia.repository.cache import BlobCache
 from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.runs import Run, plan_runs
+from pykopia.repository.spans import PackSpans
 from pykopia.storage.base import BlobStorage
 
 OPENED_AT_ONCE = 4 << 20
@@ -44,14 +45,25 @@ class ContentStore:
     """Reads contents of a repository; safe for threads."""
 
     def __init__(
-        self, storage: BlobStorage, indexes: IndexStore, sealer: ContentSealer, caches: ContentCaches | None = None
+        self,
+        storage: BlobStorage,
+        indexes: IndexStore,
+        sealer: ContentSealer,
+        caches: ContentCaches | None = None,
+        *,
+        costly_requests: bool = False,
     ) -> None:
-        """Read through ``caches``; without them every content is a range request of its own."""
+        """Read through ``caches``; without them every content is a range request of its own.
+
+        Where requests are costly, what lies around the contents that ``read_run`` fetches comes along, for those who need
+        it next.
+        """
         self._storage = storage
         self.indexes = indexes
         self.sealer = sealer
         self._caches = caches
         self._packs: MemoryCache[BlobID, bytes] = MemoryCache(MEMORY_CACHE_BYTES)
+        self._spans = PackSpans(storage.get, lambda pack: storage.metadata(pack).length) if costly_requests else None
 
     # ------------------------------------------------------------------ looking up
 
@@ -150,7 +162,10 @@ class ContentStore:
         read one by one, so that an error is told for just those that it concerns.
         """
         try:
-            data = memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
+            if self._spans is None:
+                data = memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
+            else:
+                data = memoryview(self._spans.get(run.pack_blob, run.offset, run.length, alone=len(run.entries) == 1))
         except PykopiaError:
             for entry in run.entries:
                 try:

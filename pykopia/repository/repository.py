@@ -91,7 +91,13 @@ class Repository:
             local_storage=storage.connection_info().type in LOCAL_TYPES,
         )
         indexes = IndexStore(self.storage, self.sealer.sealer, parameters, self.caches.index_folder)
-        self.contents = ContentStore(self.storage, indexes, self.sealer, self.caches.contents)
+        self.contents = ContentStore(
+            self.storage,
+            indexes,
+            self.sealer,
+            self.caches.contents,
+            costly_requests=storage.connection_info().type != "filesystem",
+        )
         self.objects = ObjectStore(self.contents)
         self.manifests = ManifestStore(self.contents)
 

@@ -1,0 +1,71 @@
+"""A restore from a storage behind a network asks for each byte of a pack at most once, and seldom."""
+
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import pykopia
+from pykopia.ids import BlobID
+from pykopia.repository.options import NewRepositoryOptions
+from pykopia.snapshot.restore_options import RestoreOptions
+from pykopia.storage.memory import MemoryStorage
+from pykopia.testing.counting import CountingStorage
+from tests.trees import assert_trees_equal
+
+FOLDERS, FILES, SIZE = 40, 75, 4096
+
+
+def small_files(root: Path) -> None:
+    source = random.Random("small files")
+    twin = source.randbytes(SIZE)
+    for folder in range(FOLDERS):
+        (root / f"{folder:03}").mkdir(parents=True)
+        for number in range(FILES):
+            (root / f"{folder:03}" / f"{number:03}").write_bytes(twin if number == 7 else source.randbytes(SIZE))
+
+
+def fetched_twice(storage: CountingStorage) -> int:
+    """Return how many bytes of packs were asked for more than once."""
+    twice = 0
+    by_blob = defaultdict(list)
+    for call in storage.calls("get", "p"):
+        by_blob[call.blob_id].append((call.offset, call.offset + call.length))
+    for ranges in by_blob.values():
+        end = 0
+        for start, stop in sorted(ranges):
+            twice += max(0, min(end, stop) - start)
+            end = max(end, stop)
+    return twice
+
+
+def test_each_byte_of_a_pack_is_asked_for_at_most_once(tmp_path: Path) -> None:
+    small_files(tmp_path / "source")
+    storage = CountingStorage(MemoryStorage())
+    with pykopia.create(storage, "password", options=NewRepositoryOptions()) as repository:
+        for folder in range(4):  # so that the packs hold a mixture, and there are several
+            repository.snapshots.create(tmp_path / "source" / f"{folder:03}")
+        repository.snapshots.create(tmp_path / "source")
+    with pykopia.connect(storage, "password") as repository:
+        [snapshot] = [each for each in repository.snapshots.list() if str(each.source.path).endswith("source")]
+        storage.clear()
+        repository.snapshots.restore(snapshot.id, tmp_path / "restored", options=RestoreOptions(parallel=8))
+    assert_trees_equal(tmp_path / "source", tmp_path / "restored")
+    packs = {call.blob_id for call in storage.calls("get", "p")}
+    assert len(packs) >= 5
+    assert fetched_twice(storage) == 0
+    stored = sum(storage.inner.metadata(BlobID(pack)).length for pack in packs)
+    assert sum(call.length for call in storage.calls("get", "p")) <= stored
+    assert storage.count("get", "p") <= stored // (1 << 20) + 4 * len(packs)
+
+
+def test_a_single_small_file_brings_nothing_else_along(tmp_path: Path) -> None:
+    small_files(tmp_path / "source")
+    storage = CountingStorage(MemoryStorage())
+    with pykopia.create(storage, "password", options=NewRepositoryOptions()) as repository:
+        repository.snapshots.create(tmp_path / "source")
+    with pykopia.connect(storage, "password") as repository:
+        [snapshot] = repository.snapshots.list()
+        storage.clear()
+        repository.snapshots.restore(f"{snapshot.id}/005/003", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "source" / "005" / "003").read_bytes()
+    assert sum(call.length for call in storage.calls("get", "p")) < 2 * SIZE

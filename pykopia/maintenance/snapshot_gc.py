@@ -118,6 +118,9 @@ def collect_garbage(
 # --- marking ---------------------------------------------------------------------------------------------------------
 
 
+_DIGITS = frozenset("0123456789abcdef")
+
+
 class _Marking:
     """Follows snapshots and marks all contents that they need."""
 
@@ -181,6 +184,9 @@ class _Marking:
     def _object(self, object_id: str) -> None:
         """Mark all contents of an object, those of its lists of chunks too."""
         self._count()
+        if object_id and object_id[0] in _DIGITS:  # most files are a single content without a prefix
+            self._mark(object_id)
+            return
         parsed = parse_object_id(object_id)
         if not parsed.indirection:
             self._mark(parsed.content_id)

@@ -107,22 +107,35 @@ class ContentWriter:
             self._refuse()
         keys = self._sealer.batches.keys_of(contents, ord(check_prefix(prefix) or "\0"))
         new: dict[bytes, int] = {}
+        before: list[IndexEntry | None] = []
         for number, key in enumerate(keys):
-            if key not in new and not self.exists(key):
-                new[key] = number
+            if key not in new:
+                old = self.entry(key)
+                if old is None or old.deleted:
+                    new[key] = number
+                    before.append(old)
         if new:
             absent = [contents[number] for number in new.values()]
             packers = [self._sealer.compressor(compressors[number]) for number in new.values()]
-            self._add([*new], [len(data) for data in absent], self._sealer.batches.pack(absent, packers))
+            self._add([*new], before, [len(data) for data in absent], self._sealer.batches.pack(absent, packers))
         return [id_of(key) for key in keys]
 
     def _add(
-        self, keys: list[bytes], lengths: list[int], packed: Packed, *, deleted: bool = False, redate: bool = True
+        self,
+        keys: list[bytes],
+        before: list[IndexEntry | None],
+        lengths: list[int],
+        packed: Packed,
+        *,
+        deleted: bool = False,
+        redate: bool = True,
     ) -> bool:
         """Put contents of these lengths into packs, unless this session has them; return whether any was put there.
 
-        An entry stands before the one that there was; only with ``redate`` it also carries the time of now.
+        An entry stands before the one that there was ``before``; only with ``redate`` it also carries the time of now.
         """
+        now = clock.now_seconds()
+        sealed_length_of = self._sealer.sealer.sealed_length
         buffers: list[WritableBuffer] = []
         offsets: list[int] = []
         filled: list[PendingPack] = []
@@ -131,8 +144,8 @@ class ContentWriter:
         try:
             with self._lock:
                 session = self._session
-                for key, original_length, length, compression in zip(
-                    keys, lengths, packed.lengths, packed.compressions, strict=True
+                for key, old, original_length, length, compression in zip(
+                    keys, before, lengths, packed.lengths, packed.compressions, strict=True
                 ):
                     # another thread may have written the same content in the meantime
                     again = session.entries.get(key) or self._flushing.get(key)
@@ -140,9 +153,8 @@ class ContentWriter:
                         buffers.append(_NOWHERE)
                         offsets.append(-1)
                         continue
-                    old = again or self._store.find(key)
-                    next_second = 0 if old is None else old.timestamp + 1
-                    sealed_length = self._sealer.sealer.sealed_length(length)
+                    next_second = max((each.timestamp + 1 for each in (old, again) if each is not None), default=0)
+                    sealed_length = sealed_length_of(length)
                     pack, offset = self._reserve(session, key, sealed_length, outgrown)
                     filled.append(pack)
                     buffers.append(pack.buffer)
@@ -150,7 +162,7 @@ class ContentWriter:
                     entry = IndexEntry(
                         content_id=id_of(key),
                         pack_blob=pack.blob_id,
-                        timestamp=max(clock.now_seconds(), next_second) if redate else next_second,
+                        timestamp=max(now, next_second) if redate else next_second,
                         original_length=original_length,
                         packed_length=sealed_length,
                         pack_offset=offset,
@@ -242,7 +254,7 @@ class ContentWriter:
             raise ContentNotFoundError(f"content {content_id} is not in the repository: nothing to bring back")
         if not old.deleted:
             return False
-        return self._add([key], [old.original_length], self._store.payload(old))
+        return self._add([key], [old], [old.original_length], self._store.payload(old))
 
     def rewrite(self, content_id: ContentID) -> bool:
         """Store a content again, in a new pack, live or deleted as it is (spec 02 §11); the bytes are not changed.
@@ -268,7 +280,7 @@ class ContentWriter:
         if pending is not None and not pending.deleted:
             return False
         packed = self._store.payload(old)
-        return self._add([key], [old.original_length], packed, deleted=old.deleted, redate=not old.deleted)
+        return self._add([key], [old], [old.original_length], packed, deleted=old.deleted, redate=not old.deleted)
 
     def _mark(self, content_id: ContentID, *, deleted: bool) -> None:
         key = key_of(content_id)

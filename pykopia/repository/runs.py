@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID
 
-MAX_RUN = 8 << 20
+MAX_RUN = 4 << 20
 """Bytes that are fetched by one request, unless a single content is larger."""
 MAX_GAP = 32 << 10
 """Bytes between two contents that are fetched and thrown away, because another request costs more."""

@@ -187,6 +187,12 @@ cdef const void *algorithm(str name) except? NULL:
 
 # --- one thread's tools
 
+cdef struct Wanted:
+    int level  # of zstd
+    int hash_log  # 0: the level's own
+    int chain_log
+
+
 cdef class Worker:
     """Contexts of the libraries and a buffer, for one thread at a time."""
 
@@ -196,8 +202,7 @@ cdef class Worker:
     cdef void *outer
     cdef void *compressor
     cdef void *expander
-    cdef int level
-    cdef bint small
+    cdef Wanted wanted  # what the compressor is set to
     cdef uint8_t *arena
     cdef size_t room
 
@@ -356,16 +361,17 @@ cdef class Keys:
         finally:
             free(digests)
 
-    def pack(self, list contents, list levels, list headers):
+    def pack(self, list contents, list levels, list headers, list tables):
         """Compress contents by zstd where that makes them smaller.
 
         Args:
             contents: bytes or other buffers, which are in use until they are sealed.
             levels: of zstd for each; 0 for none.
             headers: compression header ID for each.
+            tables: for each the logarithms of hash and chain table, zeros for those of the level.
         """
         cdef Packed packed = Packed()
-        packed.fill(self, contents, levels, headers)
+        packed.fill(self, contents, levels, headers, tables)
         return packed
 
     def open(self, stored, list keys, list offsets, list lengths, list compressions, list originals, bint check):
@@ -496,31 +502,32 @@ cdef class Packed:
     def __dealloc__(self):
         free(self.rows)
 
-    cdef int fill(self, Keys keys, list contents, list levels, list headers) except -1:
+    cdef int fill(self, Keys keys, list contents, list levels, list headers, list tables) except -1:
         cdef Py_ssize_t number
         cdef size_t total = 0
         cdef uint8_t *out
-        cdef int *wanted
+        cdef Wanted *wanted
         self.keys, self.contents, self.count = keys, Buffers(contents), len(contents)
         self.worker = keys.worker()
-        self.rows = <Sealed *>calloc(self.count + 1, sizeof(Sealed) + sizeof(int))
+        self.rows = <Sealed *>calloc(self.count + 1, sizeof(Sealed) + sizeof(Wanted))
         if self.rows == NULL:
             raise MemoryError
-        wanted = <int *>(self.rows + self.count)
+        wanted = <Wanted *>(self.rows + self.count)
         for number in range(self.count):
             self.rows[number].payload = <const uint8_t *>self.contents.views[number].buf
             self.rows[number].length = self.contents.views[number].len
             if self.rows[number].length > MOST_BYTES:
                 raise ValueError("a content is too long")
-            wanted[number] = levels[number]
-            self.rows[number].compression = headers[number] if wanted[number] else 0
-            if wanted[number]:
+            wanted[number].level = levels[number]
+            wanted[number].hash_log, wanted[number].chain_log = tables[number]
+            self.rows[number].compression = headers[number] if wanted[number].level else 0
+            if wanted[number].level:
                 total += self.rows[number].length
         self.worker.reserve(total + slack(total))
         with nogil:
             out = self.worker.arena
             for number in range(self.count):
-                if wanted[number]:
+                if wanted[number].level:
                     out += compress(self.worker, &self.rows[number], wanted[number], out)
         self.lengths = [self.rows[number].length for number in range(self.count)]
         self.compressions = [self.rows[number].compression for number in range(self.count)]
@@ -641,14 +648,16 @@ cdef size_t slack(size_t length) noexcept nogil:
     return (length >> 8) + 256
 
 
-cdef size_t compress(Worker worker, Sealed *row, int level, uint8_t *out) noexcept nogil:
+cdef size_t compress(Worker worker, Sealed *row, Wanted wanted, uint8_t *out) noexcept nogil:
     """Make ``row`` one of header and frame at ``out`` if they are shorter; return the room that they take."""
     cdef uint32_t header = row.compression
     cdef size_t length
-    if worker.level != level:
+    if worker.wanted.level != wanted.level or worker.wanted.hash_log != wanted.hash_log:
         lib.compressor_set(worker.compressor, ZSTD_c_checksumFlag, 1)
-        lib.compressor_set(worker.compressor, ZSTD_c_compressionLevel, level)
-        worker.level = level
+        lib.compressor_set(worker.compressor, ZSTD_c_compressionLevel, wanted.level)
+        lib.compressor_set(worker.compressor, ZSTD_c_hashLog, wanted.hash_log)
+        lib.compressor_set(worker.compressor, ZSTD_c_chainLog, wanted.chain_log)
+        worker.wanted = wanted
     length = lib.compress(
         worker.compressor, out + HEADER, row.length + slack(row.length) - HEADER, row.payload, row.length
     )

@@ -15,6 +15,7 @@ from pykopia.format.encryption import NONCE_SIZE
 from pykopia.format.keys import content_root_key
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
+from pykopia.format.zstd import tables_of
 from pykopia.ids import Buffer
 
 if TYPE_CHECKING:
@@ -192,7 +193,9 @@ class NativeBatches(PythonBatches):
         levels = [0 if packer is None else packer.zstd_level for packer in packers]
         if None in levels:
             return super().pack(contents, packers)
-        return self._pack(contents, levels, [0 if packer is None else packer.header_id for packer in packers])
+        headers = [0 if packer is None else packer.header_id for packer in packers]
+        tables = [tables_of(level or 0, len(data)) for level, data in zip(levels, contents, strict=True)]
+        return self._pack(contents, levels, headers, tables)
 
 
 def batches_of(sealer: Sealer, parameters: RepositoryFormat) -> Batches:

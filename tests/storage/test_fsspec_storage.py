@@ -26,7 +26,7 @@ from pykopia.ids import BlobID
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.filesystem import FilesystemStorage
-from pykopia.storage.fsspec_storage import FsspecStorage, _nanoseconds
+from pykopia.storage.fsspec_storage import FsspecStorage, nanoseconds
 from pykopia.storage.layout import FlatLayout
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
 
@@ -291,7 +291,7 @@ def test_a_missing_file_without_the_root_check_failing_is_a_missing_blob() -> No
     ],
 )
 def test_times_of_all_kinds_become_nanoseconds(time: float | str | datetime, expected: int) -> None:
-    assert _nanoseconds(time) == expected
+    assert nanoseconds(time) == expected
 
 
 def test_a_time_that_a_listing_lacks_is_asked_for() -> None:

@@ -1,0 +1,140 @@
+"""Buckets and containers: what the object stores have in common beyond fsspec (spec 03 §3)."""
+
+import os
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pykopia.errors import UnsupportedOptionError
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID
+from pykopia.storage.base import PutOptions
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.fsspec_storage import FsspecStorage
+from pykopia.storage.layout import FlatLayout
+from pykopia.storage.options import StorageOptions
+from pykopia.storage.service_errors import without_secrets
+
+if TYPE_CHECKING:
+    from fsspec.spec import AbstractFileSystem
+
+CONTENT_TYPE = "application/x-kopia"
+"""Of every object, as Kopia sets it."""
+CONNECTIONS = 32
+"""Most connections of one storage to its service; further calls wait for one of them."""
+CONNECT_SECONDS = 15
+"""Time for a connection to be made before the attempt counts as failed."""
+ANSWER_SECONDS = 90
+"""Time in which nothing comes before the attempt counts as failed."""
+SLOWEST = 16 << 10
+"""Bytes a second below which a transfer counts as failed."""
+
+
+class ObjectStore(FsspecStorage):
+    """A bucket by an fsspec filesystem, and by the SDK beneath it where fsspec can't say what is needed.
+
+    Objects are named by prefix and blob ID. The libraries' own retries are off: `RetryingStorage` alone decides.
+
+    fsspec runs requests in a thread of its own, which a forked process does not have: there, a new filesystem with new
+    connections is made at the first use.
+    """
+
+    put_options: frozenset[str] = frozenset()
+    """Which of ``do_not_recreate``, ``retention`` and ``set_mtime`` a put can do."""
+
+    def __init__(
+        self, make_fs: Callable[[], "AbstractFileSystem"], bucket: str, *, options: StorageOptions, display_name: str
+    ) -> None:
+        """Open a bucket.
+
+        Args:
+            make_fs: Makes a filesystem that shares nothing with others.
+            bucket: Name of bucket or container.
+            options: What opens the storage again; ``prefix`` is put before every blob ID.
+            display_name: Name for messages, without secrets.
+        """
+        self._make_fs = make_fs
+        self._fs_lock, self._process = threading.Lock(), os.getpid()
+        self.bucket = bucket
+        self.prefix: str = options.to_config().get("prefix", "")
+        self._secrets = _secrets(options)
+        super().__init__(
+            make_fs(),
+            bucket,
+            layout=FlatLayout(prefix=self.prefix),
+            atomic_put=True,
+            info=ConnectionInfo.from_options(options),
+            display_name=display_name,
+        )
+
+    @property
+    def fs(self) -> "AbstractFileSystem":
+        """The filesystem of this process."""
+        if self._process != os.getpid():
+            with self._fs_lock:
+                if self._process != os.getpid():
+                    self._parents = self._fs  # to let it go would end the connections of the parent
+                    self._fs, self._process = self._make_fs(), os.getpid()
+        return self._fs
+
+    def metadata(self, blob_id: BlobID) -> BlobMetadata:
+        """Return length and time of a blob, see ``BlobStorage.metadata``."""
+        path = self._path_of(blob_id)
+        with self._failing(f"look at blob {blob_id} in {self.display_name}", blob_id):
+            return self._head(blob_id, self._key(path))
+
+    def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
+        """Yield every blob whose ID starts with ``prefix``, page by page as the service gives them."""
+        pages = self._pages(prefix)
+        while True:
+            with self._failing(f"list the blobs of {self.display_name}"):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield from page
+
+    @abstractmethod
+    def _head(self, blob_id: BlobID, key: str) -> BlobMetadata:
+        """Return what the service says of an object."""
+
+    @abstractmethod
+    def _pages(self, prefix: str) -> Iterator[Sequence[BlobMetadata]]:
+        """Yield the blobs whose ID starts with ``prefix``, in lists of any length."""
+
+    def _key(self, path: str) -> str:
+        return path[len(self.root) + 1 :]
+
+    def _listed_id(self, key: str) -> BlobID | None:
+        """Return the ID of the blob in an object, or nothing if the object is no blob."""
+        assert self._layout is not None
+        return self._layout.blob_id_of(key)
+
+    def _check_options(self, blob_id: BlobID, options: PutOptions) -> None:
+        for name, asked, what in (
+            ("retention", options.has_retention, "lock it"),
+            ("do_not_recreate", options.do_not_recreate, "create it only if it does not exist"),
+            ("set_mtime", options.set_mtime_ns is not None, "set its time"),
+        ):
+            if asked and name not in self.put_options:
+                raise UnsupportedOptionError(f"can't put blob {blob_id}: {self.display_name} can't {what}")
+
+    def _safe(self, text: object) -> str:
+        """Return the words of a service without the secrets of this storage."""
+        return without_secrets(str(text), self._secrets)
+
+
+_SECRET_MEMBERS = ("private_key", "private_key_id", "client_secret", "refresh_token")
+"""Of credentials that are JSON."""
+
+
+def _secrets(options: StorageOptions) -> tuple[str, ...]:
+    config = options.to_config()
+    values = [config.get(name) for name in type(options).secret_fields()]
+    for value in list(values):
+        if isinstance(value, dict):
+            values += [value.get(name) for name in _SECRET_MEMBERS]
+    return tuple(value for value in values if isinstance(value, str))
+
+
+__all__ = ["ANSWER_SECONDS", "CONNECTIONS", "CONNECT_SECONDS", "CONTENT_TYPE", "SLOWEST", "ObjectStore"]

@@ -1,0 +1,98 @@
+"""A bucket that keeps versions, as it was at a time (spec 03 §3)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pykopia.errors import BlobNotFoundError
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID
+from pykopia.storage.base import BlobStorage, check_range
+from pykopia.storage.fsspec_storage import nanoseconds
+from pykopia.storage.readonly import ReadOnlyStorage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlobVersion:
+    """One version of a blob, or its deletion."""
+
+    metadata: BlobMetadata
+    """Of this version; the time is that at which it came to be."""
+    version: str
+    """What the service calls it."""
+    deleted: bool = False
+    """Whether this is where the blob was deleted."""
+
+
+class VersionedStorage(Protocol):
+    """A storage that can be asked for old versions."""
+
+    def versions(self, prefix: str) -> Iterator[BlobVersion]:
+        """Yield all versions of the blobs whose ID starts with ``prefix``."""
+
+    def get_version(self, blob_id: BlobID, version: str, offset: int, length: int) -> bytes:
+        """Return a range that lies within a version; a negative length means all that follow."""
+
+
+def versions_at(versions: Iterable[BlobVersion], time_ns: int) -> dict[BlobID, BlobVersion]:
+    """Return the newest version of each blob that is not younger than a time, without blobs that were deleted then.
+
+    Of two versions of one time the one that is given first is taken: services give the newest first.
+    """
+    newest: dict[BlobID, BlobVersion] = {}
+    for item in versions:
+        blob = item.metadata
+        known = newest.get(blob.blob_id)
+        if blob.timestamp_ns <= time_ns and (known is None or known.metadata.timestamp_ns < blob.timestamp_ns):
+            newest[blob.blob_id] = item
+    return {blob_id: item for blob_id, item in newest.items() if not item.deleted}
+
+
+class PointInTimeStorage(ReadOnlyStorage):
+    """What a storage held at a time; every write is refused.
+
+    The past does not change, so what was found once is remembered.
+
+    Args:
+        inner: The storage, which must keep versions.
+        moment: The time.
+    """
+
+    def __init__(self, inner: BlobStorage, moment: datetime) -> None:
+        super().__init__(inner)
+        self._versioned: VersionedStorage = inner  # type: ignore[assignment]
+        self._time_ns = nanoseconds(moment)
+        self._found: dict[BlobID, BlobVersion | None] = {}
+
+    def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
+        """Return a range of a blob as it was, see ``BlobStorage.get``."""
+        item = self._find(blob_id)
+        size = check_range(blob_id, offset, length, item.metadata.length)
+        return self._versioned.get_version(blob_id, item.version, offset, size) if size else b""
+
+    def get_into(self, blob_id: BlobID, target: bytearray | memoryview, offset: int = 0) -> None:
+        """Fill a buffer from a blob as it was, see ``BlobStorage.get_into``."""
+        BlobStorage.get_into(self, blob_id, target, offset)
+
+    def metadata(self, blob_id: BlobID) -> BlobMetadata:
+        """Return length and time of a blob as it was, see ``BlobStorage.metadata``."""
+        return self._find(blob_id).metadata
+
+    def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
+        """Yield every blob whose ID started with ``prefix``."""
+        found = versions_at(self._versioned.versions(prefix), self._time_ns)
+        self._found.update(found)
+        return (item.metadata for item in found.values())
+
+    def _find(self, blob_id: BlobID) -> BlobVersion:
+        if blob_id not in self._found:
+            found = versions_at(self._versioned.versions(blob_id), self._time_ns)
+            self._found[blob_id] = found.get(blob_id)
+        item = self._found[blob_id]
+        if item is None:
+            raise BlobNotFoundError(blob_id, self.display_name)
+        return item
+
+
+__all__ = ["BlobVersion", "PointInTimeStorage", "VersionedStorage", "versions_at"]

@@ -1,0 +1,353 @@
+"""Buckets that speak S3: AWS, MinIO and all compatible services (spec 03 §3)."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, cast
+
+import aiohttp
+import s3fs
+from aiobotocore.session import AioSession
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from fsspec.asyn import sync
+from fsspec.exceptions import FSTimeoutError
+
+from pykopia import clock
+from pykopia.errors import (
+    BlobExistsError,
+    BlobNotFoundError,
+    InvalidRangeError,
+    PykopiaError,
+    StorageAccessDeniedError,
+    StorageError,
+    UnsupportedOptionError,
+)
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.base import BlobStorage, PutOptions, RetentionMode
+from pykopia.storage.fsspec_storage import nanoseconds
+from pykopia.storage.object_store import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    CONNECTIONS,
+    CONTENT_TYPE,
+    SLOWEST,
+    ObjectStore,
+)
+from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
+from pykopia.storage.remote_options import S3Options
+from pykopia.storage.s3_credentials import DEFAULT_REGION, add_role
+from pykopia.storage.service_errors import connection_error, service_error
+from pykopia.storage.trust import AuthoritiesFile
+
+CONFIG_ID = BlobID(".storageconfig")
+"""Object that tells the storage classes of new objects; it is no blob."""
+_AWS_ENDPOINT = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2,}(?:-[a-z0-9]+)+-\d))?\.amazonaws\.com(\.cn)?")
+_NO_LOCK_CODES = frozenset({"InvalidRequest", "ObjectLockConfigurationNotFoundError"})
+_DISABLE_TLS = "if it speaks plain HTTP, connect with --disable-tls"
+_TRUST = "give its authority by --root-ca-pem-path, or use the name that the certificate is for"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StorageClass:
+    """The storage class of the blobs whose ID has a prefix."""
+
+    prefix: str
+    name: str
+
+
+class S3Storage(ObjectStore):
+    """A bucket that speaks S3.
+
+    How a put is atomic and durable: it is one PutObject, never a multipart upload. The service shows the object when all of
+    it is there and its MD5 is that of the header, and answers when it keeps it. With object lock the retention goes with
+    the same request.
+    """
+
+    failures = (OSError, BotoCoreError, ClientError, aiohttp.ClientError, FSTimeoutError)
+    put_options = frozenset({"do_not_recreate", "retention"})
+
+    page_size: ClassVar[int] = 1000
+    """Most names in one answer of a listing."""
+
+    def __init__(self, options: S3Options) -> None:
+        self.options = options
+        self._classes: tuple[StorageClass, ...] = ()
+        self._authorities = AuthoritiesFile(options.root_ca)
+        super().__init__(
+            lambda: _filesystem(options, self._authorities.path),
+            options.bucket,
+            options=options,
+            display_name=f"S3: {options.endpoint} {options.bucket}",
+        )
+
+    @classmethod
+    def from_options(cls, options: S3Options, *, create: bool = False) -> BlobStorage:  # noqa: ARG003 -- what every opener takes
+        """Open a bucket, which must exist; with a point in time, for reading as it was then."""
+        storage = cls(options)
+        if options.point_in_time:
+            storage.check_versioned()
+            return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
+        return storage
+
+    def delete(self, blob_id: BlobID) -> None:
+        """Delete a blob; it is no error if there is none. A bucket with versions keeps the old ones."""
+        key = self._key(self._path_of(blob_id))
+        with self._failing(f"delete blob {blob_id} from {self.display_name}"):
+            self._call("delete_object", Key=key)
+
+    def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> None:
+        """Lock a blob for longer, see ``BlobStorage.extend_retention``."""
+        key = self._key(self._path_of(blob_id))
+        retention = {"Mode": mode, "RetainUntilDate": _until(period_ns)}
+        with self._failing(f"lock blob {blob_id} in {self.display_name}", blob_id):
+            try:
+                self._call("put_object_retention", Key=key, Retention=retention)
+            except OSError as error:
+                raise self._no_lock(blob_id, error) or error from error
+
+    def _no_lock(self, blob_id: str, error: OSError) -> UnsupportedOptionError | None:
+        """Return the error that stands for a lock that the bucket can't keep, nothing for any other."""
+        if _answer(error).get("Code") not in _NO_LOCK_CODES:
+            return None
+        return UnsupportedOptionError(
+            f"can't lock blob {blob_id}: {self.display_name} has no object lock; use a bucket that was created with it, or "
+            "switch it off for this repository"
+        )
+
+    def close(self) -> None:
+        """End the connections."""
+        _close(self.fs)
+        self._authorities.close()
+
+    def check_versioned(self) -> None:
+        """Refuse a bucket that keeps no versions.
+
+        Raises:
+            StorageError: It keeps none.
+        """
+        with self._failing(f"look for versions in {self.display_name}"):
+            status = self._call("get_bucket_versioning").get("Status", "")
+        if not status:
+            raise StorageError(
+                f"can't look at {self.display_name} as it was: the bucket keeps no versions; connect without a point in time"
+            )
+
+    def versions(self, prefix: str) -> Iterator[BlobVersion]:
+        """Yield all versions of the blobs whose ID starts with ``prefix``, deletions included."""
+        marker: dict[str, Any] = {}
+        while True:
+            with self._failing(f"list the versions of {self.display_name}"):
+                page = self._call(
+                    "list_object_versions", Prefix=self.prefix + prefix, Delimiter="/", MaxKeys=self.page_size, **marker
+                )
+            for name, deleted in (("Versions", False), ("DeleteMarkers", True)):
+                for item in page.get(name, ()):
+                    blob_id = self._listed_id(item["Key"])
+                    if blob_id is not None and blob_id != CONFIG_ID:
+                        yield BlobVersion(
+                            metadata=_metadata(blob_id, item.get("Size", 0), item["LastModified"]),
+                            version=item["VersionId"],
+                            deleted=deleted,
+                        )
+            if not page.get("IsTruncated"):
+                return
+            marker = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
+
+    def get_version(self, blob_id: BlobID, version: str, offset: int, length: int) -> bytes:
+        """Return a range of one version of a blob, as ``get`` does; a length of 0 is not asked for."""
+        key = self._key(self._path_of(blob_id))
+        with self._failing(f"read blob {blob_id} from {self.display_name}", blob_id):
+            return self._fetch(key, offset, length, VersionId=version)
+
+    def _open_root(self, *, create: bool) -> None:
+        with self._failing(f"open {self.display_name}"):
+            try:
+                content = self._fetch(self.prefix + CONFIG_ID, 0, -1)
+            except FileNotFoundError as error:
+                if _answer(error).get("Code") == "NoSuchBucket":
+                    raise
+                return
+        self._classes = _storage_classes(content, self.display_name)
+
+    def _check_root(self) -> None:
+        self._call("list_objects_v2", Prefix=self.prefix, MaxKeys=1)
+
+    def _read(self, path: str, offset: int, length: int) -> bytes:
+        return self._fetch(self._key(path), offset, length)
+
+    def _fetch(self, key: str, offset: int, length: int, **more: str) -> bytes:
+        if length > 0:
+            more["Range"] = f"bytes={offset}-{offset + length - 1}"
+        elif offset:
+            more["Range"] = f"bytes={offset}-"
+        try:
+            found: bytes = sync(self.fs.loop, self._fetch_async, key, more)
+        except OSError as error:
+            if _answer(error).get("Code") in {"InvalidRange", "416"}:
+                return b""  # nothing is there: the caller sees that it is less than asked for
+            raise
+        return found
+
+    async def _fetch_async(self, key: str, more: Mapping[str, str]) -> bytes:
+        answer = await self.fs._call_s3("get_object", Bucket=self.bucket, Key=key, **more)  # noqa: SLF001 -- as fsspec's own callers
+        async with answer["Body"] as body:
+            return cast("bytes", await body.read())
+
+    def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
+        content = data if isinstance(data, bytes) else bytes(data)  # the library takes no views
+        digest = hashlib.md5(content, usedforsecurity=False).digest()
+        key = self._key(path)
+        more: dict[str, Any] = {}
+        storage_class = next(
+            (item.name for item in self._classes if key[len(self.prefix) :].startswith(item.prefix)), ""
+        )
+        if storage_class:
+            more["StorageClass"] = storage_class
+        if options.has_retention:
+            more["ObjectLockMode"] = options.retention_mode
+            more["ObjectLockRetainUntilDate"] = _until(options.retention_period_ns)
+        if options.do_not_recreate:
+            more["IfNoneMatch"] = "*"
+        try:
+            # the library waits without end for a server that takes no more bytes
+            self._call(
+                "put_object",
+                timeout=CONNECT_SECONDS + ANSWER_SECONDS + len(content) / SLOWEST,
+                Key=key,
+                Body=content,
+                ContentMD5=base64.b64encode(digest).decode("ascii"),
+                ContentType=CONTENT_TYPE,
+                **more,
+            )
+        except OSError as error:
+            if options.do_not_recreate and _answer(error).get("Code") == "PreconditionFailed":
+                raise BlobExistsError(key[len(self.prefix) :], self.display_name) from None
+            if options.has_retention and (refused := self._no_lock(key[len(self.prefix) :], error)):
+                raise refused from error
+            raise
+
+    def _head(self, blob_id: BlobID, key: str) -> BlobMetadata:
+        found = self._call("head_object", Key=key)
+        return _metadata(blob_id, found["ContentLength"], found["LastModified"])
+
+    def _pages(self, prefix: str) -> Iterator[Sequence[BlobMetadata]]:
+        token: dict[str, Any] = {}
+        while True:
+            page = self._call(
+                "list_objects_v2", Prefix=self.prefix + prefix, Delimiter="/", MaxKeys=self.page_size, **token
+            )
+            blobs = []
+            for item in page.get("Contents", ()):
+                blob_id = self._listed_id(item["Key"])
+                if blob_id is not None and blob_id != CONFIG_ID:
+                    blobs.append(_metadata(blob_id, item["Size"], item["LastModified"]))
+            yield blobs
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _call(self, method: str, /, *, timeout: float | None = None, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 -- the SDK has no types
+        """Make one request for the bucket, which is given up after ``timeout`` seconds."""
+        call = self.fs._call_s3  # noqa: SLF001 -- as fsspec's own callers
+        found: dict[str, Any] = sync(self.fs.loop, call, method, timeout=timeout, Bucket=self.bucket, **arguments)
+        return found
+
+    def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
+        cause = error if isinstance(error, ClientError) else error.__cause__
+        if isinstance(cause, ClientError):
+            answer = _answer(cause)
+            code, status = answer["Code"], answer["HTTPStatusCode"]
+            if blob_id is not None and (code == "NoSuchKey" or (status == 404 and code != "NoSuchBucket")):
+                self._check_root()
+                return BlobNotFoundError(blob_id, self.display_name)
+            if blob_id is not None and status == 416:
+                return InvalidRangeError(blob_id, 0, -1)
+            return service_error(doing, status=status, code=code, reason=self._safe(answer.get("Message", "")))
+        if isinstance(error, NoCredentialsError | PartialCredentialsError):
+            return StorageAccessDeniedError(
+                f"can't {doing}: there are no credentials; give --access-key and --secret-access-key, or set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        return connection_error(doing, error, self.options.endpoint, untrusted=_TRUST, no_tls=_DISABLE_TLS)
+
+
+def _filesystem(options: S3Options, authorities: str) -> s3fs.S3FileSystem:
+    """Return a filesystem of its own: no instance, listing or retry of s3fs is shared or kept."""
+    verify: bool | str | None = None  # as the SDK is configured, else what certifi ships
+    if options.do_not_verify_tls:
+        verify = False
+    elif authorities:
+        verify = authorities
+    session = AioSession()
+    add_role(session, options)
+    match = _AWS_ENDPOINT.fullmatch(options.endpoint)
+    region = options.region or (match and match["region"]) or session.get_config_variable("region") or DEFAULT_REGION
+    scheme = "http" if options.do_not_use_tls else "https"
+    config: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": ANSWER_SECONDS,
+        "max_pool_connections": CONNECTIONS,
+        "retries": {"total_max_attempts": 1},
+        # Content-MD5 stands among what is signed, and covers the body on the way as a signed SHA-256 would.
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+        "s3": {"payload_signing_enabled": False, "addressing_style": "auto" if match else "path"},
+    }
+    fs = s3fs.S3FileSystem(
+        # a role is taken with them instead
+        key=None if options.role_arn else options.access_key_id or None,
+        secret=None if options.role_arn else options.secret_access_key or None,
+        token=None if options.role_arn else options.session_token or None,
+        endpoint_url=None if match else f"{scheme}://{options.endpoint}",
+        use_ssl=not options.do_not_use_tls,
+        client_kwargs={"region_name": region, "verify": verify},
+        config_kwargs=config,
+        session=session,
+        skip_instance_cache=True,
+        use_listings_cache=False,
+    )
+    fs.retries = 1  # attempts in all
+    return fs
+
+
+def _close(fs: s3fs.S3FileSystem) -> None:
+    if fs._s3 is not None:  # noqa: SLF001 -- it was never connected
+        fs.close_session(fs.loop, fs._s3creator)  # noqa: SLF001 -- s3fs ends connections only when it is collected
+
+
+def _until(period_ns: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(clock.now() + period_ns) // 1000)
+
+
+def _metadata(blob_id: BlobID, length: int, modified: datetime) -> BlobMetadata:
+    return BlobMetadata(blob_id=blob_id, length=length, timestamp_ns=nanoseconds(modified))
+
+
+def _answer(error: BaseException) -> dict[str, Any]:
+    """Return code, words and status of what the service answered; empty if it did not."""
+    for item in (error, error.__cause__):
+        if isinstance(item, ClientError):
+            return {
+                "Code": "",
+                "HTTPStatusCode": item.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+                **item.response.get("Error", {}),
+            }
+    return {}
+
+
+def _storage_classes(content: bytes, location: str) -> tuple[StorageClass, ...]:
+    try:
+        items = json.loads(content).get("blobOptions") or ()
+        return tuple(StorageClass(prefix=item.get("prefix", ""), name=item.get("storageClass", "")) for item in items)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise StorageError(
+            f"can't read {CONFIG_ID} in {location}, which tells the storage classes of new objects; correct or delete it"
+        ) from error
+
+
+__all__ = ["CONFIG_ID", "S3Storage", "StorageClass"]

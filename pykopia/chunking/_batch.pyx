@@ -284,6 +284,10 @@ cdef class Keys:
     def __cinit__(self, str hash_function, int digest_length, bytes secret, str cipher, bytes content_root_key):
         """Take ``blake2b``, ``blake2s`` or a name like ``EVP_sha256`` for HMAC, and one like ``EVP_aes_256_gcm``."""
         cdef uint8_t *key = <uint8_t *>PyBytes_AsString(secret)
+        if not LOADED:
+            raise ValueError("libcrypto or libzstd is missing")
+        if len(secret) > 64 and hash_function == "blake2b" or len(secret) > 32 and hash_function == "blake2s":
+            raise ValueError("the secret is too long")
         self.idle = []
         self.digest_length = digest_length
         if hash_function == "blake2b":
@@ -301,6 +305,8 @@ cdef class Keys:
             raise ValueError(f"{cipher} is not in libcrypto")
 
     def __dealloc__(self):
+        if lib.digest_free == NULL:
+            return
         lib.digest_free(self.hash_hmac.inner)
         lib.digest_free(self.hash_hmac.outer)
         lib.digest_free(self.key_hmac.inner)

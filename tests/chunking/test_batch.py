@@ -236,6 +236,24 @@ def test_without_its_libraries_the_native_twin_is_not_used(monkeypatch: pytest.M
     native = pytest.importorskip("pykopia.chunking._batch")
     monkeypatch.setattr(native, "LOADED", False)
     assert type(ContentSealer(parameters()).batches) is PythonBatches
+    with pytest.raises(ValueError, match="missing"):
+        native.Keys("blake2b", 16, bytes(32), "EVP_aes_256_gcm", bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("hash_function", "secret", "cipher"),
+    [
+        ("blake2b", bytes(65), "EVP_aes_256_gcm"),
+        ("blake2s", bytes(33), "EVP_aes_256_gcm"),
+        ("blake2b", bytes(32), "EVP_no_cipher"),
+        ("EVP_sha256", bytes(32), "EVP_no_cipher"),
+    ],
+)
+def test_native_keys_of_what_there_is_not_are_refused(hash_function: str, secret: bytes, cipher: str) -> None:
+    twins()
+    native = pytest.importorskip("pykopia.chunking._batch")
+    with pytest.raises(ValueError, match=r"too long|not in libcrypto"):
+        native.Keys(hash_function, 16, secret, cipher, bytes(32))
 
 
 def test_the_error_of_a_damaged_content_is_told_when_it_is_read_by_itself() -> None:

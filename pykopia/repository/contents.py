@@ -155,6 +155,18 @@ class ContentStore:
                     found[str(entry.content_id)] = data
         return found
 
+    def expect(self, content_ids: Iterable[str]) -> None:
+        """Take note of contents that ``get_many`` will be asked for soon, some at a time: neighbours are fetched at once.
+
+        Where requests cost little this does nothing.
+        """
+        if self._spans is None:
+            return
+        find = self.indexes.merged.find
+        entries = [entry for content_id in content_ids if (entry := find(key_of(content_id))) is not None]
+        for run in plan_runs(entries):
+            self._spans.expect(run.pack_blob, run.offset, run.offset + run.length, _gaps(run))
+
     def read_run(self, run: Run, *, check: bool = False) -> Iterator[tuple[IndexEntry, bytes | PykopiaError]]:
         """Fetch a run of contents; yield each entry with its content, or with what is wrong with it.
 
@@ -285,6 +297,16 @@ class ContentStore:
                 report(entry, error)
             else:
                 report(entry, None)
+
+
+def _gaps(run: Run) -> Iterator[int]:
+    """Yield where the gaps between the contents of a run begin and end."""
+    position = run.offset
+    for entry in run.entries:
+        if entry.pack_offset > position:
+            yield position
+            yield entry.pack_offset
+        position = max(position, entry.pack_offset + entry.packed_length)
 
 
 def _groups(entries: Sequence[IndexEntry]) -> Iterator[Sequence[IndexEntry]]:

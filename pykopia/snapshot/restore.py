@@ -19,6 +19,8 @@ from pykopia.snapshot.selection import Selection
 
 BATCH_FILES = 64
 BATCH_BYTES = 4 << 20
+SMALL_FILE = 1 << 20
+"""Bytes of a file up to which its content is fetched together with those of others."""
 LARGE_FILE = 32 << 20
 """Files above this many bytes are a task of their own."""
 QUEUED_PER_THREAD = 4
@@ -161,6 +163,8 @@ class Restore(Generic[Folder]):
             self._done(opened)
             return
         shallow = self._options.shallow_depth is not None and depth >= self._options.shallow_depth
+        if not shallow:
+            self._repository.contents.expect(entry.object_id for entry in entries if fetched_together(entry))
         batch: list[DirectoryEntry] = []
         size = 0
         folders: list[DirectoryEntry] = []
@@ -297,6 +301,11 @@ def _ends_all(error: Exception) -> bool:
     return isinstance(error, OSError) and not isinstance(error, PykopiaError) and error.errno in TARGET_ERRNOS
 
 
+def fetched_together(entry: DirectoryEntry) -> bool:
+    """Tell whether a file is a single small content."""
+    return entry.type == "f" and entry.size <= SMALL_FILE and entry.object_id[:1] not in ("I", "Z")
+
+
 def describe(path: str, error: Exception) -> str:
     """Return one line that says what could not be restored and why."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -322,4 +331,4 @@ def _safe(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
-__all__ = ["Output", "Restore", "describe", "one_by_one"]
+__all__ = ["SMALL_FILE", "Output", "Restore", "describe", "fetched_together", "one_by_one"]

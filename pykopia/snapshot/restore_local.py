@@ -20,7 +20,7 @@ from pykopia.repository.contents import ContentStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
-from pykopia.snapshot.restore import one_by_one
+from pykopia.snapshot.restore import SMALL_FILE, fetched_together, one_by_one
 from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.snapshot.selection import Selection
@@ -30,8 +30,6 @@ SAME_TIME_NS = 2_000_000_000
 """Difference of times up to which ``skip_existing`` takes a file as the same."""
 NAME_MAX = 255
 SPARSE_BLOCK = 4096
-SMALL_FILE = 1 << 20
-"""Bytes up to which files are made together."""
 WRONG = b"?" * (SMALL_FILE + 1)
 """In the place of contents that could not be read: of no small file's length."""
 
@@ -169,7 +167,7 @@ class LocalOutput:
         """Make files, see ``Output.files``; small ones in a new folder all at once."""
         rest = entries
         if parent.fresh and not self._options.write_sparse:
-            small = [entry for entry in entries if entry.size <= SMALL_FILE and entry.object_id[:1] not in ("I", "Z")]
+            small = [entry for entry in entries if fetched_together(entry)]
             contents = self._contents.get_many(entry.object_id for entry in small)
             ready = [entry for entry in small if len(contents.get(entry.object_id, WRONG)) == entry.size]
             made = write_files(

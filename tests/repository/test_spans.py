@@ -14,7 +14,7 @@ from pykopia.repository import spans
 from pykopia.repository.spans import BLOCK, PackSpans
 
 PACK = BlobID("p1")
-CONTENT = bytes(range(251)) * (5 * BLOCK // 251)
+CONTENT = bytes(range(251)) * (6 * BLOCK // 251)
 
 
 class Source:
@@ -74,13 +74,45 @@ def test_a_single_content_of_an_untouched_pack_comes_alone() -> None:
 def test_what_was_used_longest_ago_is_let_go() -> None:
     source = Source()
     kept = PackSpans(source.fetch, source.size, limit=2 * BLOCK)
-    for block in (0, 1, 0, 2, 0, 1):
-        kept.get(PACK, block * BLOCK, 10)
+    for block, offset in ((0, 0), (1, 0), (0, 100), (2, 0), (0, 200), (1, 100)):
+        kept.get(PACK, block * BLOCK + offset, 10)
     assert [start // BLOCK for start, _ in source.ranges] == [0, 1, 2, 1]
-    assert sum(kept._used.values()) <= 2 * BLOCK
+    assert kept._total == sum(span.end - span.start for span in kept._used.values()) <= 2 * BLOCK
     tight = PackSpans(source.fetch, source.size, limit=0)
     assert bytes(tight.get(PACK, 0, 10)) == CONTENT[:10]
     assert tight._packs == {}
+
+
+def test_what_is_expected_comes_with_the_first_of_its_parts() -> None:
+    source = Source()
+    kept = PackSpans(source.fetch, source.size)
+    kept.expect(PACK, 10, 3 * BLOCK - 10)
+    for start in (2 * BLOCK, 20, BLOCK + 5):
+        assert bytes(kept.get(PACK, start, 10, alone=True)) == CONTENT[start : start + 10]
+    assert source.ranges == [(10, 3 * BLOCK - 10)]
+    assert kept._expected == {}
+    kept.expect(PACK, 4 * BLOCK, 5 * BLOCK)
+    kept.get(PACK, 3 * BLOCK, 10)  # of another
+    assert source.ranges[1:] == [(3 * BLOCK, 4 * BLOCK)]
+
+
+def test_a_range_inside_an_expected_one_never_waits_for_ever() -> None:
+    source = Source()
+    kept = PackSpans(source.fetch, source.size)
+    kept.expect(PACK, 0, 2 * BLOCK, [BLOCK, BLOCK + 100])
+    assert bytes(kept.get(PACK, BLOCK + 100, 50)) == CONTENT[BLOCK + 100 : BLOCK + 150]
+    assert bytes(kept.get(PACK, BLOCK - 10, 20)) == CONTENT[BLOCK - 10 : BLOCK + 10]
+    assert source.ranges == [(0, 2 * BLOCK)]
+
+
+def test_what_nobody_needs_any_more_goes_first() -> None:
+    source = Source()
+    kept = PackSpans(source.fetch, source.size, limit=2 * BLOCK)
+    kept.get(PACK, 0, 10)
+    kept.get(PACK, BLOCK, BLOCK)
+    kept.get(PACK, 2 * BLOCK, 10)
+    kept.get(PACK, 20, 10)
+    assert [start // BLOCK for start, _ in source.ranges] == [0, 1, 2]
 
 
 def test_an_error_is_told_to_all_who_wait_and_forgotten() -> None:

@@ -120,6 +120,7 @@ _SNAPSHOT = Command(
         Command("remove-files", "Take files and folders out of snapshots.", "snapshot_fix:removed_files"),
     ),
     Command("list", "List snapshots.", "snapshot_list:list_snapshots", aliases=_LS),
+    Command("migrate", "Copy snapshots from another repository.", "snapshot_migrate:migrate"),
     Command("move-history", "Give the snapshots of a source to another one.", "snapshot_history:move_history"),
     Command("pin", "Add or remove pins, which keep a snapshot from expiring.", "snapshot_pin:pin"),
     Command("restore", "Restore a snapshot or a part of one.", "restore:restore"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pykopia.snapshot.estimate import Estimate
     from pykopia.snapshot.find import Search
     from pykopia.snapshot.history import History
+    from pykopia.snapshot.migrate import MigrationResult
     from pykopia.snapshot.progress import Cancel
     from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
     from pykopia.snapshot.restore_plan import RestorePlan
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # What a method works with is imported in it: most programs call one of them, and listing is to start at once.
 # ruff: noqa: PLC0415
+
+log = logging.getLogger(__name__)
 
 
 class Snapshots:
@@ -381,6 +385,63 @@ class Snapshots:
         with self._repository.writer() as writer:
             apply_history(writer, steps, move=move)
         return steps
+
+    def migrate(
+        self,
+        origin: Repository,
+        sources: Iterable[SourceInfo] | None = None,
+        *,
+        latest_only: bool = False,
+        policies: bool = True,
+        overwrite_policies: bool = False,
+        apply_ignore_rules: bool = False,
+        parallel: int | None = None,
+        progress: Callable[[UploadCounters], None] | None = None,
+        cancel: Cancel | None = None,
+    ) -> MigrationResult:
+        """Copy snapshots from another repository; those that are here already are left alone.
+
+        Times, tags, pins and descriptions are kept. How files are split and compressed follows the policies here.
+
+        Args:
+            origin: the other repository.
+            sources: whose snapshots; all when not given.
+            latest_only: of each source only the latest complete one.
+            policies: also copy the policies of the sources, all policies when no sources are given.
+            overwrite_policies: also where this repository has one.
+            apply_ignore_rules: leave out what the rules that hold now ignore.
+            parallel: files copied at one time; the number of CPUs when not given.
+            progress: called about ten times a second.
+            cancel: says whether to stop; what was committed stays.
+
+        Raises:
+            CanceledError: the caller asked to stop.
+            PykopiaError: this repository can't be written to. What can't be read there is in the result's ``errors``.
+        """
+        from pykopia.repository.writer import available_cpus
+        from pykopia.snapshot.migrate import Migration, migrate_policies
+        from pykopia.snapshot.progress import Progress
+        from pykopia.snapshot.upload_options import UploadCounters
+
+        counting = Progress(UploadCounters(), progress, cancel)
+        wanted = None if sources is None else list(sources)
+        every = wanted
+        if every is None:
+            every = sorted({each.source for each in read_snapshots(origin.manifests)})
+        with self._repository.writer(parallel=parallel) as writer, counting.told():
+            if policies:
+                for target in migrate_policies(origin, writer, wanted, overwrite=overwrite_policies):
+                    log.info("copied the policy for %s", target)
+                writer.flush()
+            migration = Migration(
+                origin,
+                self._repository,
+                writer,
+                counting,
+                parallel=parallel or available_cpus(),
+                apply_ignore_rules=apply_ignore_rules,
+            )
+            return migration.run(every, latest_only=latest_only)
 
     def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
         """Compare two folders that ``resolve`` returned."""

@@ -16,9 +16,11 @@ from pykopia.maintenance.report import MaintenanceResult
 from pykopia.repository.opening import connect, create
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions, ParameterChanges
 from pykopia.repository.repository import Repository
+from pykopia.repository.writer import RepositoryWriter
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.memory import MemoryStorage
 from pykopia.testing.clock import FakeClock
+from pykopia.testing.eventual import EventuallyConsistentStorage
 
 PASSWORD = "correct horse"
 UNIQUE_ID = b"the same, so keys are cached ..."
@@ -68,20 +70,33 @@ class Scene:
     def snapshot(self, contents: Iterable[ContentID], repository: Repository | None = None) -> ManifestID:
         """Save a snapshot that needs some contents, each a file."""
         with (repository or self.repository).writer() as writer:
-            entries = [
-                DirectoryEntry(f"f{number:04}", "f", 0o644, 1, 0, 0, 0, ObjectID(content_id))
-                for number, content_id in enumerate(contents)
-            ]
-            summary = summarize(entries, own_mtime_ns=0)
-            root = writer.objects.write(encode_directory(entries, summary), prefix="k")
-            now = self.clock.now_ns
-            manifest = SnapshotManifest(
-                source=SOURCE,
-                start_time_ns=now,
-                end_time_ns=now,
-                root_entry=DirectoryEntry("data", "d", 0o755, 0, 0, 0, 0, root, summary),
-            )
-            return writer.manifests.put(manifest.labels(), manifest.to_json())
+            return self.snapshot_by(writer, contents)
+
+    def snapshot_by(self, writer: RepositoryWriter, contents: Iterable[ContentID]) -> ManifestID:
+        """Write a snapshot that needs some contents."""
+        entries = [
+            DirectoryEntry(f"f{number:04}", "f", 0o644, 1, 0, 0, 0, ObjectID(content_id))
+            for number, content_id in enumerate(contents)
+        ]
+        summary = summarize(entries, own_mtime_ns=0)
+        root = writer.objects.write(encode_directory(entries, summary), prefix="k")
+        now = self.clock.now_ns
+        manifest = SnapshotManifest(
+            source=SOURCE,
+            start_time_ns=now,
+            end_time_ns=now,
+            root_entry=DirectoryEntry("data", "d", 0o755, 0, 0, 0, 0, root, summary),
+        )
+        return writer.manifests.put(manifest.labels(), manifest.to_json())
+
+    def content_id(self, content: bytes) -> ContentID:
+        """Return the ID that a content has, or would have."""
+        return ContentID(self.repository.sealer.hash(content).hex())
+
+    def settle_listings(self) -> None:
+        """Let listings show all changes, where they are late."""
+        if isinstance(self.storage, EventuallyConsistentStorage):
+            self.storage.settle()
 
     def maintain(
         self,

@@ -1,0 +1,78 @@
+"""`snapshot migrate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pykopia.cli import passwords
+from pykopia.cli.cancellation import cancelable
+from pykopia.cli.parsing import CommandLineError, Options, flag, flag_list
+from pykopia.cli.progress import UploadProgress
+from pykopia.cli.session import Session
+from pykopia.cli.snapshot_sources import parse_source
+from pykopia.cli.values import existing_file
+from pykopia.errors import NotConnectedError, SnapshotError
+from pykopia.repository.opening import open_connected
+
+if TYPE_CHECKING:
+    from pykopia.repository.repository import Repository
+
+
+class MigrateOptions(Options):
+    """Flags of `snapshot migrate`."""
+
+    source_config = flag("", "Connection file of the repository to copy from.", kind=existing_file, required=True)
+    sources = flag_list("Source whose snapshots to copy.", placeholder="SOURCE")
+    all = flag(False, "All sources.")
+    policies = flag(True, "Copy policies too.")
+    overwrite_policies = flag(False, "Replace policies that are defined here.")
+    latest_only = flag(False, "Only the latest snapshot of each source.")
+    parallel = flag(1, "Files copied at one time; as many as there are CPUs at least.")
+    apply_ignore_rules = flag(False, "Leave out what the rules that hold here ignore.")
+
+
+def migrate(session: Session, options: MigrateOptions) -> None:
+    """Copy snapshots from another repository.
+
+    Raises:
+        CommandLineError: No sources are given.
+        SnapshotError: A snapshot could not be copied.
+    """
+    if not (options.all or options.sources):
+        message = "must specify either --all or --sources"
+        raise CommandLineError(message)
+    with _origin(session, options) as origin, session.open() as repository:
+        sources = [parse_source(origin, text) for text in options.sources] or None
+        progress = UploadProgress(session)
+        with cancelable(session) as canceled:
+            try:
+                result = repository.snapshots.migrate(
+                    origin,
+                    sources,
+                    latest_only=options.latest_only,
+                    policies=options.policies,
+                    overwrite_policies=options.overwrite_policies,
+                    apply_ignore_rules=options.apply_ignore_rules,
+                    parallel=options.parallel if options.parallel > 1 else None,
+                    progress=progress,
+                    cancel=canceled,
+                )
+            finally:
+                progress.finish()
+    session.log.info(
+        "Migration finished: %d snapshots copied, %d were here already.", len(result.migrated), len(result.present)
+    )
+    if result.errors:
+        message = f"{len(result.errors)} snapshots could not be copied; the lines above tell which and why"
+        raise SnapshotError(message)
+
+
+def _origin(session: Session, options: MigrateOptions) -> "Repository":
+    """Open the other repository: with the password kept beside its connection file, else with the one given."""
+    path = Path(options.source_config)
+    try:
+        return open_connected(path)
+    except NotConnectedError:
+        return open_connected(path, passwords.for_opening(session))
+
+
+__all__ = ["MigrateOptions", "migrate"]

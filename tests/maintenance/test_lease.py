@@ -1,0 +1,197 @@
+"""One maintenance at a time, by clocks that agree."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pykopia import clock
+from pykopia.errors import ClockError, MaintenanceBusyError, UnsupportedOptionError
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID, Buffer
+from pykopia.maintenance.lease import LEASE_PREFIX, Lease, find_leases, local_lock
+from pykopia.repository.opening import connect
+from pykopia.repository.repository import Repository
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
+from pykopia.storage.memory import MemoryStorage
+from pykopia.testing.clock import FakeClock
+from pykopia.testing.eventual import EventuallyConsistentStorage
+from tests.maintenance.scene import OTHER, OWNER, PASSWORD, Scene
+
+
+class NoPutIfAbsent(StorageWrapper):
+    """As most object stores were."""
+
+    def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
+        if options.do_not_recreate:
+            raise UnsupportedOptionError("no")
+        return super().put(blob_id, data, options)
+
+
+class PlainScene(Scene):
+    def make_storage(self) -> BlobStorage:
+        return NoPutIfAbsent(MemoryStorage(clock=self.clock))
+
+
+class EventualScene(Scene):
+    def make_storage(self) -> BlobStorage:
+        return EventuallyConsistentStorage(MemoryStorage(clock=self.clock), self.clock, delay=600)
+
+
+@pytest.fixture(params=[Scene, PlainScene], ids=["put-if-absent", "plain puts"])
+def scene_class(request: pytest.FixtureRequest) -> type[Scene]:
+    found: type[Scene] = request.param
+    return found
+
+
+def test_a_second_client_has_to_wait_and_is_told_for_whom(scene_class: type[Scene]) -> None:
+    with scene_class() as scene:
+        held = Lease(scene.repository, monotonic=scene.monotonic)
+        with pytest.raises(MaintenanceBusyError, match="ann@box"):
+            Lease(scene.connect(), monotonic=scene.monotonic)
+        held.release()
+        assert scene.blobs(LEASE_PREFIX) == []
+        Lease(scene.connect(), monotonic=scene.monotonic).release()
+
+
+def test_a_lease_of_a_process_that_is_gone_ends_by_itself(scene_class: type[Scene]) -> None:
+    with scene_class() as scene:
+        gone = Lease(scene.repository, monotonic=scene.monotonic)
+        scene.clock.advance(minutes=34)
+        with pytest.raises(MaintenanceBusyError):
+            Lease(scene.connect(), monotonic=scene.monotonic)
+        scene.clock.advance(minutes=2)
+        taken = Lease(scene.connect(), monotonic=scene.monotonic)
+        with pytest.raises(MaintenanceBusyError, match="ended before it was renewed"):
+            gone.check()
+        taken.check()
+        taken.release()
+        assert scene.blobs(LEASE_PREFIX) == []
+
+
+def test_a_lease_is_renewed_while_it_is_used(scene_class: type[Scene]) -> None:
+    with scene_class() as scene:
+        held = Lease(scene.repository, monotonic=scene.monotonic)
+        for _ in range(20):
+            scene.clock.advance(minutes=6)
+            held.check()
+        with pytest.raises(MaintenanceBusyError):
+            Lease(scene.connect(), monotonic=scene.monotonic)
+
+
+def test_a_lease_that_was_deleted_is_lost() -> None:
+    with Scene() as scene:
+        held = Lease(scene.repository, monotonic=scene.monotonic)
+        scene.storage.delete(scene.blobs(LEASE_PREFIX)[0])
+        scene.clock.advance(minutes=6)
+        with pytest.raises(MaintenanceBusyError, match="stops here"):
+            held.check()
+
+
+def test_two_that_come_at_the_same_moment_never_both_go_on(scene_class: type[Scene]) -> None:
+    """The second one looks, then the first one does all that it does, then the second one goes on."""
+    with scene_class() as scene:
+        first: list[Lease] = []
+
+        class Between(StorageWrapper):
+            def put(
+                self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
+            ) -> BlobMetadata | None:
+                if blob_id.startswith(LEASE_PREFIX) and not first:
+                    first.append(Lease(scene.repository, monotonic=scene.monotonic))
+                return super().put(blob_id, data, options)
+
+        second = connect(Between(scene.storage), PASSWORD, client=OTHER)
+        with pytest.raises(MaintenanceBusyError):
+            Lease(second, monotonic=scene.monotonic)
+        first[0].check()
+        assert len(scene.blobs(LEASE_PREFIX)) == 1
+
+
+def test_a_stale_listing_does_not_hide_a_lease_where_there_is_put_if_absent() -> None:
+    with EventualScene() as scene:
+        scene.clock.advance(hours=1)
+        held = Lease(scene.repository, monotonic=scene.monotonic)
+        with pytest.raises(MaintenanceBusyError):
+            Lease(scene.connect(), monotonic=scene.monotonic)
+        held.release()
+        Lease(scene.connect(), monotonic=scene.monotonic).release()
+
+
+def test_a_lease_that_can_not_be_read_holds_until_its_time_is_over() -> None:
+    with Scene() as scene:
+        scene.storage.put(BlobID(f"{LEASE_PREFIX}3"), b"garbage")
+        scene.storage.put(BlobID(f"{LEASE_PREFIX}what"), b"no lease")
+        with pytest.raises(MaintenanceBusyError, match="can't be read"):
+            Lease(scene.repository, monotonic=scene.monotonic)
+        scene.clock.advance(hours=1)
+        Lease(scene.repository, monotonic=scene.monotonic).release()
+        assert find_leases(scene.repository) == []
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_clocks_that_differ_stop_everything_before_anything_is_done(minutes: int) -> None:
+    with Scene() as scene:
+        scene.write(b"unused")
+        before = scene.blobs()
+        local = FakeClock(scene.clock.now_ns)
+        local.advance(minutes=minutes)
+        with clock.replaced(local), pytest.raises(ClockError, match="set the clock"):
+            scene.repository.maintenance.run("full", monotonic=scene.monotonic)
+        assert scene.blobs() == before
+
+
+def test_a_machine_that_slept_stops() -> None:
+    with Scene() as scene:
+        steady = 0.0
+        held = Lease(scene.repository, monotonic=lambda: steady)
+        held.check()
+        scene.clock.advance(hours=3)
+        with pytest.raises(ClockError, match="slept"):
+            held.check()
+
+
+def hold(config: Path, taken: Callable[[], None], release: Callable[[], bool]) -> None:
+    with local_lock(config):
+        taken()
+        release()
+
+
+def test_a_process_of_this_machine_has_to_wait_for_another(tmp_path: Path) -> None:
+    config = tmp_path / "repository.config"
+    context = multiprocessing.get_context("spawn")
+    taken, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(config, taken.set, release.wait))
+    other.start()
+    assert taken.wait(60)
+    with pytest.raises(MaintenanceBusyError, match="mlock"), local_lock(config):
+        pass
+    release.set()
+    other.join(60)
+    with local_lock(config):
+        assert (tmp_path / "repository.config.mlock").stat().st_mode & 0o777 == 0o600
+
+
+def test_no_lock_file_is_no_obstacle(tmp_path: Path) -> None:
+    with local_lock(None), local_lock(tmp_path / "no such folder" / "c"):
+        pass
+
+
+def test_leases_say_who_holds_them_and_nobody_else_can_read_it() -> None:
+    with Scene() as scene:
+        held = Lease(scene.repository, monotonic=scene.monotonic)
+        (found,) = find_leases(scene.repository)
+        assert str(found) == f"ann@box (process {os.getpid()}, since 2026-01-01T00:00:00Z)"
+        assert b"ann" not in scene.storage.get(found.blob.blob_id)
+        held.release()
+
+
+def owner_of(repository: Repository) -> str:
+    return repository.maintenance.parameters().owner
+
+
+def test_the_client_of_the_scene_is_the_owner() -> None:
+    with Scene() as scene:
+        assert owner_of(scene.repository) == f"{OWNER.username}@{OWNER.hostname}"

@@ -4,6 +4,7 @@ Order on storage (spec 02 §11): session marker, packs, index, removal of the ma
 leaves packs that nothing refers to and a stale marker, which maintenance collects; readers never see a part of it.
 """
 
+import logging
 import os
 import secrets
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from pykopia import clock
 from pykopia.chunking.batch import NONCE_SIZE, Packed, WritableBuffer
 from pykopia.chunking.sealing import ContentSealer, check_prefix
-from pykopia.errors import ContentNotFoundError, PykopiaError, WriteConflictError
+from pykopia.errors import ContentNotFoundError, PykopiaError, StorageError, WriteConflictError
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.index import IndexEntry
 from pykopia.format.pack import PackType
@@ -21,6 +22,8 @@ from pykopia.ids import BlobID, Buffer, ContentID
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.packs import PackStore, PendingPack
 from pykopia.storage.base import BlobStorage
+
+log = logging.getLogger(__name__)
 
 SESSION_PREFIX = "s"
 
@@ -345,7 +348,11 @@ class ContentWriter:
         self._packs.wait()
         self._store.indexes.write(session.entries.values(), session.session_id)
         if session.marker is not None:
-            self._storage.delete(session.marker)
+            try:
+                self._storage.delete(session.marker)
+            except StorageError as error:
+                # all is committed; a marker that is left only keeps packs from being collected, for four days
+                log.warning("session marker %s could not be deleted: %s", session.marker, error)
 
     def _put_marker(self, session_id: str) -> BlobID:
         now = clock.now()

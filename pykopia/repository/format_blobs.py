@@ -80,7 +80,11 @@ def read(
         )
     blob = FormatBlob.from_bytes(raw)
     format_key = early_key.derive(password, algorithm=blob.key_derivation, salt=blob.unique_id)
-    return _opened(raw, _get(storage, BLOBCFG_ID, cache, duration), blob, format_key)
+    found = _opened(raw, _get(storage, BLOBCFG_ID, cache, duration), blob, format_key)
+    if found.format.upgrade_lock is not None and cache is not None and duration > 0:
+        # the upgrade may be over by now, and nobody should be kept out by a copy
+        return read(storage, password, cache=cache, cache_duration_ns=0)
+    return found
 
 
 def read_for_change(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:

@@ -74,7 +74,7 @@ class Rewriter:
         self._change = change
         self._invalid_directories = invalid_directories
         self.metadata_compressor = metadata_compressor
-        self._known: dict[DirectoryEntry, DirectoryEntry | None] = {}
+        self._known: dict[DirectoryEntry, _Known] = {}
         self.changes: list[str] = []
         """One line for each entry that was replaced or left out."""
 
@@ -113,7 +113,8 @@ class Rewriter:
                 arriving = (f"{top.path}/{child.name}" if top.path != "." else child.name, child)
                 continue
             stack.pop()
-            result = self._known[top.entry] = self._closed(top)
+            result = self._closed(top)
+            self._known[top.entry] = _Known(result, changed=top.changed)
             if not stack:
                 return result
             stack[-1].take(result)
@@ -121,7 +122,8 @@ class Rewriter:
     def _arrive(self, path: str, entry: DirectoryEntry) -> "_Open | DirectoryEntry | None":
         """Return a folder to go through, or what stands for the entry."""
         if entry.type == DIRECTORY and entry in self._known:
-            return self._known[entry]
+            known = self._known[entry]
+            return known.result if known.changed else entry
         told = len(self.changes)
         changed = self._change(path, entry)
         if changed is None and len(self.changes) == told:
@@ -180,6 +182,14 @@ class Rewriter:
             gid=entry.gid,
             object_id=object_id,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What stands for a folder that was gone through."""
+
+    result: DirectoryEntry
+    changed: bool
 
 
 @dataclass(slots=True)

@@ -195,6 +195,17 @@ def test_nothing_is_fixed_while_a_part_of_the_index_is_damaged(
     assert taken.id
 
 
+def test_snapshots_that_share_folders_change_only_where_something_is_wrong(
+    repository: Repository, taken: SnapshotManifest, source: Path
+) -> None:
+    second = repository.snapshots.create(source).manifest
+    assert not any(each.changed for each in fix_invalid_files(repository, COMMIT))
+    lose(repository, taken, "/deep/er/lost")
+    assert all(each.changed for each in fix_invalid_files(repository, COMMIT))
+    assert not any(each.changed for each in fix_invalid_files(repository, COMMIT))
+    assert second.root_object_id == taken.root_object_id
+
+
 def test_files_are_removed_by_name_and_by_object(repository: Repository, taken: SnapshotManifest) -> None:
     kept = paths(repository, taken)["/other/kept"].object_id
     told: list[FixedSnapshot] = []

@@ -198,3 +198,14 @@ def test_a_repository_is_upgraded_or_put_back(tmp_path: Path, source: Path) -> N
     assert "already upto date" in runner.ok("repository", "upgrade", "begin", *owner, *times).stderr
     runner.ok("snapshot", "create", str(source))
     runner.ok("snapshot", "verify", "--verify-files-percent", "100")
+
+
+def test_a_lost_pack_is_healed_by_reading_the_source_again(runner: Runner, tmp_path: Path, source: Path) -> None:
+    """The way that docs/repair.md tells."""
+    next((tmp_path / "repository").rglob("p*.f")).unlink()
+    found = runner.fails("content", "verify").stderr
+    lost = [line.split()[1].rstrip(":") for line in found.splitlines() if line.startswith("content ")]
+    assert lost
+    runner.ok("content", "delete", *lost)
+    runner.ok("snapshot", "create", str(source), "--force-hash", "100")
+    runner.ok("snapshot", "verify", "--verify-files-percent", "100")

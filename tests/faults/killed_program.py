@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pykopia.repository.opening import connect
 from pykopia.storage.filesystem import FilesystemStorage
@@ -42,7 +42,7 @@ def kill_at_replacement(number: int) -> None:
     left = [number]
     lock, replace = threading.Lock(), os.replace
 
-    def counted(*names: str, **where: int) -> None:
+    def counted(*names: str, **where: Any) -> None:  # noqa: ANN401 -- passed on
         with lock:
             left[0] -= 1
             if not left[0]:

@@ -177,7 +177,8 @@ class ContentStore:
             if self._spans is None:
                 data = memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
             else:
-                data = memoryview(self._spans.get(run.pack_blob, run.offset, run.length, alone=len(run.entries) == 1))
+                alone = len(run.entries) == 1
+                data = memoryview(self._spans.get(run.pack_blob, run.offset, run.length, alone=alone, cuts=_gaps(run)))
         except PykopiaError:
             for entry in run.entries:
                 try:

@@ -64,13 +64,16 @@ class PackSpans:
         self._expected: dict[BlobID, list[_Expected]] = {}
         self._sizes: dict[BlobID, int] = {}
 
-    def get(self, pack: BlobID, start: int, length: int, *, alone: bool = False) -> bytes | memoryview:
+    def get(
+        self, pack: BlobID, start: int, length: int, *, alone: bool = False, cuts: Iterable[int] = ()
+    ) -> bytes | memoryview:
         """Return the bytes of a range.
 
         Args:
             pack: The pack.
             start: Bytes from its start.
             length: Bytes.
+            cuts: Where parts that are not needed begin and end within it, in order.
             alone: Whether it is a single content: of a pack that nothing was read from yet, nothing else is fetched then.
 
         Raises:
@@ -99,7 +102,7 @@ class PackSpans:
                 # a copy, so that one part can go without the others
                 span.data.set_result(bytes(fetched[span.start - first : span.end - first]))
         parts = [(span, span.data.result()) for span in spans if span.start < end and start < span.end]
-        self._touch(pack, [span for span, _ in parts], start, end)
+        self._touch(pack, [span for span, _ in parts], [start, *cuts, end])
         if len(parts) == 1:
             span, data = parts[0]
             return memoryview(data)[start - span.start : end - span.start]
@@ -173,11 +176,15 @@ class PackSpans:
             position = last
         return spans, missing
 
-    def _touch(self, pack: BlobID, spans: list[_Span], start: int, end: int) -> None:
-        """Note a use, and let go of what nobody needs any more, then of what was used longest ago."""
+    def _touch(self, pack: BlobID, spans: list[_Span], bounds: list[int]) -> None:
+        """Note a use, and let go of what nobody needs any more, then of what was used longest ago.
+
+        Every other range between ``bounds``, from the first on, was needed.
+        """
+        needed = [*zip(bounds[::2], bounds[1::2], strict=True)]
         with self._lock:
             for span in spans:
-                span.given += min(end, span.end) - max(start, span.start)
+                span.given += sum(max(0, min(end, span.end) - max(start, span.start)) for start, end in needed)
                 if (pack, span.start) in self._used:
                     self._used.move_to_end((pack, span.start), last=span.given < span.end - span.start)
             while self._total > self._limit:

@@ -60,6 +60,7 @@ class TestRclone(StorageTests):
             yield storage
 
 
+@pytest.mark.slow  # another way to a storage that is tested above
 class TestRcloneWithoutAtomicWrites(StorageTests):
     tests_atomicity = False  # while a file is replaced, rclone answers readers with temporary errors
     many_blobs = 20

@@ -351,6 +351,7 @@ def test_a_lost_connection_is_made_anew(openssh: SSHServer) -> None:
             assert proxy.accepted == 2
 
 
+@pytest.mark.slow  # another way to a storage that is tested above
 class TestExternalSSH(StorageTests):
     supports_do_not_recreate = True
     supports_set_mtime = True

@@ -52,6 +52,7 @@ class TestApache(StorageTests):
             yield storage
 
 
+@pytest.mark.slow  # another way to a storage that is tested above
 class TestApacheWithAtomicWrites(StorageTests):
     many_blobs = 120
     big_blob = 1 << 20
@@ -73,6 +74,7 @@ class TestWsgiDAV(StorageTests):
             yield storage
 
 
+@pytest.mark.slow  # another way to a storage that is tested above
 class TestRcloneServer(StorageTests):
     replaces_in_one_step = False
     many_blobs = 120
@@ -120,6 +122,7 @@ class TestApacheWithFaults(WebDAVFaultTests):
         return apache
 
 
+@pytest.mark.slow  # another way to a storage that is tested above
 class TestApacheTLSWithFaults(WebDAVFaultTests):
     speaks_http = False
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from pykopia.errors import DamagedDataError
 from pykopia.format.compression import HEADER_LENGTH, Compressor, decompress
-from pykopia.format.content_id import IV_LENGTH
+from pykopia.format.content_id import IV_LENGTH, id_of
 from pykopia.format.encryption import NONCE_SIZE
 from pykopia.format.keys import content_root_key
 from pykopia.format.repository_format import RepositoryFormat
@@ -148,7 +148,8 @@ class PythonBatches:
         self, stored: memoryview, key: bytes, compression: int, original: int, *, check: bool
     ) -> bytes | None:
         try:
-            data = self._sealer.open_content(stored, key[-IV_LENGTH:])
+            name = "" if self._sealer.ecc is None else id_of(key)
+            data = self._sealer.open_content(stored, key[-IV_LENGTH:], name)
             if compression:
                 if int.from_bytes(data[:HEADER_LENGTH], "big") != compression:
                     return None

@@ -69,7 +69,8 @@ class ContentSealer:
     ) -> tuple[bytes, bytes]:
         """Return what was sealed, and the content."""
         try:
-            payload = data = self.sealer.open_content(stored, key[-IV_LENGTH:])
+            name = "" if self.sealer.ecc is None else id_of(key)
+            payload = data = self.sealer.open_content(stored, key[-IV_LENGTH:], name)
             if compression:
                 if len(data) < HEADER_LENGTH or int.from_bytes(data[:HEADER_LENGTH], "big") != compression:
                     raise DamagedContentError(

@@ -83,6 +83,7 @@ def _run_logged(session: Session, invocation: Invocation) -> int:
         status = command.run(session, *arguments)
         session.stdout.flush()
         status = status or _status_of_index(session)
+        _tell_mended(session)
     except BrokenPipeError:
         raise
     except PykopiaError as error:
@@ -113,6 +114,18 @@ def _status_of_index(session: Session) -> int:
     repository = session.repository
     damaged = {} if repository is None else repository.contents.indexes.known_damage
     return next((error.exit_code for error in damaged.values()), 0)
+
+
+def _tell_mended(session: Session) -> None:
+    """Name what error correction had to mend; it is whole in memory only, and damaged in storage still."""
+    mended = {} if session.repository is None else session.repository.sealer.sealer.mended
+    if mended:
+        session.log.warning(
+            "error correction mended %d contents or blobs while they were read: %s; `content rewrite` stores contents anew "
+            "before more damage comes",
+            len(mended),
+            " ".join(sorted(mended)),
+        )
 
 
 def _os_error_text(error: OSError) -> str:

@@ -6,6 +6,7 @@ and copying alone.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -136,8 +137,12 @@ class ReedSolomonCRC32:
         encode(data, blocks, columns, rows, size, padded, parity_matrix(columns, rows), out[:length])
         return length
 
-    def decode(self, stored: Buffer) -> memoryview:
+    def decode(self, stored: Buffer, on_mended: Callable[[int], None] | None = None) -> memoryview:
         """Return the data of a protected form, mended where it is damaged.
+
+        Args:
+            stored: The protected form.
+            on_mended: Told how many shards of the data were damaged, when any was.
 
         Raises:
             UncorrectableError: More shards of a block are damaged than there are parity shards, or the form is not one
@@ -151,6 +156,8 @@ class ReedSolomonCRC32:
         wrong = strip(shards, layout.shard_size, data)
         if wrong:
             _mend(data, wrong, view[: layout.parity_length], layout)
+            if on_mended is not None:
+                on_mended(len(wrong))
         length = int.from_bytes(data[:PREFIX_SIZE], "big")
         if len(data) < PREFIX_SIZE + length:
             raise UncorrectableError(

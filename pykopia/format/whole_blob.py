@@ -32,7 +32,7 @@ class Sealer:
         overhead: Bytes that encryption adds; with error correction see ``sealed_length``.
     """
 
-    __slots__ = ("ecc", "encryptor", "hash")
+    __slots__ = ("ecc", "encryptor", "hash", "mended")
 
     overhead = OVERHEAD
 
@@ -40,6 +40,8 @@ class Sealer:
         self.hash = hash
         self.encryptor = encryptor
         self.ecc = ecc
+        self.mended: dict[str, int] = {}
+        """What error correction had to mend: IDs of contents and blobs, with the number of damaged shards."""
 
     @classmethod
     def of(cls, repository_format: RepositoryFormat) -> Self:
@@ -75,14 +77,17 @@ class Sealer:
             return self.encryptor.encrypt_into(plaintext, iv, out)
         return self.ecc.encode_into(self.encryptor.encrypt(plaintext, iv), out)
 
-    def open_content(self, stored: Buffer, iv: bytes) -> bytes:
-        """Return the plaintext of a stored form.
+    def open_content(self, stored: Buffer, iv: bytes, name: str = "") -> bytes:
+        """Return the plaintext of a stored form; ``name`` is what ``mended`` calls it, the ``iv`` if there is none.
 
         Raises:
             DecryptionError: The bytes were altered or belong to another ``iv`` or repository.
             UncorrectableError: There is more damage than error correction can mend.
         """
-        return self.encryptor.decrypt(stored if self.ecc is None else self.ecc.decode(stored), iv)
+        if self.ecc is None:
+            return self.encryptor.decrypt(stored, iv)
+        data = self.ecc.decode(stored, lambda count: self.mended.update({name or iv.hex(): count}))
+        return self.encryptor.decrypt(data, iv)
 
     def seal(self, prefix: str, plaintext: Buffer, suffix: str = "") -> tuple[BlobID, bytes]:
         """Return name and bytes of a whole blob.
@@ -111,7 +116,7 @@ class Sealer:
         """
         iv = blob_iv(blob_id)
         try:
-            plaintext = self.open_content(stored, iv)
+            plaintext = self.open_content(stored, iv, blob_id)
         except DecryptionError as error:
             raise DecryptionError(f"blob {blob_id} is damaged: {error}") from error
         except UncorrectableError as error:

@@ -276,15 +276,6 @@ def test_ignoring_errors_restores_all_that_kopia_can_read(name: str, opened: Ope
     assert restored >= set(golden.raw["restored_ignoring_errors"])
 
 
-def test_damage_that_error_correction_mends_is_named(opened: Open) -> None:
-    golden, repository = load("damaged-ecc-correctable"), opened("damaged-ecc-correctable")
-    for content in golden.contents:
-        repository.contents.get(content.id)
-    mended = repository.sealer.sealer.mended
-    assert mended.keys() & {str(content.id) for content in golden.contents}
-    assert all(count > 0 for count in mended.values())
-
-
 def test_damage_that_error_correction_mends_is_not_even_noticed(opened: Open, tmp_path: Path) -> None:
     golden, repository = load("damaged-ecc-correctable"), opened("damaged-ecc-correctable")
     for content in golden.contents:

@@ -347,3 +347,17 @@ def test_a_damaged_content_is_not_rewritten(repository: Repository, storage: Mem
         with pytest.raises(ContentNotFoundError):
             writer.contents.rewrite(ContentID("00" * 16))
     assert repository.contents.entry(content_id) == entry
+
+
+def test_what_error_correction_mended_is_named(new_repository: NewRepository, storage: MemoryStorage) -> None:
+    repository = new_repository(ecc="REED-SOLOMON-CRC32", ecc_overhead_percent=5)
+    with repository.writer() as writer:
+        damaged, whole = writer.contents.write(b"damaged" * 500), writer.contents.write(b"whole" * 500)
+    entry = repository.contents.entry(damaged)
+    pack = bytearray(storage.get(entry.pack_blob))
+    pack[entry.pack_offset + entry.packed_length - 1] ^= 0xFF  # the shards with the data come last
+    storage.put(entry.pack_blob, pack)
+    assert repository.contents.get(whole) == b"whole" * 500
+    assert repository.sealer.sealer.mended == {}
+    assert repository.contents.get(damaged) == b"damaged" * 500
+    assert repository.sealer.sealer.mended == {damaged: 1}

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, Final
 
 import pykopia
@@ -338,15 +337,27 @@ def _first_policies(run: Run, repository: Repository) -> None:
 
 
 def _require_parent(connection: ConnectionInfo) -> None:
-    """Make only the last part of a folder: all else that is missing is most likely not mounted."""
-    if connection.type == "filesystem":
-        path = Path(str(connection.config.get("path")))
-        if not path.parent.is_dir():
-            raise MoverError(
-                "no-repository",
-                f"repository directory {path} does not exist, nor does the folder that should hold it",
-                "Check that the volume is mounted there",
-            )
+    """Make only the last part of a folder: all else that is missing is misspelt, or not mounted."""
+    fix = {
+        "filesystem": "Check that the volume is mounted there",
+        "sftp": "SFTP_PATH must exist and be writable for SFTP_USERNAME; its last part is made",
+        "webdav": "WEBDAV_URL must exist; its last part is made",
+    }
+    key = "url" if connection.type == "webdav" else "path"
+    place = str(connection.config.get(key) or "").rstrip("/")
+    above = place.rpartition("/")[0] or "/"
+    if connection.type not in fix or above.endswith(":/"):
+        return
+    try:
+        open_storage(connection.with_fields({key: above})).close()
+    except StorageNotFoundError:
+        raise MoverError(
+            "no-repository",
+            f"the folder of the repository, {place}, does not exist, nor does the one that should hold it",
+            fix[connection.type],
+        ) from None
+    except StorageAccessDeniedError:
+        return  # what lies above need not be for us to see
 
 
 def _manual(run: Run) -> dict[str, dict[str, Any]]:

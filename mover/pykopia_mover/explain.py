@@ -17,8 +17,15 @@ from pykopia_mover.variables import is_secret
 
 TARGET_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
+_CERTIFICATE: Final = (
+    "Its certificate is not trusted: give its authority by customCA (CUSTOM_CA); for a plain HTTP server set "
+    'KOPIA_S3_DISABLE_TLS: "true"'
+)
+_PLAIN_HTTP: Final = (
+    'The server speaks plain HTTP: set KOPIA_S3_DISABLE_TLS: "true", or write http:// before the endpoint'
+)
 _BUCKETS: Final = {"s3": "bucket", "gcs": "bucket", "b2": "bucket", "azureBlob": "container"}
-_IDS: Final = ("ACCOUNT", "USERNAME", "KEY_ID", "ACCESS_KEY_ID", "CLIENT_ID", "PROFILE", "ROLE_ARN")
+_IDS: Final = ("ACCOUNT", "ACCOUNT_ID", "USERNAME", "KEY_ID", "ACCESS_KEY_ID", "CLIENT_ID", "PROFILE", "ROLE_ARN")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,18 +89,18 @@ def _password(error: BaseException, place: Place) -> MoverError:
 
 
 def _access(error: BaseException, place: Place) -> MoverError:
-    text = _told(error)
-    if _is_about_host_key(text):
-        return MoverError("auth", text, "If the host was set up anew, correct SFTP_KNOWN_HOSTS_DATA")
     return MoverError(
         "auth",
-        f"access denied: {text} (credentials used: {place.credentials()})",
+        f"access denied: {_told(error)} (credentials used: {place.credentials()})",
         "Check these keys of the repository Secret, and what they may do there",
     )
 
 
-def _is_about_host_key(text: str) -> bool:
-    return "host key" in text.lower()
+def _untrusted(error: BaseException, place: Place) -> MoverError:
+    text = _told(error)
+    if "host key" in text.lower():
+        return MoverError("auth", text, "If the host was set up anew, correct SFTP_KNOWN_HOSTS_DATA")
+    return MoverError("unreachable", text, _CERTIFICATE)
 
 
 def _missing_storage(error: BaseException, place: Place) -> MoverError:
@@ -117,23 +124,19 @@ def _unreachable(error: BaseException, place: Place) -> MoverError:
     if "RequestTimeTooSkewed" in everything:
         return MoverError("clock", text, "The clock of the node and that of the storage differ; set the node's clock")
     if _speaks_plain_http(everything):
-        return MoverError(
-            "unreachable",
-            text,
-            'The server speaks plain HTTP: set KOPIA_S3_DISABLE_TLS: "true", or write http:// before the endpoint',
-        )
+        return MoverError("unreachable", text, _PLAIN_HTTP)
     if _is_certificate(error, everything):
-        return MoverError(
-            "unreachable",
-            text,
-            "Its certificate is not trusted: give its authority by customCA (CUSTOM_CA); for a plain HTTP server set "
-            'KOPIA_S3_DISABLE_TLS: "true"',
-        )
+        return MoverError("unreachable", text, _CERTIFICATE)
     if any(mark in everything for mark in ("429", "SlowDown", "rateLimitExceeded", "TooManyRequests")):
         return MoverError("unreachable", text, "The storage limits the rate of requests: lower parallelism")
     return MoverError(
         "unreachable", text, "Check the endpoint, the network and its policies, and whether the server runs"
     )
+
+
+def _storage(error: BaseException, place: Place) -> MoverError:
+    plain = _speaks_plain_http(" ".join(_causes(error)))
+    return MoverError("unreachable", _told(error), _PLAIN_HTTP if plain else "")
 
 
 def _speaks_plain_http(text: str) -> bool:
@@ -172,6 +175,8 @@ _STORAGE: Final[Mapping[type, Callable[[BaseException, Place], MoverError]]] = {
     errors.StorageNotFoundError: _missing_storage,
     errors.StorageUnavailableError: _unreachable,
     errors.StorageFullError: _full,
+    errors.UntrustedServerError: _untrusted,
+    errors.StorageError: _storage,
     errors.BlobNotFoundError: _blob_missing,
     errors.DamagedFormatBlobError: _damaged,
     errors.UnsupportedFormatError: _damaged,
@@ -191,7 +196,6 @@ _CODES: Final = (
     (errors.ActionFailedError, "action"),
     (errors.SourceError, "source"),
     (errors.RestoreError, "target"),
-    (errors.StorageError, "unreachable"),
 )
 
 

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,6 +49,7 @@ from pykopia.repository.repository import Repository
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.opening import open_storage
+from pykopia.storage.options import ThrottlingLimits
 from pykopia.storage.url import storage_from_url
 
 Location: TypeAlias = str | Path | ConnectionInfo | BlobStorage
@@ -289,7 +290,11 @@ def open_connected(
         raise ConnectionFileError(
             f"{config} connects to an API server; pykopia works on the storage itself: connect to that"
         )
-    storage = open_storage(ConnectionInfo.from_json(local.storage))
+    limits = None
+    if local.throttling is not None:
+        names = (each.name for each in fields(ThrottlingLimits))
+        limits = ThrottlingLimits(**{name: getattr(local.throttling, name) for name in names})
+    storage = open_storage(ConnectionInfo.from_json(local.storage), limits=limits)
     client = ClientOptions(
         username=local.username,
         hostname=local.hostname,

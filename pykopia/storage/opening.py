@@ -8,7 +8,9 @@ from typing import Any
 from pykopia.errors import UnsupportedOptionError
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.options import NO_LIMITS, ThrottlingLimits
 from pykopia.storage.retrying import RetryingStorage
+from pykopia.storage.throttled import ThrottledStorage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +37,13 @@ BACKENDS: dict[str, Backend] = {
 """The backends by Kopia's name of the storage type; another package may add its own."""
 
 
-def open_storage(info: ConnectionInfo, *, create: bool = False) -> BlobStorage:
+def open_storage(info: ConnectionInfo, *, create: bool = False, limits: ThrottlingLimits | None = None) -> BlobStorage:
     """Open the storage that a connection describes.
 
     Args:
         info: Type and configuration.
         create: Make the folder if there is none, and choose the layout of new repositories.
+        limits: How fast it may be used, instead of what the connection says.
 
     Raises:
         UnsupportedOptionError: The type is not known, or has no backend here; nothing was touched.
@@ -57,7 +60,10 @@ def open_storage(info: ConnectionInfo, *, create: bool = False) -> BlobStorage:
         )
     backend = BACKENDS[info.type]
     storage: BlobStorage = _opener(info.type, backend)(options, create=create)
-    return RetryingStorage(storage) if backend.retries else storage
+    if backend.retries:
+        storage = RetryingStorage(storage)
+    limits = limits or options.throttling
+    return storage if limits == NO_LIMITS else ThrottledStorage(storage, limits)
 
 
 def _opener(kind: str, backend: Backend) -> Callable[..., Any]:

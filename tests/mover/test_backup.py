@@ -1,5 +1,6 @@
 """Backups of a volume into a repository in a folder, from the environment to the snapshot."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pykopia_mover.memory import BASE_BYTES, STREAM_BYTES
@@ -14,10 +16,13 @@ from pykopia_mover.run import INTERRUPTED, Stop
 
 import pykopia
 from pykopia import Policy, Repository, SourceInfo
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.testing import FakeClock
 from tests.mover.harness import EXAMPLES, PASSWORD, Mover
 
 AS_ROOT = os.geteuid() == 0
+ROOT = Path(__file__).parents[2]
 
 
 def source(text: str = "ns@app:/data") -> SourceInfo:
@@ -345,13 +350,78 @@ def test_row_224_more_specific_policies_win(mover: Mover) -> None:
     assert "daily 3 (policy of ns@app)" in line
 
 
+UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+"""Makes root what it is in an unprivileged container: it may not read everything."""
+
+BACKUP = """
+import json, pathlib, sys
+from tests.mover.harness import Mover
+done = Mover(folder=pathlib.Path(sys.argv[1]), environment=json.loads(sys.argv[2]))("backup")
+print(done.log)
+sys.exit(done.status)
+"""
+
+
+@pytest.mark.parametrize(("kind", "name"), [("File", "a"), ("Directory", "folder")])
 @pytest.mark.parametrize(("ignored", "status"), [(False, 18), (True, 0)])
-@pytest.mark.skipif(AS_ROOT, reason="root may read everything: the same is tested in a process of another user")
-def test_an_unreadable_file_as_another_user(mover: Mover, ignored: bool, status: int) -> None:
-    mover.write({"a": "b", "secret": "x"})
-    (mover.data / "secret").chmod(0)
-    mover.policy_files({"global-policy.json": json.dumps({"errorHandling": {"ignoreFileErrors": ignored}})})
-    assert mover("backup").status == status
+def test_rows_249_250_what_can_not_be_read_fails_the_run_or_is_a_warning(
+    mover: Mover, kind: str, name: str, ignored: bool, status: int
+) -> None:
+    mover.write({"a": "b", "folder/inside": "x"})
+    (mover.data / name).chmod(0)
+    mover.policy_files({"global-policy.json": json.dumps({"errorHandling": {f"ignore{kind}Errors": ignored}})})
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(["", *sys.path])}
+    words = [
+        *(UNPRIVILEGED if AS_ROOT else ()),
+        sys.executable,
+        "-c",
+        BACKUP,
+        mover.folder,
+        json.dumps(mover.environment),
+    ]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    (mover.data / name).chmod(0o700)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert name in done.stdout
+    assert "ermission denied" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+class Streams:
+    """Counts how many blobs are on their way to the storage at one time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.most = self._now = 0
+        self._lock = threading.Lock()
+        self._together = threading.Barrier(2)
+        real = FilesystemStorage.put
+
+        def put(storage: FilesystemStorage, blob_id: BlobID, data: Buffer, *more: Any) -> object:  # noqa: ANN401
+            with self._lock:
+                self._now += 1
+                self.most = max(self.most, self._now)
+            if blob_id.startswith("p"):
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    self._together.wait(0.3)  # a slow storage: another may come meanwhile
+            try:
+                return real(storage, blob_id, data, *more)
+            finally:
+                with self._lock:
+                    self._now -= 1
+
+        monkeypatch.setattr(FilesystemStorage, "put", put)
+
+
+@pytest.mark.parametrize(("parallelism", "least", "most"), [("1", 1, 1), ("4", 2, 4)])
+def test_rows_3_100_208_253_streams_to_the_storage_follow_the_parallelism(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch, parallelism: str, least: int, most: int
+) -> None:
+    mover.write({f"f{number}": os.urandom(11 << 20) for number in range(6)})
+    streams = Streams(monkeypatch)
+    mover.ok("backup", KOPIA_PARALLELISM=parallelism)
+    assert least <= streams.most <= most
+    with mover.open() as repository:
+        assert max(blob.length for blob in repository.storage.list()) < 30 << 20
 
 
 # ---------------------------------------------------------------------- actions

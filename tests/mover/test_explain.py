@@ -50,6 +50,12 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
             "403.*bucket b.*AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
         ),
         (errors.StorageNotFoundError("no bucket b"), S3, "no-repository", "bucket is not created automatically"),
+        (
+            errors.StorageAuthenticationError("401 expired_auth_token"),
+            Place(type="b2", environment={"B2_ACCOUNT_ID": "id", "B2_APPLICATION_KEY": "canary"}),
+            "auth",
+            "401 expired_auth_token.*B2_ACCOUNT_ID, B2_APPLICATION_KEY",
+        ),
         (errors.StorageNotFoundError("no bucket B"), Place(type="b2"), "no-repository", "case-sensitive"),
         (errors.StorageNotFoundError("no c"), Place(type="azureBlob"), "no-repository", "container is not created"),
         (errors.StorageNotFoundError("no p"), Place(type="sftp"), "no-repository", "SFTP_PATH.*SFTP_USERNAME"),
@@ -71,7 +77,7 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
         ),
         (errors.StorageUnavailableError("429 SlowDown"), S3, "unreachable", "rate of requests.*parallelism"),
         (errors.StorageUnavailableError("RequestTimeTooSkewed"), S3, "clock", "clock"),
-        (errors.StorageAccessDeniedError("the host key changed"), Place(type="sftp"), "auth", "SFTP_KNOWN_HOSTS_DATA"),
+        (errors.UntrustedServerError("the host key changed"), Place(type="sftp"), "auth", "SFTP_KNOWN_HOSTS_DATA"),
         (errors.RepositoryNotFoundError("none"), S3, "no-repository", "created by the first backup"),
         (errors.BlobNotFoundError("p123", "there"), S3, "damaged", "p123"),
         (errors.RequiredFeatureError("feature x"), S3, "damaged", "feature x"),
@@ -87,7 +93,9 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
         (PermissionError(13, "Permission denied", "/x"), S3, "internal", "/x: Permission denied"),
     ],
 )
-def test_errors_become_messages_that_say_what_to_do(error: Exception, place: Place, code: str, told: str) -> None:
+def test_rows_58_59_96_98_errors_become_messages_that_say_what_to_do(
+    error: Exception, place: Place, code: str, told: str
+) -> None:
     found = explained(error, place)
     assert found.code.name == code
     assert re.search(told, str(found)), str(found)

@@ -82,7 +82,7 @@ def test_m_062_the_recorded_path(environment: dict[str, str], path: str) -> None
     assert recorded_path(load(environment)[0]) == path
 
 
-def test_row_136_the_same_override_gives_the_same_path_wherever_the_volume_is() -> None:
+def test_rows_136_137_the_same_override_gives_the_same_path_wherever_the_volume_is() -> None:
     override = {"KOPIA_SOURCE_PATH_OVERRIDE": "/var/lib/mysql"}
     assert {recorded_path(load(override | {"DATA_DIR": each})[0]) for each in ("/data", "/a", "/b/c")} == {
         "/var/lib/mysql"
@@ -90,7 +90,7 @@ def test_row_136_the_same_override_gives_the_same_path_wherever_the_volume_is() 
 
 
 @pytest.mark.parametrize("path", ["var/lib/mysql", "./x", "/a/../b", "/a/./b"])
-def test_row_146_an_override_that_is_not_absolute_is_refused(path: str) -> None:
+def test_rows_133_146_an_override_that_is_not_absolute_is_refused(path: str) -> None:
     with pytest.raises(MoverError, match=r"must (?:be an absolute path|not hold)") as caught:
         recorded_path(load({"KOPIA_SOURCE_PATH_OVERRIDE": path})[0])
     assert path in str(caught.value)

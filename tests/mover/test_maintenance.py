@@ -66,7 +66,7 @@ def storage_of_the_time(monkeypatch: pytest.MonkeyPatch, time: FakeClock) -> Fak
     return time
 
 
-def test_rows_216_217_expired_data_is_freed_and_the_repository_stops_growing(
+def test_rows_216_217_301_expired_data_is_freed_and_the_repository_stops_growing(
     mover: Mover, storage_of_the_time: FakeClock
 ) -> None:
     zeros = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("HOURLY", "WEEKLY", "DAILY", "MONTHLY", "YEARLY")}

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,18 @@ def test_the_library_can_open_what_the_mover_made(mover: Mover) -> None:
     with pykopia.connect(str(mover.repository_folder), PASSWORD) as repository:
         (snapshot,) = repository.snapshots.list()
         assert snapshot.tags == {"tag:volsync-namespace": "ns", "tag:volsync-name": "app"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_row_179_a_target_without_room_is_named(mover: Mover) -> None:
+    mover.write({"big": os.urandom(3 << 20)})
+    mover.ok("backup")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(mover.target)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        result = mover.fails("target", "restore")
+        assert "No space left on device" in result.last or "space" in result.last
+        assert list(mover.target.iterdir()) == []
+    finally:
+        subprocess.run(["umount", mover.target], check=True)

@@ -1,13 +1,17 @@
 """Servers that speak S3: SeaweedFS, which comes by pip, and versitygw, which Go builds and which speaks TLS."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.servers import process, programs
 from tests.servers.tls import Certificates
+
+if TYPE_CHECKING:
+    import s3fs
 
 ACCESS_KEY = "canary-access-key"
 SECRET_KEY = "canary-secret-key-3f9c"
@@ -83,3 +87,18 @@ def versitygw(folder: Path, certificates: Certificates | None = None) -> Iterato
     command += ["posix", "--versioning-dir", folder / "versions", folder / "data"]
     with process.running(command, ready=lambda: process.accepts(port), log=folder / "log"):
         yield S3Server(name="versitygw", endpoint=f"{process.HOST}:{port}", certificates=certificates)
+
+
+@functools.cache
+def admin(server: S3Server) -> "s3fs.S3FileSystem":
+    """Return a client that does what pykopia leaves to others, such as creating buckets."""
+    import s3fs
+
+    verify = {"verify": str(server.certificates.authority)} if server.certificates else {}
+    return s3fs.S3FileSystem(
+        key=server.access_key,
+        secret=server.secret_key,
+        endpoint_url=server.url,
+        client_kwargs={"region_name": "us-east-1", **verify},
+        skip_instance_cache=True,
+    )

@@ -1,6 +1,5 @@
 """S3 against real servers: SeaweedFS and versitygw, without and with TLS."""
 
-import functools
 import itertools
 import os
 import traceback
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import s3fs
 
 import pykopia
 from pykopia import clock
@@ -38,24 +36,11 @@ from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
 from tests.cli_runner import Runner
-from tests.servers.s3 import SECRET_KEY, S3Server
+from tests.servers.s3 import SECRET_KEY, S3Server, admin
 from tests.trees import assert_trees_equal, changing_tree
 
 _numbers = itertools.count()
 _DAY_NS = 86_400_000_000_000
-
-
-@functools.cache
-def admin(server: S3Server) -> s3fs.S3FileSystem:
-    """Return a client that does what pykopia leaves to others, such as creating buckets."""
-    verify = {"verify": str(server.certificates.authority)} if server.certificates else {}
-    return s3fs.S3FileSystem(
-        key=server.access_key,
-        secret=server.secret_key,
-        endpoint_url=server.url,
-        client_kwargs={"region_name": "us-east-1", **verify},
-        skip_instance_cache=True,
-    )
 
 
 def new_bucket(server: S3Server, *, locked: bool = False, versioned: bool = False) -> S3Options:

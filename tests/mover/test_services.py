@@ -1,0 +1,363 @@
+"""The mover against real servers: the examples of the documentation with the addresses of the test's servers."""
+
+import functools
+import os
+import re
+import shutil
+import sys
+
+import pytest
+
+from pykopia.ids import BlobID
+from pykopia.storage.s3 import S3Storage
+from pykopia.testing.proxy import FaultyProxy
+from tests.mover.harness import EXAMPLES, Mover, tree
+from tests.servers import programs
+from tests.servers.drive import DriveServer
+from tests.servers.s3 import SECRET_KEY, S3Server, admin
+from tests.servers.ssh import SSHServer
+from tests.servers.tls import Certificates
+from tests.servers.webdav import WebDAVServer
+
+SECRETS = EXAMPLES["secrets"]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait before an attempt is repeated."""
+    from pykopia.storage import retrying
+
+    monkeypatch.setattr(retrying, "SLEEP", lambda _: None, raising=False)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+def there_and_back(mover: Mover, **environment: str) -> Mover:
+    """Back up twice, restore, maintain; return the mover with that environment."""
+    connected = mover.with_environment(**environment)
+    mover.write({"a.txt": "one", "d/big": os.urandom(300_000)})
+    first = connected.ok("backup", "maintenance")
+    assert first.termination["op"] == "maintenance"
+    second = connected.ok("backup").termination["snapshot"]
+    assert second["cachedFiles"] == 2
+    connected.ok("restore")
+    assert tree(mover.target) == tree(mover.data)
+    return connected
+
+
+# ---------------------------------------------------------------------- S3
+
+
+@pytest.fixture
+def minio(versitygw: S3Server) -> S3Server:
+    """Return a server with the buckets of the documented examples, each empty."""
+    fs = admin(versitygw)
+    for bucket in ("backup-bucket", "my-bucket"):
+        if fs.exists(bucket):
+            fs.rm(bucket, recursive=True)
+        fs.call_s3("create_bucket", Bucket=bucket)
+    return versitygw
+
+
+def s3(server: S3Server, name: str = "s3", **more: str) -> dict[str, str]:
+    """Return the documented variables with address and keys of the server."""
+    changes = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+    for endpoint, value in (("AWS_S3_ENDPOINT", server.url), ("KOPIA_S3_ENDPOINT", server.endpoint)):
+        if endpoint in SECRETS[name]:
+            changes[endpoint] = value
+    return {**SECRETS[name], **changes, **more}
+
+
+def keys(server: S3Server, bucket: str) -> set[str]:
+    return {path.split("/", 1)[1] for path in admin(server).find(bucket)}
+
+
+@pytest.mark.parametrize(("name", "bucket"), [("s3", "backup-bucket"), ("s3 with region", "my-bucket")])
+def test_rows_16_18_27_the_documented_s3_examples_work_without_tls(
+    mover: Mover, minio: S3Server, name: str, bucket: str
+) -> None:
+    connected = there_and_back(mover, **s3(minio, name))
+    folder = SECRETS[name]["KOPIA_REPOSITORY"].split("/", 3)[3]
+    assert {key.split("/", 1)[0] for key in keys(minio, bucket)} == {folder}
+    assert f"{folder}/kopia.repository" in keys(minio, bucket)
+    assert SECRET_KEY not in connected.ok("discover").log
+
+
+def test_row_36_the_documented_alternative_configuration_connects(mover: Mover, minio: S3Server) -> None:
+    there_and_back(mover, **s3(minio, "s3 alternative"))
+    assert any(key.startswith("backups/") for key in keys(minio, "my-bucket"))
+
+
+def test_row_25_nested_prefixes_of_one_bucket_stay_apart(mover: Mover, minio: S3Server) -> None:
+    mover.write({"a": "b"})
+    folders = ("one", "one/two", "one/two/three")
+    for folder in folders:
+        mover.ok("backup", **s3(minio, KOPIA_REPOSITORY=f"s3://my-bucket/{folder}"))
+    for folder in folders:
+        mover.ok("restore", **s3(minio, KOPIA_REPOSITORY=f"s3://my-bucket/{folder}"))
+        assert f"{folder}/kopia.repository" in keys(minio, "my-bucket")
+
+
+def test_row_35_a_plain_endpoint_without_the_flag_is_told_what_to_set(
+    mover: Mover, minio: S3Server, impatient: None
+) -> None:
+    mover.write({"a": "b"})
+    environment = s3(minio, "s3 alternative", KOPIA_S3_DISABLE_TLS="")
+    assert 'KOPIA_S3_DISABLE_TLS: "true"' in mover.fails("unreachable", "backup", **environment).last
+
+
+def test_rows_23_37_a_bucket_that_is_not_there_and_a_server_that_is_not_are_told(
+    mover: Mover, minio: S3Server, impatient: None
+) -> None:
+    mover.write({"a": "b"})
+    missing = s3(minio, KOPIA_REPOSITORY="s3://no-such-bucket/backups")
+    assert "not created automatically" in mover.fails("no-repository", "backup", **missing).last
+    refused = s3(minio, AWS_S3_ENDPOINT="http://127.0.0.1:9")
+    assert "127.0.0.1:9" in mover.fails("unreachable", "backup", **refused).last
+
+
+def test_row_199_the_second_run_asks_for_less(mover: Mover, minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    mover.write({f"d{number}/f": str(number) for number in range(30)})
+    environment = s3(minio)
+    mover.ok("backup", **environment)
+    gets: list[str] = []
+    real = S3Storage.get
+
+    def get(storage: S3Storage, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
+        gets.append(blob_id)
+        return real(storage, blob_id, offset, length)
+
+    monkeypatch.setattr(S3Storage, "get", get)
+    shutil.rmtree(mover.folder / "cache")
+    (mover.folder / "cache").mkdir()
+    mover.ok("restore", **environment)
+    first = len(gets)
+    shutil.rmtree(mover.target)
+    mover.target.mkdir()
+    mover.ok("restore", **environment)
+    assert 0 < len(gets) - first < first
+
+
+CONNECTIONS: list[tuple[object, ...]] = []
+"""Addresses that this process has connected to since the hook was set, which no call can take away."""
+
+
+@functools.cache
+def record_connections() -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "socket.connect":
+            address = arguments[1]
+            if isinstance(address, tuple):
+                CONNECTIONS.append(address)
+
+    sys.addaudithook(hook)
+
+
+def test_row_287_nothing_but_the_endpoint_is_connected_to(mover: Mover, minio: S3Server) -> None:
+    record_connections()
+    CONNECTIONS.clear()
+    there_and_back(mover, **s3(minio))
+    assert {f"{host}:{port}" for host, port, *_ in CONNECTIONS} == {minio.endpoint}
+
+
+# ---------------------------------------------------------------------- SFTP
+
+
+def sftp(server: SSHServer, folder: str, name: str = "sftp", **more: str) -> dict[str, str]:
+    """Return the documented variables with the address of the server."""
+    (server.data / folder).mkdir(exist_ok=True)
+    os.chmod(server.data / folder, 0o777)
+    changes = {
+        "SFTP_HOST": server.host,
+        "SFTP_PORT": str(server.port),
+        "SFTP_USERNAME": server.user,
+        "SFTP_PATH": f"{server.path}/{folder}/kopia",
+        "SFTP_PASSWORD": server.password,
+        "KOPIA_REPOSITORY": SECRETS["sftp"]["KOPIA_REPOSITORY"],
+    }
+    if name == "sftp key":
+        changes |= {"SFTP_KEY_FILE": server.keys["ed25519"].read_text(), "SFTP_PASSWORD": ""}
+    return {**SECRETS[name], **changes, **more}
+
+
+def test_rows_69_73_79_the_documented_password_example_works_without_known_hosts(
+    mover: Mover, openssh: SSHServer
+) -> None:
+    if not openssh.password:
+        pytest.skip("passwords need a server with users of its own, which only root can start")
+    connected = there_and_back(mover, **sftp(openssh, "by-password"))
+    assert (openssh.data / "by-password" / "kopia" / "kopia.repository.f").exists()
+    log = connected.ok("discover").log
+    assert openssh.password not in log
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa", "rsa-pem", "ecdsa-pem"])
+def test_rows_76_78_keys_of_every_documented_format_log_in(mover: Mover, openssh: SSHServer, kind: str) -> None:
+    environment = sftp(openssh, f"key-{kind}", "sftp key", SFTP_KEY_FILE=openssh.keys[kind].read_text())
+    mover.write({"a": "b"})
+    mover.ok("backup", **environment)
+    mover.ok("restore", **environment | {"SFTP_KEY_FILE": str(openssh.keys[kind])})
+    assert tree(mover.target) == {"a": b"b"}
+
+
+def test_an_unusable_key_is_told_with_the_formats_and_not_shown(mover: Mover, openssh: SSHServer) -> None:
+    broken = "-----BEGIN OPENSSH PRIVATE KEY-----\nY2FuYXJ5LWtleS1jb250ZW50\n-----END OPENSSH PRIVATE KEY-----\n"
+    result = mover("discover", **sftp(openssh, "bad-key", "sftp key", SFTP_KEY_FILE=broken))
+    assert result.status != 0
+    assert "OpenSSH" in result.last
+    assert "PEM" in result.last
+    assert "Y2FuYXJ5" not in result.log
+
+
+def test_m_034_a_changed_host_key_is_refused_and_told(mover: Mover, openssh: SSHServer) -> None:
+    mover.write({"a": "b"})
+    environment = sftp(openssh, "host-key", "sftp key")
+    mover.ok("backup", **environment)
+    (known,) = (mover.folder / "cache").glob("*known_hosts*")
+    other = openssh.other_key.with_suffix(".pub").read_text()
+    known.write_text(f"[{openssh.host}]:{openssh.port} {other}")
+    result = mover.fails("auth", "backup", **environment)
+    assert "host key" in result.last.lower()
+    strict = mover("backup", **environment, SFTP_KNOWN_HOSTS_DATA=openssh.known_hosts)
+    assert strict.status == 0
+
+
+def test_rows_80_81_a_missing_path_a_rejected_login_and_a_refused_connection_are_told_apart(
+    mover: Mover, openssh: SSHServer, impatient: None
+) -> None:
+    mover.write({"a": "b"})
+    environment = sftp(openssh, "errors", "sftp key")
+    missing = mover.fails("no-repository", "backup", **environment | {"SFTP_PATH": f"{openssh.path}/no/such/folder"})
+    assert "SFTP_PATH" in missing.last
+    assert "SFTP_USERNAME" in missing.last
+    rejected = mover.fails("auth", "backup", **environment | {"SFTP_KEY_FILE": openssh.other_key.read_text()})
+    assert "SFTP_KEY_FILE" in rejected.last
+    refused = mover.fails("unreachable", "backup", **environment | {"SFTP_PORT": "9"})
+    assert f"{openssh.host}:9" in refused.last
+    assert {missing.status, rejected.status, refused.status} == {12, 11, 13}
+
+
+# ---------------------------------------------------------------------- WebDAV
+
+
+def webdav(server: WebDAVServer, folder: str, **more: str) -> dict[str, str]:
+    changes = {
+        "WEBDAV_URL": f"{server.url}/{folder}/",
+        "WEBDAV_USERNAME": server.user,
+        "WEBDAV_PASSWORD": server.password,
+    }
+    return {**SECRETS["webdav"], **changes, **more}
+
+
+def test_rows_62_63_the_documented_webdav_example_works_at_a_deep_path(mover: Mover, wsgidav: WebDAVServer) -> None:
+    deep = wsgidav.data / "remote.php" / "dav" / "files" / "username"
+    deep.mkdir(parents=True)
+    there_and_back(mover, **webdav(wsgidav, "remote.php/dav/files/username"))
+    assert (deep / "kopia.repository.f").exists()
+
+
+def test_row_38_a_rejected_login_makes_no_repository(mover: Mover, wsgidav: WebDAVServer) -> None:
+    mover.write({"a": "b"})
+    (wsgidav.data / "rejected").mkdir()
+    result = mover.fails("auth", "backup", **webdav(wsgidav, "rejected", WEBDAV_PASSWORD="canary-wrong"))
+    assert result.status == 11
+    assert "WEBDAV_USERNAME, WEBDAV_PASSWORD" in result.last
+    assert "canary-wrong" not in result.log
+    assert list((wsgidav.data / "rejected").iterdir()) == []
+
+
+def test_rows_65_128_184_an_authority_of_ones_own_is_refused_without_and_accepted_with_custom_ca(
+    mover: Mover, apache_tls: WebDAVServer, certificates: Certificates, impatient: None
+) -> None:
+    mover.write({"a": "b"})
+    refused = mover.fails("unreachable", "backup", **webdav(apache_tls, "with-ca"))
+    assert "customCA" in refused.last
+    environment = webdav(apache_tls, "with-ca", CUSTOM_CA=certificates.authority.read_text())
+    result = mover.ok("backup", **environment)
+    assert "Using custom CA." in result.lines
+    # as KopiaMaintenance passes it, and as a path
+    other = environment | {"CUSTOM_CA": "", "KOPIA_CUSTOM_CA": str(certificates.authority)}
+    mover.ok("maintenance", **other)
+    broken = mover.fails("config", "backup", **environment | {"CUSTOM_CA": "not PEM"})
+    assert "CUSTOM_CA" in broken.last
+
+
+def test_row_180_without_custom_ca_the_authorities_of_the_machine_count(
+    mover: Mover, apache_tls: WebDAVServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover.write({"a": "b"})
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    result = mover.ok("backup", **webdav(apache_tls, "machine-ca"))
+    assert "Using custom CA." not in result.lines
+
+
+def test_row_66_a_method_that_the_server_does_not_have_is_named(mover: Mover, wsgidav: WebDAVServer) -> None:
+    mover.write({"a": "b"})
+    (wsgidav.data / "methods").mkdir()
+    with FaultyProxy(wsgidav.host, wsgidav.port) as proxy:
+        proxy.answer(405, times=-1)
+        result = mover("backup", **webdav(wsgidav, "methods", WEBDAV_URL=f"http://127.0.0.1:{proxy.port}/methods/"))
+    assert result.status != 0
+    assert re.search(r"does not support (PROPFIND|GET) \(405\)", result.last)
+
+
+def test_row_67_a_refused_connection_names_the_url_without_credentials(mover: Mover, impatient: None) -> None:
+    mover.write({"a": "b"})
+    url = "http://me:canary-in-url@127.0.0.1:9/dav/"
+    result = mover("backup", **SECRETS["webdav"] | {"WEBDAV_URL": url})
+    assert result.status != 0
+    assert "canary-in-url" not in result.log
+    refused = mover.fails("unreachable", "backup", **SECRETS["webdav"] | {"WEBDAV_URL": "http://127.0.0.1:9/dav/"})
+    assert "127.0.0.1:9/dav" in refused.last
+
+
+# ---------------------------------------------------------------------- rclone
+
+
+def test_rows_85_86_91_a_local_remote_of_rclone_works_end_to_end(mover: Mover) -> None:
+    programs.require("rclone", install="sh scripts/test-servers.sh --all")
+    folder = mover.folder / "remote"
+    folder.mkdir()
+    environment = {
+        **SECRETS["rclone remotes"],
+        "KOPIA_REPOSITORY": f"rclone://disk:{folder}/kopia",
+        "RCLONE_REMOTE_PATH": f"disk:{folder}/kopia",
+        "RCLONE_CONFIG": "[disk]\ntype = local\n\n" + SECRETS["rclone remotes"]["RCLONE_CONFIG"],
+    }
+    environment.pop("KOPIA_PASSWORD", None)
+    there_and_back(mover, **environment)
+    assert any(folder.rglob("kopia.repository*"))
+
+
+def test_row_90_what_rclone_says_is_in_the_log_without_secrets(mover: Mover, impatient: None) -> None:
+    programs.require("rclone", install="sh scripts/test-servers.sh --all")
+    mover.write({"a": "b"})
+    environment = {
+        **SECRETS["rclone"],
+        "RCLONE_EXE": "",
+        "RCLONE_CONFIG": "[remote-name]\ntype = no-such-type\nsecret_access_key = canary-of-rclone\n",
+    }
+    environment.pop("KOPIA_PASSWORD")
+    result = mover("backup", **environment)
+    assert result.status != 0
+    assert "no-such-type" in result.log
+    assert "canary-of-rclone" not in result.log
+
+
+# ---------------------------------------------------------------------- Google Drive
+
+
+@pytest.fixture
+def drive(fake_drive: DriveServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the variables of a folder of a drive; where the API is can't be set, so the test does."""
+    import json
+
+    from pykopia.storage import gdrive
+
+    monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{fake_drive.url}/token")
+    monkeypatch.setattr(gdrive, "API_ROOT", fake_drive.url, raising=True)
+    fake_drive.errors.clear()
+    secret = {key: value for key, value in SECRETS["gdrive"].items() if key != "KOPIA_PASSWORD"}
+    return secret | {
+        "GOOGLE_DRIVE_FOLDER_ID": fake_drive.new_folder(),
+        "GOOGLE_DRIVE_CREDENTIALS": json.dumps(fake_drive.service_account),
+    }

@@ -1,4 +1,4 @@
-"""The examples of the README do what it says."""
+"""The examples of the README do what it says, and those of the other pages are understood."""
 
 import doctest
 import re
@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.cli import tree
+from pykopia.cli.parsing import CommandLineError, parse
 from tests.cli_runner import Runner
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +40,26 @@ def test_the_example_of_the_command_line_runs(tmp_path: Path) -> None:
         if words[:2] == ["snapshot", "list"]:
             snapshot_id = pykopia.ok(*words, "--json").json[0]["id"]
     assert (tmp_path / "restored" / "letter.txt").read_text() == "Dear reader"
+
+
+def command_lines(page: Path) -> list[str]:
+    """Return the lines of a page's examples that call pykopia, without what a shell would take away."""
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith("pykopia ")]
+
+
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_line_of_the_documentation_is_understood(page: Path) -> None:
+    refused = []
+    for line in command_lines(page):
+        words = shlex.split(line, comments=True)[1:]
+        try:
+            parse(tree.ROOT, words, {})
+        except CommandLineError as error:
+            if "No such file" not in str(error):
+                refused.append(f"{line}: {error}")
+    assert refused == []

@@ -115,7 +115,7 @@ def _populate(session: Session, repository: "Repository") -> None:
         "\n`pykopia policy show --global` shows the default policy; `pykopia policy set --global` changes it."
     )
     session.log.info(
-        "Maintenance of this repository is owned by %s@%s; pykopia does not run it yet, Kopia does when it is used as that.",
+        "Maintenance of this repository is owned by %s@%s and runs at the end of its commands when it is due.",
         repository.username,
         repository.hostname,
     )

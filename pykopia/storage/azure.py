@@ -1,0 +1,289 @@
+"""Containers of Azure Blob Storage (spec 03 §3).
+
+The filesystem is adlfs'. Requests go to the SDK beneath it, as it has no words for conditions, metadata and immutability.
+"""
+
+import contextlib
+import ipaddress
+from collections.abc import Coroutine, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import aiohttp
+from adlfs import AzureBlobFileSystem
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import ContentSettings, ImmutabilityPolicy
+from azure.storage.blob.aio import BlobServiceClient
+from fsspec.asyn import sync
+from fsspec.exceptions import FSTimeoutError
+
+from pykopia import clock
+from pykopia.errors import (
+    BlobExistsError,
+    BlobNotFoundError,
+    InvalidRangeError,
+    PykopiaError,
+    StorageAccessDeniedError,
+    UnsupportedOptionError,
+)
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.base import BlobStorage, PutOptions, RetentionMode
+from pykopia.storage.fsspec_storage import nanoseconds
+from pykopia.storage.object_store import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    CONTENT_TYPE,
+    SLOWEST,
+    ObjectStore,
+)
+from pykopia.storage.remote_options import AzureBlobOptions
+from pykopia.storage.service_errors import connection_error, service_error
+from pykopia.storage.trust import tls_context
+
+DEFAULT_DOMAIN = "blob.core.windows.net"
+MTIME_KEY = "Kopiamtime"
+"""Metadata of a blob with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
+LARGEST_PUT = 256 << 20
+"""Bytes up to which a put is one request: all packs are."""
+_TRUST = "give its authority (rootCA), or use the name that the certificate is for"
+_DISABLE_TLS = "if it speaks plain HTTP, connect without TLS (doNotUseTLS)"
+
+_T = TypeVar("_T")
+
+
+class AzureStorage(ObjectStore):
+    """A container of Azure Blob Storage.
+
+    How a put is atomic and durable: it is one Put Blob request with the MD5 of the content, never a list of blocks. The
+    service shows the blob when all of it is there, and answers when it keeps it. With object lock the immutability policy
+    goes with the same request.
+    """
+
+    failures = (OSError, AzureError, aiohttp.ClientError, FSTimeoutError)
+    put_options = frozenset({"do_not_recreate", "retention", "set_mtime"})
+
+    page_size = 5000
+    """Most names in one answer of a listing."""
+
+    def __init__(self, options: AzureBlobOptions) -> None:
+        self.options = options
+        self.address = _address(options)
+        super().__init__(
+            lambda: _Filesystem(options, self.address),
+            options.container,
+            options=options,
+            display_name=f"Azure: {options.storage_account} {options.container}",
+        )
+
+    @classmethod
+    def from_options(cls, options: AzureBlobOptions, *, create: bool = False) -> BlobStorage:  # noqa: ARG003
+        """Open a container, which must exist.
+
+        Raises:
+            UnsupportedOptionError: a point in time is given.
+        """
+        if options.point_in_time:
+            raise UnsupportedOptionError(
+                f"can't look at container {options.container} as it was: pykopia does not read old versions in Azure yet"
+            )
+        return cls(options)
+
+    def delete(self, blob_id: BlobID) -> None:
+        """Delete a blob; it is no error if there is none."""
+        blob = self._blob(self._path_of(blob_id))
+        with self._failing(f"delete blob {blob_id} from {self.display_name}"):
+            try:
+                self._wait(blob.delete_blob())
+            except ResourceNotFoundError as error:
+                if _code(error) != "BlobNotFound":
+                    raise
+
+    def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> None:
+        """Lock a blob for longer, see ``BlobStorage.extend_retention``; Azure's lock is that of the mode COMPLIANCE."""
+        blob = self._blob(self._path_of(blob_id))
+        with self._failing(f"lock blob {blob_id} in {self.display_name}", blob_id):
+            self._wait(blob.set_immutability_policy(_immutable(period_ns)))
+
+    def close(self) -> None:
+        """End the connections."""
+        with contextlib.suppress(*self.failures):
+            self._wait(self.fs.service_client.close())
+
+    def _open_root(self, *, create: bool) -> None:
+        with self._failing(f"open {self.display_name}"):
+            self._check_root()
+
+    def _check_root(self) -> None:
+        self._wait(self._next_page(self._listing("", 1)))
+
+    def _read(self, path: str, offset: int, length: int) -> bytes:
+        wanted = {} if length < 0 and not offset else {"offset": offset, "length": length if length > 0 else None}
+
+        async def read() -> bytes:
+            found = await self._blob(path).download_blob(**wanted)
+            data: bytes = await found.readall()
+            return data
+
+        try:
+            return self._wait(read())
+        except HttpResponseError as error:
+            if error.status_code == 416:
+                return b""  # nothing is there: the caller sees that it is less than asked for
+            raise
+
+    def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
+        content = data if isinstance(data, bytes) else bytes(data)  # the library takes no views
+        more: dict[str, Any] = {}
+        if options.has_retention:
+            more["immutability_policy"] = _immutable(options.retention_period_ns)
+        if options.set_mtime_ns is not None:
+            more["metadata"] = {MTIME_KEY: str(options.set_mtime_ns)}
+        put = self._blob(path).upload_blob(
+            content,
+            overwrite=not options.do_not_recreate,
+            validate_content=True,
+            content_settings=ContentSettings(content_type=CONTENT_TYPE),
+            **more,
+        )
+        try:
+            # the library waits without end for a server that takes no more bytes
+            self._wait(put, timeout=CONNECT_SECONDS + ANSWER_SECONDS + len(content) / SLOWEST)
+        except ResourceExistsError as error:
+            if options.do_not_recreate and _code(error) == "BlobAlreadyExists":
+                raise BlobExistsError(self._key(path)[len(self.prefix) :], self.display_name) from None
+            raise
+
+    def _head(self, blob_id: BlobID, key: str) -> BlobMetadata:
+        return _metadata(blob_id, self._wait(self._container().get_blob_client(key).get_blob_properties()))
+
+    def _pages(self, prefix: str) -> Iterator[Sequence[BlobMetadata]]:
+        listing = self._listing(prefix, self.page_size)
+        while (page := self._wait(self._next_page(listing))) is not None:
+            found = ((self._listed_id(item.name), item) for item in page)
+            yield [_metadata(blob_id, item) for blob_id, item in found if blob_id is not None]
+
+    def _listing(self, prefix: str, page_size: int) -> Any:  # noqa: ANN401 -- the SDK has no types
+        blobs = self._container().list_blobs(
+            name_starts_with=self.prefix + prefix, include=["metadata"], results_per_page=page_size
+        )
+        return blobs.by_page()
+
+    @staticmethod
+    async def _next_page(listing: Any) -> list[Any] | None:  # noqa: ANN401
+        try:
+            page = await anext(listing)
+        except StopAsyncIteration:
+            return None
+        return [item async for item in page]
+
+    def _container(self) -> Any:  # noqa: ANN401
+        return self.fs.service_client.get_container_client(self.bucket)
+
+    def _blob(self, path: str) -> Any:  # noqa: ANN401
+        return self._container().get_blob_client(self._key(path))
+
+    def _wait(self, call: Coroutine[Any, Any, _T], *, timeout: float | None = None) -> _T:
+        """Return what a call gives, which is given up after ``timeout`` seconds."""
+
+        async def awaited() -> _T:
+            return await call
+
+        found: _T = sync(self.fs.loop, awaited, timeout=timeout)
+        return found
+
+    def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
+        if isinstance(error, HttpResponseError) and error.status_code:
+            code, status = _code(error), error.status_code
+            if blob_id is not None and status == 404 and code in {"BlobNotFound", "ResourceNotFound", ""}:
+                self._check_root()
+                return BlobNotFoundError(blob_id, self.display_name)
+            if blob_id is not None and status == 416:
+                return InvalidRangeError(blob_id, 0, -1)
+            return service_error(doing, status=status, code=code, reason=self._safe(error.message))
+        if isinstance(error, ValueError):
+            return StorageAccessDeniedError(
+                f"can't {doing}: the credentials of account {self.options.storage_account} make no sense"
+            )
+        return connection_error(doing, error, self.address, untrusted=_TRUST, no_tls=_DISABLE_TLS)
+
+
+class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no types
+    """adlfs with a client that trusts whom the connection says, and tries nothing again by itself."""
+
+    cachable = False
+
+    def __init__(self, options: AzureBlobOptions, address: str) -> None:
+        self._options, self._address = options, address
+        super().__init__(account_name=options.storage_account, anon=True, skip_instance_cache=True)
+
+    def do_connect(self) -> None:
+        """Make the client; adlfs calls this."""
+        options = self._options
+        scheme = "http" if options.do_not_use_tls else "https"
+
+        async def connect() -> BlobServiceClient:
+            return BlobServiceClient(
+                f"{scheme}://{self._address}",
+                credential=_credential(options),
+                connection_timeout=CONNECT_SECONDS,
+                read_timeout=ANSWER_SECONDS,
+                retry_total=0,
+                max_single_put_size=LARGEST_PUT,
+                max_single_get_size=LARGEST_PUT,
+                connection_verify=tls_context(authorities=options.root_ca) if options.root_ca else True,
+            )
+
+        self.service_client = sync(self.loop, connect)
+
+
+def _address(options: AzureBlobOptions) -> str:
+    """Return the place of an account; emulators at a bare address have it as the first folder."""
+    domain = options.storage_domain or DEFAULT_DOMAIN
+    try:
+        ipaddress.ip_address(domain.rpartition(":")[0] or domain)
+    except ValueError:
+        return f"{options.storage_account}.{domain}"
+    return f"{domain}/{options.storage_account}"
+
+
+def _credential(options: AzureBlobOptions) -> Any:  # noqa: ANN401
+    """Return what logs in: a signature, the key, a service principal, or what the machine has, in Kopia's order."""
+    from azure.identity import aio  # noqa: PLC0415 -- keys do without
+
+    if options.sas_token:
+        return options.sas_token.removeprefix("?")
+    if options.storage_key:
+        return {"account_name": options.storage_account, "account_key": options.storage_key}
+    tenant, client = options.tenant_id, options.client_id
+    if tenant and client and options.client_secret:
+        return aio.ClientSecretCredential(tenant, client, options.client_secret)
+    if tenant and client and options.client_certificate:
+        return aio.CertificateCredential(tenant, client, certificate_data=options.client_certificate.encode())
+    if tenant and client and options.azure_federated_token_file:
+        return aio.WorkloadIdentityCredential(
+            tenant_id=tenant, client_id=client, token_file_path=options.azure_federated_token_file
+        )
+    return aio.DefaultAzureCredential()
+
+
+def _code(error: HttpResponseError) -> str:
+    """Return what the service calls an error; empty where it does not say."""
+    code = getattr(error, "error_code", None) or ""
+    return str(getattr(code, "value", code))
+
+
+def _immutable(period_ns: int) -> ImmutabilityPolicy:
+    until = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(clock.now() + period_ns) // 1000)
+    return ImmutabilityPolicy(expiry_time=until, policy_mode="Locked")
+
+
+def _metadata(blob_id: BlobID, found: Any) -> BlobMetadata:  # noqa: ANN401
+    """Return length and time of what the service tells of a blob."""
+    told = {name.lower(): value for name, value in (found.metadata or {}).items()}.get(MTIME_KEY.lower(), "")
+    with contextlib.suppress(ValueError):
+        return BlobMetadata(blob_id=blob_id, length=found.size, timestamp_ns=int(told))
+    return BlobMetadata(blob_id=blob_id, length=found.size, timestamp_ns=nanoseconds(found.last_modified))
+
+
+__all__ = ["AzureStorage"]

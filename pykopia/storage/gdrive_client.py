@@ -1,18 +1,13 @@
 """Google Drive's HTTP API, version 3, as far as blobs need it (spec 03 §3)."""
 
-import json
 import ssl
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
-from google.auth import default as default_credentials
 from google.auth.credentials import Credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
+from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.auth.transport.requests import AuthorizedSession, Request
-from google.oauth2 import credentials as user_credentials
-from google.oauth2 import service_account
 from requests.adapters import HTTPAdapter
 
 from pykopia.errors import (
@@ -24,6 +19,7 @@ from pykopia.errors import (
     StorageUnavailableError,
     UsageError,
 )
+from pykopia.storage.google_credentials import load_credentials
 from pykopia.storage.remote_options import GoogleDriveOptions
 from pykopia.storage.service_errors import connection_error, service_error
 from pykopia.storage.trust import tls_context
@@ -162,41 +158,9 @@ class DriveClient:
 
 
 def credentials_of(options: GoogleDriveOptions) -> Credentials:
-    """Return the credentials of a connection: a service account, an authorized user, or what this machine has.
-
-    Raises:
-        UsageError: They can't be used; no part of them is told.
-    """
-    scopes = [_READ_ONLY_SCOPE if options.read_only else _SCOPE]
-    found, where = options.credentials, "the credentials of this connection"
-    if found is None and options.credentials_file:
-        where = f"the credentials in {options.credentials_file}"
-        try:
-            found = json.loads(Path(options.credentials_file).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"can't read {where}: {error.strerror}; check the path") from None
-        except ValueError:
-            raise UsageError(f"can't use {where}: the file is malformed, it must be JSON") from None
-    if found is None:
-        try:
-            credentials, _ = default_credentials(scopes=scopes)
-        except DefaultCredentialsError:
-            raise UsageError(
-                "can't reach Google Drive without credentials: name their file by --credentials-file, or log in by "
-                "`gcloud auth application-default login`"
-            ) from None
-        return credentials
-    kind = found.get("type") if isinstance(found, dict) else None
-    try:
-        if kind == "service_account":
-            account = service_account.Credentials.from_service_account_info(found, scopes=scopes)
-            return cast("Credentials", account)
-        if kind == "authorized_user":
-            user = user_credentials.Credentials.from_authorized_user_info(found)
-            return cast("Credentials", user)
-    except (ValueError, TypeError, GoogleAuthError):
-        raise UsageError(f"can't use {where}: a part of them is missing or malformed; download them again") from None
-    raise UsageError(f"can't use {where}: their type must be service_account or authorized_user")
+    """Return the credentials of a connection; see ``load_credentials``."""
+    scope = _READ_ONLY_SCOPE if options.read_only else _SCOPE
+    return load_credentials(options.credentials, options.credentials_file, scopes=[scope], service="Google Drive")
 
 
 def _reason_of(response: requests.Response) -> tuple[str, str]:

@@ -28,6 +28,7 @@ class Backend:
 BACKENDS: dict[str, Backend] = {
     "azureBlob": Backend(opener="pykopia.storage.azure:AzureStorage.from_options", extra="azure"),
     "filesystem": Backend(opener="pykopia.storage.filesystem:FilesystemStorage.from_options"),
+    "gcs": Backend(opener="pykopia.storage.gcs:GCSStorage.from_options", extra="gcs"),
     "gdrive": Backend(opener="pykopia.storage.gdrive:GoogleDriveStorage.from_options", extra="gdrive"),
     "memory": Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False),
     "rclone": Backend(opener="pykopia.storage.rclone:RcloneStorage.from_options", extra="rclone"),

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import stat
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -137,6 +138,14 @@ def _nested_folders(root: Path, choose: random.Random, count: int) -> list[Path]
     return folders
 
 
+def _shown(folder: Path) -> str:
+    """Return a folder's name for the report, without where this checkout and its Python are."""
+    for place, name in ((Path(sys.prefix), "the virtual environment"), (Path(sys.base_prefix), "Python")):
+        if folder.is_relative_to(place):
+            return f"{folder.relative_to(place)} of {name}"
+    return str(folder)
+
+
 def build_tree(folder: Path, seed: str, scale: float) -> str:
     """Copy Python packages and C headers of this machine, as many as the limits allow."""
     del seed  # a copy knows no chance
@@ -146,14 +155,14 @@ def build_tree(folder: Path, seed: str, scale: float) -> str:
     for number, origin in enumerate(origins):
         for path, status in _regular_files_and_links(origin):
             if not files:
-                return f"a copy of {', '.join(map(str, origins[: number + 1]))}, up to the limit"
+                return f"a copy of {', '.join(map(_shown, origins[: number + 1]))}, up to the limit"
             if status.st_size > size:
                 continue
             target = folder / str(number) / path.relative_to(origin)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target, follow_symlinks=False)
             files, size = files - 1, size - status.st_size
-    return f"a copy of {', '.join(map(str, origins))}"
+    return f"a copy of {', '.join(map(_shown, origins))}"
 
 
 def _origins() -> list[Path]:

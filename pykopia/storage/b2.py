@@ -1,0 +1,204 @@
+"""Buckets of Backblaze B2 by its own protocol (spec 03 §3).
+
+No fsspec filesystem speaks it; the SDK of its maker does. Through its S3 endpoint such a bucket can also be used as S3, which
+Kopia recommends.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import requests
+from b2sdk.v3 import B2Api, B2HttpApiConfig, InMemoryAccountInfo
+from b2sdk.v3 import exception as b2
+
+from pykopia.errors import (
+    BlobNotFoundError,
+    InvalidRangeError,
+    PykopiaError,
+    StorageAccessDeniedError,
+    StorageAuthenticationError,
+    StorageError,
+    StorageFullError,
+    StorageNotFoundError,
+    StorageUnavailableError,
+    UnsupportedOptionError,
+)
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, check_blob_id, check_range
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.object_store import CONTENT_TYPE
+from pykopia.storage.remote_options import B2Options
+from pykopia.storage.service_errors import without_secrets
+
+MTIME_KEY = "kopia-mtime"
+"""File info with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
+
+_PIECE = 1 << 20
+_REJECTED = (b2.Unauthorized, b2.MissingAccountData)
+_DENIED = (b2.AccessDenied, b2.CapabilityNotAllowed, b2.NotAllowedByAppKeyError, b2.RestrictedBucket)
+_FULL = (b2.StorageCapExceeded, b2.CapExceeded, b2.NoPaymentHistory)
+_TEMPORARY = (b2.TransientErrorMixin, b2.TooManyRequests, b2.MaxRetriesExceeded, b2.BadUploadUrl, b2.ChecksumMismatch)
+
+
+class B2Storage(BlobStorage):
+    """A bucket of Backblaze B2.
+
+    How a put is atomic and durable: it is one upload with the SHA-1 of the content, never a large file of parts. The service
+    shows the file when all of it is there, and answers when it keeps it. A delete hides the file, as Kopia's does: what becomes
+    of old versions is the bucket's life-cycle rule. The key may be one that is restricted to the bucket.
+    """
+
+    page_size: ClassVar[int] = 1000
+    """Most names in one answer of a listing."""
+
+    def __init__(self, options: B2Options, *, config: B2HttpApiConfig | None = None) -> None:
+        """Open a bucket, which must exist; ``config`` is the SDK's, for tests."""
+        self.options = options
+        self._http = requests.Session()
+        self._http.trust_env = True
+        self._api = B2Api(InMemoryAccountInfo(), api_config=config or B2HttpApiConfig(lambda: self._http))
+        try:
+            with self._failing(f"open {self.display_name}"):
+                self._api.authorize_account(options.key_id, options.key)
+                self._bucket = self._api.get_bucket_by_name(options.bucket)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def from_options(cls, options: B2Options, *, create: bool = False) -> BlobStorage:  # noqa: ARG003 -- what every opener takes
+        """Open a bucket, which must exist."""
+        return cls(options)
+
+    def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
+        """Return a range of a blob, see ``BlobStorage.get``."""
+        if length == 0 or offset < 0:
+            check_range(blob_id, offset, length, self.metadata(blob_id).length)
+            return b""
+        if length < 0 and offset:  # the SDK wants the end of a range
+            length = self.metadata(blob_id).length - offset
+            if length <= 0:
+                check_range(blob_id, offset, length, offset + length)
+                return b""
+        wanted = None if length < 0 else (offset, offset + length - 1)
+        url = self._api.get_download_url_for_file_name(self._bucket.name, self._name(blob_id))
+        try:
+            with (
+                self._failing(f"read blob {blob_id} from {self.display_name}", blob_id),
+                self._api.session.download_file_from_url(url, range_=wanted) as answer,
+            ):
+                found = b"".join(answer.iter_content(_PIECE))
+        except InvalidRangeError:
+            check_range(blob_id, offset, length, self.metadata(blob_id).length)
+            return b""
+        if length >= 0 and len(found) != length:
+            raise InvalidRangeError(blob_id, offset, length)
+        return found
+
+    def metadata(self, blob_id: BlobID) -> BlobMetadata:
+        """Return length and time of a blob, see ``BlobStorage.metadata``."""
+        name = self._name(blob_id)
+        with self._failing(f"look at blob {blob_id} in {self.display_name}", blob_id):
+            for item in self._page(name, name, 1)["files"]:
+                if item["fileName"] == name and item["action"] == "upload":
+                    return _metadata(blob_id, item)
+        raise BlobNotFoundError(blob_id, self.display_name)
+
+    def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
+        """Create or replace a blob, see ``BlobStorage.put`` and the class."""
+        for asked, what in (
+            (options.has_retention, "lock it: use the S3 endpoint of the bucket for that"),
+            (options.do_not_recreate, "create it only if it does not exist"),
+        ):
+            if asked:
+                raise UnsupportedOptionError(f"can't put blob {blob_id}: {self.display_name} can't {what}")
+        name = self._name(blob_id)
+        told = {} if options.set_mtime_ns is None else {MTIME_KEY: str(options.set_mtime_ns)}
+        with self._failing(f"write blob {blob_id} to {self.display_name}"):
+            self._bucket.upload_bytes(bytes(data), name, content_type=CONTENT_TYPE, file_info=told)
+        return None
+
+    def delete(self, blob_id: BlobID) -> None:
+        """Hide a blob; it is no error if there is none. Other errors are told, which Kopia does not."""
+        name = self._name(blob_id)
+        with (
+            self._failing(f"delete blob {blob_id} from {self.display_name}"),
+            contextlib.suppress(b2.FileNotPresent, b2.FileAlreadyHidden),
+        ):
+            self._bucket.hide_file(name)
+
+    def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
+        """Yield every blob whose ID starts with ``prefix``, page by page as the service gives them."""
+        start: str | None = self.options.prefix + prefix
+        while start is not None:
+            with self._failing(f"list the blobs of {self.display_name}"):
+                page = self._page(start, self.options.prefix + prefix, self.page_size)
+            for item in page["files"]:
+                blob_id = BlobID(item["fileName"][len(self.options.prefix) :])
+                if item["action"] == "upload" and blob_id and "/" not in blob_id:
+                    yield _metadata(blob_id, item)
+            start = page["nextFileName"]
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+    def connection_info(self) -> ConnectionInfo:
+        """Return what opens the storage again, see ``BlobStorage.connection_info``."""
+        return ConnectionInfo.from_options(self.options)
+
+    @property
+    def display_name(self) -> str:
+        """Name for messages, without secrets."""
+        return f"B2: {self.options.bucket}"
+
+    def _name(self, blob_id: BlobID) -> str:
+        check_blob_id(blob_id)
+        return self.options.prefix + blob_id
+
+    def _page(self, start: str | None, prefix: str, count: int) -> dict[str, Any]:
+        found: dict[str, Any] = self._api.session.list_file_names(self._bucket.id_, start, count, prefix)
+        return found
+
+    @contextlib.contextmanager
+    def _failing(self, doing: str, blob_id: BlobID | None = None) -> Iterator[None]:
+        """Turn what the SDK raises into errors of a storage."""
+        try:
+            yield
+        except PykopiaError:
+            raise
+        except (b2.B2Error, requests.RequestException, OSError, ValueError) as error:
+            raise self._error(error, doing, blob_id) from None  # a foreign traceback may hold the key
+
+    def _error(self, error: Exception, doing: str, blob_id: BlobID | None) -> PykopiaError:
+        why = without_secrets(str(error).strip().partition("\n")[0][:300], [self.options.key])
+        text = f"can't {doing}: the service answered {type(error).__name__}: {why}".rstrip(" .")
+        if blob_id is not None and isinstance(error, b2.FileNotPresent):
+            return BlobNotFoundError(blob_id, self.display_name)
+        if blob_id is not None and isinstance(error, b2.UnsatisfiableRange | b2.InvalidRange | ValueError):
+            return InvalidRangeError(blob_id, 0, -1)
+        for kinds, make, hint in (
+            ((b2.NonExistentBucket, b2.BucketIdNotFound, b2.RestrictedBucketMissing), StorageNotFoundError,
+             "create it first, or correct its name: names are matched exactly and are case-sensitive"),
+            (_FULL, StorageFullError, "raise the cap of the account, or free some space"),
+            (_DENIED, StorageAccessDeniedError, "give the key the rights to list, read, write and delete files of the bucket"),
+            (_REJECTED, StorageAuthenticationError, "check key ID and key: they may have expired or been deleted"),
+            (_TEMPORARY, StorageUnavailableError, "try again later"),
+            ((requests.RequestException, OSError), StorageUnavailableError, "check the network"),
+        ):  # fmt: skip
+            if isinstance(error, kinds):
+                return make(f"{text}; {hint}")
+        return StorageError(text)
+
+
+def _metadata(blob_id: BlobID, item: Mapping[str, Any]) -> BlobMetadata:
+    """Return length and time of what the service tells of a file."""
+    told = item.get("fileInfo", {}).get(MTIME_KEY, "")
+    with contextlib.suppress(ValueError):
+        return BlobMetadata(blob_id=blob_id, length=item["contentLength"], timestamp_ns=int(told))
+    return BlobMetadata(blob_id=blob_id, length=item["contentLength"], timestamp_ns=item["uploadTimestamp"] * 1_000_000)
+
+
+__all__ = ["B2Storage"]

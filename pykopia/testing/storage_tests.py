@@ -29,6 +29,7 @@ from pykopia.errors import (
     BlobNotFoundError,
     InvalidIDError,
     InvalidRangeError,
+    PykopiaError,
     ReadOnlyStorageError,
     StorageError,
     UnsupportedOptionError,
@@ -57,6 +58,8 @@ class StorageTests:
     """Whether blobs can be locked."""
     tests_atomicity: ClassVar[bool] = True
     """Whether the storage bears readers beside a writer."""
+    errors_while_replaced: ClassVar[tuple[type[PykopiaError], ...]] = (BlobNotFoundError,)
+    """What a reader may meet for a moment where a blob is not replaced in one step."""
     replaces_in_one_step: ClassVar[bool] = True
     """Whether a reader beside a writer who replaces a blob always sees one; false: none for a moment, but never a part."""
     mtime_precision_ns: ClassVar[int] = 1
@@ -418,7 +421,7 @@ class StorageTests:
         done = threading.Event()
 
         listings = ([300_000], [200_000]) if self.replaces_in_one_step else ([300_000], [200_000], [])
-        gaps = () if self.replaces_in_one_step else (BlobNotFoundError,)
+        gaps = () if self.replaces_in_one_step else self.errors_while_replaced
 
         def read() -> None:
             while not done.is_set():

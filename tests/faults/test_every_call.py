@@ -202,12 +202,17 @@ def upgrade_format(ground: Ground) -> Program:
 
 def maintain(ground: Ground) -> Program:
     """Delete a snapshot before, so that there is garbage; wait for nothing, so that all tasks do something."""
-    with opened(ground.storage) as repository:
-        repository.snapshots.delete(ground.keeps.pop())
+    ground.clock = time = FakeClock(clock.now())
+    with time.installed(), opened(ground.storage) as repository:
+        time.advance(minutes=5)
+        oldest = repository.snapshots.list()[0].id
+        repository.snapshots.delete(oldest)
+        ground.keeps.remove(oldest)
+        time.advance(minutes=5)
 
     def program(storage: BlobStorage) -> None:
         with opened(storage) as repository:
-            repository.maintenance.run("full", safety="none")
+            repository.maintenance.run("full", safety="none", monotonic=lambda: 0.0)
 
     return program
 

@@ -36,8 +36,13 @@ def test_a_storage_in_memory_has_no_retries() -> None:
     assert isinstance(open_storage(storage_from_url("memory://opening")), MemoryStorage)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - BACKENDS.keys()))
-def test_a_type_without_backend_says_so(kind: str) -> None:
+def test_every_type_has_a_backend() -> None:
+    assert BACKENDS.keys() >= KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", ["s3", "webdav"])
+def test_a_type_without_backend_says_so(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(BACKENDS, kind)
     config = {"bucket": "b", "endpoint": "e", "container": "c", "storageAccount": "a", "keyID": "k", "key": "k"}
     config |= {"folderID": "f", "path": "/p", "host": "h", "username": "u", "url": "u", "remotePath": "r"}
     info = ConnectionInfo(type=kind, config={**config, "port": 22})

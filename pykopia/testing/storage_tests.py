@@ -431,7 +431,8 @@ class StorageTests:
                     assert storage.get(PACK, 199_000, 1000) in (b"a" * 1000, b"b" * 1000)
                 with suppress(*gaps):
                     assert storage.metadata(PACK).length in (300_000, 200_000)
-                assert [blob.length for blob in storage.list("p")] in listings
+                with suppress(*gaps):
+                    assert [blob.length for blob in storage.list("p")] in listings
 
         with ThreadPoolExecutor(3) as pool:
             readers = [pool.submit(read) for _ in range(3)]

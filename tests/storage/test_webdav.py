@@ -18,6 +18,7 @@ from pykopia.errors import (
     StorageAuthenticationError,
     StorageError,
     StorageNotFoundError,
+    StorageUnavailableError,
     UnsupportedOptionError,
     UntrustedServerError,
     UsageError,
@@ -80,6 +81,7 @@ class TestWsgiDAV(StorageTests):
 @pytest.mark.slow  # another way to a storage that is tested above
 class TestRcloneServer(StorageTests):
     replaces_in_one_step = False
+    errors_while_replaced = (BlobNotFoundError, StorageUnavailableError)
     many_blobs = 120
 
     @pytest.fixture

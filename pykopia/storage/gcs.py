@@ -129,8 +129,12 @@ class GCSStorage(ObjectStore):
             )
 
     def versions(self, prefix: str) -> Iterator[BlobVersion]:
-        """Yield all versions of the blobs whose ID starts with ``prefix``, then where they were deleted or replaced."""
+        """Yield all versions of the blobs whose ID starts with ``prefix``, then where they were deleted.
+
+        The service tells of a version that was replaced that it was deleted, perhaps a moment after the next one came.
+        """
         gone = []
+        beginnings: dict[BlobID, list[int]] = {}
         for items in self._listing(prefix, self.page_size, versions="true"):
             for item in items:
                 blob_id = self._listed_id(item["name"])
@@ -139,9 +143,12 @@ class GCSStorage(ObjectStore):
                 created = nanoseconds(datetime.fromisoformat(item["timeCreated"]))
                 metadata = BlobMetadata(blob_id=blob_id, length=int(item["size"]), timestamp_ns=created)
                 yield BlobVersion(metadata=metadata, version=item["generation"])
+                beginnings.setdefault(blob_id, []).append(created)
                 if "timeDeleted" in item:
                     gone.append((metadata, nanoseconds(datetime.fromisoformat(item["timeDeleted"]))))
         for metadata, at in gone:
+            if any(metadata.timestamp_ns < begun <= at for begun in beginnings[metadata.blob_id]):
+                continue
             ended = BlobMetadata(blob_id=metadata.blob_id, length=0, timestamp_ns=at)
             yield BlobVersion(metadata=ended, version="", deleted=True)
 

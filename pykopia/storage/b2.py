@@ -31,14 +31,15 @@ from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.object_store import CONTENT_TYPE
 from pykopia.storage.remote_options import B2Options
 from pykopia.storage.service_errors import without_secrets
+from pykopia.storage.trust import AuthoritiesFile
 
 MTIME_KEY = "kopia-mtime"
 """File info with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
 
 _PIECE = 1 << 20
 _REJECTED = (b2.Unauthorized, b2.MissingAccountData)
-_DENIED = (b2.AccessDenied, b2.CapabilityNotAllowed, b2.NotAllowedByAppKeyError, b2.RestrictedBucket)
-_FULL = (b2.StorageCapExceeded, b2.CapExceeded, b2.NoPaymentHistory)
+_DENIED = (b2.AccessDenied, b2.CapExceeded, b2.CapabilityNotAllowed, b2.NotAllowedByAppKeyError, b2.RestrictedBucket)
+_FULL = (b2.StorageCapExceeded, b2.NoPaymentHistory)
 _TEMPORARY = (b2.TransientErrorMixin, b2.TooManyRequests, b2.MaxRetriesExceeded, b2.BadUploadUrl, b2.ChecksumMismatch)
 
 
@@ -57,7 +58,9 @@ class B2Storage(BlobStorage):
         """Open a bucket, which must exist; ``config`` is the SDK's, for tests."""
         self.options = options
         self._http = requests.Session()
-        self._http.trust_env = True
+        self._authorities = AuthoritiesFile(options.root_ca)
+        if self._authorities.path:
+            self._http.verify = self._authorities.path
         self._api = B2Api(InMemoryAccountInfo(), api_config=config or B2HttpApiConfig(lambda: self._http))
         try:
             with self._failing(f"open {self.display_name}"):
@@ -144,6 +147,7 @@ class B2Storage(BlobStorage):
     def close(self) -> None:
         """End the connections."""
         self._http.close()
+        self._authorities.close()
 
     def connection_info(self) -> ConnectionInfo:
         """Return what opens the storage again, see ``BlobStorage.connection_info``."""
@@ -183,7 +187,7 @@ class B2Storage(BlobStorage):
             ((b2.NonExistentBucket, b2.BucketIdNotFound, b2.RestrictedBucketMissing), StorageNotFoundError,
              "create it first, or correct its name: names are matched exactly and are case-sensitive"),
             (_FULL, StorageFullError, "raise the cap of the account, or free some space"),
-            (_DENIED, StorageAccessDeniedError, "give the key the rights to list, read, write and delete files of the bucket"),
+            (_DENIED, StorageAccessDeniedError, "the key must be allowed to use the bucket, and caps must not be used up"),
             (_REJECTED, StorageAuthenticationError, "check key ID and key: they may have expired or been deleted"),
             (_TEMPORARY, StorageUnavailableError, "try again later"),
             ((requests.RequestException, OSError), StorageUnavailableError, "check the network"),

@@ -221,13 +221,6 @@ def with_format(
     return write(storage, replace(known, format=repository_format, configuration=configuration))
 
 
-def forget_copies(cache: Path) -> None:
-    """Remove the copies of another repository that used this cache folder before."""
-    for blob_id in (FORMAT_BLOB_ID, BLOBCFG_ID):
-        with contextlib.suppress(OSError):
-            (cache / blob_id).unlink()
-
-
 def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns: int) -> bytes | None:
     """Return a blob from the cache or the storage, None where there is none."""
     if cache is not None and duration_ns > 0:
@@ -248,7 +241,6 @@ def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns:
 __all__ = [
     "MAX_CACHE_DURATION_NS",
     "FormatBlobs",
-    "forget_copies",
     "read",
     "read_again",
     "read_for_change",

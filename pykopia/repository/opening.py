@@ -245,10 +245,8 @@ def _connected(
                 blobs.blob.unique_id, str(config)
             )
             caching = replace(caching, cache_directory=str(folder))
-        cache = caching.folder(config)
-        if cache is not None:
-            format_blobs.forget_copies(cache)
     repository = Repository(storage, blobs, client=client, caching=caching, config_path=config)
+    repository.caches.forget_format_blobs()  # those of another repository that used the folder before
     if on_created is not None:
         on_created(repository)
     if config is not None:

@@ -6,24 +6,28 @@ The filesystem is adlfs'. Requests go to the SDK beneath it, as it has no words 
 import contextlib
 import ipaddress
 from collections.abc import Coroutine, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import aiohttp
 from adlfs import AzureBlobFileSystem
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob import ContentSettings, ImmutabilityPolicy
 from azure.storage.blob.aio import BlobServiceClient
 from fsspec.asyn import sync
 from fsspec.exceptions import FSTimeoutError
 
-from pykopia import clock
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,
     InvalidRangeError,
     PykopiaError,
-    StorageAccessDeniedError,
+    StorageAuthenticationError,
     UnsupportedOptionError,
 )
 from pykopia.format.blob import BlobMetadata
@@ -36,6 +40,8 @@ from pykopia.storage.object_store import (
     CONTENT_TYPE,
     SLOWEST,
     ObjectStore,
+    locked_until,
+    stored_time_ns,
 )
 from pykopia.storage.remote_options import AzureBlobOptions
 from pykopia.storage.service_errors import connection_error, service_error
@@ -201,9 +207,9 @@ class AzureStorage(ObjectStore):
             if blob_id is not None and status == 416:
                 return InvalidRangeError(blob_id, 0, -1)
             return service_error(doing, status=status, code=code, reason=self._safe(error.message))
-        if isinstance(error, ValueError):
-            return StorageAccessDeniedError(
-                f"can't {doing}: the credentials of account {self.options.storage_account} make no sense"
+        if isinstance(error, ClientAuthenticationError):  # before anything was sent
+            return StorageAuthenticationError(
+                f"can't {doing}: the credentials of account {self.options.storage_account} can't be used; check them"
             )
         return connection_error(doing, error, self.address, untrusted=_TRUST, no_tls=_DISABLE_TLS)
 
@@ -274,16 +280,13 @@ def _code(error: HttpResponseError) -> str:
 
 
 def _immutable(period_ns: int) -> ImmutabilityPolicy:
-    until = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(clock.now() + period_ns) // 1000)
-    return ImmutabilityPolicy(expiry_time=until, policy_mode="Locked")
+    return ImmutabilityPolicy(expiry_time=locked_until(period_ns), policy_mode="Locked")
 
 
 def _metadata(blob_id: BlobID, found: Any) -> BlobMetadata:  # noqa: ANN401
     """Return length and time of what the service tells of a blob."""
-    told = {name.lower(): value for name, value in (found.metadata or {}).items()}.get(MTIME_KEY.lower(), "")
-    with contextlib.suppress(ValueError):
-        return BlobMetadata(blob_id=blob_id, length=found.size, timestamp_ns=int(told))
-    return BlobMetadata(blob_id=blob_id, length=found.size, timestamp_ns=nanoseconds(found.last_modified))
+    time = stored_time_ns(found.metadata, MTIME_KEY, nanoseconds(found.last_modified))
+    return BlobMetadata(blob_id=blob_id, length=found.size, timestamp_ns=time)
 
 
 __all__ = ["AzureStorage"]

@@ -28,7 +28,7 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, check_blob_id, check_range
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.object_store import CONTENT_TYPE
+from pykopia.storage.object_store import CONTENT_TYPE, stored_time_ns
 from pykopia.storage.remote_options import B2Options
 from pykopia.storage.service_errors import without_secrets
 from pykopia.storage.trust import AuthoritiesFile
@@ -199,10 +199,8 @@ class B2Storage(BlobStorage):
 
 def _metadata(blob_id: BlobID, item: Mapping[str, Any]) -> BlobMetadata:
     """Return length and time of what the service tells of a file."""
-    told = item.get("fileInfo", {}).get(MTIME_KEY, "")
-    with contextlib.suppress(ValueError):
-        return BlobMetadata(blob_id=blob_id, length=item["contentLength"], timestamp_ns=int(told))
-    return BlobMetadata(blob_id=blob_id, length=item["contentLength"], timestamp_ns=item["uploadTimestamp"] * 1_000_000)
+    time = stored_time_ns(item.get("fileInfo"), MTIME_KEY, item["uploadTimestamp"] * 1_000_000)
+    return BlobMetadata(blob_id=blob_id, length=item["contentLength"], timestamp_ns=time)
 
 
 __all__ = ["B2Storage"]

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -21,7 +21,6 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError, RefreshError
 from yarl import URL
 
-from pykopia import clock
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,
@@ -42,6 +41,8 @@ from pykopia.storage.object_store import (
     CONTENT_TYPE,
     SLOWEST,
     ObjectStore,
+    locked_until,
+    stored_time_ns,
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.readonly import ReadOnlyStorage
@@ -335,17 +336,14 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
 
 
 def _retention(period_ns: int) -> dict[str, str]:
-    until = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(clock.now() + period_ns) // 1000)
-    return {"mode": "Locked", "retainUntilTime": until.isoformat().replace("+00:00", "Z")}
+    return {"mode": "Locked", "retainUntilTime": locked_until(period_ns).isoformat().replace("+00:00", "Z")}
 
 
 def _metadata(blob_id: BlobID, item: Mapping[str, Any]) -> BlobMetadata:
     """Return length and time of what the service tells of an object."""
-    told = {name.lower(): value for name, value in item.get("metadata", {}).items()}.get(MTIME_KEY.lower(), "")
-    with contextlib.suppress(ValueError):
-        return BlobMetadata(blob_id=blob_id, length=int(item["size"]), timestamp_ns=int(told))
     created = nanoseconds(datetime.fromisoformat(item["timeCreated"]))
-    return BlobMetadata(blob_id=blob_id, length=int(item["size"]), timestamp_ns=created)
+    time = stored_time_ns(item.get("metadata"), MTIME_KEY, created)
+    return BlobMetadata(blob_id=blob_id, length=int(item["size"]), timestamp_ns=time)
 
 
 __all__ = ["GCSStorage"]

@@ -1,11 +1,14 @@
 """Buckets and containers: what the object stores have in common beyond fsspec (spec 03 §3)."""
 
+import contextlib
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pykopia import clock
 from pykopia.errors import UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
@@ -124,6 +127,26 @@ class ObjectStore(FsspecStorage):
         return without_secrets(str(text), self._secrets)
 
 
+def locked_until(period_ns: int) -> datetime:
+    """Return when a lock of ``period_ns`` nanoseconds from now ends."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(clock.now() + period_ns) // 1000)
+
+
+def stored_time_ns(told: Mapping[str, str] | None, name: str, otherwise_ns: int) -> int:
+    """Return the time that Kopia's metadata tells of a blob, whose name some services write in other case, else the service's.
+
+    Args:
+        told: the metadata of an object.
+        name: under which the time stands: decimal nanoseconds since 1970.
+        otherwise_ns: nanoseconds since 1970 by the service's clock.
+    """
+    for key, value in (told or {}).items():
+        if key.lower() == name.lower():
+            with contextlib.suppress(ValueError):
+                return int(value)
+    return otherwise_ns
+
+
 _SECRET_MEMBERS = ("private_key", "private_key_id", "client_secret", "refresh_token")
 """Of credentials that are JSON."""
 
@@ -137,4 +160,13 @@ def _secrets(options: StorageOptions) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str))
 
 
-__all__ = ["ANSWER_SECONDS", "CONNECTIONS", "CONNECT_SECONDS", "CONTENT_TYPE", "SLOWEST", "ObjectStore"]
+__all__ = [
+    "ANSWER_SECONDS",
+    "CONNECTIONS",
+    "CONNECT_SECONDS",
+    "CONTENT_TYPE",
+    "SLOWEST",
+    "ObjectStore",
+    "locked_until",
+    "stored_time_ns",
+]

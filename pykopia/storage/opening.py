@@ -27,7 +27,7 @@ class Backend:
 
 BACKENDS: dict[str, Backend] = {
     "azureBlob": Backend(opener="pykopia.storage.azure:AzureStorage.from_options", extra="azure"),
-    "b2": Backend(opener="pykopia.storage.b2:B2Storage.from_options", extra="b2"),
+    "b2": Backend(opener="pykopia.storage.b2:B2Storage.from_options", extra="b2", retries=False),  # its SDK does
     "filesystem": Backend(opener="pykopia.storage.filesystem:FilesystemStorage.from_options"),
     "gcs": Backend(opener="pykopia.storage.gcs:GCSStorage.from_options", extra="gcs"),
     "gdrive": Backend(opener="pykopia.storage.gdrive:GoogleDriveStorage.from_options", extra="gdrive"),

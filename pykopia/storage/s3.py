@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, cast
 
 import aiohttp
@@ -16,7 +16,6 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from fsspec.asyn import sync
 from fsspec.exceptions import FSTimeoutError
 
-from pykopia import clock
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,
@@ -37,6 +36,7 @@ from pykopia.storage.object_store import (
     CONTENT_TYPE,
     SLOWEST,
     ObjectStore,
+    locked_until,
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.remote_options import S3Options
@@ -103,7 +103,7 @@ class S3Storage(ObjectStore):
     def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> None:
         """Lock a blob for longer, see ``BlobStorage.extend_retention``."""
         key = self._key(self._path_of(blob_id))
-        retention = {"Mode": mode, "RetainUntilDate": _until(period_ns)}
+        retention = {"Mode": mode, "RetainUntilDate": locked_until(period_ns)}
         with self._failing(f"lock blob {blob_id} in {self.display_name}", blob_id):
             try:
                 self._call("put_object_retention", Key=key, Retention=retention)
@@ -210,7 +210,7 @@ class S3Storage(ObjectStore):
             more["StorageClass"] = storage_class
         if options.has_retention:
             more["ObjectLockMode"] = options.retention_mode
-            more["ObjectLockRetainUntilDate"] = _until(options.retention_period_ns)
+            more["ObjectLockRetainUntilDate"] = locked_until(options.retention_period_ns)
         if options.do_not_recreate:
             more["IfNoneMatch"] = "*"
         try:
@@ -318,10 +318,6 @@ def _filesystem(options: S3Options, authorities: str) -> s3fs.S3FileSystem:
 def _close(fs: s3fs.S3FileSystem) -> None:
     if fs._s3 is not None:  # noqa: SLF001 -- it was never connected
         fs.close_session(fs.loop, fs._s3creator)  # noqa: SLF001 -- s3fs ends connections only when it is collected
-
-
-def _until(period_ns: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(clock.now() + period_ns) // 1000)
 
 
 def _metadata(blob_id: BlobID, length: int, modified: datetime) -> BlobMetadata:

@@ -26,6 +26,7 @@ import pykopia
 from pykopia.errors import (
     PykopiaError,
     StorageAccessDeniedError,
+    StorageAuthenticationError,
     StorageError,
     StorageNotFoundError,
     StorageUnavailableError,
@@ -126,6 +127,7 @@ class TestAzuriteWithFaults(StorageFaultTests):
     ("changes", "kind", "message"),
     [
         ({"storage_key": "Y2FuYXJ5LXdyb25n"}, StorageAccessDeniedError, "AuthorizationFailure|AuthenticationFailed"),
+        ({"storage_key": "canary: no base64"}, StorageAuthenticationError, "can't be used"),
         ({"container": "no-such-container"}, StorageNotFoundError, "ContainerNotFound"),
         ({"do_not_use_tls": False}, StorageError, "does not speak TLS; if it speaks plain HTTP"),
         ({"storage_domain": "127.0.0.1:1"}, StorageUnavailableError, "127.0.0.1:1"),
@@ -139,6 +141,7 @@ def test_what_can_not_be_opened_is_told_apart(
         AzureStorage(replace(container, **changes)).close()
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert "Y2FuYXJ5" not in told
+    assert "canary" not in told
     assert container.storage_key not in told
 
 

@@ -36,6 +36,16 @@ def test_hash(benchmark: BenchmarkFixture, batches: Batches, contents: list[Buff
     assert len(benchmark(batches.keys_of, contents, 0)) == len(contents)
 
 
+@pytest.mark.parametrize("contents", [SMALL, LARGE * 8], ids=["128 small", "8 large"])
+@pytest.mark.parametrize("lanes", [1, 4, 8])
+def test_hash_in_lanes(benchmark: BenchmarkFixture, lanes: int, contents: list[Buffer]) -> None:
+    native = pytest.importorskip("pykopia.chunking._batch")
+    keys = native.Keys("blake2b", 16, bytes(32), "EVP_aes_256_gcm", bytes(32), most_lanes=lanes)
+    if keys.lanes != lanes:
+        pytest.skip(f"this processor has no {lanes} lanes for BLAKE2b")
+    assert len(benchmark(keys.keys_of, contents, 0)) == len(contents)
+
+
 @each_load
 def test_pack_and_seal(benchmark: BenchmarkFixture, batches: Batches, contents: list[Buffer]) -> None:
     keys = batches.keys_of(contents, 0)

@@ -6,8 +6,16 @@ from pykopia.ids import Buffer
 LOADED: bool
 
 class Keys:
+    @property
+    def lanes(self) -> int: ...
     def __init__(
-        self, hash_function: str, digest_length: int, secret: bytes, cipher: str, content_root_key: bytes
+        self,
+        hash_function: str,
+        digest_length: int,
+        secret: bytes,
+        cipher: str,
+        content_root_key: bytes,
+        most_lanes: int = 8,
     ) -> None: ...
     def keys_of(self, contents: list[Buffer], prefix: int, /) -> list[bytes]: ...
     def pack(

@@ -23,13 +23,20 @@ cdef extern from "Python.h":
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t length)
     char *PyBytes_AsString(object data) except NULL
 
-cdef extern from "blake2.h" nogil:
+cdef extern from "blake2_lanes.h" nogil:
     ctypedef struct blake2b_state:
         pass
+    ctypedef struct hashed_content:
+        const uint8_t *data
+        size_t length
+        uint8_t *out
+    ctypedef struct blake2b_path:
+        int width
     ctypedef struct blake2s_state:
         pass
     void blake2b_start(blake2b_state *state, const uint8_t *key, int key_length, int digest_length)
-    void blake2b_digest(const blake2b_state *start, const uint8_t *data, size_t length, uint8_t *out)
+    blake2b_path blake2b_path_of(int most)
+    void blake2b_many(const blake2b_state *start, blake2b_path path, hashed_content *contents, size_t count)
     void blake2s_start(blake2s_state *state, const uint8_t *key, int key_length, int digest_length)
     void blake2s_digest(const blake2s_state *start, const uint8_t *data, size_t length, uint8_t *out)
 
@@ -275,14 +282,20 @@ cdef class Keys:
     cdef int kind
     cdef int digest_length
     cdef blake2b_state blake2b
+    cdef blake2b_path path
     cdef blake2s_state blake2s
     cdef Hmac hash_hmac
     cdef Hmac key_hmac
     cdef const void *cipher
     cdef list idle
 
-    def __cinit__(self, str hash_function, int digest_length, bytes secret, str cipher, bytes content_root_key):
-        """Take ``blake2b``, ``blake2s`` or a name like ``EVP_sha256`` for HMAC, and one like ``EVP_aes_256_gcm``."""
+    def __cinit__(
+        self, str hash_function, int digest_length, bytes secret, str cipher, bytes content_root_key, int most_lanes=8
+    ):
+        """Take ``blake2b``, ``blake2s`` or a name like ``EVP_sha256`` for HMAC, and one like ``EVP_aes_256_gcm``.
+
+        BLAKE2b is computed for up to ``most_lanes`` contents at once, where the processor can.
+        """
         cdef uint8_t *key = <uint8_t *>PyBytes_AsString(secret)
         if not LOADED:
             raise ValueError("libcrypto or libzstd is missing")
@@ -292,6 +305,7 @@ cdef class Keys:
         self.digest_length = digest_length
         if hash_function == "blake2b":
             self.kind = BLAKE2B
+            self.path = blake2b_path_of(most_lanes)
             blake2b_start(&self.blake2b, key, <int>len(secret), 32)
         elif hash_function == "blake2s":
             self.kind = BLAKE2S
@@ -324,35 +338,48 @@ cdef class Keys:
                 raise ValueError("libcrypto refuses the cipher")
             return worker
 
-    cdef bint digest(self, Worker worker, const uint8_t *data, size_t length, uint8_t *out) noexcept nogil:
-        """Write the content hash to ``out``, which has room for LARGEST_DIGEST bytes."""
+    @property
+    def lanes(self):
+        """How many contents are hashed at once."""
+        return self.path.width or 1
+
+    cdef bint hash_all(self, Worker worker, hashed_content *contents, size_t count) noexcept nogil:
+        """Write the hash of each content to where it goes, which has room for LARGEST_DIGEST bytes.
+
+        The contents are put in another order.
+        """
+        cdef size_t number
+        cdef bint good = True
         if self.kind == BLAKE2B:
-            blake2b_digest(&self.blake2b, data, length, out)
+            blake2b_many(&self.blake2b, self.path, contents, count)
             return True
-        if self.kind == BLAKE2S:
-            blake2s_digest(&self.blake2s, data, length, out)
-            return True
-        return hmac(&self.hash_hmac, worker, data, length, out)
+        for number in range(count):
+            if self.kind == BLAKE2S:
+                blake2s_digest(&self.blake2s, contents[number].data, contents[number].length, contents[number].out)
+            else:
+                good &= hmac(
+                    &self.hash_hmac, worker, contents[number].data, contents[number].length, contents[number].out
+                )
+        return good
 
     def keys_of(self, list contents, uint8_t prefix):
         """Return the index key of each content."""
         cdef Py_ssize_t count = len(contents), number
         cdef Worker worker = self.worker()
         cdef Buffers data = Buffers(contents)
-        cdef uint8_t *digests = <uint8_t *>malloc(count * LARGEST_DIGEST + 1)
+        cdef hashed_content *rows = <hashed_content *>malloc(count * (sizeof(hashed_content) + LARGEST_DIGEST) + 1)
+        cdef uint8_t *digests = <uint8_t *>(rows + count)
         cdef char *key
-        cdef bint good = True
-        if digests == NULL:
+        cdef bint good
+        if rows == NULL:
             raise MemoryError
         try:
             with nogil:
                 for number in range(count):
-                    good &= self.digest(
-                        worker,
-                        <const uint8_t *>data.views[number].buf,
-                        data.views[number].len,
-                        digests + number * LARGEST_DIGEST,
-                    )
+                    rows[number].data = <const uint8_t *>data.views[number].buf
+                    rows[number].length = data.views[number].len
+                    rows[number].out = digests + number * LARGEST_DIGEST
+                good = self.hash_all(worker, rows, count)
             if not good:
                 raise MemoryError
             keys = []
@@ -365,7 +392,7 @@ cdef class Keys:
             self.idle.append(worker)
             return keys
         finally:
-            free(digests)
+            free(rows)
 
     def pack(self, list contents, list levels, list headers, list tables):
         """Compress contents by zstd where that makes them smaller.
@@ -394,7 +421,7 @@ cdef class Keys:
         """
         cdef Py_ssize_t count = len(keys), number
         cdef Worker worker = self.worker()
-        cdef Sealed *rows = <Sealed *>calloc(count + 1, sizeof(Sealed))
+        cdef Sealed *rows = <Sealed *>calloc(count + 1, sizeof(Sealed) + sizeof(hashed_content) + LARGEST_DIGEST)
         cdef Py_buffer view
         cdef size_t largest = 0
         cdef int64_t offset, length, original, compression
@@ -429,7 +456,9 @@ cdef class Keys:
                 with nogil:
                     for number in range(count):
                         if not rows[number].failed:
-                            rows[number].failed = not self.open_one(worker, &rows[number], check)
+                            rows[number].failed = not self.open_one(worker, &rows[number])
+                    if check:
+                        self.check(worker, rows, count)
             finally:
                 PyBuffer_Release(&view)
             for number in range(count):
@@ -459,7 +488,7 @@ cdef class Keys:
             and lib.cipher_ctrl(worker.encryptor, EVP_CTRL_AEAD_GET_TAG, TAG, out + NONCE + row.length)
         )
 
-    cdef bint open_one(self, Worker worker, const Sealed *row, bint check) noexcept nogil:
+    cdef bint open_one(self, Worker worker, const Sealed *row) noexcept nogil:
         cdef uint8_t key[LARGEST_DIGEST]
         cdef uint8_t tag[TAG]
         cdef const uint8_t *iv = row.key + self.digest_length + 1 - IV
@@ -476,11 +505,27 @@ cdef class Keys:
             and lib.decrypt_final(worker.decryptor, plain + length, &done) > 0
         ):
             return False
-        if row.compression and not expand(worker, row, plain, length):
-            return False
-        if check:
-            return self.digest(worker, row.out, row.original, key) and memcmp(key, row.key + 1, self.digest_length) == 0
-        return True
+        return not row.compression or expand(worker, row, plain, length)
+
+    cdef void check(self, Worker worker, Sealed *rows, Py_ssize_t count) noexcept nogil:
+        """Let those fail whose content does not hash to its key; there is room for hashes behind the rows."""
+        cdef hashed_content *contents = <hashed_content *>(rows + count)
+        cdef uint8_t *digests = <uint8_t *>(contents + count)
+        cdef Py_ssize_t number
+        cdef size_t opened = 0
+        cdef bint good
+        for number in range(count):
+            if not rows[number].failed:
+                contents[opened].data = rows[number].out
+                contents[opened].length = rows[number].original
+                contents[opened].out = digests + number * LARGEST_DIGEST
+                opened += 1
+        good = self.hash_all(worker, contents, opened)
+        for number in range(count):
+            if not rows[number].failed:
+                rows[number].failed = not good or memcmp(
+                    digests + number * LARGEST_DIGEST, rows[number].key + 1, self.digest_length
+                ) != 0
 
 
 cdef struct Sealed:

@@ -1,4 +1,4 @@
-/* BLAKE2b and BLAKE2s with a key, RFC 7693. The state after the key block is copied for each content. */
+/* BLAKE2b and BLAKE2s, RFC 7693. The block that holds the key is hashed once, for all contents. */
 #ifndef PYKOPIA_BLAKE2_H
 #define PYKOPIA_BLAKE2_H
 
@@ -41,30 +41,31 @@ static inline uint32_t blake2s_load(const uint8_t *at) {
 
 #define BLAKE2_TURN(word, count) ((word) >> (count) | (word) << (8 * sizeof(word) - (count)))
 
-#define BLAKE2_MIX(a, b, c, d, x, y, r1, r2, r3, r4) \
-    a += b + (x); d ^= a; d = BLAKE2_TURN(d, r1); \
-    c += d; b ^= c; b = BLAKE2_TURN(b, r2); \
-    a += b + (y); d ^= a; d = BLAKE2_TURN(d, r3); \
-    c += d; b ^= c; b = BLAKE2_TURN(b, r4)
+/* Step by step for the four columns or diagonals, which do not wait for each other. */
+#define BLAKE2_FOUR(a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, s, x, r1, r2, r3, r4) \
+    a0 += b0 + m[s[x]]; a1 += b1 + m[s[x + 2]]; a2 += b2 + m[s[x + 4]]; a3 += b3 + m[s[x + 6]]; \
+    BLAKE2_TURNED(d0, a0, d1, a1, d2, a2, d3, a3, r1); c0 += d0; c1 += d1; c2 += d2; c3 += d3; \
+    BLAKE2_TURNED(b0, c0, b1, c1, b2, c2, b3, c3, r2); \
+    a0 += b0 + m[s[x + 1]]; a1 += b1 + m[s[x + 3]]; a2 += b2 + m[s[x + 5]]; a3 += b3 + m[s[x + 7]]; \
+    BLAKE2_TURNED(d0, a0, d1, a1, d2, a2, d3, a3, r3); c0 += d0; c1 += d1; c2 += d2; c3 += d3; \
+    BLAKE2_TURNED(b0, c0, b1, c1, b2, c2, b3, c3, r4)
+
+#define BLAKE2_TURNED(w0, x0, w1, x1, w2, x2, w3, x3, count) \
+    w0 = BLAKE2_TURN(w0 ^ x0, count); w1 = BLAKE2_TURN(w1 ^ x1, count); \
+    w2 = BLAKE2_TURN(w2 ^ x2, count); w3 = BLAKE2_TURN(w3 ^ x3, count)
 
 #define BLAKE2_ROUND(s, r1, r2, r3, r4) \
-    BLAKE2_MIX(v0, v4, v8, v12, m[s[0]], m[s[1]], r1, r2, r3, r4); \
-    BLAKE2_MIX(v1, v5, v9, v13, m[s[2]], m[s[3]], r1, r2, r3, r4); \
-    BLAKE2_MIX(v2, v6, v10, v14, m[s[4]], m[s[5]], r1, r2, r3, r4); \
-    BLAKE2_MIX(v3, v7, v11, v15, m[s[6]], m[s[7]], r1, r2, r3, r4); \
-    BLAKE2_MIX(v0, v5, v10, v15, m[s[8]], m[s[9]], r1, r2, r3, r4); \
-    BLAKE2_MIX(v1, v6, v11, v12, m[s[10]], m[s[11]], r1, r2, r3, r4); \
-    BLAKE2_MIX(v2, v7, v8, v13, m[s[12]], m[s[13]], r1, r2, r3, r4); \
-    BLAKE2_MIX(v3, v4, v9, v14, m[s[14]], m[s[15]], r1, r2, r3, r4)
+    BLAKE2_FOUR(v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, s, 0, r1, r2, r3, r4); \
+    BLAKE2_FOUR(v0, v1, v2, v3, v5, v6, v7, v4, v10, v11, v8, v9, v15, v12, v13, v14, s, 8, r1, r2, r3, r4)
 
 /* name, word, start, load, bytes of a block, the ten rounds and those beyond, four turns */
 #define BLAKE2_DEFINE(name, word, START, load, BLOCK, MORE_ROUNDS, r1, r2, r3, r4) \
+    /* What every content begins with, and what comes of one that is empty. */ \
     typedef struct { \
         word h[8]; \
+        word h_of_nothing[8]; \
         uint64_t counted; \
         int digest_length; \
-        int keyed; \
-        uint8_t key_block[BLOCK]; \
     } name##_state; \
     \
     static void name##_block(word *h, const uint8_t *data, uint64_t counted, word last) { \
@@ -94,35 +95,37 @@ static inline uint32_t blake2s_load(const uint8_t *at) {
     } \
     \
     static void name##_start(name##_state *state, const uint8_t *key, int key_length, int digest_length) { \
+        uint8_t block[BLOCK] = {0}; \
         for (int i = 0; i < 8; i++) state->h[i] = START[i]; \
         state->h[0] ^= 0x01010000u ^ (word)key_length << 8 ^ (word)digest_length; \
-        state->counted = 0; \
+        state->counted = key_length ? BLOCK : 0; \
         state->digest_length = digest_length; \
-        state->keyed = key_length > 0; \
-        memset(state->key_block, 0, BLOCK); \
-        memcpy(state->key_block, key, key_length); \
+        memcpy(state->h_of_nothing, state->h, sizeof state->h); \
+        memcpy(block, key, key_length); \
+        name##_block(state->h_of_nothing, block, state->counted, (word)~(word)0); \
+        if (key_length) name##_block(state->h, block, state->counted, 0); \
+    } \
+    \
+    static void name##_write(const word *h, int length, uint8_t *out) { \
+        for (int i = 0; i < length; i++) out[i] = (uint8_t)(h[i / sizeof(word)] >> 8 * (i % sizeof(word))); \
+    } \
+    \
+    /* Hash the rest of a content, one byte at least. */ \
+    static void name##_finish(word *h, uint64_t counted, const uint8_t *data, size_t length) { \
+        uint8_t end[BLOCK] = {0}; \
+        for (; length > BLOCK; data += BLOCK, length -= BLOCK) { \
+            counted += BLOCK; \
+            name##_block(h, data, counted, 0); \
+        } \
+        memcpy(end, data, length); \
+        name##_block(h, end, counted + length, (word)~(word)0); \
     } \
     \
     static void name##_digest(const name##_state *start, const uint8_t *data, size_t length, uint8_t *out) { \
         word h[8]; \
-        uint8_t end[BLOCK]; \
-        uint64_t counted = 0; \
-        memcpy(h, start->h, sizeof h); \
-        if (start->keyed) { \
-            counted = BLOCK; \
-            name##_block(h, start->key_block, counted, length ? 0 : (word)~(word)0); \
-        } \
-        if (length || !start->keyed) { \
-            for (; length > BLOCK; data += BLOCK, length -= BLOCK) { \
-                counted += BLOCK; \
-                name##_block(h, data, counted, 0); \
-            } \
-            memset(end, 0, BLOCK); \
-            if (length) memcpy(end, data, length); \
-            name##_block(h, end, counted + length, (word)~(word)0); \
-        } \
-        for (int i = 0; i < start->digest_length; i++) \
-            out[i] = (uint8_t)(h[i / sizeof(word)] >> 8 * (i % sizeof(word))); \
+        memcpy(h, length ? start->h : start->h_of_nothing, sizeof h); \
+        if (length) name##_finish(h, start->counted, data, length); \
+        name##_write(h, start->digest_length, out); \
     }
 
 BLAKE2_DEFINE(blake2b, uint64_t, BLAKE2B_START, blake2b_load, 128, 1, 32, 24, 16, 63)

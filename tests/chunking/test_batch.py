@@ -1,5 +1,6 @@
 """Many contents at once: the native twin against the definition, and against bytes that were tampered with."""
 
+import hashlib
 import os
 import random
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from pykopia.errors import DamagedDataError
 from pykopia.format.compression import Compressor, compressor
 from pykopia.format.encryption import ENCRYPTIONS, OVERHEAD
 from pykopia.format.hashing import HASHES
+from pykopia.format.keys import content_root_key
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import Buffer
@@ -105,6 +107,75 @@ def test_a_content_sealer_opens_what_was_sealed_in_a_batch() -> None:
             place, key, compression=compressions[number], original_length=originals[number], check=True
         )
         assert opened == bytes(data[number])
+
+
+each_width = pytest.mark.parametrize("lanes", [1, 4, 8], ids=["alone", "4 lanes", "8 lanes"])
+
+
+def in_lanes(lanes: int) -> tuple[Batches, PythonBatches]:
+    """Return twins of which the native one hashes so many contents at once; skips where the processor can't."""
+    chosen = parameters()
+    _, python = twins(chosen)
+    native = pytest.importorskip("pykopia.chunking._batch")
+    root_key = content_root_key(chosen.master_key)
+    keys = native.Keys("blake2b", 16, chosen.secret, "EVP_aes_256_gcm", root_key, most_lanes=lanes)
+    if keys.lanes != lanes:
+        pytest.skip(f"this processor has no {lanes} lanes for BLAKE2b")
+    return NativeBatches(Sealer.of(chosen), keys), python
+
+
+@each_width
+def test_contents_of_any_length_hash_in_lanes_as_they_do_alone(lanes: int) -> None:
+    native, python = in_lanes(lanes)
+    choose = random.Random(lanes)
+    block = [0, 1, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025]
+    for count in range(20):
+        data: list[Buffer] = [choose.randbytes(choose.choice([*block, choose.randrange(20_000)])) for _ in range(count)]
+        assert native.keys_of(data, ord("k")) == python.keys_of(data, ord("k"))
+    for length in block:
+        # all lanes end at once, and begin again
+        data = [choose.randbytes(length) for _ in range(3 * lanes + 1)]
+        assert native.keys_of(data, 0) == python.keys_of(data, 0)
+    # one is left alone with most of its bytes, and contents lie at any address
+    whole = memoryview(choose.randbytes(300_000))
+    data = [whole[1:], whole[7:8], *(whole[number : number * 999] for number in range(1, 2 * lanes))]
+    assert native.keys_of(data, 0) == python.keys_of(data, 0)
+
+
+@each_width
+@given(st.lists(st.integers(0, 2_000), max_size=30), st.randoms(use_true_random=False))
+def test_any_lengths_hash_in_lanes_as_they_do_alone(lanes: int, lengths: list[int], choose: random.Random) -> None:
+    native, python = in_lanes(lanes)
+    data: list[Buffer] = [choose.randbytes(length) for length in lengths]
+    assert native.keys_of(data, 0) == python.keys_of(data, 0)
+
+
+@each_width
+@pytest.mark.parametrize("key", [b"", b"k", bytes(range(64))], ids=["no key", "a byte", "the longest"])
+@pytest.mark.parametrize("size", [16, 32])
+def test_lanes_take_keys_of_any_length(lanes: int, key: bytes, size: int) -> None:
+    in_lanes(lanes)
+    native = pytest.importorskip("pykopia.chunking._batch")
+    keys = native.Keys("blake2b", size, key, "EVP_aes_256_gcm", bytes(32), most_lanes=lanes)
+    data = [bytes(range(length % 256)) * (length // 50) for length in range(0, 4_000, 37)]
+    expected = [b"\0" + hashlib.blake2b(each, key=key, digest_size=32).digest()[:size] for each in data]
+    assert keys.keys_of(data, 0) == expected
+
+
+@each_width
+def test_only_the_contents_that_do_not_fit_their_hash_are_refused(lanes: int) -> None:
+    native, python = in_lanes(lanes)
+    data = contents()
+    stored, columns = sealed(native, data, [None] * len(data))
+    # encrypted as another content, so that only the hash can tell: the initialization vector is its last 16 bytes
+    keys, lying = columns[0], {3, 8, len(data) - 1}
+    packed = native.pack(data, [None] * len(data))
+    others = [b"\0" + bytes(16) if number in lying else key for number, key in enumerate(keys)]
+    packed.seal_into(others, [stored] * len(data), columns[1], os.urandom(NONCE_SIZE * len(data)))
+    columns[0] = others
+    expected = [None if number in lying else bytes(each) for number, each in enumerate(data)]
+    assert opened(native, stored, columns, check=True) == opened(python, stored, columns, check=True) == expected
+    assert opened(native, stored, columns, check=False) == [bytes(each) for each in data]
 
 
 @given(st.lists(st.binary(max_size=400) | st.binary(max_size=4).map(lambda part: part * 300), max_size=6))

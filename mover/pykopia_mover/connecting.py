@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,7 @@ from pykopia.errors import (
     BlobNotFoundError,
     ConnectionFileError,
     InvalidPasswordError,
+    PykopiaError,
     RepositoryExistsError,
     RepositoryNotFoundError,
     StorageAccessDeniedError,
@@ -22,6 +24,7 @@ from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import legacy_connections, storage_from_environment
 from pykopia.storage.opening import open_storage
+from pykopia.storage.retrying import RetrySchedule
 from pykopia_mover import sections
 from pykopia_mover.cache import caching_options, make_room, rebuild
 from pykopia_mover.documents import DocumentError, parse_document, read_document
@@ -147,7 +150,7 @@ def open_repository(run: Run, *, may_create: bool = False) -> Repository:
     run.output.line("=== Connecting to existing repository ===")
     if target.connection.type == "s3":
         run.output.lines(sections.s3_connection(run.environment, str(target.connection.config.get("prefix") or "")))
-    storage, raw = _look(target.connection)
+    storage, raw = _look(run, target.connection)
     if raw is None:
         older = _older_place(run, target.connection)
         if older is not None:
@@ -176,10 +179,29 @@ def open_repository(run: Run, *, may_create: bool = False) -> Repository:
     return repository
 
 
-def _look(connection: ConnectionInfo) -> tuple[BlobStorage | None, bytes | None]:
+def _open(run: Run, connection: ConnectionInfo, *, create: bool = False) -> BlobStorage:
+    """Open a storage; a network that is not up yet, or a server that asks for patience, is tried again (rule M-044).
+
+    Once it is open, the storage itself does that.
+    """
+    schedule, attempt = RetrySchedule(), 1
+    while True:
+        try:
+            return open_storage(connection, create=create)
+        except PykopiaError as error:
+            pause = schedule.pause(attempt, random.random())  # noqa: S311 -- no secret
+            if not error.temporary or attempt >= schedule.attempts:
+                raise
+            run.output.line(f"not reached yet, trying again in {pause:.1f} s (attempt {attempt}): {error}")
+            if run.stop.wait(pause):
+                raise
+            attempt += 1
+
+
+def _look(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage | None, bytes | None]:
     """Return the storage, and the format block if it has one; no storage if it is a folder that is not there yet."""
     try:
-        storage = open_storage(connection)
+        storage = _open(run, connection)
     except StorageNotFoundError:
         if connection.type not in {"filesystem", "sftp", "webdav", "rclone"}:
             raise
@@ -205,22 +227,23 @@ def _older_place(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage, byt
     found = []
     for older in legacy_connections(connection):
         try:
-            storage, raw = _look(older)
+            storage, raw = _look(run, older)
         except StorageAccessDeniedError:
             run.output.debug(f"the older place {_location(older)} may not be looked at")
             continue
-        if storage is None or raw is None:
+        if storage is None:
             continue
-        try:
-            pykopia.connect(storage, run.settings.password)
-        except InvalidPasswordError:
-            run.output.debug(f"{_location(older)} holds a repository of somebody else")
-            storage.close()
-        else:
+        if raw is not None and _opens(storage, run.settings.password):
             found.append((older, storage, raw))
+            continue
+        if raw is not None:
+            run.output.debug(f"{_location(older)} holds a repository of somebody else")
+        storage.close()
     if not found:
         return None
     if len(found) > 1:
+        for _, storage, _ in found:
+            storage.close()
         listed = " and ".join(_location(older) for older, _, _ in found)
         raise config_error(
             f"repositories of older movers lie in {listed}", "Name the one that is meant by KOPIA_REPOSITORY"
@@ -232,6 +255,15 @@ def _older_place(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage, byt
     )
     run.place = replace(run.place, name=_location(older))
     return storage, raw
+
+
+def _opens(storage: BlobStorage, password: str) -> bool:
+    """Tell whether the password is that of the repository in a storage, which stays open."""
+    try:
+        pykopia.connect(storage, password)
+    except InvalidPasswordError:
+        return False
+    return True
 
 
 def _refuse_foreign(run: Run, storage: BlobStorage) -> None:
@@ -300,11 +332,11 @@ def _unique_id(raw: bytes) -> str:
 def _create(run: Run, target: Target) -> tuple[BlobStorage, bytes, bool]:
     """Make the repository, or find that another mover has just done so; return the storage and the format block."""
     options = creation_options(run)
-    _require_parent(target.connection)
+    _require_parent(run, target.connection)
     run.output.line("=== Creating repository ===")
     if target.connection.type == "s3":
         run.output.lines(sections.s3_creation(run.environment, str(target.connection.config.get("prefix") or "")))
-    storage = open_storage(target.connection, create=True)
+    storage = _open(run, target.connection, create=True)
     created = True
     try:
         pykopia.create(
@@ -336,7 +368,7 @@ def _first_policies(run: Run, repository: Repository) -> None:
         repository.policies.set(SourceInfo(), policy)
 
 
-def _require_parent(connection: ConnectionInfo) -> None:
+def _require_parent(run: Run, connection: ConnectionInfo) -> None:
     """Make only the last part of a folder: all else that is missing is misspelt, or not mounted."""
     fix = {
         "filesystem": "Check that the volume is mounted there",
@@ -349,7 +381,7 @@ def _require_parent(connection: ConnectionInfo) -> None:
     if connection.type not in fix or above.endswith(":/"):
         return
     try:
-        open_storage(connection.with_fields({key: above})).close()
+        _open(run, connection.with_fields({key: above})).close()
     except StorageNotFoundError:
         raise MoverError(
             "no-repository",

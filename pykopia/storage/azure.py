@@ -244,8 +244,10 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
 
 
 def _address(options: AzureBlobOptions) -> str:
-    """Return the place of an account; emulators at a bare address have it as the first folder."""
+    """Return the place of an account; emulators at a bare address, or with a folder named, have it as the first folder."""
     domain = options.storage_domain or DEFAULT_DOMAIN
+    if "/" in domain or domain.startswith(f"{options.storage_account}."):
+        return domain
     try:
         ipaddress.ip_address(domain.rpartition(":")[0] or domain)
     except ValueError:

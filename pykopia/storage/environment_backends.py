@@ -190,7 +190,7 @@ def _azure(variables: Variables, url: _Config) -> StorageOptions:
     sas = variables.text("AZURE_STORAGE_SAS_TOKEN", "AZURE_ACCOUNT_SAS").strip().removeprefix("?")
     key = variables.text("KOPIA_AZURE_STORAGE_KEY", "AZURE_STORAGE_KEY", "AZURE_ACCOUNT_KEY").strip()
     ambient = not (sas or key)
-    domain, plain = _azure_domain(variables)
+    domain, plain = _azure_domain(variables, account.strip())
     return AzureBlobOptions(
         container=container,
         prefix=url.get("prefix", ""),
@@ -207,15 +207,18 @@ def _azure(variables: Variables, url: _Config) -> StorageOptions:
     )
 
 
-def _azure_domain(variables: Variables) -> tuple[str, bool]:
-    """Return what follows the account's name in the host, or the URL of an emulator; and whether it is plain HTTP."""
+def _azure_domain(variables: Variables, account: str) -> tuple[str, bool]:
+    """Return what follows the account's name in the host, or where an emulator has the account; and whether it is plain HTTP."""
     names = ("AZURE_ENDPOINT_SUFFIX", "AZURE_STORAGE_DOMAIN")
     name, text = variables.set_name(*names), variables.text(*names).strip()
     if "://" in text:
         split = urlsplit(text)
         if split.scheme not in {"http", "https"} or not split.hostname or split.username:
             raise InvalidEnvironmentError(name, "must be a domain such as core.windows.net, or a URL of http or https")
-        return text.rstrip("/"), split.scheme == "http"
+        place = text.partition("://")[2].strip("/")
+        if "/" not in place and not place.startswith(f"{account}."):
+            place = f"{place}/{account}"
+        return place, split.scheme == "http"
     if not text:
         return "", False
     if "/" in text or "@" in text:

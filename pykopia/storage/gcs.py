@@ -17,6 +17,7 @@ import aiohttp
 from fsspec.asyn import sync
 from fsspec.exceptions import FSTimeoutError
 from gcsfs.core import GCSFileSystem
+from gcsfs.retry import HttpError, NonRetryableError
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError, RefreshError
 from yarl import URL
@@ -65,7 +66,7 @@ class GCSStorage(ObjectStore):
     all of it is there, and answers when it keeps it. With object lock the retention goes with the same request.
     """
 
-    failures = (OSError, aiohttp.ClientError, FSTimeoutError, GoogleAuthError)
+    failures = (OSError, aiohttp.ClientError, FSTimeoutError, GoogleAuthError, HttpError, NonRetryableError)
     put_options = frozenset({"do_not_recreate", "retention", "set_mtime"})
 
     page_size: ClassVar[int] = 1000
@@ -260,7 +261,9 @@ class GCSStorage(ObjectStore):
                 return InvalidRangeError(blob_id, 0, -1)
             code = "NoSuchBucket" if error.status == 404 else error.reason
             return service_error(doing, status=error.status, code=code, reason=self._safe(error.words))
-        if isinstance(error, RefreshError):
+        if isinstance(error, HttpError | NonRetryableError) and isinstance(error.__cause__, Exception):
+            error = error.__cause__  # gcsfs tells of every token that it does not get as a rejected one
+        if isinstance(error, RefreshError) and not error.retryable:
             return StorageAuthenticationError(f"can't {doing}: Google does not take the credentials; check them")
         return connection_error(
             doing, error, urlsplit(self.fs.base).netloc, untrusted=_TRUST, no_tls="check the endpoint"

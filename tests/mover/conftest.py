@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from pykopia_mover import connecting
+from pykopia_mover.run import Stop
 
+from pykopia.storage.retrying import RetryingStorage
 from pykopia.testing import FakeClock
 from tests.mover.harness import Mover
 
@@ -30,3 +32,10 @@ def time() -> Iterator[FakeClock]:
     fake = FakeClock(step_ns=1_000_000)
     with fake.installed():
         yield fake
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait before an attempt is repeated."""
+    monkeypatch.setattr(Stop, "wait", lambda stop, _: stop())
+    monkeypatch.setitem(RetryingStorage.__init__.__kwdefaults__ or {}, "sleep", lambda _: None)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -148,3 +149,16 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def there_and_back(mover: Mover, **environment: str) -> Mover:
+    """Back up twice, restore, maintain; return the mover with that environment."""
+    connected = mover.with_environment(**environment)
+    mover.write({"a.txt": "one", "d/big": os.urandom(300_000)})
+    first = connected.ok("backup", "maintenance")
+    assert first.termination["op"] == "maintenance"
+    second = connected.ok("backup").termination["snapshot"]
+    assert second["cachedFiles"] == 2
+    connected.ok("restore")
+    assert tree(mover.target) == tree(mover.data)
+    return connected

@@ -11,37 +11,14 @@ import pytest
 from pykopia.ids import BlobID
 from pykopia.storage.s3 import S3Storage
 from pykopia.testing.proxy import FaultyProxy
-from tests.mover.harness import EXAMPLES, Mover, tree
+from tests.mover.harness import EXAMPLES, Mover, there_and_back, tree
 from tests.servers import programs
-from tests.servers.drive import DriveServer
 from tests.servers.s3 import SECRET_KEY, S3Server, admin
 from tests.servers.ssh import SSHServer
 from tests.servers.tls import Certificates
 from tests.servers.webdav import WebDAVServer
 
 SECRETS = EXAMPLES["secrets"]
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait before an attempt is repeated."""
-    from pykopia.storage import retrying
-
-    monkeypatch.setattr(retrying, "SLEEP", lambda _: None, raising=False)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-
-
-def there_and_back(mover: Mover, **environment: str) -> Mover:
-    """Back up twice, restore, maintain; return the mover with that environment."""
-    connected = mover.with_environment(**environment)
-    mover.write({"a.txt": "one", "d/big": os.urandom(300_000)})
-    first = connected.ok("backup", "maintenance")
-    assert first.termination["op"] == "maintenance"
-    second = connected.ok("backup").termination["snapshot"]
-    assert second["cachedFiles"] == 2
-    connected.ok("restore")
-    assert tree(mover.target) == tree(mover.data)
-    return connected
 
 
 # ---------------------------------------------------------------------- S3
@@ -341,23 +318,3 @@ def test_row_90_what_rclone_says_is_in_the_log_without_secrets(mover: Mover, imp
     assert result.status != 0
     assert "no-such-type" in result.log
     assert "canary-of-rclone" not in result.log
-
-
-# ---------------------------------------------------------------------- Google Drive
-
-
-@pytest.fixture
-def drive(fake_drive: DriveServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Return the variables of a folder of a drive; where the API is can't be set, so the test does."""
-    import json
-
-    from pykopia.storage import gdrive
-
-    monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{fake_drive.url}/token")
-    monkeypatch.setattr(gdrive, "API_ROOT", fake_drive.url, raising=True)
-    fake_drive.errors.clear()
-    secret = {key: value for key, value in SECRETS["gdrive"].items() if key != "KOPIA_PASSWORD"}
-    return secret | {
-        "GOOGLE_DRIVE_FOLDER_ID": fake_drive.new_folder(),
-        "GOOGLE_DRIVE_CREDENTIALS": json.dumps(fake_drive.service_account),
-    }

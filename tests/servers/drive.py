@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             signed, _, signature = form["assertion"].rpartition(".")
             claims = json.loads(_decoded(signed.partition(".")[2]))
-            valid = claims["iss"] == ACCOUNT and "drive" in claims["scope"]
+            valid = claims["iss"] == ACCOUNT and ("drive" in claims["scope"] or "devstorage" in claims["scope"])
             try:
                 self.drive.key.public_key().verify(
                     _decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()

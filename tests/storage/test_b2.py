@@ -1,16 +1,10 @@
 """Backblaze B2 against the simulator of its SDK: in this process, without HTTP."""
 
-import itertools
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from b2sdk.v3 import B2Api, B2HttpApiConfig, InMemoryAccountInfo, RawSimulator
 from b2sdk.v3 import exception as b2
 
 import pykopia
@@ -27,46 +21,9 @@ from pykopia.errors import (
 from pykopia.storage.b2 import B2Storage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.opening import BACKENDS
-from pykopia.storage.remote_options import B2Options
 from pykopia.testing.storage_tests import PACK, StorageTests
+from tests.servers.b2 import Service
 from tests.trees import assert_trees_equal, changing_tree
-
-
-class OneAtATime:
-    """The simulator for several threads; it is made for one."""
-
-    def __init__(self, simulator: RawSimulator) -> None:
-        self._simulator, self._lock = simulator, threading.RLock()
-
-    def __getattr__(self, name: str) -> object:
-        found = getattr(self._simulator, name)
-        if not callable(found):
-            return found
-
-        def call(*arguments: object, **named: object) -> object:
-            with self._lock:
-                return found(*arguments, **named)
-
-        return call
-
-
-class Service:
-    """One simulated service with a bucket; every storage of it is another client."""
-
-    def __init__(self) -> None:
-        self.simulator = RawSimulator()
-        self.key_id, self.key = self.simulator.create_account()
-        self.config = B2HttpApiConfig(_raw_api_class=lambda _: OneAtATime(self.simulator))
-        self.options = B2Options(bucket="backups", prefix="folder/", key_id=self.key_id, key=self.key)
-        self.api = B2Api(InMemoryAccountInfo(), api_config=self.config)
-        self.api.authorize_account(self.key_id, self.key)
-        self.api.create_bucket("backups", "allPrivate")
-        # its own clock stands at the beginning of 1970
-        now = itertools.count(time.time_ns() // 1_000_000)
-        self.simulator.bucket_name_to_bucket["backups"].upload_timestamp_counter = now
-
-    def open(self, **changes: Any) -> B2Storage:  # noqa: ANN401
-        return B2Storage(replace(self.options, **changes), config=self.config)
 
 
 @pytest.fixture

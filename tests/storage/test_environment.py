@@ -124,7 +124,9 @@ ROWS: list[tuple[str, dict[str, str], dict[str, Any]]] = [
     ("azureBlob", {"AZURE_ENDPOINT_SUFFIX": "core.usgovcloudapi.net"}, {"storageDomain": "blob.core.usgovcloudapi.net"}),
     ("azureBlob", {"AZURE_ENDPOINT_SUFFIX": "blob.core.windows.net"}, {"storageDomain": "blob.core.windows.net"}),
     ("azureBlob", {"AZURE_STORAGE_DOMAIN": "d", "AZURE_ENDPOINT_SUFFIX": ""}, {"storageDomain": "blob.d"}),
-    ("azureBlob", {"AZURE_ENDPOINT_SUFFIX": "http://h:1/acc"}, {"storageDomain": "http://h:1/acc", "doNotUseTLS": True}),
+    ("azureBlob", {"AZURE_ENDPOINT_SUFFIX": "http://h:1/acc/"}, {"storageDomain": "h:1/acc", "doNotUseTLS": True}),
+    ("azureBlob", {"AZURE_ENDPOINT_SUFFIX": "http://10.0.0.1:1"}, {"storageDomain": "10.0.0.1:1/acc", "doNotUseTLS": True}),
+    ("azureBlob", {"AZURE_ENDPOINT_SUFFIX": "https://acc.b.x"}, {"storageDomain": "acc.b.x", "doNotUseTLS": None}),
     (
         "azureBlob",
         {

@@ -1,13 +1,11 @@
 """Buckets that speak S3: AWS, MinIO and all compatible services (spec 03 §3)."""
 
-import base64
-import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import aiohttp
 import s3fs
@@ -34,13 +32,13 @@ from pykopia.storage.object_store import (
     CONNECT_SECONDS,
     CONNECTIONS,
     CONTENT_TYPE,
-    SLOWEST,
     ObjectStore,
     locked_until,
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.remote_options import S3Options
 from pykopia.storage.s3_credentials import DEFAULT_REGION, add_role
+from pykopia.storage.s3_transfer import S3Transfer
 from pykopia.storage.service_errors import connection_error, service_error
 from pykopia.storage.trust import AuthoritiesFile
 
@@ -64,8 +62,8 @@ class S3Storage(ObjectStore):
     """A bucket that speaks S3.
 
     How a put is atomic and durable: it is one PutObject, never a multipart upload. The service shows the object when all of
-    it is there and its MD5 is that of the header, and answers when it keeps it. With object lock the retention goes with
-    the same request.
+    it is there and its CRC or MD5 is that of the header (see ``S3Transfer``), and answers when it keeps it. With object lock
+    the retention goes with the same request.
     """
 
     failures = (OSError, BotoCoreError, ClientError, aiohttp.ClientError, FSTimeoutError)
@@ -78,6 +76,7 @@ class S3Storage(ObjectStore):
         self.options = options
         self._classes: tuple[StorageClass, ...] = ()
         self._authorities = AuthoritiesFile(options.root_ca)
+        self._transfer: S3Transfer | None = None
         super().__init__(
             lambda: _filesystem(options, self._authorities.path),
             options.bucket,
@@ -110,7 +109,7 @@ class S3Storage(ObjectStore):
             except OSError as error:
                 raise self._no_lock(blob_id, error) or error from error
 
-    def _no_lock(self, blob_id: str, error: OSError) -> UnsupportedOptionError | None:
+    def _no_lock(self, blob_id: str, error: Exception) -> UnsupportedOptionError | None:
         """Return the error that stands for a lock that the bucket can't keep, nothing for any other."""
         if _answer(error).get("Code") not in _NO_LOCK_CODES:
             return None
@@ -121,6 +120,8 @@ class S3Storage(ObjectStore):
 
     def close(self) -> None:
         """End the connections."""
+        if self._transfer is not None:
+            self._transfer.close()
         _close(self.fs)
         self._authorities.close()
 
@@ -168,10 +169,10 @@ class S3Storage(ObjectStore):
         with self._failing(f"open {self.display_name}"):
             try:
                 content = self._fetch(self.prefix + CONFIG_ID, 0, -1)
-            except FileNotFoundError as error:
-                if _answer(error).get("Code") == "NoSuchBucket":
-                    raise
-                return
+            except ClientError as error:
+                if _answer(error)["Code"] in {"NoSuchKey", "404"}:
+                    return
+                raise
         self._classes = _storage_classes(content, self.display_name)
 
     def _check_root(self) -> None:
@@ -186,21 +187,25 @@ class S3Storage(ObjectStore):
         elif offset:
             more["Range"] = f"bytes={offset}-"
         try:
-            found: bytes = sync(self.fs.loop, self._fetch_async, key, more)
-        except OSError as error:
+            return self._bytes.get(key, **more)
+        except ClientError as error:
             if _answer(error).get("Code") in {"InvalidRange", "416"}:
                 return b""  # nothing is there: the caller sees that it is less than asked for
             raise
+
+    @property
+    def _bytes(self) -> S3Transfer:
+        """What moves the bytes of objects, with connections of this process."""
+        fs, found = self.fs, self._transfer
+        if found is None or found.fs is not fs:
+            with self._fs_lock:
+                found = self._transfer
+                if found is None or found.fs is not fs:
+                    arguments = _client_arguments(self.options, self._authorities.path, fs.session)
+                    found = self._transfer = S3Transfer(fs, self.bucket, arguments | _static_key(self.options))
         return found
 
-    async def _fetch_async(self, key: str, more: Mapping[str, str]) -> bytes:
-        answer = await self.fs._call_s3("get_object", Bucket=self.bucket, Key=key, **more)  # noqa: SLF001 -- as fsspec's own callers
-        async with answer["Body"] as body:
-            return cast("bytes", await body.read())
-
     def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
-        content = data if isinstance(data, bytes) else bytes(data)  # the library takes no views
-        digest = hashlib.md5(content, usedforsecurity=False).digest()
         key = self._key(path)
         more: dict[str, Any] = {}
         storage_class = next(
@@ -214,17 +219,8 @@ class S3Storage(ObjectStore):
         if options.do_not_recreate:
             more["IfNoneMatch"] = "*"
         try:
-            # the library waits without end for a server that takes no more bytes
-            self._call(
-                "put_object",
-                timeout=CONNECT_SECONDS + ANSWER_SECONDS + len(content) / SLOWEST,
-                Key=key,
-                Body=content,
-                ContentMD5=base64.b64encode(digest).decode("ascii"),
-                ContentType=CONTENT_TYPE,
-                **more,
-            )
-        except OSError as error:
+            self._bytes.put(key, data, ContentType=CONTENT_TYPE, **more)
+        except ClientError as error:
             if options.do_not_recreate and _answer(error).get("Code") == "PreconditionFailed":
                 raise BlobExistsError(key[len(self.prefix) :], self.display_name) from None
             if options.has_retention and (refused := self._no_lock(key[len(self.prefix) :], error)):
@@ -251,10 +247,10 @@ class S3Storage(ObjectStore):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _call(self, method: str, /, *, timeout: float | None = None, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 -- the SDK has no types
-        """Make one request for the bucket, which is given up after ``timeout`` seconds."""
+    def _call(self, method: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 -- the SDK has no types
+        """Make one request for the bucket that moves no bytes of objects."""
         call = self.fs._call_s3  # noqa: SLF001 -- as fsspec's own callers
-        found: dict[str, Any] = sync(self.fs.loop, call, method, timeout=timeout, Bucket=self.bucket, **arguments)
+        found: dict[str, Any] = sync(self.fs.loop, call, method, Bucket=self.bucket, **arguments)
         return found
 
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
@@ -278,41 +274,63 @@ class S3Storage(ObjectStore):
 
 def _filesystem(options: S3Options, authorities: str) -> s3fs.S3FileSystem:
     """Return a filesystem of its own: no instance, listing or retry of s3fs is shared or kept."""
-    verify: bool | str | None = None  # as the SDK is configured, else what certifi ships
-    if options.do_not_verify_tls:
-        verify = False
-    elif authorities:
-        verify = authorities
     session = AioSession()
     add_role(session, options)
-    match = _AWS_ENDPOINT.fullmatch(options.endpoint)
-    region = options.region or (match and match["region"]) or session.get_config_variable("region") or DEFAULT_REGION
-    scheme = "http" if options.do_not_use_tls else "https"
-    config: dict[str, Any] = {
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": ANSWER_SECONDS,
-        "max_pool_connections": CONNECTIONS,
-        "retries": {"total_max_attempts": 1},
-        # Content-MD5 stands among what is signed, and covers the body on the way as a signed SHA-256 would.
-        "request_checksum_calculation": "when_required",
-        "response_checksum_validation": "when_required",
-        "s3": {"payload_signing_enabled": False, "addressing_style": "auto" if match else "path"},
-    }
+    arguments = _client_arguments(options, authorities, session)
+    key = _static_key(options)
     fs = s3fs.S3FileSystem(
-        # a role is taken with them instead
-        key=None if options.role_arn else options.access_key_id or None,
-        secret=None if options.role_arn else options.secret_access_key or None,
-        token=None if options.role_arn else options.session_token or None,
-        endpoint_url=None if match else f"{scheme}://{options.endpoint}",
-        use_ssl=not options.do_not_use_tls,
-        client_kwargs={"region_name": region, "verify": verify},
-        config_kwargs=config,
+        key=key.get("aws_access_key_id"),
+        secret=key.get("aws_secret_access_key"),
+        token=key.get("aws_session_token"),
+        endpoint_url=arguments.pop("endpoint_url"),
+        use_ssl=arguments.pop("use_ssl"),
+        config_kwargs=arguments.pop("config"),
+        client_kwargs=arguments,
         session=session,
         skip_instance_cache=True,
         use_listings_cache=False,
     )
     fs.retries = 1  # attempts in all
     return fs
+
+
+def _static_key(options: S3Options) -> dict[str, str | None]:
+    """Return the key of the connection as the SDK takes it; nothing when it has none, or a role is taken with it."""
+    if options.role_arn or not options.access_key_id:
+        return {}
+    return {
+        "aws_access_key_id": options.access_key_id,
+        "aws_secret_access_key": options.secret_access_key,
+        "aws_session_token": options.session_token or None,
+    }
+
+
+def _client_arguments(options: S3Options, authorities: str, session: AioSession) -> dict[str, Any]:
+    """Return how a client reaches the service, as the SDK takes it; the configuration as a dictionary."""
+    verify: bool | str | None = None  # as the SDK is configured, else what certifi ships
+    if options.do_not_verify_tls:
+        verify = False
+    elif authorities:
+        verify = authorities
+    match = _AWS_ENDPOINT.fullmatch(options.endpoint)
+    region = options.region or (match and match["region"]) or session.get_config_variable("region") or DEFAULT_REGION
+    scheme = "http" if options.do_not_use_tls else "https"
+    return {
+        "region_name": region,
+        "verify": verify,
+        "endpoint_url": None if match else f"{scheme}://{options.endpoint}",
+        "use_ssl": not options.do_not_use_tls,
+        "config": {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": ANSWER_SECONDS,
+            "max_pool_connections": CONNECTIONS,
+            "retries": {"total_max_attempts": 1},
+            # a checksum of each put stands among what is signed, and covers the body on the way
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+            "s3": {"payload_signing_enabled": False, "addressing_style": "auto" if match else "path"},
+        },
+    }
 
 
 def _close(fs: s3fs.S3FileSystem) -> None:

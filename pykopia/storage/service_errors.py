@@ -37,6 +37,7 @@ _HINTS = {
 """What to do, by the code of an error."""
 _TEMPORARY_CODES = frozenset(
     {
+        "BadDigest",
         "ConditionalRequestConflict",
         "IncompleteBody",
         "InternalError",
@@ -52,6 +53,8 @@ _TEMPORARY_CODES = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequests",
+        "XAmzContentChecksumMismatch",
+        "XAmzContentSHA256Mismatch",
         "rateLimitExceeded",
         "userRateLimitExceeded",
     }

@@ -4,8 +4,10 @@ The filesystem is adlfs'. Requests go to the SDK beneath it, as it has no words 
 """
 
 import contextlib
+import io
 import ipaddress
 from collections.abc import Coroutine, Iterator, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import aiohttp
@@ -17,6 +19,7 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceNotFoundError,
 )
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob import ContentSettings, ImmutabilityPolicy
 from azure.storage.blob.aio import BlobServiceClient
 from fsspec.asyn import sync
@@ -28,21 +31,24 @@ from pykopia.errors import (
     InvalidRangeError,
     PykopiaError,
     StorageAuthenticationError,
-    UnsupportedOptionError,
+    StorageError,
 )
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import BlobStorage, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
 from pykopia.storage.object_store import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
+    CONNECTIONS,
     CONTENT_TYPE,
     SLOWEST,
     ObjectStore,
     locked_until,
     stored_time_ns,
 )
+from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.remote_options import AzureBlobOptions
 from pykopia.storage.service_errors import connection_error, service_error
 from pykopia.storage.trust import tls_context
@@ -52,6 +58,10 @@ MTIME_KEY = "Kopiamtime"
 """Metadata of a blob with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
 LARGEST_PUT = 256 << 20
 """Bytes up to which a put is one request: all packs are."""
+_VERSIONS = ("versions", "deletedwithversions")
+"""What a listing includes beyond the blobs that are there."""
+_MARKER_LOCK_NS = 60 * 10**9
+"""For how long the version that comes before a deleted one could be locked, as Kopia has it."""
 _TRUST = "give its authority (rootCA), or use the name that the certificate is for"
 _DISABLE_TLS = "if it speaks plain HTTP, connect without TLS (doNotUseTLS)"
 
@@ -84,19 +94,19 @@ class AzureStorage(ObjectStore):
 
     @classmethod
     def from_options(cls, options: AzureBlobOptions, *, create: bool = False) -> BlobStorage:  # noqa: ARG003
-        """Open a container, which must exist.
-
-        Raises:
-            UnsupportedOptionError: a point in time is given.
-        """
+        """Open a container, which must exist; with a point in time, for reading as it was then."""
+        storage = cls(options)
         if options.point_in_time:
-            raise UnsupportedOptionError(
-                f"can't look at container {options.container} as it was: pykopia does not read old versions in Azure yet"
-            )
-        return cls(options)
+            try:
+                storage.check_versioned()
+            except BaseException:
+                storage.close()
+                raise
+            return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
+        return storage
 
     def delete(self, blob_id: BlobID) -> None:
-        """Delete a blob; it is no error if there is none."""
+        """Delete a blob; it is no error if there is none. A container with versions keeps the old ones, locked or not."""
         blob = self._blob(self._path_of(blob_id))
         with self._failing(f"delete blob {blob_id} from {self.display_name}"):
             try:
@@ -104,6 +114,65 @@ class AzureStorage(ObjectStore):
             except ResourceNotFoundError as error:
                 if _code(error) != "BlobNotFound":
                     raise
+            except ResourceExistsError as error:
+                if _code(error) != "BlobImmutableDueToPolicy":
+                    raise
+                self._delete_locked(blob)
+
+    def _delete_locked(self, blob: Any) -> None:  # noqa: ANN401 -- the SDK has no types
+        """Delete what a policy keeps, as Kopia does: an empty version without a lock comes before it, and is deleted.
+
+        The version beneath stays for as long as its policy says. Whoever reads between the requests finds an empty blob; if
+        it ends there, deleting once more goes on from there.
+        """
+        unlocked = ImmutabilityPolicy(expiry_time=locked_until(_MARKER_LOCK_NS), policy_mode="Unlocked")
+        put = self._wait(blob.upload_blob(b"", overwrite=True, immutability_policy=unlocked))
+        self._wait(blob.delete_immutability_policy())
+        self._wait(blob.delete_blob())
+        if put.get("version_id"):
+            with contextlib.suppress(
+                *self.failures
+            ):  # the blob is gone: only who looks for old versions would see this one
+                self._wait(blob.delete_blob(version_id=put["version_id"]))
+
+    def check_versioned(self) -> None:
+        """Refuse a container that keeps no versions, as far as the blobs of a repository in it tell.
+
+        Raises:
+            StorageError: It keeps none.
+        """
+        with self._failing(f"look for versions in {self.display_name}"):
+            found = self._wait(self._next_page(self._listing(FORMAT_BLOB_ID, self.page_size, *_VERSIONS))) or []
+        if found and not any(item.version_id for item in found):
+            raise StorageError(
+                f"can't look at {self.display_name} as it was: the container keeps no versions; connect without a point in time"
+            )
+
+    def versions(self, prefix: str) -> Iterator[BlobVersion]:
+        """Yield all versions of the blobs whose ID starts with ``prefix``, deletions included.
+
+        What lies there since before the container kept versions has none, and counts from its last change on.
+        """
+        listing = self._listing(prefix, self.page_size, *_VERSIONS)
+        while True:
+            with self._failing(f"list the versions of {self.display_name}"):
+                page = self._wait(self._next_page(listing))
+            if page is None:
+                return
+            for item in page:
+                blob_id, version = self._listed_id(item.name), item.version_id or ""
+                deleted = bool(item.has_versions_only)
+                if blob_id is None or (deleted and not version):
+                    continue
+                time_ns = _version_time_ns(version, item.last_modified)
+                metadata = BlobMetadata(blob_id=blob_id, length=item.size or 0, timestamp_ns=time_ns)
+                yield BlobVersion(metadata=metadata, version=version, deleted=deleted)
+
+    def get_version(self, blob_id: BlobID, version: str, offset: int, length: int) -> bytes:
+        """Return a range of one version of a blob, as ``get`` does; a length of 0 is not asked for."""
+        path = self._path_of(blob_id)
+        with self._failing(f"read blob {blob_id} from {self.display_name}", blob_id):
+            return self._fetch(path, offset, length, **({"version_id": version} if version else {}))
 
     def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> None:
         """Lock a blob for longer, see ``BlobStorage.extend_retention``; Azure's lock is that of the mode COMPLIANCE."""
@@ -117,17 +186,24 @@ class AzureStorage(ObjectStore):
             self._wait(self.fs.service_client.close())
 
     def _open_root(self, *, create: bool) -> None:
-        with self._failing(f"open {self.display_name}"):
-            self._check_root()
+        try:
+            with self._failing(f"open {self.display_name}"):
+                self._check_root()
+        except BaseException:
+            self.close()
+            raise
 
     def _check_root(self) -> None:
         self._wait(self._next_page(self._listing("", 1)))
 
     def _read(self, path: str, offset: int, length: int) -> bytes:
+        return self._fetch(path, offset, length)
+
+    def _fetch(self, path: str, offset: int, length: int, **more: str) -> bytes:
         wanted = {} if length < 0 and not offset else {"offset": offset, "length": length if length > 0 else None}
 
         async def read() -> bytes:
-            found = await self._blob(path).download_blob(**wanted)
+            found = await self._blob(path).download_blob(**wanted, **more)
             data: bytes = await found.readall()
             return data
 
@@ -169,9 +245,9 @@ class AzureStorage(ObjectStore):
             found = ((self._listed_id(item.name), item) for item in page)
             yield [_metadata(blob_id, item) for blob_id, item in found if blob_id is not None]
 
-    def _listing(self, prefix: str, page_size: int) -> Any:  # noqa: ANN401 -- the SDK has no types
+    def _listing(self, prefix: str, page_size: int, *more: str) -> Any:  # noqa: ANN401
         blobs = self._container().list_blobs(
-            name_starts_with=self.prefix + prefix, include=["metadata"], results_per_page=page_size
+            name_starts_with=self.prefix + prefix, include=["metadata", *more], results_per_page=page_size
         )
         return blobs.by_page()
 
@@ -227,20 +303,34 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
         """Make the client; adlfs calls this."""
         options = self._options
         scheme = "http" if options.do_not_use_tls else "https"
+        credential, trusted = _credential(options), tls_context(authorities=options.root_ca)
 
         async def connect() -> BlobServiceClient:
+            # the SDK's own session takes authorities as a file, which it reads again for every request, with a new connection
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusted),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=True,
+            )
             return BlobServiceClient(
                 f"{scheme}://{self._address}",
-                credential=_credential(options),
-                connection_timeout=CONNECT_SECONDS,
-                read_timeout=ANSWER_SECONDS,
+                credential=credential,
+                transport=_Transport(session=session, connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS),
                 retry_total=0,
                 max_single_put_size=LARGEST_PUT,
                 max_single_get_size=LARGEST_PUT,
-                connection_verify=tls_context(authorities=options.root_ca) if options.root_ca else True,
             )
 
         self.service_client = sync(self.loop, connect)
+
+
+class _Transport(AioHttpTransport):  # type: ignore[misc] # as all of the SDK
+    """The SDK's, which sends a big body piece by piece, so that other requests go on meanwhile."""
+
+    def _get_request_data(self, request: Any) -> Any:  # noqa: ANN401
+        data = super()._get_request_data(request)
+        return io.BytesIO(data) if isinstance(data, bytes) and data else data
 
 
 def _address(options: AzureBlobOptions) -> str:
@@ -277,12 +367,23 @@ def _credential(options: AzureBlobOptions) -> Any:  # noqa: ANN401
 
 def _code(error: HttpResponseError) -> str:
     """Return what the service calls an error; empty where it does not say."""
-    code = getattr(error, "error_code", None) or ""
+    code = getattr(error, "error_code", None)
+    if not code:  # calls about policies leave it there
+        code = getattr(error.response, "headers", {}).get("x-ms-error-code", "")
     return str(getattr(code, "value", code))
 
 
 def _immutable(period_ns: int) -> ImmutabilityPolicy:
     return ImmutabilityPolicy(expiry_time=locked_until(period_ns), policy_mode="Locked")
+
+
+def _version_time_ns(version: str, changed: datetime) -> int:
+    """Return when a version came to be: its ID is that time, in parts of a second that the last change lacks (spec 03 §3)."""
+    try:
+        seconds, _, parts = version.rstrip("Z").partition(".")
+        return nanoseconds(datetime.fromisoformat(f"{seconds}+00:00")) + int(parts.ljust(9, "0")[:9])
+    except ValueError:
+        return nanoseconds(changed)
 
 
 def _metadata(blob_id: BlobID, found: Any) -> BlobMetadata:  # noqa: ANN401

@@ -304,9 +304,8 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
     async def _set_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             options = self._options
-            trusted = tls_context(authorities=options.root_ca) if options.root_ca else True
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusted),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls_context(authorities=options.root_ca)),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
                 trust_env=True,
             )

@@ -1,16 +1,23 @@
 """Azurite: Azure Blob Storage as its makers imitate it, from npm."""
 
 import contextlib
+import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from pykopia.storage.remote_options import AzureBlobOptions
 from tests.servers import process, programs
 from tests.servers.tls import Certificates
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The published key of every Azurite."""
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +29,31 @@ class AzureServer:
     account: str = ACCOUNT
     key: str = KEY
     certificates: Certificates | None = None
+    """None: it speaks plain HTTP."""
+
+    def container(self, name: str) -> ContainerClient:
+        """Return a client that does what pykopia leaves to others, such as creating containers."""
+        scheme = "https" if self.certificates else "http"
+        service = BlobServiceClient(
+            f"{scheme}://{self.domain}/{self.account}",
+            credential=self.key,
+            connection_verify=str(self.certificates.authority) if self.certificates else True,
+        )
+        return service.get_container_client(name)
+
+    def new_container(self) -> AzureBlobOptions:
+        """Return the options of a new, empty container."""
+        name = f"container-{os.getpid()}-{next(_numbers)}"
+        with self.container(name) as container:
+            container.create_container()
+        return AzureBlobOptions(
+            container=name,
+            storage_account=self.account,
+            storage_key=self.key,
+            storage_domain=self.domain,
+            do_not_use_tls=self.certificates is None,
+            root_ca=self.certificates.authority.read_bytes() if self.certificates else b"",
+        )
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from tests.servers.gcs import GCSServer
 from tests.servers.s3 import S3Server
 from tests.servers.ssh import SSHServer
 from tests.servers.tls import Certificates, make_certificates
+from tests.servers.tunnel import tunnel
 from tests.servers.webdav import WebDAVServer
 
 Factory = pytest.TempPathFactory
@@ -62,6 +63,13 @@ def azurite_tls(tmp_path_factory: Factory, certificates: Certificates) -> Iterat
     """Run Azure Blob Storage with TLS by an authority of its own."""
     with azure.azurite(tmp_path_factory.mktemp("azurite-tls"), certificates) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def azurite_tunnel(azurite_tls: AzureServer) -> Iterator[str]:
+    """Return the URL of a proxy behind which all names are Azure Blob Storage with TLS."""
+    with tunnel(int(azurite_tls.domain.rpartition(":")[2])) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +134,7 @@ __all__ = [
     "apache_tls",
     "azurite",
     "azurite_tls",
+    "azurite_tunnel",
     "certificates",
     "fake_drive",
     "fake_gcs",

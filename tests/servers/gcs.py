@@ -1,11 +1,18 @@
 """fake-gcs-server: Google Cloud Storage as an emulator of its JSON API, built by Go."""
 
 import contextlib
+import itertools
+import json
+import os
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pykopia.storage.remote_options import GCSOptions
 from tests.servers import process, programs
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +20,17 @@ class GCSServer:
     """A running server; it asks for no credentials."""
 
     url: str
+
+    def new_bucket(self) -> GCSOptions:
+        """Return the options of a new, empty bucket."""
+        name = f"bucket-{os.getpid()}-{next(_numbers)}"
+        request = urllib.request.Request(
+            f"{self.url}/storage/v1/b?project=p",
+            data=json.dumps({"name": name}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request).close()
+        return GCSOptions(bucket=name)
 
 
 @contextlib.contextmanager

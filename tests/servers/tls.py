@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+DOMAIN = "blob.pykopia.test"
+"""A domain that nobody can resolve."""
 _VALID = dt.timedelta(days=2)
 
 
@@ -19,7 +21,7 @@ class Certificates:
 
     authority: Path
     certificate: Path
-    """For 127.0.0.1 and localhost, signed by the authority."""
+    """For 127.0.0.1, localhost and names below `DOMAIN`, signed by the authority."""
     key: Path
 
 
@@ -63,7 +65,8 @@ def make_certificates(folder: Path) -> Certificates:
         )
         .sign(authority_key, hashes.SHA256())
     )
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = [x509.DNSName("localhost"), x509.DNSName(f"*.{DOMAIN}"), loopback]
     certificate = (
         builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

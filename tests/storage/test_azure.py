@@ -5,7 +5,6 @@ Azurite keeps no immutability policy: it takes the request and deletes the blob 
 
 import itertools
 import json
-import os
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,8 +15,6 @@ from typing import Any
 import pytest
 from azure.storage.blob import (
     AccountSasPermissions,
-    BlobServiceClient,
-    ContainerClient,
     ResourceTypes,
     generate_account_sas,
 )
@@ -31,6 +28,7 @@ from pykopia.errors import (
     StorageNotFoundError,
     StorageUnavailableError,
     UnsupportedOptionError,
+    UntrustedServerError,
 )
 from pykopia.storage.azure import AzureStorage
 from pykopia.storage.base import BlobStorage, PutOptions
@@ -39,37 +37,18 @@ from pykopia.storage.opening import open_storage
 from pykopia.storage.remote_options import AzureBlobOptions
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
-from pykopia.testing.storage_tests import PACK, StorageTests
+from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
 from tests.cli_runner import Runner
+from tests.servers import tls
 from tests.servers.azure import AzureServer
 from tests.trees import assert_trees_equal, changing_tree
 
 _numbers = itertools.count()
 
 
-def container_of(server: AzureServer, name: str) -> ContainerClient:
-    """Return a client that does what pykopia leaves to others, such as creating containers."""
-    service = BlobServiceClient(f"http://{server.domain}/{server.account}", credential=server.key)
-    return service.get_container_client(name)
-
-
-def new_container(server: AzureServer) -> AzureBlobOptions:
-    """Return the options of a new, empty container."""
-    name = f"container-{os.getpid()}-{next(_numbers)}"
-    with container_of(server, name) as container:
-        container.create_container()
-    return AzureBlobOptions(
-        container=name,
-        storage_account=server.account,
-        storage_key=server.key,
-        storage_domain=server.domain,
-        do_not_use_tls=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def container(azurite: AzureServer) -> AzureBlobOptions:
-    return new_container(azurite)
+    return azurite.new_container()
 
 
 @pytest.fixture
@@ -81,7 +60,7 @@ class TestAzurite(StorageTests):
     supports_do_not_recreate = supports_set_mtime = supports_retention = True
     mtime_precision_ns = 1_000_000_000
     many_blobs = 100
-    big_blob = 1 << 20
+    big_blob = 2 << 20
     odd_ids = tuple(name for name in StorageTests.odd_ids if "\\" not in name)  # the service makes a slash of it
 
     def test_a_blob_is_locked_or_the_option_refused(self, storage: BlobStorage) -> None:
@@ -164,17 +143,29 @@ def test_blobs_are_named_typed_and_timed_as_kopia_does(azurite: AzureServer, con
         storage.put(PACK, b"x", PutOptions(set_mtime_ns=1_234_567_890_123_456_789))
         assert storage.metadata(PACK).timestamp_ns == 1_234_567_890_123_456_789
         assert [blob.timestamp_ns for blob in storage.list()] == [1_234_567_890_123_456_789]
-    with container_of(azurite, container.container) as client:
+    with azurite.container(container.container) as client:
         found = client.get_blob_client(f"a/b-{PACK}").get_blob_properties()
     assert found.content_settings.content_type == "application/x-kopia"
     assert found.metadata == {"Kopiamtime": "1234567890123456789"}
     assert found.blob_type == "BlockBlob"
 
 
-def test_a_point_in_time_is_refused_and_not_ignored(container: AzureBlobOptions) -> None:
-    info = ConnectionInfo.from_options(replace(container, point_in_time="2026-01-01T00:00:00Z"))
-    with pytest.raises(UnsupportedOptionError, match="old versions"):
+def test_a_container_without_versions_can_not_be_seen_as_it_was(options: AzureBlobOptions) -> None:
+    with AzureStorage(options) as storage:
+        storage.put(FORMAT, b"x")
+    info = ConnectionInfo.from_options(replace(options, point_in_time="2026-01-01T00:00:00Z"))
+    with pytest.raises(StorageError, match="keeps no versions"):
         open_storage(info)
+
+
+def test_a_server_is_trusted_by_the_authority_of_the_connection_alone(azurite_tls: AzureServer) -> None:
+    container = azurite_tls.new_container()
+    with AzureStorage(container) as storage:
+        for number in range(5):
+            storage.put(PACK, bytes([number]))
+            assert storage.get(PACK) == bytes([number])
+    with pytest.raises(UntrustedServerError, match="unable to get local issuer certificate"):
+        AzureStorage(replace(container, root_ca=b""))
 
 
 def test_a_repository_in_a_container_gives_back_what_it_got(container: AzureBlobOptions, tmp_path: Path) -> None:
@@ -205,3 +196,23 @@ def test_the_command_line_connects_by_a_connection_file(container: AzureBlobOpti
     cli.ok("snapshot", "verify", "--verify-files-percent=100")
     status = cli.ok("repository", "status")
     assert container.storage_key not in status.stdout + status.stderr
+
+
+def test_the_command_line_creates_and_connects_by_flags(
+    azurite_tls: AzureServer, azurite_tunnel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name and TLS, as flags have it: a tunnel leads to Azurite, whose authority the environment names."""
+    assert azurite_tls.certificates is not None
+    monkeypatch.setenv("HTTPS_PROXY", azurite_tunnel)
+    monkeypatch.setenv("SSL_CERT_FILE", str(azurite_tls.certificates.authority))
+    cli = Runner(tmp_path / "client", environment={"AZURE_STORAGE_KEY": azurite_tls.key})
+    account = ("--storage-account", azurite_tls.account, "--storage-domain", tls.DOMAIN)
+    flags = ("azure", "--container", azurite_tls.new_container().container, "--prefix=cli/", *account)
+    cli.ok("repository", "create", *flags)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(b"data")
+    cli.ok("snapshot", "create", str(tmp_path / "source"))
+    cli.ok("repository", "disconnect")
+    cli.ok("repository", "connect", *flags)
+    cli.ok("snapshot", "verify", "--verify-files-percent=100")
+    cli.ok("repository", "validate-provider", "--concurrency-test-duration=300ms", "--num-storage-connections=2")

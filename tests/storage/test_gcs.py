@@ -1,8 +1,6 @@
 """Google Cloud Storage against fake-gcs-server, which asks for no credentials."""
 
-import itertools
 import json
-import os
 import traceback
 import urllib.request
 from collections.abc import Iterator
@@ -33,20 +31,6 @@ from tests.cli_runner import Runner
 from tests.servers.gcs import GCSServer
 from tests.trees import assert_trees_equal, changing_tree
 
-_numbers = itertools.count()
-
-
-def new_bucket(server: GCSServer) -> GCSOptions:
-    """Return the options of a new, empty bucket."""
-    name = f"bucket-{os.getpid()}-{next(_numbers)}"
-    request = urllib.request.Request(
-        f"{server.url}/storage/v1/b?project=p",
-        data=json.dumps({"name": name}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    urllib.request.urlopen(request).close()
-    return GCSOptions(bucket=name)
-
 
 @pytest.fixture
 def emulator(fake_gcs: GCSServer, monkeypatch: pytest.MonkeyPatch) -> GCSServer:
@@ -57,7 +41,7 @@ def emulator(fake_gcs: GCSServer, monkeypatch: pytest.MonkeyPatch) -> GCSServer:
 
 @pytest.fixture
 def options(emulator: GCSServer) -> GCSOptions:
-    return replace(new_bucket(emulator), prefix="folder/")
+    return replace(emulator.new_bucket(), prefix="folder/")
 
 
 class TestFakeGCS(StorageTests):
@@ -207,3 +191,4 @@ def test_the_command_line_creates_and_connects(emulator: GCSServer, options: GCS
     cli.ok("repository", "disconnect")
     cli.ok("repository", "connect", *flags)
     cli.ok("snapshot", "verify", "--verify-files-percent=100")
+    cli.ok("repository", "validate-provider", "--concurrency-test-duration=300ms", "--num-storage-connections=2")

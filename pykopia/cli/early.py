@@ -6,11 +6,30 @@ wrong here is told later, when the command itself opens the repository.
 """
 
 import os
+from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final
 
 FORMAT_BLOB_ID = "kopia.repository"  # format.repository_blob has it, with much that is not needed yet
 _WITHOUT = frozenset({"create", "connect", "disconnect"})
 """Commands below ``repository`` that do not open the repository that they find connected."""
+
+_ALWAYS: Final = ("cryptography.hazmat.primitives.hashes", "cryptography.hazmat.primitives.kdf.hkdf", "pykopia.snapshot.api")
+_CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.chunking._batch")
+_BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "maintenance run": ("pykopia.maintenance.api",),
+        "restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
+        "snapshot create": (*_CONTENTS, "pykopia.snapshot.create", "pykopia.maintenance.api"),
+        "snapshot list": ("pykopia.snapshot.policies", "pykopia.snapshot.resolve"),
+        "snapshot restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
+        "snapshot verify": (*_CONTENTS, "pykopia.cli.formatting"),
+    }
+)
+"""What these commands import once the repository is open."""
 
 
 def begin(words: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -18,24 +37,26 @@ def begin(words: Sequence[str], environment: Mapping[str, str]) -> None:
     password = (_value(words, "--password", "-p") or environment.get("KOPIA_PASSWORD", "")).strip()
     if not password or ("repository" in words and not _WITHOUT.isdisjoint(words)):
         return
-    import json  # noqa: PLC0415 -- `--version` and `--help` do without
-    from base64 import b64decode  # noqa: PLC0415
-
-    from pykopia.repository import early_key  # noqa: PLC0415
+    from pykopia.repository import early_key  # noqa: PLC0415 -- `--version` and `--help` do without
 
     path = _value(words, "--config-file") or environment.get("KOPIA_CONFIG_PATH") or "repository.config"
     if "/" not in path:
         base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME") or "/", ".config")
         path = os.path.join(base, "kopia", path)
     try:
-        with open(path, "rb") as file:
-            folder = json.load(file)["caching"]["cacheDirectory"]
-        with open(os.path.join(os.path.dirname(path), folder, FORMAT_BLOB_ID), "rb") as file:
-            block = json.load(file)
-        salt, algorithm = b64decode(block["uniqueID"], validate=True), block["keyAlgo"]
-    except (OSError, ValueError, KeyError, TypeError):
+        folder = _text_of(path, "cacheDirectory")
+        block = os.path.join(os.path.dirname(path), folder, FORMAT_BLOB_ID)
+        salt, algorithm = a2b_base64(_text_of(block, "uniqueID"), strict_mode=True), _text_of(block, "keyAlgo")
+    except (OSError, ValueError):
         return
     early_key.begin(password, algorithm=algorithm, salt=salt)
+
+
+def import_ahead(command: str) -> None:
+    """Import what a command will need once its repository is open, while the key is being derived."""
+    for name in (*_ALWAYS, *_BY_COMMAND.get(command, ())):
+        with suppress(ImportError):  # a native module that was not built
+            import_module(name)
 
 
 def _value(words: Sequence[str], *names: str) -> str:
@@ -48,4 +69,20 @@ def _value(words: Sequence[str], *names: str) -> str:
     return found
 
 
-__all__ = ["begin"]
+def _text_of(path: str, name: str) -> str:
+    """Return a text from a file of JSON by a look for its name: what reads JSON properly takes longer to import.
+
+    Raises:
+        ValueError: it is not there, or not in plain letters.
+        OSError: the file can't be read.
+    """
+    with open(path, "rb") as file:
+        _, found, rest = file.read().partition(b'"%s"' % name.encode())
+    between, _, rest = rest.partition(b'"')
+    text, end, _ = rest.partition(b'"')
+    if not found or between.strip() != b":" or not end or b"\\" in text:
+        raise ValueError(f"no plain text {name} in {path}")
+    return text.decode()
+
+
+__all__ = ["begin", "import_ahead"]

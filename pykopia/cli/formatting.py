@@ -78,12 +78,12 @@ def _fraction(value: int, unit: int) -> str:
 
 def time_zone(name: str) -> tzinfo | None:
     """Return the zone that ``--timezone`` names; None stands for the zone of this machine."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 -- slow to import, rarely used
-
     if name in {"", "local"}:
         return None
     if name in {"utc", "original"}:  # times are stored in UTC
         return UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 -- slow to import, rarely used
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

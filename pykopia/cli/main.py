@@ -5,13 +5,14 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pykopia import __version__
-from pykopia.cli import early, tree
-from pykopia.cli.parsing import CommandLineError, Invocation, parse
-from pykopia.cli.session import Session
-from pykopia.errors import PykopiaError
+from pykopia.cli import early
+
+if TYPE_CHECKING:
+    from pykopia.cli.parsing import Invocation
+    from pykopia.cli.session import Session
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal, as shells count."""
@@ -41,6 +42,10 @@ def main() -> NoReturn:
 def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, stdout: TextIO, stderr: TextIO) -> int:
     """Run a command line and return the exit status; nothing is taken from the process but what is given here."""
     early.begin(words, environment)
+    from pykopia.cli import tree  # noqa: PLC0415 -- while the key is being derived
+    from pykopia.cli.parsing import CommandLineError, parse  # noqa: PLC0415
+    from pykopia.cli.session import Session  # noqa: PLC0415
+
     try:
         invocation = parse(tree.ROOT, words, environment)
     except CommandLineError as error:
@@ -58,7 +63,7 @@ def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, 
     return status
 
 
-def _dispatch(session: Session, invocation: Invocation) -> int:
+def _dispatch(session: "Session", invocation: "Invocation") -> int:
     flags = session.flags
     if flags.version:
         session.write(__version__)
@@ -71,8 +76,9 @@ def _dispatch(session: Session, invocation: Invocation) -> int:
     return _run_logged(session, invocation)
 
 
-def _run_logged(session: Session, invocation: Invocation) -> int:
+def _run_logged(session: "Session", invocation: "Invocation") -> int:
     from pykopia.cli import logs  # noqa: PLC0415 -- `--version` and `--help` do without
+    from pykopia.errors import PykopiaError  # noqa: PLC0415
 
     handlers = logs.start(session)
     log = session.log
@@ -109,14 +115,14 @@ def _run_logged(session: Session, invocation: Invocation) -> int:
     return status or 0
 
 
-def _status_of_index(session: Session) -> int:
+def _status_of_index(session: "Session") -> int:
     """Return the status of a command that went well but could not see the whole index, 0 when it could."""
     repository = session.repository
     damaged = {} if repository is None else repository.contents.indexes.known_damage
     return next((error.exit_code for error in damaged.values()), 0)
 
 
-def _tell_mended(session: Session) -> None:
+def _tell_mended(session: "Session") -> None:
     """Name what error correction had to mend; it is whole in memory only, and damaged in storage still."""
     mended = {} if session.repository is None else session.repository.sealer.sealer.mended
     if mended:

@@ -141,7 +141,7 @@ class Session:
         Raises:
             NotConnectedError: There is no connection file.
         """
-        from pykopia.cli import passwords  # noqa: PLC0415
+        from pykopia.cli import early, passwords  # noqa: PLC0415
         from pykopia.errors import NotConnectedError  # noqa: PLC0415
         from pykopia.repository.opening import open_connected  # noqa: PLC0415
 
@@ -149,6 +149,7 @@ class Session:
         if not path.exists():
             message = f"repository is not connected: there is no {path}; use `pykopia repository connect`"
             raise NotConnectedError(message)
+        early.import_ahead(self.invocation.name)
         self.repository = open_connected(
             path, passwords.for_opening(self), upgrade_owner_id=self.flags.upgrade_owner_id
         )

@@ -221,9 +221,6 @@ class Snapshots:
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.resolve import with_length
         from pykopia.snapshot.restore import Restore
-        from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
-        from pykopia.snapshot.restore_file import restore_single
-        from pykopia.snapshot.restore_local import LocalOutput
         from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 
         options = options or RestoreOptions()
@@ -236,19 +233,25 @@ class Snapshots:
             if entry.type != "d":
                 if mode != "local":
                     raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
+                from pykopia.snapshot.restore_file import restore_single
+
                 return restore_single(self._repository, entry, path, options, counting)
             objects = self._repository.objects
+            if mode == "local":
+                from pykopia.snapshot.restore_local import LocalOutput
+
+                local = LocalOutput(
+                    path, self._repository.contents, objects, self._repository.sealer.hash, options, counting
+                )
+                return Restore(self._repository, local, options, counting).run(entry)
+            from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
+
             overwrite, whole = options.overwrite_files, options.ignore_errors
             if mode in ("tar", "tgz"):
                 tar = TarOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "tgz")
                 return Restore(self._repository, tar, options, counting).run(entry)
-            if mode in ("zip", "zip-nocompress"):
-                zipped = ZipOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "zip")
-                return Restore(self._repository, zipped, options, counting).run(entry)
-            local = LocalOutput(
-                path, self._repository.contents, objects, self._repository.sealer.hash, options, counting
-            )
-            return Restore(self._repository, local, options, counting).run(entry)
+            zipped = ZipOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "zip")
+            return Restore(self._repository, zipped, options, counting).run(entry)
 
     def plan_restore(
         self,

@@ -1,6 +1,8 @@
 """The key of the repository is begun to be derived before a command is imported."""
 
 import json
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -87,3 +89,44 @@ def test_password_and_connection_file_come_from_the_line_or_the_environment(
     assert begun == [("a", "x")]
     early.begin(["--password"], {"HOME": str(tmp_path)})
     assert len(begun) == 1
+
+
+_DRIVER = """
+import sys
+from pykopia.repository import early_key
+derive, at_hand = early_key.derive, set()
+def derived(*given, **named):
+    key = derive(*given, **named)
+    at_hand.update(sys.modules)
+    return key
+early_key.derive = derived
+from pykopia.cli.main import main
+try:
+    main()
+finally:
+    print(*sorted(set(sys.modules) - at_hand), file=sys.__stderr__)
+"""
+
+
+@pytest.mark.parametrize("command", ["snapshot create", "snapshot list", "snapshot verify", "restore", "maintenance run"])
+def test_nothing_is_imported_after_the_wait_for_the_key(tmp_path: Path, command: str) -> None:
+    client = Runner(tmp_path / "client")
+    assert client("repository", "create", "filesystem", "--path", str(tmp_path / "repository")).status == 0
+    assert client("policy", "set", "--global", "--compression=zstd").status == 0
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_text("text " * 1000)
+    assert client("snapshot", "create", str(source)).status == 0
+    words = {
+        "snapshot create": [str(source)],
+        "snapshot verify": ["--verify-files-percent=100"],
+        "restore": [str(source), str(tmp_path / "restored")],
+    }.get(command, [])
+    run = subprocess.run(
+        [sys.executable, "-c", _DRIVER, *command.split(), *words, "--config-file", str(client.config)],
+        env={"KOPIA_PASSWORD": client.password, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stderr.splitlines()[-1] == ""

@@ -5,6 +5,7 @@ A hash H(p) depends on nothing but the 64 bytes that end with byte ``p``. ``_spl
 
 import struct
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Final
 
 from pykopia.ids import Buffer
@@ -59,20 +60,25 @@ def rabinkarp(window: Buffer) -> int:
     return value
 
 
-def _remainders() -> list[int]:
-    """Return, for each byte ``b``, what b · x^53 leaves."""
-    table = [0] * 256
+def _of_all_bytes(of_bit: Callable[[int], int]) -> list[int]:
+    """Return, for each byte, the sum of what its bits are turned into."""
+    table = [0]
     for bit in range(8):
-        power = 1 << bit << RABINKARP_DEGREE
-        for above in range(bit, -1, -1):
-            if power >> above >> RABINKARP_DEGREE & 1:
-                power ^= RABINKARP_POLYNOMIAL << above
-        for low in range(1 << bit):
-            table[1 << bit | low] = power ^ table[low]
+        turned = of_bit(1 << bit)
+        table += [turned ^ low for low in table]
     return table
 
 
-_REMAINDER: Final = _remainders()
+def _remainder(bit: int) -> int:
+    """Return what b · x^53 leaves, for a byte of one bit."""
+    power = bit << RABINKARP_DEGREE
+    for above in range(7, -1, -1):
+        if power >> above >> RABINKARP_DEGREE & 1:
+            power ^= RABINKARP_POLYNOMIAL << above
+    return power
+
+
+_REMAINDER: Final = _of_all_bytes(_remainder)
 _LOW: Final = (1 << RABINKARP_DEGREE - 8) - 1
 
 
@@ -80,18 +86,17 @@ def _times_x8(value: int) -> int:
     return (value & _LOW) << 8 ^ _REMAINDER[value >> RABINKARP_DEGREE - 8]
 
 
-def _leaving() -> list[int]:
-    """Return, for each byte, its share of a hash when it has just left the window: b · x^512."""
-    table = list(range(256))
+def _leaving(bit: int) -> int:
+    """Return the share that a byte of one bit has in a hash when it has just left the window: b · x^512."""
     for _ in range(WINDOW):
-        table = [_times_x8(value) for value in table]
-    return table
+        bit = _times_x8(bit)
+    return bit
 
 
 RABINKARP_REMAINDER: Final[tuple[int, ...]] = tuple(_REMAINDER)
 """b · x^53 reduced, for each byte: what a byte that is shifted over the top stands for."""
 
-RABINKARP_LEAVING: Final[tuple[int, ...]] = tuple(_leaving())
+RABINKARP_LEAVING: Final[tuple[int, ...]] = tuple(_of_all_bytes(_leaving))
 """b · x^512 reduced, for each byte: what takes a byte out that is 64 places back."""
 
 

@@ -1,5 +1,6 @@
 """Entry of the program: understand the line, run the command, turn errors into a line and an exit status."""
 
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal, as shells count."""
 
+_YOUNG_OBJECTS = 100_000
+"""New objects after which cycles are looked for: the modules of a command make some, and all of them stay."""
+
 
 class _Terminated(BaseException):
     """SIGTERM arrived."""
@@ -25,6 +29,7 @@ class _Terminated(BaseException):
 def main() -> NoReturn:
     """Run the program with what the process was given, and end it."""
     signal.signal(signal.SIGTERM, _terminate)
+    gc.set_threshold(_YOUNG_OBJECTS)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         # names of files need not be UTF-8; what was read from the file system goes out as it came in
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
@@ -36,6 +41,7 @@ def main() -> NoReturn:
     except _Terminated:
         sys.stderr.write("terminated\n")
         status = 128 + signal.SIGTERM
+    gc.freeze()  # or the end of the process would look for cycles in all that goes with it anyway
     sys.exit(status)
 
 

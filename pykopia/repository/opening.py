@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pykopia import __version__
-from pykopia.chunking.splitters import SPLITTERS
 from pykopia.errors import (
     BlobNotFoundError,
     ConnectionFileError,
@@ -141,6 +140,8 @@ def new_format(options: NewRepositoryOptions) -> RepositoryFormat:
     """
     _require_known("hash", options.hash, HASHES)
     _require_known("encryption", options.encryption, ENCRYPTIONS)
+    from pykopia.chunking.splitters import SPLITTERS  # noqa: PLC0415 -- only a new repository names one
+
     _require_known("splitter", options.splitter, SPLITTERS)
     if not 0 <= options.ecc_overhead_percent <= 100:
         raise UsageError(f"error correction overhead must be 0 to 100 percent, not {options.ecc_overhead_percent}")

@@ -1,7 +1,5 @@
 """How a repository is made and how a client uses it."""
 
-import getpass
-import socket
 from dataclasses import dataclass, field, replace
 
 DEFAULT_FORMAT_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
@@ -79,11 +77,15 @@ class ParameterChanges:
 
 def default_username() -> str:
     """Return the operating system's name for this user."""
+    import getpass  # noqa: PLC0415 -- connection files have both names
+
     return getpass.getuser()
 
 
 def default_hostname() -> str:
     """Return this machine's name up to the first dot, in lower case (spec 04 §9)."""
+    import socket  # noqa: PLC0415
+
     return socket.gethostname().split(".", 1)[0].lower()
 
 

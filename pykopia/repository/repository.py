@@ -20,12 +20,12 @@ from pykopia.repository.manifests import ManifestStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.options import ClientOptions, ParameterChanges
 from pykopia.repository.parameters import change_parameters
-from pykopia.repository.writer import RepositoryWriter
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.locking import LockingStorage
 
 if TYPE_CHECKING:
     from pykopia.maintenance.api import Maintenance
+    from pykopia.repository.writer import RepositoryWriter
     from pykopia.snapshot.api import Snapshots
     from pykopia.snapshot.policies import Policies
 
@@ -173,7 +173,7 @@ class Repository:
 
     # ------------------------------------------------------------------ using it
 
-    def writer(self, *, parallel: int | None = None) -> RepositoryWriter:
+    def writer(self, *, parallel: int | None = None) -> "RepositoryWriter":
         """Return a session of writing, to be used as a context manager.
 
         Args:
@@ -182,6 +182,8 @@ class Repository:
         Raises:
             ReadOnlyRepositoryError: the repository is connected read-only.
         """
+        from pykopia.repository.writer import RepositoryWriter  # noqa: PLC0415 -- readers do without
+
         return RepositoryWriter(self, parallel=parallel)
 
     def refresh(self) -> None:

@@ -12,6 +12,10 @@ BENCH ?=
 
 SERVERS := .servers/.installed
 
+# A wheel with its modules compiled, as users have it: what stands in the working tree is compiled at each start where
+# PYTHONDONTWRITEBYTECODE is set, and found by a longer way.
+INSTALLED := .venv-installed
+
 .PHONY: help venv demo test test-slow soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
 
 help:
@@ -73,16 +77,21 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)
-	$(BIN)/python benchmarks/compare.py $(BENCH)
+$(INSTALLED)/.installed: pyproject.toml setup.py $(shell find pykopia mover -name '*.py') $(NATIVE)
+	$(PYTHON) -m venv --clear $(INSTALLED)
+	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check '.[all]'
+	touch $@
 
-bench-results: $(STAMP)
-	$(BIN)/python benchmarks/compare.py --rounds 5 --other-rounds 3 --results benchmarks/RESULTS.md
+bench: $(STAMP) $(INSTALLED)/.installed
+	PYKOPIA_EXE=$(CURDIR)/$(INSTALLED)/bin/pykopia $(BIN)/python benchmarks/compare.py $(BENCH)
+
+bench-results: $(STAMP) $(INSTALLED)/.installed
+	PYKOPIA_EXE=$(CURDIR)/$(INSTALLED)/bin/pykopia $(BIN)/python benchmarks/compare.py --rounds 5 --other-rounds 3 --results benchmarks/RESULTS.md
 
 bench-micro: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:randomly
 
 clean:
-	rm -rf $(VENV) .servers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(INSTALLED) .servers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
 	find pykopia -name '__pycache__' -prune -exec rm -rf {} +
 	find pykopia \( -name '*.so' -o -name '*.c' \) -delete

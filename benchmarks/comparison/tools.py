@@ -181,7 +181,9 @@ class Pykopia(Kopia):
 
     @classmethod
     def program(cls) -> Sequence[str] | None:
-        """Return the installed script beside this Python, or ``python -m pykopia`` from the project's folder."""
+        """Return what PYKOPIA_EXE names, the script beside this Python, or ``python -m pykopia`` in the project's folder."""
+        if named := os.environ.get("PYKOPIA_EXE"):
+            return [named]
         script = Path(sys.executable).with_name("pykopia")
         return [str(script)] if script.exists() else [sys.executable, "-m", "pykopia"]
 

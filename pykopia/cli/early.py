@@ -17,7 +17,11 @@ FORMAT_BLOB_ID = "kopia.repository"  # format.repository_blob has it, with much 
 _WITHOUT = frozenset({"create", "connect", "disconnect"})
 """Commands below ``repository`` that do not open the repository that they find connected."""
 
-_ALWAYS: Final = ("cryptography.hazmat.primitives.hashes", "cryptography.hazmat.primitives.kdf.hkdf", "pykopia.snapshot.api")
+_ALWAYS: Final = (
+    "cryptography.hazmat.primitives.hashes",
+    "cryptography.hazmat.primitives.kdf.hkdf",
+    "pykopia.snapshot.api",
+)
 _CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.chunking._batch")
 _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {

@@ -108,7 +108,9 @@ finally:
 """
 
 
-@pytest.mark.parametrize("command", ["snapshot create", "snapshot list", "snapshot verify", "restore", "maintenance run"])
+@pytest.mark.parametrize(
+    "command", ["snapshot create", "snapshot list", "snapshot verify", "restore", "maintenance run"]
+)
 def test_nothing_is_imported_after_the_wait_for_the_key(tmp_path: Path, command: str) -> None:
     client = Runner(tmp_path / "client")
     assert client("repository", "create", "filesystem", "--path", str(tmp_path / "repository")).status == 0

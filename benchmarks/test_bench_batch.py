@@ -75,6 +75,17 @@ def test_open(benchmark: BenchmarkFixture, batches: Batches, contents: list[Buff
     assert opened == contents
 
 
+@pytest.mark.parametrize("contents", [SMALL, LARGE * 8], ids=["128 small", "8 large"])
+def test_check(benchmark: BenchmarkFixture, batches: Batches, contents: list[Buffer]) -> None:
+    keys = batches.keys_of(contents, 0)
+    packed = batches.pack(contents, [ZSTD] * len(contents))
+    lengths = [length + OVERHEAD for length in packed.lengths]
+    outs = [bytearray(length) for length in lengths]
+    packed.seal_into(keys, outs, [0] * len(keys), os.urandom(NONCE_SIZE * len(keys)))
+    columns = [0] * len(keys), lengths, packed.compressions, [len(each) for each in contents]
+    assert all(benchmark(batches.check, [*outs], keys, *columns))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("many")

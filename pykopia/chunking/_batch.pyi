@@ -32,6 +32,16 @@ class Keys:
         check: bool,
         /,
     ) -> list[bytes | None]: ...
+    def check(
+        self,
+        stored: list[Buffer],
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        /,
+    ) -> list[bool]: ...
 
 class Packed:
     lengths: list[int]

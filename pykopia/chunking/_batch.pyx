@@ -424,7 +424,6 @@ cdef class Keys:
         cdef Sealed *rows = <Sealed *>calloc(count + 1, sizeof(Sealed) + sizeof(hashed_content) + LARGEST_DIGEST)
         cdef Py_buffer view
         cdef size_t largest = 0
-        cdef int64_t offset, length, original, compression
         cdef list opened = []
         if rows == NULL:
             raise MemoryError
@@ -432,33 +431,19 @@ cdef class Keys:
             PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE)
             try:
                 for number in range(count):
-                    set_key(&rows[number], keys[number], 1 + self.digest_length)
-                    offset, length, original = offsets[number], lengths[number], originals[number]
-                    compression = compressions[number]
-                    if (
-                        rows[number].key == NULL
-                        or offset < 0
-                        or offset > view.len - length
-                        or not plausible(length, original, compression)
-                    ):
+                    self.find_row(
+                        &rows[number], keys[number], &view, offsets[number], lengths[number], compressions[number],
+                        originals[number],
+                    )
+                    if rows[number].failed:
                         opened.append(None)
-                        rows[number].failed = True
                         continue
-                    rows[number].stored = <uint8_t *>view.buf + offset
-                    rows[number].length = length
-                    rows[number].original = original
-                    rows[number].compression = compression
-                    if rows[number].compression and rows[number].length > largest:
-                        largest = rows[number].length
+                    largest = max(largest, packed_room(&rows[number]))
                     opened.append(PyBytes_FromStringAndSize(NULL, rows[number].original))
                     rows[number].out = <uint8_t *>PyBytes_AsString(opened[number])
                 worker.reserve(largest)
                 with nogil:
-                    for number in range(count):
-                        if not rows[number].failed:
-                            rows[number].failed = not self.open_one(worker, &rows[number])
-                    if check:
-                        self.check(worker, rows, count)
+                    self.open_all(worker, rows, count, check)
             finally:
                 PyBuffer_Release(&view)
             for number in range(count):
@@ -468,6 +453,63 @@ cdef class Keys:
             return opened
         finally:
             free(rows)
+
+    def check(self, list stored, list keys, list offsets, list lengths, list compressions, list originals):
+        """Return for each content whether it can be opened and hashes to its key; it is not kept.
+
+        Args:
+            stored: for each the bytes in which it lies.
+            keys: see ``open``, and so on.
+            offsets: of each in its bytes.
+            lengths: bytes of each in there.
+            compressions: compression header ID of each.
+            originals: bytes of each when it is opened.
+        """
+        cdef Py_ssize_t count = len(keys), number
+        cdef Worker worker = self.worker()
+        cdef Buffers data = Buffers(stored)
+        cdef Sealed *rows = <Sealed *>calloc(count + 1, sizeof(Sealed) + sizeof(hashed_content) + LARGEST_DIGEST)
+        cdef size_t largest = 0, total = 0
+        cdef uint8_t *place
+        if rows == NULL:
+            raise MemoryError
+        try:
+            for number in range(count):
+                self.find_row(
+                    &rows[number], keys[number], &data.views[number], offsets[number], lengths[number],
+                    compressions[number], originals[number],
+                )
+                if not rows[number].failed:
+                    largest = max(largest, packed_room(&rows[number]))
+                    total += rows[number].original
+            worker.reserve(largest + total)
+            place = worker.arena + largest
+            for number in range(count):
+                if not rows[number].failed:
+                    rows[number].out = place
+                    place += rows[number].original
+            with nogil:
+                self.open_all(worker, rows, count, True)
+            self.idle.append(worker)
+            return [not rows[number].failed for number in range(count)]
+        finally:
+            free(rows)
+
+    cdef int find_row(
+        self, Sealed *row, object key, const Py_buffer *view, int64_t offset, int64_t length, int64_t compression,
+        int64_t original,
+    ) except -1:
+        """Take where a content lies; what can't be has failed."""
+        set_key(row, key, 1 + self.digest_length)
+        row.failed = (
+            row.key == NULL or offset < 0 or offset > view.len - length or not plausible(length, original, compression)
+        )
+        if not row.failed:
+            row.stored = <uint8_t *>view.buf + offset
+            row.length = length
+            row.original = original
+            row.compression = compression
+        return 0
 
     cdef bint content_cipher(self, Worker worker, const uint8_t *iv, uint8_t *key) noexcept nogil:
         """Write the key of a content to ``key``, which has room for LARGEST_DIGEST bytes."""
@@ -507,13 +549,18 @@ cdef class Keys:
             return False
         return not row.compression or expand(worker, row, plain, length)
 
-    cdef void check(self, Worker worker, Sealed *rows, Py_ssize_t count) noexcept nogil:
-        """Let those fail whose content does not hash to its key; there is room for hashes behind the rows."""
+    cdef void open_all(self, Worker worker, Sealed *rows, Py_ssize_t count, bint check) noexcept nogil:
+        """Open what has not failed; with ``check`` also hash it. There is room for the hashes behind the rows."""
         cdef hashed_content *contents = <hashed_content *>(rows + count)
         cdef uint8_t *digests = <uint8_t *>(contents + count)
         cdef Py_ssize_t number
         cdef size_t opened = 0
         cdef bint good
+        for number in range(count):
+            if not rows[number].failed:
+                rows[number].failed = not self.open_one(worker, &rows[number])
+        if not check:
+            return
         for number in range(count):
             if not rows[number].failed:
                 contents[opened].data = rows[number].out
@@ -641,6 +688,11 @@ cdef int set_key(Sealed *row, object key, int length) except -1:
     if len(key) == length and length > IV:
         row.key = <const uint8_t *>PyBytes_AsString(key)
     return 0
+
+
+cdef size_t packed_room(const Sealed *row) noexcept nogil:
+    """Return the bytes that a content takes before it is expanded."""
+    return row.length if row.compression else 0
 
 
 cdef bint plausible(int64_t length, int64_t original, int64_t compression) noexcept nogil:

@@ -78,6 +78,27 @@ class Batches(Protocol):
             check: also hash each and compare with its key.
         """
 
+    def check(
+        self,
+        stored: list[Buffer],
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        /,
+    ) -> list[bool]:
+        """Return for each content whether it can be opened and hashes to its key; none is kept.
+
+        Args:
+            stored: for each the bytes in which it lies, those of a pack.
+            keys: and so on, see ``open``.
+            offsets: of each in its bytes.
+            lengths: of each.
+            compressions: of each.
+            originals: of each.
+        """
+
 
 # ---------------------------------------------------------------------- the definition
 
@@ -142,6 +163,24 @@ class PythonBatches:
             for offset, length, key, compression, original in zip(
                 offsets, lengths, keys, compressions, originals, strict=True
             )
+        ]
+
+    def check(
+        self,
+        stored: list[Buffer],
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        /,
+    ) -> list[bool]:
+        """See ``Batches.check``."""
+        rows = zip(stored, offsets, lengths, keys, compressions, originals, strict=True)
+        return [
+            self._open_one(memoryview(each)[offset : offset + length], key, compression, original, check=True)
+            is not None
+            for each, offset, length, key, compression, original in rows
         ]
 
     def _open_one(
@@ -221,6 +260,19 @@ class NativeBatches(PythonBatches):
         if len(keys) <= FEW:
             return super().open(stored, keys, offsets, lengths, compressions, originals, check)
         return self._keys.open(stored, keys, offsets, lengths, compressions, originals, check)
+
+    def check(
+        self,
+        stored: list[Buffer],
+        keys: list[bytes],
+        offsets: list[int],
+        lengths: list[int],
+        compressions: list[int],
+        originals: list[int],
+        /,
+    ) -> list[bool]:
+        """See ``Batches.check``."""
+        return self._keys.check(stored, keys, offsets, lengths, compressions, originals)
 
 
 def batches_of(sealer: Sealer, parameters: RepositoryFormat) -> Batches:

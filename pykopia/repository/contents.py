@@ -18,6 +18,7 @@ from pykopia.errors import (
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer
+from pykopia.repository.buffers import LargeBuffer
 from pykopia.repository.cache import BlobCache
 from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
@@ -168,17 +169,13 @@ class ContentStore:
             self._spans.expect(run.pack_blob, run.offset, run.offset + run.length, _gaps(run))
 
     def read_run(self, run: Run, *, check: bool = False) -> Iterator[tuple[IndexEntry, bytes | PykopiaError]]:
-        """Fetch a run of contents; yield each entry with its content, or with what is wrong with it.
+        """Read a run of contents; yield each entry with its content, or with what is wrong with it.
 
         When the run can't be fetched in one piece (a pack that is cut off, or was moved by maintenance), its contents are
         read one by one, so that an error is told for just those that it concerns.
         """
         try:
-            if self._spans is None:
-                data = memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
-            else:
-                alone = len(run.entries) == 1
-                data = memoryview(self._spans.get(run.pack_blob, run.offset, run.length, alone=alone, cuts=_gaps(run)))
+            data = self.fetch_run(run)
         except PykopiaError:
             for entry in run.entries:
                 try:
@@ -188,6 +185,46 @@ class ContentStore:
             return
         for group in _groups(run.entries):
             yield from self._open(run, group, data, check=check)
+
+    def fetch_run(self, run: Run, buffer: LargeBuffer | None = None) -> memoryview:
+        """Return the bytes of a pack from the first content of a run to the end of the last.
+
+        Args:
+            run: what to fetch.
+            buffer: where the bytes may be put.
+
+        Raises:
+            PykopiaError: the pack is missing or too short, or the storage fails.
+        """
+        if self._spans is None:
+            if buffer is None or run.length > len(buffer):
+                return memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
+            view = memoryview(buffer)[: run.length]
+            self._storage.get_into(run.pack_blob, view, run.offset)
+            return view
+        alone = len(run.entries) == 1
+        return memoryview(self._spans.get(run.pack_blob, run.offset, run.length, alone=alone, cuts=_gaps(run)))
+
+    def check_runs(self, fetched: Sequence[tuple[Run, memoryview]]) -> Iterator[tuple[IndexEntry, PykopiaError | None]]:
+        """Open and hash the contents of runs that were fetched, all at once; yield each entry with what is wrong with it."""
+        rows = [(run, data, entry) for run, data in fetched for entry in run.entries]
+        good = self.sealer.batches.check(
+            [data for _, data, _ in rows],
+            [key_of(entry.content_id) for _, _, entry in rows],
+            [entry.pack_offset - run.offset for run, _, entry in rows],
+            [entry.packed_length for _, _, entry in rows],
+            [entry.compression for _, _, entry in rows],
+            [entry.original_length for _, _, entry in rows],
+        )
+        for (run, data, entry), well in zip(rows, good, strict=True):
+            error = None
+            if not well:
+                start = entry.pack_offset - run.offset
+                try:
+                    self._unsealed(entry, data[start : start + entry.packed_length], check=True)
+                except PykopiaError as wrong:
+                    error = wrong
+            yield entry, error
 
     def _open(
         self, run: Run, entries: Sequence[IndexEntry], data: memoryview, *, check: bool

@@ -10,20 +10,31 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from queue import LifoQueue
 
 from pykopia.errors import PykopiaError
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.index import IndexEntry
+from pykopia.repository.buffers import LargeBuffer, new_buffer
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
 from pykopia.repository.repository import Repository
 from pykopia.repository.runs import Run, plan_runs
+from pykopia.repository.writer import available_cpus
 from pykopia.snapshot.locating import Locator, check_length
 from pykopia.snapshot.progress import Progress
 
 READ_AT_ONCE = 20_000
 """Contents that are put in order of packs before they are read: a bound on memory."""
 QUEUED_PER_THREAD = 2
+
+CHECKED_CONTENTS = 8
+CHECKED_BYTES = 32 << 20
+"""Contents, or bytes of them, that are hashed at once: so many fill the lanes of the widest processor."""
+FETCHED_RUNS = 16
+"""Runs in memory: a bound, and enough of them that some are fetched while others are hashed."""
+RUN_BUFFER = 9 << 20
+"""Bytes of a buffer for a run: one content of the usual splitters, or a run of small ones, always fits it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +70,18 @@ class VerifyResult:
     errors: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A run of which nothing is checked yet."""
+
+    run: Run
+    data: memoryview
+    buffer: LargeBuffer
+    """Where the bytes are, if they fit there; not to be used for others meanwhile."""
+    paths: dict[IndexEntry, str]
+    """What to name contents by."""
+
+
 class _Enough(Exception):
     """So many errors that the rest is not looked at."""
 
@@ -77,6 +100,13 @@ class Verifier:
         self._to_read: dict[IndexEntry, str] = {}
         self._compressed: dict[str, Chunk] = {}
         self._running: set[Future[None]] = set()
+        self._fetched: list[Fetched] = []
+        self._buffers: LifoQueue[LargeBuffer] = LifoQueue()
+        for _ in range(FETCHED_RUNS):
+            self._buffers.put(new_buffer(RUN_BUFFER))
+        self._processors = available_cpus()
+        self._checking = 0
+        """Threads that open and hash: no more than there are processors, for each needs much memory."""
 
     def run(self, roots: Iterable[tuple[str, DirectoryEntry]]) -> VerifyResult:
         """Verify the trees of the given entries, each with the path that messages name it by."""
@@ -159,6 +189,60 @@ class Verifier:
                 future.result()
 
     def _read(self, run: Run, paths: dict[IndexEntry, str]) -> None:
+        """Fetch a run; check it together with others once they are enough."""
+        if any(entry.content_id in self._compressed for entry in run.entries):
+            self._read_now(run, paths)
+            return
+        buffer = self._buffers.get()
+        try:
+            data = self._repository.contents.fetch_run(run, buffer)
+        except PykopiaError:
+            self._buffers.put(buffer)
+            self._read_now(run, paths)
+            return
+        except BaseException:
+            self._buffers.put(buffer)
+            raise
+        with self._lock:
+            self._fetched.append(Fetched(run, data, buffer, paths))
+        while batch := self._take():
+            try:
+                self._check(batch)
+            finally:
+                with self._lock:
+                    self._checking -= 1
+                for each in batch:
+                    self._buffers.put(each.buffer)
+
+    def _take(self) -> list[Fetched]:
+        """Return runs that are to be checked now, nothing when all processors have some; they will come for the rest.
+
+        The busier the processors are, the more runs wait to be checked together.
+        """
+        batch = list[Fetched]()
+        contents = size = 0
+        with self._lock:
+            if self._fetched and self._checking < self._processors:
+                self._checking += 1
+                while self._fetched and contents < CHECKED_CONTENTS and size < CHECKED_BYTES:
+                    batch.append(self._fetched.pop())
+                    contents += len(batch[-1].run.entries)
+                    size += sum(entry.original_length for entry in batch[-1].run.entries)
+        return batch
+
+    def _check(self, fetched: Sequence[Fetched]) -> None:
+        paths = {entry: each.paths[entry] for each in fetched for entry in each.run.entries}
+        size = 0
+        for entry, error in self._repository.contents.check_runs([(each.run, each.data) for each in fetched]):
+            self._progress.check()
+            if error is None:
+                size += entry.original_length
+            else:
+                self._report(paths[entry], error)
+        self._progress.add(read_bytes=size)
+
+    def _read_now(self, run: Run, paths: dict[IndexEntry, str]) -> None:
+        """Read a run whose contents are needed, or of which not all can be had."""
         size = 0
         for entry, data in self._repository.contents.read_run(run, check=True):
             self._progress.check()

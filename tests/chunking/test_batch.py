@@ -80,6 +80,11 @@ def opened(batches: Batches, stored: Buffer, columns: Sequence[Any], *, check: b
     return batches.open(stored, keys, offsets, lengths, compressions, originals, check)
 
 
+def checked(batches: Batches, stored: list[Buffer], columns: Sequence[Any]) -> list[bool]:
+    keys, offsets, lengths, compressions, originals = columns
+    return batches.check(stored, keys, offsets, lengths, compressions, originals)
+
+
 @pytest.mark.parametrize("encryption", ENCRYPTIONS)
 @pytest.mark.parametrize("hash_name", NATIVE_HASHES)
 def test_both_twins_make_the_same_and_open_what_the_other_has_made(hash_name: str, encryption: str) -> None:
@@ -176,6 +181,28 @@ def test_only_the_contents_that_do_not_fit_their_hash_are_refused(lanes: int) ->
     expected = [None if number in lying else bytes(each) for number, each in enumerate(data)]
     assert opened(native, stored, columns, check=True) == opened(python, stored, columns, check=True) == expected
     assert opened(native, stored, columns, check=False) == [bytes(each) for each in data]
+    for batches in (native, python):
+        assert checked(batches, [stored] * len(data), columns) == [number not in lying for number in range(len(data))]
+
+
+@pytest.mark.parametrize("hash_name", NATIVE_HASHES)
+def test_contents_of_several_packs_are_checked_at_once(hash_name: str) -> None:
+    native, python = twins(parameters(hash_name))
+    one, of_one = sealed(native, contents(1), [ZSTD] * len(contents(1)))
+    other, of_other = sealed(python, contents(2), [None] * len(contents(2)))
+    columns = [first + second for first, second in zip(of_one, of_other, strict=True)]
+    stored: list[Buffer] = [*[one] * len(of_one[0]), *[memoryview(other)] * len(of_other[0])]
+    expected = [True] * len(stored)
+    for batches in (native, python):
+        assert checked(batches, stored, columns) == expected
+    for number in (2, len(stored) - 1):
+        stored[number] = bytes(stored[number][: columns[1][number] + columns[2][number] - 1])
+        expected[number] = False
+    columns[4][5] += 1
+    expected[5] = False
+    for batches in (native, python):
+        assert checked(batches, stored, columns) == expected
+        assert checked(batches, [], [[]] * 5) == []
 
 
 @given(st.lists(st.binary(max_size=400) | st.binary(max_size=4).map(lambda part: part * 300), max_size=6))

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 from pykopia.chunking.batch import WritableBuffer
+from pykopia.format.zstd import Tuning
 from pykopia.ids import Buffer
 
 LOADED: bool
@@ -19,7 +20,7 @@ class Keys:
     ) -> None: ...
     def keys_of(self, contents: list[Buffer], prefix: int, /) -> list[bytes]: ...
     def pack(
-        self, contents: list[Buffer], levels: list[int | None], headers: list[int], tables: list[tuple[int, int]], /
+        self, contents: list[Buffer], levels: list[int | None], headers: list[int], tunings: list[Tuning], /
     ) -> Packed: ...
     def open(
         self,

@@ -60,6 +60,8 @@ cdef enum:
     ZSTD_c_compressionLevel = 100
     ZSTD_c_hashLog = 102
     ZSTD_c_chainLog = 103
+    ZSTD_c_minMatch = 105
+    ZSTD_c_strategy = 107
     ZSTD_c_checksumFlag = 201
 
     # what a hash is made with
@@ -196,8 +198,10 @@ cdef const void *algorithm(str name) except? NULL:
 
 cdef struct Wanted:
     int level  # of zstd
-    int hash_log  # 0: the level's own
+    int hash_log  # 0: the level's own, here and below
     int chain_log
+    int min_match
+    int strategy
 
 
 cdef class Worker:
@@ -394,17 +398,17 @@ cdef class Keys:
         finally:
             free(rows)
 
-    def pack(self, list contents, list levels, list headers, list tables):
+    def pack(self, list contents, list levels, list headers, list tunings):
         """Compress contents by zstd where that makes them smaller.
 
         Args:
             contents: bytes or other buffers, which are in use until they are sealed.
             levels: of zstd for each; 0 for none.
             headers: compression header ID for each.
-            tables: for each the logarithms of hash and chain table, zeros for those of the level.
+            tunings: for each hash log, chain log, least match and strategy, zeros for those of the level.
         """
         cdef Packed packed = Packed()
-        packed.fill(self, contents, levels, headers, tables)
+        packed.fill(self, contents, levels, headers, tunings)
         return packed
 
     def open(self, stored, list keys, list offsets, list lengths, list compressions, list originals, bint check):
@@ -600,7 +604,7 @@ cdef class Packed:
     def __dealloc__(self):
         free(self.rows)
 
-    cdef int fill(self, Keys keys, list contents, list levels, list headers, list tables) except -1:
+    cdef int fill(self, Keys keys, list contents, list levels, list headers, list tunings) except -1:
         cdef Py_ssize_t number
         cdef size_t total = 0
         cdef uint8_t *out
@@ -617,7 +621,11 @@ cdef class Packed:
             if self.rows[number].length > MOST_BYTES:
                 raise ValueError("a content is too long")
             wanted[number].level = levels[number]
-            wanted[number].hash_log, wanted[number].chain_log = tables[number]
+            tuning = tunings[number]
+            wanted[number].hash_log = tuning[0]
+            wanted[number].chain_log = tuning[1]
+            wanted[number].min_match = tuning[2]
+            wanted[number].strategy = tuning[3]
             self.rows[number].compression = headers[number] if wanted[number].level else 0
             if wanted[number].level:
                 total += self.rows[number].length
@@ -626,7 +634,7 @@ cdef class Packed:
             out = self.worker.arena
             for number in range(self.count):
                 if wanted[number].level:
-                    out += compress(self.worker, &self.rows[number], wanted[number], out)
+                    out += compress(self.worker, &self.rows[number], &wanted[number], out)
         self.lengths = [self.rows[number].length for number in range(self.count)]
         self.compressions = [self.rows[number].compression for number in range(self.count)]
         return 0
@@ -751,16 +759,18 @@ cdef size_t slack(size_t length) noexcept nogil:
     return (length >> 8) + 256
 
 
-cdef size_t compress(Worker worker, Sealed *row, Wanted wanted, uint8_t *out) noexcept nogil:
+cdef size_t compress(Worker worker, Sealed *row, const Wanted *wanted, uint8_t *out) noexcept nogil:
     """Make ``row`` one of header and frame at ``out`` if they are shorter; return the room that they take."""
     cdef uint32_t header = row.compression
     cdef size_t length
-    if worker.wanted.level != wanted.level or worker.wanted.hash_log != wanted.hash_log:
+    if memcmp(&worker.wanted, wanted, sizeof(Wanted)) != 0:
         lib.compressor_set(worker.compressor, ZSTD_c_checksumFlag, 1)
         lib.compressor_set(worker.compressor, ZSTD_c_compressionLevel, wanted.level)
         lib.compressor_set(worker.compressor, ZSTD_c_hashLog, wanted.hash_log)
         lib.compressor_set(worker.compressor, ZSTD_c_chainLog, wanted.chain_log)
-        worker.wanted = wanted
+        lib.compressor_set(worker.compressor, ZSTD_c_minMatch, wanted.min_match)
+        lib.compressor_set(worker.compressor, ZSTD_c_strategy, wanted.strategy)
+        worker.wanted = wanted[0]
     length = lib.compress(
         worker.compressor, out + HEADER, row.length + slack(row.length) - HEADER, row.payload, row.length
     )

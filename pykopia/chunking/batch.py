@@ -15,7 +15,7 @@ from pykopia.format.encryption import NONCE_SIZE
 from pykopia.format.keys import content_root_key
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
-from pykopia.format.zstd import tables_of
+from pykopia.format.zstd import tuning_of
 from pykopia.ids import Buffer
 
 if TYPE_CHECKING:
@@ -242,8 +242,8 @@ class NativeBatches(PythonBatches):
         if len(contents) <= FEW or None in levels:
             return super().pack(contents, packers)
         headers = [0 if packer is None else packer.header_id for packer in packers]
-        tables = [tables_of(level or 0, len(data)) for level, data in zip(levels, contents, strict=True)]
-        return self._keys.pack(contents, levels, headers, tables)
+        tunings = [tuning_of(level or 0, len(data)) for level, data in zip(levels, contents, strict=True)]
+        return self._keys.pack(contents, levels, headers, tunings)
 
     def open(
         self,

@@ -4,10 +4,11 @@ Kopia's own frames mostly do not tell the length of what they hold, so it is bou
 memory is asked for.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from pykopia.errors import DecompressionError
 from pykopia.ids import Buffer
@@ -20,22 +21,42 @@ MAX_WINDOW: Final = 1 << 29
 MAX_BLOCK: Final = 128 << 10
 """Bytes that one block may expand to."""
 
-LARGE: Final = 256 << 10
-"""Bytes from which on zstd takes its largest tables."""
-
 _RUN: Final = 1  # block types
 _COMPRESSED: Final = 2
 
 _MAX_TRUSTED_LENGTH: Final = 64 << 20  # from an index: memory is asked for without a look at the blocks
 
 
-def tables_of(level: int, length: int) -> tuple[int, int]:
-    """Return the logarithms of hash and chain table where they are not those of the level, else two zeros.
+class Tuning(NamedTuple):
+    """What a level of zstd is told otherwise than it would choose by itself; a zero leaves that to the level."""
 
-    For contents of some MiB level 3 with a short table that stays in the first cache takes 15 % less time and makes 0.2 %
-    more bytes, which is less than Kopia's; a content that fits the tables anyway has nothing of it.
-    """
-    return (17, 15) if level == 3 and length > LARGE else (0, 0)
+    hash_log: int = 0
+    """Logarithm of the entries of the table of long matches."""
+    chain_log: int = 0
+    """Logarithm of the entries of the table of short matches."""
+    min_match: int = 0
+    """Bytes of a short match."""
+    strategy: int = 0
+    """1 for `fast`, which has one table only."""
+
+
+_UNTUNED: Final = Tuning()
+_TUNED: Final = (
+    (4 << 10, Tuning(min_match=4, strategy=1)),
+    (256 << 10, Tuning(hash_log=15, chain_log=14, min_match=5)),
+    (sys.maxsize, Tuning(hash_log=17, chain_log=15, min_match=6)),
+)
+"""For level 3: greatest length of a content, and what is the fastest for it that makes no more bytes than Kopia's ``zstd``.
+
+Measured beside Kopia's encoder on generated text and random bytes, Python packages with their libraries, C headers, Go
+sources, and the programs and libraries of a Debian: in each of them less time than the level alone takes, by 15 % for text
+of some MiB and 10 % for small files, and at most Kopia's bytes in all.
+"""
+
+
+def tuning_of(level: int, length: int) -> Tuning:
+    """Return how contents of ``length`` bytes are compressed at a level."""
+    return next(tuning for most, tuning in _TUNED if length <= most) if level == 3 else _UNTUNED
 
 
 def encoder(level: int) -> Callable[[Buffer], bytes]:
@@ -43,20 +64,17 @@ def encoder(level: int) -> Callable[[Buffer], bytes]:
     local = threading.local()
 
     def encode(data: Buffer) -> bytes:
-        hash_log, chain_log = tables_of(level, len(data))
-        name = "large" if hash_log else "usual"
-        compress: Callable[[Buffer], bytes] | None = getattr(local, name, None)
+        tuning = tuning_of(level, len(data))
+        try:
+            made: dict[Tuning, Callable[[Buffer], bytes]] = local.made
+        except AttributeError:
+            made = local.made = {}
+        compress = made.get(tuning)
         if compress is None:
             from zstandard import ZstdCompressionParameters, ZstdCompressor  # noqa: PLC0415 -- 10 ms often not needed
 
-            if hash_log:
-                parameters = ZstdCompressionParameters.from_level(
-                    level, hash_log=hash_log, chain_log=chain_log, write_checksum=True
-                )
-                compress = ZstdCompressor(compression_params=parameters).compress
-            else:
-                compress = ZstdCompressor(level=level, write_checksum=True).compress
-            setattr(local, name, compress)
+            parameters = ZstdCompressionParameters(compression_level=level, write_checksum=True, **tuning._asdict())
+            compress = made[tuning] = ZstdCompressor(compression_params=parameters).compress
         return compress(data)
 
     return encode
@@ -182,4 +200,4 @@ def _ends_early(body: memoryview) -> DecompressionError:
     return DecompressionError(f"a zstd body of {len(body)} bytes ends within a frame")
 
 
-__all__ = ["MAX_WINDOW", "decode", "encoder", "frames", "tables_of"]
+__all__ = ["MAX_WINDOW", "Tuning", "decode", "encoder", "frames", "tuning_of"]

@@ -4,7 +4,7 @@ Kopia's own frames mostly do not tell the length of what they hold, so it is bou
 memory is asked for.
 """
 
-import sys
+import math
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -44,7 +44,7 @@ _UNTUNED: Final = Tuning()
 _TUNED: Final = (
     (4 << 10, Tuning(min_match=4, strategy=1)),
     (256 << 10, Tuning(hash_log=15, chain_log=14, min_match=5)),
-    (sys.maxsize, Tuning(hash_log=17, chain_log=15, min_match=6)),
+    (math.inf, Tuning(hash_log=17, chain_log=15, min_match=6)),
 )
 """For level 3: greatest length of a content, and what is the fastest for it that makes no more bytes than Kopia's ``zstd``.
 

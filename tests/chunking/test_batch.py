@@ -58,7 +58,7 @@ def contents(seed: int = 1) -> list[Buffer]:
     made: list[Buffer] = [b"", b"a", b"a" * 28, b"b" * 64, b"c" * 128, b"d" * 129, bytes(70_000)]
     made += [choose.randbytes(size) for size in (1, 5, 127, 128, 129, 255, 256, 4096, 70_000)]
     made += [b"text %d " % number + choose.randbytes(300_000) + b"text" * 40_000 for number in range(2)]
-    made += [b"text of some kind, %d times\n" % size * size for size in (1, 3, 100, 9000)]
+    made += [b"text of some kind, %d times\n" % size * size for size in (1, 3, 100, 300, 9000)]
     return [*made, memoryview(bytearray(b"in a buffer" * 500))]
 
 

@@ -30,6 +30,7 @@ MOST_PATHS: Final = 20
 TOLD_EVERY: Final = 30
 """Seconds between two lines on progress."""
 MANY_INDEXES: Final = 1000
+"""Index blobs in use from which on maintenance is missed (rule M-145)."""
 _VANISHED: Final = "No such file or directory"
 _ORIGIN_NAMES: Final = dict(
     zip(RETENTION_FIELDS, ("latest", "hourly", "daily", "weekly", "monthly", "annual"), strict=True)
@@ -65,6 +66,7 @@ def backup(run: Run) -> None:
         _write_policies(run, repository, source, plan)
         options = _options(run, repository, source, spec)
         before = len(repository.snapshots.list(source))
+        _tell_missing_maintenance(run, repository)
         result = _with_commands(run, repository, source, options)
         _finish(run, repository, source, result, before=before + result.saved)
 
@@ -354,6 +356,15 @@ def _unread(run: Run, failed: Sequence[EntryError]) -> MoverError:
         f"{len(failed)} entries of {run.data_dir} could not be read{reason} ({paths}); the snapshot has the others",
         fix,
     )
+
+
+def _tell_missing_maintenance(run: Run, repository: Repository) -> None:
+    count = repository.contents.indexes.active_count
+    if count > MANY_INDEXES:
+        run.output.warning(
+            f"the repository has {count} index blobs in use, so everything is slower: maintenance is not running; let the "
+            "mover do it (the operation maintenance), or see to it that its owner does"
+        )
 
 
 def _tell_cache(run: Run) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from pykopia import Repository, clock
-from pykopia.errors import CanceledError, ClockError, MaintenanceBusyError, RepositoryNotFoundError
+from pykopia.errors import CanceledError, ClockError, DamagedDataError, MaintenanceBusyError, RepositoryNotFoundError
 from pykopia.maintenance.api import MaintenanceChanges, MaintenanceInfo
 from pykopia.maintenance.report import MaintenanceResult
 from pykopia_mover.connecting import FORMAT_BLOB, OWNER_HOST, OWNER_USER, open_repository
@@ -14,6 +14,7 @@ from pykopia_mover.output import timestamp
 from pykopia_mover.run import Run
 from pykopia_mover.settings import Settings
 
+SCHEDULE_BLOB: Final = "kopia.maintenance"
 HOUR_NS: Final = 3600 * 1_000_000_000
 FULL_EVERY_NS: Final = 12 * HOUR_NS
 """Many volumes of one repository each ask for maintenance: a full cycle so soon behind another is left out."""
@@ -71,6 +72,7 @@ def maintain(run: Run) -> None:
     except RepositoryNotFoundError as error:
         raise MoverError("no-repository", str(error), "A repository is created by the first backup") from error
     with repository:
+        _replace_damaged_schedule(run, repository, us=f"{user}@{host}")
         info = repository.maintenance.info()
         if not _is_ours(run, repository, info):
             return
@@ -83,17 +85,32 @@ def maintain(run: Run) -> None:
     output.line(f"Maintenance {run.report.message}")
 
 
+def _is_on_purpose(run: Run) -> bool:
+    return run.direction or bool(run.settings.maintenance_username)
+
+
+def _replace_damaged_schedule(run: Run, repository: Repository, *, us: str) -> None:
+    """Begin a schedule anew where it can't be read and is ours: it only says what ran when (rule M-142)."""
+    try:
+        repository.maintenance.schedule()
+    except DamagedDataError:
+        owner = repository.maintenance.parameters().owner
+        if owner not in {"", us, f"{OWNER_USER}@{OWNER_HOST}"} and not _is_on_purpose(run):
+            raise
+        run.output.warning(f"{SCHEDULE_BLOB} can't be read: the schedule begins anew, with all safety times")
+        repository.storage.delete(SCHEDULE_BLOB)  # type: ignore[arg-type]
+
+
 def _is_ours(run: Run, repository: Repository, info: MaintenanceInfo) -> bool:
     """Become the owner where that is right; say why not where it is not."""
     owner, us = info.parameters.owner, info.client
     last = info.last_success_ns
     if last is None:
         last = repository.storage.metadata(FORMAT_BLOB).timestamp_ns  # type: ignore[arg-type]
-    on_purpose = run.direction or bool(run.settings.maintenance_username)
     decision = decide(
         owner,
         us,
-        on_purpose=on_purpose,
+        on_purpose=_is_on_purpose(run),
         last_ns=last,
         full_interval_ns=info.parameters.full.interval_ns,
         now_ns=clock.now(),

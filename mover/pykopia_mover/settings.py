@@ -29,6 +29,9 @@ FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 ADDITIONAL_ARGS_SEPARATOR: Final = "|VOLSYNC_ARG_SEP|"
 
+VERBATIM: Final = frozenset({"KOPIA_OVERRIDE_USERNAME", "KOPIA_OVERRIDE_HOSTNAME"})
+"""Besides secrets: variables whose blanks are kept, since snapshots are found by them (rule M-060)."""
+
 
 def _of(
     name: str, group: str, meaning: str, default: str = "", *, ge: int | None = None, pattern: str | None = None
@@ -306,7 +309,9 @@ def load(environment: Mapping[str, str]) -> tuple[Settings, list[str]]:
             values[attribute] = _flag(name, text, warnings)
             continue
         try:
-            values[attribute] = msgspec.convert(text if variable.secret else text.strip(), hint, strict=False)
+            values[attribute] = msgspec.convert(
+                text if variable.secret or name in VERBATIM else text.strip(), hint, strict=False
+            )
         except msgspec.ValidationError as error:
             shown = "" if variable.secret else f" {text!r}"
             wrong.append(f"{name}{shown} can't be used ({_reason(str(error))}); it is: {variable.meaning}")
@@ -376,6 +381,7 @@ def require(settings: Settings, *, password: bool = True) -> None:
 __all__ = [
     "ADDITIONAL_ARGS_SEPARATOR",
     "FIELDS",
+    "VERBATIM",
     "Settings",
     "all_variables",
     "load",

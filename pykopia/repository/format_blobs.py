@@ -28,6 +28,7 @@ from pykopia.format.repository_blob import (
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.ids import BlobID
 from pykopia.repository import early_key
+from pykopia.repository.creation_claim import claimed
 from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.locking import LockingStorage
@@ -157,12 +158,15 @@ def write_new(storage: BlobStorage, blobs: FormatBlobs) -> FormatBlobs:
 
 
 def _put_first(storage: BlobStorage, blob_id: BlobID, data: bytes) -> None:
-    """Put a blob that must not be there; where the storage can't say so by itself, look who was last."""
+    """Put a blob that must not be there; where the storage can't see to that by itself, one client after the other may."""
     try:
         storage.put(blob_id, data, PutOptions(do_not_recreate=True))
     except UnsupportedOptionError:
-        storage.put(blob_id, data)
-        lost = storage.get(blob_id) != data
+        with claimed(storage):
+            lost = has_blob(storage, blob_id)
+            if not lost:
+                storage.put(blob_id, data)
+                lost = storage.get(blob_id) != data
     except BlobExistsError:
         # also after a put that was repeated because its answer got lost
         lost = storage.get(blob_id) != data
@@ -172,6 +176,15 @@ def _put_first(storage: BlobStorage, blob_id: BlobID, data: bytes) -> None:
         raise RepositoryExistsError(
             f"another client has just made a repository in {storage.display_name}: connect to that one"
         )
+
+
+def has_blob(storage: BlobStorage, blob_id: BlobID) -> bool:
+    """Tell whether a blob is there."""
+    try:
+        storage.metadata(blob_id)
+    except BlobNotFoundError:
+        return False
+    return True
 
 
 def read_again(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
@@ -241,6 +254,7 @@ def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns:
 __all__ = [
     "MAX_CACHE_DURATION_NS",
     "FormatBlobs",
+    "has_blob",
     "read",
     "read_again",
     "read_for_change",

@@ -95,6 +95,11 @@ class IndexStore:
         self._damaged: dict[BlobID, DamagedIndexError] = {}
 
     @property
+    def active_count(self) -> int:
+        """How many index blobs stand for the whole index, as of the last load: maintenance keeps it small."""
+        return len(self._active)
+
+    @property
     def epochs(self) -> bool:
         """Whether the repository keeps its index in epochs (formats 2 and 3)."""
         return self._format.epoch_parameters.enabled

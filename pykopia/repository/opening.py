@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from pykopia import __version__
 from pykopia.errors import (
-    BlobNotFoundError,
     ConnectionFileError,
     DamagedFormatBlobError,
     NotConnectedError,
@@ -38,9 +37,9 @@ from pykopia.format.repository_blob import (
     FormatBlob,
 )
 from pykopia.format.repository_format import RepositoryFormat
-from pykopia.ids import BlobID
 from pykopia.repository import format_blobs
 from pykopia.repository.cache import TAG_NAME
+from pykopia.repository.creation_claim import CLAIM_PREFIX
 from pykopia.repository.format_blobs import FormatBlobs
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
 from pykopia.repository.private_file import write_private
@@ -169,24 +168,18 @@ def _require_known(kind: str, name: str, known: Iterable[str]) -> None:
 
 
 def _require_empty(storage: BlobStorage) -> None:
-    if _has(storage, FORMAT_BLOB_ID):
+    if format_blobs.has_blob(storage, FORMAT_BLOB_ID):
         raise RepositoryExistsError(
             f"there is a repository in {storage.display_name} already: connect to it, or choose another place"
         )
     # a creation that was cut off leaves this one blob, and nothing depends on it
-    if _has(storage, BLOBCFG_ID) and any(blob.blob_id != BLOBCFG_ID for blob in storage.list()):
+    if format_blobs.has_blob(storage, BLOBCFG_ID) and any(
+        blob.blob_id != BLOBCFG_ID and not blob.blob_id.startswith(CLAIM_PREFIX) for blob in storage.list()
+    ):
         raise DamagedFormatBlobError(
             f"{storage.display_name} has {BLOBCFG_ID} and no {FORMAT_BLOB_ID}: the format block of a repository seems to be "
             "lost; restore it from a copy, nothing was changed"
         )
-
-
-def _has(storage: BlobStorage, blob_id: BlobID) -> bool:
-    try:
-        storage.metadata(blob_id)
-    except BlobNotFoundError:
-        return False
-    return True
 
 
 # ---------------------------------------------------------------------- connect and open

@@ -1,13 +1,20 @@
 """A volume, a cache and a repository in folders of the test, and the mover run on them in this process."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pykopia_mover import connecting
 from pykopia_mover.run import Stop
 
+from pykopia import clock
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
+from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.retrying import RetryingStorage
 from pykopia.testing import FakeClock
 from tests.mover.harness import Mover
@@ -39,3 +46,32 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait before an attempt is repeated."""
     monkeypatch.setattr(Stop, "wait", lambda stop, _: stop())
     monkeypatch.setitem(RetryingStorage.__init__.__kwdefaults__ or {}, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def storage_of_the_time(monkeypatch: pytest.MonkeyPatch, time: FakeClock) -> FakeClock:
+    """Let the storage have the clock of the test too: blobs are as old as that says."""
+    real = FilesystemStorage.put
+
+    def put(
+        self: FilesystemStorage, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
+    ) -> BlobMetadata | None:
+        return real(self, blob_id, data, replace(options, set_mtime_ns=clock.now()))
+
+    monkeypatch.setattr(FilesystemStorage, "put", put)
+    return time
+
+
+@pytest.fixture
+def meeting(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Barrier]:
+    """Let three movers all see that there is no repository before any of them creates one."""
+    barrier = threading.Barrier(3, timeout=30)
+    real = connecting._require_parent
+
+    def wait(*arguments: Any) -> None:  # noqa: ANN401
+        real(*arguments)
+        barrier.wait()
+
+    monkeypatch.setattr(connecting, "_require_parent", wait)
+    yield barrier
+    barrier.abort()

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,3 +163,28 @@ def there_and_back(mover: Mover, **environment: str) -> Mover:
     connected.ok("restore")
     assert tree(mover.target) == tree(mover.data)
     return connected
+
+
+def create_at_once(folder: Path, environment: dict[str, str]) -> None:
+    """Let three movers create one repository at the same time, and look at what came of it."""
+    movers = [Mover.below(folder / str(number)) for number in range(3)]
+    results = {}
+
+    def work(number: int) -> None:
+        mover = movers[number].with_environment(VOLSYNC_OWNER_NAME=f"app-{number}", **environment)
+        movers[number] = mover
+        mover.write({"who": str(number), "blob": os.urandom(50_000)})
+        results[number] = mover("backup")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.status for result in results.values()] == [0, 0, 0], [each.last for each in results.values()]
+    made = [result.termination["repository"] for result in results.values()]
+    assert len({each["id"] for each in made}) == 1
+    assert sorted(each["created"] for each in made) == [False, False, True]
+    for number, mover in enumerate(movers):
+        mover.ok("restore", KOPIA_CACHE_DIR=str(mover.folder / "another-cache"))
+        assert (mover.target / "who").read_text() == str(number)

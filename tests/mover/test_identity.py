@@ -44,7 +44,7 @@ def sources(*texts: str) -> dict[SourceInfo, list[Taken]]:
     return by_source([Taken(source(text), number) for number, text in enumerate(texts)])  # type: ignore[return-value]
 
 
-def test_row_139_user_and_host_come_from_namespace_and_name_of_the_owner() -> None:
+def test_row_139_m_063_user_and_host_come_from_namespace_and_name_of_the_owner() -> None:
     found = wanted(VOLSYNC_OWNER_NAMESPACE="production", VOLSYNC_OWNER_NAME="mysql-primary")
     assert str(require_complete(found)) == "production@mysql-primary:/data"
     assert found.tags == {"volsync-namespace": "production", "volsync-name": "mysql-primary"}
@@ -57,8 +57,8 @@ def test_m_060_overrides_are_taken_as_they_are_and_told() -> None:
         VOLSYNC_OWNER_NAMESPACE="n",
         VOLSYNC_OWNER_NAME="o",
     )
-    assert (found.user, found.host) == ("My User", "NS.x")
-    assert found.lines == ("Using username override: My User", "Using hostname override: NS.x")
+    assert (found.user, found.host) == ("My User ", "NS.x")
+    assert found.lines == ("Using username override: My User ", "Using hostname override: NS.x")
 
 
 def test_m_061_a_missing_half_is_an_error_for_a_backup_unless_the_pod_may_fill_it() -> None:

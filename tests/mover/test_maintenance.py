@@ -3,18 +3,12 @@
 import json
 import os
 import threading
-from dataclasses import replace
 
 import pytest
 from pykopia_mover.maintenance import ABANDONED_NS, HOUR_NS, decide, owner_of
 from pykopia_mover.run import Stop
 from pykopia_mover.settings import Settings
 
-from pykopia import clock
-from pykopia.format.blob import BlobMetadata
-from pykopia.ids import BlobID, Buffer
-from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.testing import FakeClock
 from tests.mover.harness import Mover, tree
 
@@ -50,20 +44,6 @@ def test_m_141_an_owner_of_its_own_name_takes_over_from_the_default_one() -> Non
     assert owner_of(Settings()) == ("maintenance", "volsync")
     assert owner_of(Settings(maintenance_username="x", maintenance_hostname="y")) == ("x", "y")
     assert decide(US, "x@y", on_purpose=False, last_ns=9, full_interval_ns=1, now_ns=9) == "take-over"
-
-
-@pytest.fixture
-def storage_of_the_time(monkeypatch: pytest.MonkeyPatch, time: FakeClock) -> FakeClock:
-    """Let the storage have the clock of the test too: blobs are as old as that says."""
-    real = FilesystemStorage.put
-
-    def put(
-        self: FilesystemStorage, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
-    ) -> BlobMetadata | None:
-        return real(self, blob_id, data, replace(options, set_mtime_ns=clock.now()))
-
-    monkeypatch.setattr(FilesystemStorage, "put", put)
-    return time
 
 
 def test_rows_216_217_301_expired_data_is_freed_and_the_repository_stops_growing(

@@ -4,10 +4,11 @@ import threading
 
 import pytest
 
-from pykopia.errors import RepositoryExistsError, UnsupportedOptionError
+from pykopia.errors import RepositoryExistsError, StorageUnavailableError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
+from pykopia.repository.creation_claim import CLAIM_PREFIX, claimed
 from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions, StorageWrapper
@@ -92,3 +93,63 @@ def test_an_existing_repository_is_left_as_it_is() -> None:
     with pytest.raises(RepositoryExistsError):
         create(storage, "another password")
     assert storage.get(FORMAT_BLOB_ID) == before
+
+
+class Unconditional(StorageWrapper):
+    """Can't put a blob only if it is not there; lets everybody come to that point before anybody goes on."""
+
+    def __init__(self, inner: MemoryStorage, meeting: threading.Barrier) -> None:
+        super().__init__(inner)
+        self._meeting = meeting
+
+    def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
+        if options.do_not_recreate:
+            self._meeting.wait()
+            raise UnsupportedOptionError("no such thing here")
+        return super().put(blob_id, data, options)
+
+
+def test_of_many_who_create_at_once_where_no_put_is_conditional_one_has_made_the_repository(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(claimed.__wrapped__.__kwdefaults__, "sleep", lambda _: None)  # type: ignore[attr-defined]
+    storage, meeting = MemoryStorage(), threading.Barrier(4, timeout=30)
+    outcomes: list[object] = []
+
+    def work() -> None:
+        try:
+            with create(Unconditional(storage, meeting), PASSWORD) as repository:
+                outcomes.append(repository.unique_id)
+        except RepositoryExistsError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [made] = [each for each in outcomes if isinstance(each, bytes)]
+    assert len(outcomes) == 4
+    assert connect(storage, PASSWORD).unique_id == made
+    assert [blob.blob_id for blob in storage.list(CLAIM_PREFIX)] == []
+
+
+def test_a_claim_holds_others_up_until_it_is_a_minute_old() -> None:
+    storage = MemoryStorage()
+    theirs = BlobID(f"{CLAIM_PREFIX}00")
+    storage.put(theirs, b"of one that was cut off")
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        storage.put(theirs, b"", PutOptions(set_mtime_ns=storage.metadata(theirs).timestamp_ns - int(seconds * 10**9)))
+
+    with claimed(storage, sleep=sleep, chance=lambda: 1.0):
+        assert 55 < sum(pauses) < 65
+    assert [blob.blob_id for blob in storage.list()] == [theirs]
+    storage.put(theirs, b"")
+    with (
+        pytest.raises(StorageUnavailableError, match="others are making a repository"),
+        claimed(storage, sleep=lambda _: None),
+    ):
+        pass

@@ -1,0 +1,171 @@
+"""The mover and a network that fails, refuses, or is not to be trusted."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from azure.storage.blob import BlobServiceClient
+
+from pykopia.testing.proxy import FaultyProxy
+from tests.mover.harness import EXAMPLES, Mover, create_at_once, tree
+from tests.servers.azure import AzureServer
+from tests.servers.s3 import S3Server, admin
+from tests.servers.tls import Certificates
+from tests.servers.webdav import WebDAVServer
+
+SECRETS = EXAMPLES["secrets"]
+
+
+def bucket(server: S3Server, name: str) -> None:
+    fs = admin(server)
+    if fs.exists(name):
+        fs.rm(name, recursive=True)
+    fs.call_s3("create_bucket", Bucket=name)
+
+
+def s3(server: S3Server, endpoint: str, **more: str) -> dict[str, str]:
+    keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+    return {**SECRETS["s3"], **keys, "AWS_S3_ENDPOINT": endpoint, **more}
+
+
+@pytest.fixture
+def proxy(versitygw: S3Server):  # type: ignore[no-untyped-def]
+    """Pass connections on to a server that speaks S3, with the documented bucket."""
+    bucket(versitygw, "backup-bucket")
+    host, _, port = versitygw.endpoint.rpartition(":")
+    with FaultyProxy(host, int(port)) as proxy:
+        yield proxy
+
+
+# ---------------------------------------------------------------------- trying again, or not
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_m_044_what_may_pass_is_tried_again(
+    mover: Mover, proxy: FaultyProxy, versitygw: S3Server, impatient: None, status: int
+) -> None:
+    mover.write({"a": "b"})
+    environment = s3(versitygw, f"http://127.0.0.1:{proxy.port}")
+    proxy.answer(status, times=3)
+    mover.ok("backup", **environment)
+    assert proxy.hits == 3
+    proxy.refuse(times=3)
+    mover.ok("restore", **environment)
+    assert proxy.hits == 3
+    assert tree(mover.target) == {"a": b"b"}
+
+
+def test_m_044_a_server_that_stays_away_is_given_up_after_ten_attempts_and_nothing_is_made(
+    mover: Mover, proxy: FaultyProxy, versitygw: S3Server, impatient: None
+) -> None:
+    mover.write({"a": "b"})
+    proxy.refuse()
+    result = mover.fails("unreachable", "backup", **s3(versitygw, f"http://127.0.0.1:{proxy.port}"))
+    assert result.status == 13
+    assert result.termination["retryable"] is True
+    assert f"127.0.0.1:{proxy.port}" in result.last
+    assert len([line for line in result.lines if line.startswith("not reached yet")]) == 9
+    assert admin(versitygw).find("backup-bucket") == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_m_044_m_041_a_refusal_is_not_tried_again_and_makes_no_repository(
+    mover: Mover, proxy: FaultyProxy, versitygw: S3Server, status: int
+) -> None:
+    mover.write({"a": "b"})
+    proxy.answer(status, times=-1)
+    result = mover.fails("auth", "backup", **s3(versitygw, f"http://127.0.0.1:{proxy.port}"))
+    assert proxy.hits <= 2
+    assert "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in result.last
+    assert admin(versitygw).find("backup-bucket") == []
+
+
+def test_m_043_a_wrong_password_changes_nothing(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    before = tree(mover.repository_folder)
+    for operation in ("backup", "restore", "maintenance", "discover"):
+        result = mover.fails("auth", operation, KOPIA_PASSWORD="canary-wrong-password")
+        assert "KOPIA_PASSWORD does not open this repository" in result.last
+        assert "canary-wrong" not in result.log
+    assert tree(mover.repository_folder) == before
+
+
+def test_m_040_the_environment_counts_and_not_what_an_older_run_left_in_the_cache(mover: Mover) -> None:
+    (mover.folder / "cache" / "kopia.config").write_text(
+        '{"storage": {"type": "filesystem", "config": {"path": "/nowhere"}}, "username": "x", "hostname": "y"}'
+    )
+    mover.write({"a": "one"})
+    first = mover.ok("backup")
+    mover.write({"a": "two"})
+    other = {"KOPIA_REPOSITORY": f"filesystem://{mover.folder}/other", "VOLSYNC_OWNER_NAME": "renamed"}
+    second = mover.ok("backup", **other)
+    assert (first.termination["identity"], second.termination["identity"]) == ("ns@app:/data", "ns@renamed:/data")
+    assert second.termination["repository"]["created"] is True
+    mover.ok("restore")
+    assert (mover.target / "a").read_text() == "one"
+    mover.ok("restore", **other)
+    assert (mover.target / "a").read_text() == "two"
+
+
+# ---------------------------------------------------------------------- authorities
+
+
+def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_s3(
+    mover: Mover, versitygw_tls: S3Server, certificates: Certificates, impatient: None
+) -> None:
+    bucket(versitygw_tls, "backup-bucket")
+    mover.write({"a": "b"})
+    environment = s3(versitygw_tls, f"https://{versitygw_tls.endpoint}")
+    refused = mover.fails("unreachable", "backup", **environment)
+    assert "customCA" in refused.last
+    mover.ok("backup", **environment, CUSTOM_CA=certificates.authority.read_text())
+    mover.ok("restore", **environment, KOPIA_CUSTOM_CA=str(certificates.authority))
+    assert tree(mover.target) == {"a": b"b"}
+
+
+def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_azure(
+    mover: Mover, azurite_tls: AzureServer, certificates: Certificates, impatient: None
+) -> None:
+    url = f"https://{azurite_tls.domain}/{azurite_tls.account}"
+    with BlobServiceClient(url, credential=azurite_tls.key, connection_verify=str(certificates.authority)) as service:
+        service.create_container("container")
+    mover.write({"a": "b"})
+    environment = {
+        **SECRETS["azure"],
+        "AZURE_STORAGE_ACCOUNT": azurite_tls.account,
+        "AZURE_STORAGE_KEY": azurite_tls.key,
+        "AZURE_ENDPOINT_SUFFIX": url,
+    }
+    refused = mover.fails("unreachable", "backup", **environment)
+    assert "customCA" in refused.last
+    mover.ok("backup", **environment, CUSTOM_CA=certificates.authority.read_text())
+    mover.ok("restore", **environment, KOPIA_CUSTOM_CA=str(certificates.authority))
+    assert tree(mover.target) == {"a": b"b"}
+
+
+# ---------------------------------------------------------------------- several at one time
+
+
+def test_rows_7_20_m_041_movers_that_create_at_once_in_a_bucket_end_with_one_repository(
+    tmp_path: Path, versitygw: S3Server, meeting: threading.Barrier
+) -> None:
+    bucket(versitygw, "backup-bucket")
+    create_at_once(tmp_path, s3(versitygw, versitygw.url))
+
+
+def test_rows_7_20_m_041_movers_that_create_at_once_where_no_put_is_conditional_end_with_one_repository(
+    tmp_path: Path, wsgidav: WebDAVServer, meeting: threading.Barrier
+) -> None:
+    shutil.rmtree(wsgidav.data / "at-once", ignore_errors=True)
+    (wsgidav.data / "at-once").mkdir()
+    create_at_once(
+        tmp_path,
+        {
+            **SECRETS["webdav"],
+            "WEBDAV_URL": f"{wsgidav.url}/at-once/kopia/",
+            "WEBDAV_USERNAME": wsgidav.user,
+            "WEBDAV_PASSWORD": wsgidav.password,
+        },
+    )

@@ -11,12 +11,12 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import format_datetime, parsedate_to_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.sax.saxutils import escape
 
 from pykopia.storage.remote_options import AzureBlobOptions
 from tests.servers import process
 from tests.servers.azure import ACCOUNT, KEY
+from tests.servers.imitation import Answering, serving
 
 CONTAINER = "kept"
 
@@ -48,9 +48,9 @@ class Blob:
 class VersionedContainer:
     """A running server with one container."""
 
-    port: int
     now: dt.datetime
     """Its clock, which stands; every write makes it go on by a microsecond."""
+    port: int = 0
     versioned: bool = True
     blobs: dict[str, Blob] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
@@ -81,44 +81,28 @@ class VersionedContainer:
 @contextlib.contextmanager
 def versioned_container(now: dt.datetime) -> Iterator[VersionedContainer]:
     """Run the server, whose clock stands at a time."""
-    server = ThreadingHTTPServer((process.HOST, 0), _Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    container = VersionedContainer(port=server.server_address[1], now=now)
-    server.RequestHandlerClass = type("Handler", (_Handler,), {"container": container})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    container = VersionedContainer(now=now)
+    with serving(_Handler, container=container) as container.port:
         yield container
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer in pieces waits for an acknowledgement between them
-    disable_nagle_algorithm = True
+class _Handler(Answering):
     container: VersionedContainer
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
+    def on_get(self) -> None:
         with self.container.lock:
             self._get()
 
-    def do_HEAD(self) -> None:
+    def on_head(self) -> None:
         with self.container.lock:
             self._get()
 
-    def do_PUT(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+    def on_put(self) -> None:
+        content = self.body()
         with self.container.lock:
             self._change(lambda blob: self._put(blob, content))
 
-    def do_DELETE(self) -> None:
+    def on_delete(self) -> None:
         with self.container.lock:
             self._change(self._delete)
 
@@ -148,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             end = min(int(last) + 1 if last else len(content), len(content))
             more["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
             content, status = content[int(first) : end], 206
-        self._send(status, content, ETag='"1"', **{"x-ms-blob-type": "BlockBlob", **self._times(found), **more})
+        self.send(status, content, ETag='"1"', **{"x-ms-blob-type": "BlockBlob", **self._times(found), **more})
 
     def _change(self, do: Callable[[Blob], None]) -> None:
         name, query = self._split()
@@ -183,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         blob.versions.append(blob.current)
         more = {"x-ms-version-id": blob.current.id} if self.container.versioned else {}
-        self._send(201, b"", ETag='"1"', **self._times(blob.current), **more)
+        self.send(201, b"", ETag='"1"', **self._times(blob.current), **more)
 
     def _set_policy(self, blob: Blob, until: dt.datetime, mode: str) -> None:
         version = blob.current
@@ -193,8 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(409, "ImmutabilityPolicyCannotBeReducedWhenLocked")
         else:
             version.locked_until, version.mode = until, mode
-            headers = {"x-ms-immutability-policy-until-date": format_datetime(until, usegmt=True)}
-            self._send(200, b"", **headers, **{"x-ms-immutability-policy-mode": mode.lower()})
+            self.send(200, b"", **{"x-ms-immutability-policy-until-date": format_datetime(until, usegmt=True)})
 
     def _delete(self, blob: Blob) -> None:
         _, query = self._split()
@@ -207,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._error(409, "ImmutabilityPolicyDeleteOnLockedPolicy")
                 return
             version.locked_until, version.mode = None, ""
-            self._send(200, b"")
+            self.send(200)
         elif self.container.is_locked(version):
             self._error(409, "BlobImmutableDueToPolicy")
         else:
@@ -215,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
                 blob.versions.remove(version)
             if not wanted:
                 blob.current, blob.deleted = None, self.container.tick()
-            self._send(202, b"")
+            self.send(202)
 
     def _list(self, query: dict[str, str]) -> None:
         shown = query.get("include", "").split(",")
@@ -237,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
             '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="'
             f'{CONTAINER}"><Blobs>{body}</Blobs><NextMarker>{marker}</NextMarker></EnumerationResults>'
         )
-        self._send(200, document.encode(), **{"Content-Type": "application/xml"})
+        self.send(200, document.encode(), **{"Content-Type": "application/xml"})
 
     def _row(self, name: str, version: Version, *, current: bool = False, deleted: str = "") -> str:
         told = f"<Name>{escape(name)}</Name>"
@@ -258,13 +241,4 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _error(self, status: int, code: str) -> None:
         body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'
-        self._send(status, body.encode(), **{"x-ms-error-code": code, "Content-Type": "application/xml"})
-
-    def _send(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.send(status, body.encode(), **{"x-ms-error-code": code, "Content-Type": "application/xml"})

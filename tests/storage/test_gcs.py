@@ -5,7 +5,6 @@ import traceback
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.gcs import GCSStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.point_in_time import versions_at
 from pykopia.storage.remote_options import GCSOptions
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
@@ -140,29 +138,6 @@ def test_a_bucket_without_versions_can_not_be_seen_as_it_was(emulator: GCSServer
     info = ConnectionInfo.from_options(replace(options, point_in_time="2026-01-01T00:00:00Z"))
     with pytest.raises(StorageError, match="keeps no versions"):
         open_storage(info)
-
-
-@pytest.mark.parametrize(("second", "found"), [(9, None), (11, "1"), (20, "2"), (25, "2"), (31, None), (45, "3")])
-def test_old_versions_are_those_of_the_time(
-    emulator: GCSServer, options: GCSOptions, monkeypatch: pytest.MonkeyPatch, second: int, found: str | None
-) -> None:
-    """Put, replaced, deleted, put again; told as the service tells it, for the emulator keeps no versions."""
-
-    def item(generation: str, created: int, deleted: str = "") -> dict[str, str]:
-        told = {
-            "name": f"folder/{PACK}",
-            "size": "3",
-            "generation": generation,
-            "timeCreated": f"2026-01-01T00:00:{created}Z",
-        }
-        return told | ({"timeDeleted": f"2026-01-01T00:00:{deleted}Z"} if deleted else {})
-
-    items = [item("1", 10, "20.004"), item("2", 20, "30"), item("3", 40)]
-    with GCSStorage(options) as storage:
-        monkeypatch.setattr(storage, "_listing", lambda *_, **__: iter([items]))
-        moment = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
-        at = versions_at(storage.versions(""), int(moment.timestamp()) * 10**9)
-        assert (at[PACK].version if at else None) == found
 
 
 def test_a_repository_in_a_bucket_gives_back_what_it_got(

@@ -3,7 +3,7 @@
 Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pykopia.chunking.batch import Packed
@@ -22,6 +22,7 @@ from pykopia.repository.buffers import LargeBuffer
 from pykopia.repository.cache import BlobCache
 from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
+from pykopia.repository.read_ahead import read_ahead
 from pykopia.repository.runs import Run, plan_runs
 from pykopia.repository.spans import PackSpans
 from pykopia.storage.base import BlobStorage
@@ -155,6 +156,26 @@ class ContentStore:
                 if isinstance(data, bytes):
                     found[str(entry.content_id)] = data
         return found
+
+    def get_in_order(self, content_ids: Iterable[str]) -> Generator[bytes, None, None]:
+        """Yield contents one after the other (see ``get`` for errors); what comes next is fetched meanwhile.
+
+        Where requests cost little they are just read.
+        """
+        if self._spans is None:
+            yield from map(self.get, content_ids)
+            return
+
+        def fetch(run: Run) -> memoryview | None:
+            try:
+                return memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
+            except PykopiaError:
+                return None  # reading them one by one tells what is wrong, and with which
+
+        def open_one(entry: IndexEntry, stored: memoryview | None) -> bytes:
+            return self.read(entry) if stored is None else self._unsealed(entry, stored, check=False)
+
+        yield from read_ahead(map(self.entry, content_ids), fetch=fetch, open_one=open_one)
 
     def expect(self, content_ids: Iterable[str]) -> None:
         """Take note of contents that ``get_many`` will be asked for soon, some at a time: neighbours are fetched at once.

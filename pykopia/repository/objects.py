@@ -3,9 +3,10 @@
 Facts: spec 04 §1, §3, §4.
 """
 
+import contextlib
 import io
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -96,7 +97,16 @@ class ObjectStore:
 
     def read_chunk(self, chunk: Chunk) -> bytes:
         """Return the bytes of one chunk."""
-        data = self._contents.get(chunk.content_id)
+        return self._checked(chunk, self._contents.get(chunk.content_id))
+
+    def read_chunks(self, chunks: Sequence[Chunk]) -> Generator[bytes, None, None]:
+        """Yield the bytes of chunks in order; over a network the next ones are fetched meanwhile."""
+        contents = self._contents.get_in_order(chunk.content_id for chunk in chunks)
+        with contextlib.closing(contents):
+            for chunk, data in zip(chunks, contents, strict=True):
+                yield self._checked(chunk, data)
+
+    def _checked(self, chunk: Chunk, data: bytes) -> bytes:
         if chunk.compressed:
             data = decompress(data, expected_length=None if chunk.length == UNKNOWN_LENGTH else chunk.length)
         if chunk.length not in (UNKNOWN_LENGTH, len(data)):

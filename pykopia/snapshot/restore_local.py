@@ -277,19 +277,20 @@ class LocalOutput:
         if len(chunks) > 1 and not self._options.write_sparse:
             with contextlib.suppress(OSError):
                 os.posix_fallocate(handle, 0, entry.size)
-        for chunk in chunks:
-            self._progress.check()
-            data = None if old is None else self._differences.piece(old, chunk)
-            if data is not None and in_place:
+        with contextlib.closing(self._objects.read_chunks(chunks if old is None else ())) as new:
+            for chunk in chunks:
+                self._progress.check()
+                data = next(new) if old is None else self._differences.piece(old, chunk)
+                if data is not None and in_place:
+                    position += len(data)
+                    continue
+                if data is None:
+                    data = self._objects.read_chunk(chunk)
+                if self._options.write_sparse and not in_place:
+                    _write_sparse(handle, data, position)
+                else:
+                    _write_all(handle, data, position)
                 position += len(data)
-                continue
-            if data is None:
-                data = self._objects.read_chunk(chunk)
-            if self._options.write_sparse and not in_place:
-                _write_sparse(handle, data, position)
-            else:
-                _write_all(handle, data, position)
-            position += len(data)
         if position != entry.size:
             raise RestoreError(
                 f"can't restore {path}: its object has {position} bytes, its entry says {entry.size} (an unfinished file "

@@ -4,7 +4,10 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import pykopia
+from pykopia.errors import RestoreError
 from pykopia.ids import BlobID
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.snapshot.restore_options import RestoreOptions
@@ -69,3 +72,43 @@ def test_a_single_small_file_brings_nothing_else_along(tmp_path: Path) -> None:
         repository.snapshots.restore(f"{snapshot.id}/005/003", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == (tmp_path / "source" / "005" / "003").read_bytes()
     assert sum(call.length for call in storage.calls("get", "p")) < 2 * SIZE
+
+
+def test_a_large_file_is_fetched_by_few_requests_each_byte_once(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    noise = random.Random("large file")
+    zeros = bytes(24 << 20)
+    (source / "large").write_bytes(noise.randbytes(50 << 20) + zeros + noise.randbytes(10 << 20) + zeros)
+    storage = CountingStorage(MemoryStorage())
+    with pykopia.create(storage, "password", options=NewRepositoryOptions()) as repository:
+        repository.snapshots.create(source)
+    with pykopia.connect(storage, "password") as repository:
+        [snapshot] = repository.snapshots.list()
+        storage.clear()
+        repository.snapshots.restore(snapshot.id, tmp_path / "restored")
+    assert (tmp_path / "restored" / "large").read_bytes() == (source / "large").read_bytes()
+    packs = {call.blob_id for call in storage.calls("get", "p")}
+    assert storage.count("get", "p") < 10 + 2 * len(packs)
+    assert sum(call.length for call in storage.calls("get", "p")) < 100 << 20
+
+
+def test_what_is_wrong_with_a_large_file_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "large").write_bytes(random.Random("damage").randbytes(45 << 20))
+    storage = MemoryStorage()
+    with pykopia.create(storage, "password", options=NewRepositoryOptions()) as repository:
+        repository.snapshots.create(source)
+    packs = [blob.blob_id for blob in storage.list("p")]
+    lost = max(packs, key=lambda pack: storage.metadata(pack).length)
+    stored = storage.get(lost)
+    for damaged, told in ((None, lost), (stored[: len(stored) // 2], "cut off"), (bytes(len(stored)), "damaged")):
+        storage.delete(lost)
+        if damaged is not None:
+            storage.put(lost, damaged)
+        with pykopia.connect(storage, "password") as repository:
+            [snapshot] = repository.snapshots.list()
+            with pytest.raises(RestoreError, match=f"large.*{told}"):
+                repository.snapshots.restore(snapshot.id, tmp_path / f"restored {told}")
+        assert not (tmp_path / f"restored {told}" / "large").exists()

@@ -5,6 +5,7 @@ Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from pykopia.chunking.batch import Packed
 from pykopia.chunking.sealing import ContentSealer
@@ -146,16 +147,48 @@ class ContentStore:
             original_length=entry.original_length,
         )
 
-    def get_many(self, content_ids: Iterable[str]) -> dict[str, bytes]:
-        """Return contents by ID, neighbours in a pack fetched together; those that can't be read are left out."""
+    def get_many(self, content_ids: Iterable[str], *, limit: int | None = None) -> dict[str, bytes]:
+        """Return contents by ID, neighbours in a pack read together; those that can't be read are left out.
+
+        Args:
+            content_ids: their IDs.
+            limit: bytes after which the rest is left out too.
+        """
         find = self.indexes.merged.find
-        entries = [entry for content_id in content_ids if (entry := find(key_of(content_id))) is not None]
-        found = {}
-        for run in plan_runs(entries):
-            for entry, data in self.read_run(run):
-                if isinstance(data, bytes):
-                    found[str(entry.content_id)] = data
-        return found
+        packs: dict[BlobID, list[IndexEntry]] = {}
+        entries: list[IndexEntry] = []
+        for content_id in content_ids:
+            entry = find(key_of(content_id))
+            if entry is None:
+                continue
+            if self._caches is not None and entry.pack_blob.startswith("q"):
+                packs.setdefault(entry.pack_blob, []).append(entry)
+            else:
+                entries.append(entry)
+            if limit is not None:
+                limit -= entry.original_length
+                if limit < 0:
+                    break
+        runs = (self.read_run(run) for run in plan_runs(entries))
+        wholes = (self._read_pack(pack, wanted) for pack, wanted in packs.items())
+        return {
+            str(entry.content_id): data
+            for each in chain(wholes, runs)
+            for entry, data in each
+            if isinstance(data, bytes)
+        }
+
+    def _read_pack(
+        self, pack_blob: BlobID, entries: Sequence[IndexEntry]
+    ) -> Iterator[tuple[IndexEntry, bytes | PykopiaError]]:
+        """Open contents of a metadata pack, see ``read_run``; nothing when there is no such pack."""
+        try:
+            data = self._metadata_pack(pack_blob)
+        except PykopiaError:
+            return
+        run = Run(pack_blob, 0, len(data), tuple(entries))
+        for group in _groups(entries):
+            yield from self._open(run, group, memoryview(data), check=False)
 
     def get_in_order(self, content_ids: Iterable[str]) -> Generator[bytes, None, None]:
         """Yield contents one after the other (see ``get`` for errors); what comes next is fetched meanwhile.
@@ -291,10 +324,7 @@ class ContentStore:
         if caches is None:
             return self._range(entry)
         if entry.pack_blob.startswith("q"):
-            pack = self._packs.get(entry.pack_blob)
-            if pack is None:
-                pack = self._whole_pack(entry.pack_blob, caches.metadata)
-            return self._cut(entry, pack)
+            return self._cut(entry, self._metadata_pack(entry.pack_blob))
         if caches.data is None:
             return self._range(entry)
         name = f"{entry.content_id}.{entry.compression:x}"
@@ -304,8 +334,13 @@ class ContentStore:
             caches.data.put(name, stored)
         return stored
 
-    def _whole_pack(self, pack_blob: BlobID, cache: BlobCache | None) -> bytes:
-        pack = cache.get(pack_blob) if cache is not None else None
+    def _metadata_pack(self, pack_blob: BlobID) -> bytes:
+        """Return a whole pack, from memory or the cache if it is there."""
+        pack = self._packs.get(pack_blob)
+        if pack is not None:
+            return pack
+        cache = None if self._caches is None else self._caches.metadata
+        pack = None if cache is None else cache.get(pack_blob)
         if pack is None:
             pack = self._storage.get(pack_blob)
             if cache is not None:

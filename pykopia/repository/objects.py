@@ -6,8 +6,9 @@ Facts: spec 04 §1, §3, §4.
 import contextlib
 import io
 from bisect import bisect_right
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from pykopia.errors import DamagedObjectError
@@ -22,6 +23,14 @@ MAX_INDIRECTION = 8
 """Levels of chunk lists that are followed; Kopia writes two at the most for any file that fits a disk."""
 
 UNKNOWN_LENGTH = -1
+
+INDIRECT = ("I", "Z", "")
+"""First letters of the IDs of objects that are more than a content with the same ID."""
+
+READ_TOGETHER = 2 << 20
+"""Bytes of directories that are read at once."""
+MOST_TOGETHER = 64
+"""Directories that a walk reads at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,18 @@ class ObjectStore:
             return Directory.from_bytes(self.read(object_id))
         except DamagedObjectError as error:
             raise DamagedObjectError(f"directory {object_id} can't be read: {error}") from error
+
+    def directories(self, object_ids: Iterable[str]) -> dict[str, Directory]:
+        """Return directories by ID, read together.
+
+        Left out is what ``directory`` has to read, or to say what is wrong with, and what comes after ``READ_TOGETHER`` bytes.
+        """
+        single = (object_id for object_id in object_ids if object_id[:1] not in INDIRECT)
+        found = {}
+        for object_id, data in self._contents.get_many(single, limit=READ_TOGETHER).items():
+            with contextlib.suppress(DamagedObjectError):
+                found[object_id] = Directory.from_bytes(data)
+        return found
 
     def chunks(self, object_id: str) -> list[Chunk]:
         """Return where the pieces of an object are, in order; at least one."""
@@ -145,6 +166,29 @@ class ObjectStore:
                 yield Chunk(start + entry.start, entry.length, piece.content_id, piece.compressed)
 
 
+class DirectoryReader:
+    """Reads the directories of a walk, those that come next along with the one that is asked for; for one thread."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._ahead: dict[str, Directory] = {}
+        """Read, and not asked for yet."""
+
+    def read(self, object_id: str, following: Iterable[str]) -> Directory:
+        """Return a directory, see ``ObjectStore.directory``.
+
+        Args:
+            object_id: its ID.
+            following: IDs of those that the walk most likely asks for next.
+        """
+        found = self._ahead.pop(object_id, None)
+        if found is None:
+            next_ones = [each for each in islice(following, MOST_TOGETHER) if each not in self._ahead]
+            self._ahead |= self._objects.directories([object_id, *next_ones])
+            found = self._ahead.pop(object_id, None)
+        return self._objects.directory(object_id) if found is None else found
+
+
 class ObjectFile(io.RawIOBase):
     """The raw file beneath ``ObjectStore.open``: keeps the last chunk that was read."""
 
@@ -198,4 +242,4 @@ class ObjectFile(io.RawIOBase):
         return count
 
 
-__all__ = ["Chunk", "ObjectFile", "ObjectStore"]
+__all__ = ["INDIRECT", "Chunk", "DirectoryReader", "ObjectFile", "ObjectStore"]

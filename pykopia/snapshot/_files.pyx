@@ -65,6 +65,7 @@ cdef extern from "fcntl.h" nogil:
     int O_DIRECTORY
 
 cdef extern from "Python.h":
+    bytes PyUnicode_EncodeFSDefault(object text)
     object PyUnicode_DecodeFSDefaultAndSize(const char *text, Py_ssize_t length)
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t length)
     char *PyBytes_AsString(object data) except NULL
@@ -131,6 +132,7 @@ def read_files(list paths, list sizes):
 
 
 cdef struct Wanted:
+    int folder
     const char *name
     const char *data
     Py_ssize_t length
@@ -149,11 +151,11 @@ cdef int _failed(int what, bint ignore_rights) noexcept nogil:
     return errno
 
 
-cdef int _write_file(int folder, const Wanted *wanted, int flags) noexcept nogil:
+cdef int _write_file(const Wanted *wanted, int flags) noexcept nogil:
     cdef int fd, result = 0
     cdef Py_ssize_t written = 0
     cdef ssize_t count
-    fd = openat(folder, wanted.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    fd = openat(wanted.folder, wanted.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
     if fd < 0:
         return errno
     while written < wanted.length:
@@ -175,40 +177,47 @@ cdef int _write_file(int folder, const Wanted *wanted, int flags) noexcept nogil
     if close(fd) != 0 and result == 0:
         result = errno
     if result != 0:
-        unlinkat(folder, wanted.name, 0)
+        unlinkat(wanted.folder, wanted.name, 0)
     return result
 
 
-def write_files(int folder, list names, list contents, list attributes, int flags):
-    """Make new files in an open folder; return an errno for each, 0 for those that were made."""
-    cdef Py_ssize_t count = len(names), index
-    cdef int64_t nanoseconds
-    cdef Wanted *wanted = <Wanted *>malloc(count * sizeof(Wanted))
-    cdef int *results = <int *>malloc(count * sizeof(int))
-    cdef tuple each
+def write_files(list folders, entries, list contents, int flags):
+    """Make new files in open folders; return an errno for each, 0 for those that were made."""
+    cdef Py_ssize_t count = len(entries), index
+    cdef Wanted *wanted
+    cdef int *results
+    cdef list names = [PyUnicode_EncodeFSDefault(entry.name) for entry in entries]
+    if len(folders) != count or len(contents) != count:
+        raise ValueError("these are not as many folders and contents as entries")
+    wanted = <Wanted *>malloc(count * sizeof(Wanted))
+    results = <int *>malloc(count * sizeof(int))
     if wanted == NULL or results == NULL:
         free(wanted); free(results)
         raise MemoryError
     try:
         for index in range(count):
+            entry = entries[index]
+            wanted[index].folder = folders[index]
             wanted[index].name = PyBytes_AsString(names[index])
             wanted[index].data = PyBytes_AsString(contents[index])
             wanted[index].length = len(contents[index])
-            each = attributes[index]
-            wanted[index].mode = each[0]
-            wanted[index].uid = each[1]
-            wanted[index].gid = each[2]
-            nanoseconds = each[3]
-            # C divides towards zero, times before 1970 need the floor
-            wanted[index].times[0].tv_nsec = ((nanoseconds % 1000000000) + 1000000000) % 1000000000
-            wanted[index].times[0].tv_sec = (nanoseconds - wanted[index].times[0].tv_nsec) // 1000000000
-            wanted[index].times[1] = wanted[index].times[0]
+            wanted[index].mode = entry.mode
+            wanted[index].uid = entry.uid
+            wanted[index].gid = entry.gid
+            set_times(wanted[index].times, entry.mtime_ns)
         with nogil:
             for index in range(count):
-                results[index] = _write_file(folder, &wanted[index], flags)
+                results[index] = _write_file(&wanted[index], flags)
         return [results[index] for index in range(count)]
     finally:
         free(wanted); free(results)
+
+
+cdef void set_times(timespec *times, int64_t nanoseconds) noexcept nogil:
+    # C divides towards zero, times before 1970 need the floor
+    times[0].tv_nsec = ((nanoseconds % 1000000000) + 1000000000) % 1000000000
+    times[0].tv_sec = (nanoseconds - times[0].tv_nsec) // 1000000000
+    times[1] = times[0]
 
 
 # --- what is in a folder

@@ -1,33 +1,38 @@
 """Restoring: the tree of a snapshot is walked once, an output is told what to make.
 
-Facts: spec 04 §14. The walk is by one thread, the files of a folder are made by several, a large file by several at once.
+Facts: spec 04 §14. The walk is by one thread, files are made by several, many small ones at a time, a large one by several
+at once.
 """
 
 import errno
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Generic, Protocol, TypeVar
 
 from pykopia.errors import CanceledError, PykopiaError, RestoreError, UnsafePathError
 from pykopia.format.directory import DirectoryEntry
+from pykopia.repository.objects import INDIRECT, DirectoryReader
 from pykopia.repository.repository import Repository
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
 from pykopia.snapshot.selection import Selection
 
-BATCH_FILES = 64
+BATCH_FILES = 128
 BATCH_BYTES = 4 << 20
+MOST_OPEN = 384
+"""Folders that are made and not finished, beside those above them: each is an open file of this process."""
 SMALL_FILE = 1 << 20
 """Bytes of a file up to which its content is fetched together with those of others."""
-LARGE_FILE = 32 << 20
-"""Files above this many bytes are a task of their own."""
 QUEUED_PER_THREAD = 4
 TARGET_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 """Errors of a target that is full, read-only or broken."""
 
 Folder = TypeVar("Folder")
+
+Item = tuple[Folder, DirectoryEntry, str]
+"""What is to be made: the folder it goes into, its entry, and the path of that folder."""
 
 
 class Output(Protocol[Folder]):
@@ -42,13 +47,11 @@ class Output(Protocol[Folder]):
     def prepare(self, folder: Folder, entries: Sequence[DirectoryEntry], path: str) -> None:
         """Look at all entries of a folder before the first is made (to remove what is not among them)."""
 
-    def files(
-        self, parent: Folder, entries: Sequence[DirectoryEntry], path: str
-    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+    def files(self, items: Sequence[Item[Folder]]) -> Iterator[tuple[Item[Folder], bool | Exception]]:
         """Make files with their contents and attributes.
 
         Yields:
-            Each entry with whether it was made, False when it was left as it is, or with what went wrong.
+            Each item with whether it was made, False when it was left as it is, or with what went wrong.
         """
 
     def symlink(self, parent: Folder, entry: DirectoryEntry, path: str) -> bool:
@@ -98,6 +101,11 @@ class Restore(Generic[Folder]):
         self._causes: list[Exception] = []
         self._failure: BaseException | None = None
         self._running: set[Future[None]] = set()
+        self._directories = DirectoryReader(repository.objects)
+        self._batch: list[tuple[_Open[Folder], DirectoryEntry]] = []
+        self._batch_size = 0
+        self._unfinished = 0
+        """Folders that are made and not finished."""
 
     def run(self, root: DirectoryEntry) -> RestoreResult:
         """Restore a directory.
@@ -109,6 +117,7 @@ class Restore(Generic[Folder]):
         with ThreadPoolExecutor(max(1, self._options.parallel), thread_name_prefix="pykopia-restore") as pool:
             try:
                 self._walk(pool, root)
+                self._send(pool)
                 self._drain(0)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -128,6 +137,7 @@ class Restore(Generic[Folder]):
         self._selection.look_into(root, self._repository.objects)
         top = _Open(self._output.root(root), root, "", None, included=self._selection.all_included)
         stack: deque[tuple[_Open[Folder], DirectoryEntry, int]] = deque()
+        self._unfinished += 1
         self._fill(pool, top, 0, stack)
         while stack:
             parent, entry, depth = stack.pop()
@@ -143,8 +153,11 @@ class Restore(Generic[Folder]):
                 continue
             included = parent.included or self._selection.includes(path, is_directory=True)
             opened = _Open(folder, entry, path, parent, included=included)
+            with self._lock:
+                self._unfinished += 1
             self._done(parent)
             self._fill(pool, opened, depth, stack)
+            self._wait_for_folders(pool, depth)
 
     def _fill(
         self,
@@ -155,7 +168,8 @@ class Restore(Generic[Folder]):
     ) -> None:
         """Hand the files of a folder to threads, put its folders on the stack."""
         try:
-            entries: Sequence[DirectoryEntry] = self._repository.objects.directory(opened.entry.object_id).entries
+            following = (entry.object_id for _, entry, _ in reversed(stack))
+            entries: Sequence[DirectoryEntry] = self._directories.read(opened.entry.object_id, following).entries
             self._output.prepare(opened.folder, entries, opened.path)
             entries = self._selection.of_folder(opened.path, entries, included=opened.included)
         except (PykopiaError, OSError) as error:
@@ -165,8 +179,6 @@ class Restore(Generic[Folder]):
         shallow = self._options.shallow_depth is not None and depth >= self._options.shallow_depth
         if not shallow:
             self._repository.contents.expect(entry.object_id for entry in entries if fetched_together(entry))
-        batch: list[DirectoryEntry] = []
-        size = 0
         folders: list[DirectoryEntry] = []
         total = files = links = 0
         for entry in entries:
@@ -184,20 +196,14 @@ class Restore(Generic[Folder]):
             links += entry.type == "s"
             files += entry.type != "s"
             total += entry.size
-            batch.append(entry)
-            size += entry.size
-            if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
-                self._submit(pool, opened, batch)
-                batch, size = [], 0
-        if batch:
-            self._submit(pool, opened, batch)
+            self._enqueue(pool, opened, entry)
         self._progress.add(
             enqueued_files=files, enqueued_symlinks=links, enqueued_directories=len(folders), enqueued_bytes=total
         )
-        for entry in reversed(folders):
+        if folders:
             with self._lock:
-                opened.unfinished += 1
-            stack.append((opened, entry, depth + 1))
+                opened.unfinished += len(folders)
+            stack.extend((opened, entry, depth + 1) for entry in reversed(folders))
         self._done(opened)
 
     def _shallow(self, opened: "_Open[Folder]", entry: DirectoryEntry) -> bool:
@@ -210,11 +216,28 @@ class Restore(Generic[Folder]):
 
     # ------------------------------------------------------------------ threads
 
-    def _submit(self, pool: ThreadPoolExecutor, opened: "_Open[Folder]", batch: list[DirectoryEntry]) -> None:
-        self._drain(QUEUED_PER_THREAD * max(1, self._options.parallel))
-        with self._lock:
-            opened.unfinished += 1
-        self._running.add(pool.submit(self._make, opened, batch))
+    def _enqueue(self, pool: ThreadPoolExecutor, opened: "_Open[Folder]", entry: DirectoryEntry) -> None:
+        """Put a file or link into the batch that is made next."""
+        if not self._batch or self._batch[-1][0] is not opened:
+            with self._lock:
+                opened.unfinished += 1  # once for each batch: see _make
+        self._batch.append((opened, entry))
+        self._batch_size += entry.size
+        if len(self._batch) >= BATCH_FILES or self._batch_size >= BATCH_BYTES:
+            self._send(pool)
+
+    def _send(self, pool: ThreadPoolExecutor) -> None:
+        if self._batch:
+            self._drain(QUEUED_PER_THREAD * max(1, self._options.parallel))
+            self._running.add(pool.submit(self._make, self._batch))
+            self._batch, self._batch_size = [], 0
+
+    def _wait_for_folders(self, pool: ThreadPoolExecutor, depth: int) -> None:
+        """Wait until not too many folders are open; those above the last one stay so in any case."""
+        if self._unfinished > MOST_OPEN + depth:
+            self._send(pool)
+            while self._unfinished > MOST_OPEN // 2 + depth and self._running:
+                self._drain(len(self._running) - 1)
 
     def _drain(self, most: int) -> None:
         """Wait until at most ``most`` batches are under way; raise what has failed."""
@@ -225,12 +248,11 @@ class Restore(Generic[Folder]):
         if self._failure is not None:
             raise self._failure
 
-    def _make(self, opened: "_Open[Folder]", batch: list[DirectoryEntry]) -> None:
-        files = [entry for entry in batch if entry.type == "f"]
+    def _make(self, batch: "Sequence[tuple[_Open[Folder], DirectoryEntry]]") -> None:
         made = links = size = skipped = skipped_size = 0
-        for entry, done in self._made(opened, files, [entry for entry in batch if entry.type != "f"]):
+        for (_, entry, path), done in self._made([(opened.folder, entry, opened.path) for opened, entry in batch]):
             if isinstance(done, Exception):
-                self._failed(_join(opened.path, entry.name), done)
+                self._failed(_join(path, entry.name), done)
             elif not done:
                 skipped += 1
                 skipped_size += entry.size
@@ -249,22 +271,22 @@ class Restore(Generic[Folder]):
             skipped_files=skipped,
             skipped_bytes=skipped_size,
         )
-        self._done(opened)
+        for opened in dict.fromkeys(opened for opened, _ in batch):
+            self._done(opened)
 
-    def _made(
-        self, opened: "_Open[Folder]", files: Sequence[DirectoryEntry], others: Sequence[DirectoryEntry]
-    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+    def _made(self, items: Sequence[Item[Folder]]) -> Iterator[tuple[Item[Folder], bool | Exception]]:
         """Make the entries of a batch; yield what became of each."""
+        files = [item for item in items if item[1].type == "f"]
         if files:
-            yield from self._output.files(opened.folder, files, opened.path)
-        for entry in others:
-            path = _join(opened.path, entry.name)
-            try:
-                if entry.type != "s":
-                    raise RestoreError(f"{path} has type {entry.type!r}, which can't be restored")
-                yield entry, self._output.symlink(opened.folder, entry, path)
-            except (PykopiaError, OSError) as error:
-                yield entry, error
+            yield from self._output.files(files)
+        if len(files) < len(items):
+            yield from one_by_one(self._other, (item for item in items if item[1].type != "f"))
+
+    def _other(self, folder: Folder, entry: DirectoryEntry, path: str) -> bool:
+        """Make what is neither folder nor file."""
+        if entry.type != "s":
+            raise RestoreError(f"{_join(path, entry.name)} has type {entry.type!r}, which can't be restored")
+        return self._output.symlink(folder, entry, _join(path, entry.name))
 
     def _done(self, opened: "_Open[Folder] | None") -> None:
         """Count one part of a folder as made; finish the folder, and those above, with the last part."""
@@ -273,6 +295,7 @@ class Restore(Generic[Folder]):
                 opened.unfinished -= 1
                 if opened.unfinished:
                     return
+                self._unfinished -= 1
             try:
                 self._output.finish(opened.folder, opened.entry, opened.path)
                 self._progress.add(restored_directories=1)
@@ -303,7 +326,7 @@ def _ends_all(error: Exception) -> bool:
 
 def fetched_together(entry: DirectoryEntry) -> bool:
     """Tell whether a file is a single small content."""
-    return entry.type == "f" and entry.size <= SMALL_FILE and entry.object_id[:1] not in ("I", "Z")
+    return entry.type == "f" and entry.size <= SMALL_FILE and entry.object_id[:1] not in INDIRECT
 
 
 def describe(path: str, error: Exception) -> str:
@@ -313,14 +336,14 @@ def describe(path: str, error: Exception) -> str:
 
 
 def one_by_one(
-    make: Callable[[DirectoryEntry], bool], entries: Sequence[DirectoryEntry]
-) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
-    """Make entries one after the other; yield what became of each (see ``Output.files``)."""
-    for entry in entries:
+    make: Callable[[Folder, DirectoryEntry, str], bool], items: Iterable[Item[Folder]]
+) -> Iterator[tuple[Item[Folder], bool | Exception]]:
+    """Make things one after the other; yield what became of each (see ``Output.files``)."""
+    for item in items:
         try:
-            yield entry, make(entry)
+            yield item, make(*item)
         except (PykopiaError, OSError) as error:
-            yield entry, error
+            yield item, error
 
 
 def _join(path: str, name: str) -> str:
@@ -331,4 +354,4 @@ def _safe(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
-__all__ = ["SMALL_FILE", "Output", "Restore", "describe", "fetched_together", "one_by_one"]
+__all__ = ["SMALL_FILE", "Item", "Output", "Restore", "describe", "fetched_together", "one_by_one"]

@@ -21,7 +21,7 @@ from typing import IO
 from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.repository.objects import ObjectStore
-from pykopia.snapshot.restore import one_by_one
+from pykopia.snapshot.restore import Item, one_by_one
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 """Earliest time that a zip can say."""
@@ -62,11 +62,11 @@ class _Archive(ABC):
         """Pass: an archive is always new."""
         return
 
-    def files(
-        self, parent: str, entries: Sequence[DirectoryEntry], path: str
-    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
+    def files(self, items: Sequence[Item[str]]) -> Iterator[tuple[Item[str], bool | Exception]]:
         """Write files, see ``Output.files``."""
-        return one_by_one(lambda entry: self.file(entry, f"{path}/{entry.name}" if path else entry.name), entries)
+        return one_by_one(
+            lambda _, entry, path: self.file(entry, f"{path}/{entry.name}" if path else entry.name), items
+        )
 
     @abstractmethod
     def file(self, entry: DirectoryEntry, path: str) -> bool:

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pykopia.errors import RestoreError, TargetExistsError
@@ -20,7 +20,7 @@ from pykopia.repository.contents import ContentStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
-from pykopia.snapshot.restore import SMALL_FILE, fetched_together, one_by_one
+from pykopia.snapshot.restore import SMALL_FILE, Item, fetched_together, one_by_one
 from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.snapshot.selection import Selection
@@ -161,27 +161,24 @@ class LocalOutput:
 
     # ------------------------------------------------------------------ files
 
-    def files(
-        self, parent: LocalFolder, entries: Sequence[DirectoryEntry], path: str
-    ) -> Iterator[tuple[DirectoryEntry, bool | Exception]]:
-        """Make files, see ``Output.files``; small ones in a new folder all at once."""
-        rest = entries
-        if parent.fresh and not self._options.write_sparse:
-            small = [entry for entry in entries if fetched_together(entry)]
-            contents = self._contents.get_many(entry.object_id for entry in small)
-            ready = [entry for entry in small if len(contents.get(entry.object_id, WRONG)) == entry.size]
-            made = write_files(
-                parent.handle,
-                [os.fsencode(entry.name) for entry in ready],
-                [contents[entry.object_id] for entry in ready],
-                [(entry.mode, entry.uid, entry.gid, entry.mtime_ns) for entry in ready],
+    def files(self, items: Sequence[Item[LocalFolder]]) -> Iterator[tuple[Item[LocalFolder], bool | Exception]]:
+        """Make files, see ``Output.files``; small ones in new folders all at once."""
+        rest: Iterable[Item[LocalFolder]] = items
+        if not self._options.write_sparse:
+            small = [item for item in items if item[0].fresh and fetched_together(item[1])]
+            contents = self._contents.get_many(entry.object_id for _, entry, _ in small)
+            ready = [item for item in small if len(contents.get(item[1].object_id, WRONG)) == item[1].size]
+            errors = write_files(
+                [folder.handle for folder, _, _ in ready],
+                [entry for _, entry, _ in ready],
+                [contents[entry.object_id] for _, entry, _ in ready],
                 self._flags,
             )
-            done = {entry.name for entry, error in zip(ready, made, strict=True) if not error}
-            yield from ((entry, True) for entry in ready if entry.name in done)
+            made = {id(item) for item, error in zip(ready, errors, strict=True) if not error}
+            yield from ((item, True) for item in ready if id(item) in made)
             # what did not go well is tried again, to say what is wrong with it
-            rest = [entry for entry in entries if entry.name not in done]
-        yield from one_by_one(lambda entry: self.file(parent, entry, f"{path}/{entry.name}"), rest)
+            rest = (item for item in items if id(item) not in made)
+        yield from one_by_one(lambda parent, entry, path: self.file(parent, entry, f"{path}/{entry.name}"), rest)
 
     def file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
         """Make a file; return False when one that is there was left as it is.

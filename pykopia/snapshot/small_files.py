@@ -6,7 +6,9 @@ lock back and forth than in the system calls themselves.
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from pykopia.format.directory import DirectoryEntry
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """A file that was replaced by a link or a pipe since it was listed is an error, not something to follow or wait for."""
@@ -23,9 +25,6 @@ TIME = 4
 IGNORE_RIGHTS = 8
 """Pass over a lack of rights to set owner, mode or time."""
 FLUSH = 16
-
-Attributes = tuple[int, int, int, int]
-"""Mode, user, group, and time in nanoseconds since 1970."""
 
 
 def python_read_files(paths: list[bytes], sizes: list[int]) -> list[bytes | int]:
@@ -58,30 +57,28 @@ def _read(path: bytes, size: int) -> bytes | int:
 
 
 def python_write_files(
-    folder: int, names: list[bytes], contents: list[bytes], attributes: list[Attributes], flags: int
+    folders: list[int], entries: Sequence[DirectoryEntry], contents: list[bytes], flags: int
 ) -> list[int]:
-    """Make new files in an open folder, with contents and attributes.
+    """Make new files in open folders, with contents and attributes.
 
     Args:
-        folder: descriptor of the folder.
-        names: of the files; none of them may exist.
+        folders: descriptor of the folder of each.
+        entries: name, mode, owners and time of each; none of them may exist.
         contents: of each.
-        attributes: of each.
         flags: which attributes are set, and how.
 
     Returns:
         For each file 0, or the errno that making it ended with; nothing is left of such a file.
     """
-    made = zip(names, contents, attributes, strict=True)
-    return [_write(folder, name, data, wanted, flags) for name, data, wanted in made]
+    return [_write(*each, flags) for each in zip(folders, entries, contents, strict=True)]
 
 
-def _write(folder: int, name: bytes, data: bytes, wanted: Attributes, flags: int) -> int:
-    mode, uid, gid, time_ns = wanted
+def _write(folder: int, entry: DirectoryEntry, data: bytes, flags: int) -> int:
+    name = os.fsencode(entry.name)
     steps: list[tuple[int, Callable[[int], None]]] = [
-        (OWNER, lambda file: os.chown(file, uid, gid)),
-        (MODE, lambda file: os.chmod(file, mode)),
-        (TIME, lambda file: os.utime(file, ns=(time_ns, time_ns))),
+        (OWNER, lambda file: os.chown(file, entry.uid, entry.gid)),
+        (MODE, lambda file: os.chmod(file, entry.mode)),
+        (TIME, lambda file: os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))),
         (FLUSH, os.fsync),
     ]
     try:
@@ -141,7 +138,6 @@ __all__ = [
     "READ_FLAGS",
     "SHRANK",
     "TIME",
-    "Attributes",
     "list_folder",
     "python_list_folder",
     "python_read_files",

@@ -9,7 +9,7 @@ import os
 import random
 import stat
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -248,6 +248,7 @@ class Upload:
         for name in found.unknown:
             if folder.policies.child(name).effective.error_handling.ignore_unknown_types is False:
                 self._entry_failed(folder, name, SourceReadError("unknown or unsupported entry type"), ignored=False)
+        before = self._directories_before(folder, [name for name, _ in found.folders])
         for name, status in found.folders:
             if name.endswith(PLACEHOLDER_SUFFIX):
                 self._placeholder(folder, name, found)
@@ -260,7 +261,7 @@ class Upload:
                 folder,
                 folder.context,
                 folder.policies.child(name),
-                *self._previous_of(folder, name),
+                *self._previous_of(folder, name, before),
             )
             with self._lock:
                 folder.unfinished += 1
@@ -301,8 +302,15 @@ class Upload:
             self._progress.add(cached_files=files, cached_bytes=size)
         return names
 
+    def _directories_before(self, folder: Folder, names: Iterable[str]) -> dict[str, Directory]:
+        """Return by their IDs, as far as they can be read together, what the folders in a folder were earlier."""
+        old = (entries.get(name) for name in names for entries in folder.previous)
+        return self._objects.directories(
+            {each.object_id: None for each in old if each is not None and each.type == "d"}
+        )
+
     def _previous_of(
-        self, folder: Folder, name: str
+        self, folder: Folder, name: str, read_before: Mapping[str, Directory]
     ) -> tuple[Sequence[Mapping[str, DirectoryEntry]], DirectoryEntry | None]:
         """Return the same folder in earlier snapshots, each different one once, and its entry if it is only one."""
         read: dict[str, DirectoryEntry] = {}
@@ -312,7 +320,7 @@ class Upload:
             if old is not None and old.type == "d" and old.object_id not in read:
                 read[old.object_id] = old
                 try:
-                    found.append(self._objects.directory(old.object_id))
+                    found.append(read_before.get(old.object_id) or self._objects.directory(old.object_id))
                 except PykopiaError as error:
                     log.warning("can't use the previous state of %s: %s", stored_form(f"{folder.path}/{name}"), error)
         earlier = next(iter(read.values())) if len(found) == len(read) == 1 else None

@@ -17,7 +17,7 @@ from pykopia.format.compression import decompress
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.repository.buffers import LargeBuffer, new_buffer
-from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
+from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, DirectoryReader
 from pykopia.repository.repository import Repository
 from pykopia.repository.runs import Run, plan_runs
 from pykopia.repository.writer import available_cpus
@@ -97,6 +97,7 @@ class Verifier:
         self._seen: set[str] = set()
         self._errors: list[str] = []
         self._locator = Locator(repository)
+        self._directories = DirectoryReader(repository.objects)
         self._to_read: dict[IndexEntry, str] = {}
         self._compressed: dict[str, Chunk] = {}
         self._running: set[Future[None]] = set()
@@ -139,7 +140,8 @@ class Verifier:
                 self._verify_files(pool, [(here, entry)])
                 continue
             try:
-                entries = self._repository.objects.directory(entry.object_id).entries
+                following = (each.object_id for _, each in reversed(stack) if each.type == "d")
+                entries = self._directories.read(entry.object_id, following).entries
                 self._locator.locate(entry.object_id)
             except PykopiaError as error:
                 self._report(here, error)

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, UsageError
 from pykopia.format.compression import COMPRESSORS
+from pykopia.format.directory import DirectoryEntry, encode_directory
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
-from pykopia.repository.objects import ObjectStore
+from pykopia.repository.objects import DirectoryReader, ObjectStore
 from pykopia.repository.repository import Repository
 from tests.repository.conftest import NewRepository
 
@@ -214,6 +216,24 @@ def test_an_object_whose_list_lies_about_a_length_is_refused(repository: Reposit
         object_id = writer.objects.finish(WrittenObject([piece, piece], [4, 5]))
     with pytest.raises(DamagedObjectError):
         repository.objects.read(object_id)
+
+
+def test_directories_that_are_read_together_are_those_that_are_read_one_by_one(repository: Repository) -> None:
+    file = DirectoryEntry("file", "f", 0o644, 3, 5, 0, 0, ObjectID("0" * 32))
+    with repository.writer() as writer:
+        listings = [encode_directory([replace(file, name=f"{number}")], None) for number in range(150)]
+        ids = [writer.objects.write(data, prefix="k") for data in listings]
+        other = writer.objects.write(b"no directory", prefix="k")
+    objects = repository.objects
+    together = objects.directories([*ids[:9], other, ObjectID("k" + "0" * 32), ObjectID("Ix" + "0" * 32), ObjectID("")])
+    assert together == {object_id: objects.directory(object_id) for object_id in ids[:9]}
+    reader = DirectoryReader(objects)
+    assert [reader.read(here, ids[number + 1 :]) for number, here in enumerate(ids)] == [*map(objects.directory, ids)]
+    assert reader.read(ids[0], []) == objects.directory(ids[0])
+    with pytest.raises(DamagedObjectError):
+        reader.read(other, ids)
+    with pytest.raises(ContentNotFoundError):
+        reader.read("k" + "0" * 32, ids)
 
 
 def test_a_missing_object_is_named(repository: Repository) -> None:

@@ -21,6 +21,8 @@ from pykopia.errors import (
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.ids import ManifestID, ObjectID
 from pykopia.repository.repository import Repository
+from pykopia.snapshot import restore
+from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.storage.memory import MemoryStorage
 from tests.trees import MIB, TreeBuilder, assert_trees_equal, big_files, everything, noise, scan, stored_path, text
@@ -38,6 +40,29 @@ def take(repository: Repository, source: Path) -> Take:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
+
+
+def test_a_wide_tree_never_has_more_folders_open_than_it_may(
+    repository: Repository, source: Path, target: Path, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 8
+    monkeypatch.setattr(restore, "MOST_OPEN", most)
+    for number in range(60):
+        folder = source / f"{number % 3}" / f"{number}" / "below"
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(f"{number}")
+    opened: list[int] = []
+    make = LocalOutput.directory
+
+    def counting(self: LocalOutput, parent: LocalFolder, entry: DirectoryEntry, path: str) -> LocalFolder:
+        made = make(self, parent, entry, path)
+        opened.append(len(self._open))
+        return made
+
+    monkeypatch.setattr(LocalOutput, "directory", counting)
+    repository.snapshots.restore(take(), target, options=RestoreOptions(parallel=2))
+    assert_trees_equal(source, target)
+    assert max(opened) <= most + 4 + 1  # and those above the last one
 
 
 def store(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.format.directory import DirectoryEntry
 from pykopia.snapshot import small_files
 from pykopia.snapshot.small_files import (
     FLUSH,
@@ -85,13 +86,21 @@ def test_new_files_get_contents_and_attributes_and_others_are_left_alone(
 ) -> None:
     (tmp_path / "there").write_bytes(b"mine")
     (tmp_path / "link").symlink_to("elsewhere")
-    names = [b"new", b"there", b"link", b"empty", b"sub/file"]
     owner = (os.getuid(), os.getgid())
-    attributes = [(0o640, *owner, -1), (0o600, *owner, 5), (0o600, *owner, 5), (0o4711, *owner, 7), (0o600, *owner, 5)]
+    entries = [
+        DirectoryEntry(name, "f", mode, 0, mtime_ns, *owner)
+        for name, mode, mtime_ns in (
+            ("new", 0o640, -1),
+            ("there", 0o600, 5),
+            ("link", 0o600, 5),
+            ("empty", 0o4711, 7),
+            ("sub/file", 0o600, 5),
+        )
+    ]
     folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         flags = OWNER | MODE | TIME | FLUSH | IGNORE_RIGHTS
-        made = write(folder, names, [b"data", b"a", b"b", b"", b"c"], attributes, flags)
+        made = write([folder] * 5, entries, [b"data", b"a", b"b", b"", b"c"], flags)
     finally:
         os.close(folder)
     assert made == [0, errno.EEXIST, errno.EEXIST, 0, errno.ENOENT]

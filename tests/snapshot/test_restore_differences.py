@@ -197,19 +197,19 @@ def test_each_kind_of_change_is_told(repository: Repository, source: Path, tmp_p
 def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Count chunks that are read from the repository; the function returns and forgets the number."""
     count = 0
-    original = ObjectStore.read_chunk
+    original = ObjectStore._checked
 
-    def read_chunk(self: ObjectStore, chunk: Chunk) -> bytes:
+    def checked(self: ObjectStore, chunk: Chunk, data: bytes) -> bytes:
         nonlocal count
         count += 1
-        return original(self, chunk)
+        return original(self, chunk, data)
 
     def counted() -> int:
         nonlocal count
         before, count = count, 0
         return before
 
-    monkeypatch.setattr(ObjectStore, "read_chunk", read_chunk)
+    monkeypatch.setattr(ObjectStore, "_checked", checked)
     return counted
 
 

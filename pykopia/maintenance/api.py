@@ -24,10 +24,8 @@ from pykopia.format.maintenance_schedule import (
 )
 from pykopia.format.maintenance_warnings import last_success_ns, plan_warnings
 from pykopia.maintenance import blobs
-from pykopia.maintenance.cycle import Cycle
 from pykopia.maintenance.lease import FoundLease, Lease, find_leases, local_lock
 from pykopia.maintenance.report import Ledger, MaintenanceResult, make_ledger
-from pykopia.maintenance.snapshot_gc import collect_garbage
 from pykopia.maintenance.stored import (
     change_schedule,
     client_name,
@@ -119,6 +117,8 @@ class Maintenance:
 
         This follows all snapshots, as full maintenance does, and changes nothing.
         """
+        from pykopia.maintenance.snapshot_gc import collect_garbage  # noqa: PLC0415 -- as in _run
+
         repository = self._repository
         now = clock.now()
         collection = collect_garbage(repository, started=now, safety=FULL_SAFETY, dry_run=True)
@@ -208,6 +208,8 @@ class Maintenance:
         repository = self._repository
         if SAFETY[safety] is NO_SAFETY:
             self._warn_of_writers()
+        from pykopia.maintenance.cycle import Cycle  # noqa: PLC0415 -- after most snapshots nothing is due
+
         cycle = Cycle(repository, parameters, SAFETY[safety], check=lease.check, on_task=on_task)
         cycle.run(mode)
         deleted = cycle.deleted.delete

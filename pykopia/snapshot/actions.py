@@ -17,7 +17,6 @@ from typing import Self
 
 from pykopia.errors import ActionFailedError
 from pykopia.format.policy import ActionCommand, ActionsPolicy
-from pykopia.snapshot.action_process import ActionProcess
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +171,8 @@ class Actions:
         canceled: Callable[[], bool],
     ) -> None:
         """Run an action as its mode says; tell the lines that it prints."""
+        from pykopia.snapshot.action_process import ActionProcess  # noqa: PLC0415 -- few policies have actions
+
         process = ActionProcess(
             label=_label(pair, when),
             words=_words(pair, when, action),

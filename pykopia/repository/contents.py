@@ -66,6 +66,7 @@ class ContentStore:
         self.sealer = sealer
         self._caches = caches
         self._packs: MemoryCache[BlobID, bytes] = MemoryCache(MEMORY_CACHE_BYTES)
+        self.costly_requests = costly_requests
         self._spans = PackSpans(storage.get, lambda pack: storage.metadata(pack).length) if costly_requests else None
 
     # ------------------------------------------------------------------ looking up

@@ -40,6 +40,7 @@ def restore_single(
     except (PykopiaError, OSError) as error:
         raise RestoreError(describe(str(target), error)) from error
     finally:
+        output.close(complete=True)
         os.close(handle)
     links = int(made and entry.type == "s")
     files = int(made and entry.type != "s")

@@ -17,7 +17,8 @@ from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.ids import Buffer
 from pykopia.repository.contents import ContentStore
-from pykopia.repository.objects import ObjectStore
+from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, ObjectStore
+from pykopia.snapshot.parts import Parts
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import SMALL_FILE, Item, fetched_together, one_by_one
@@ -30,6 +31,10 @@ SAME_TIME_NS = 2_000_000_000
 """Difference of times up to which ``skip_existing`` takes a file as the same."""
 NAME_MAX = 255
 SPARSE_BLOCK = 4096
+LARGE_FILE = 8 << 20
+"""Bytes from which on the chunks of a file are written by several threads."""
+MOST_PARTS = 4
+"""Chunks of large files that are written at one time: a bound on memory, for each takes some 12 MiB."""
 WRONG = b"?" * (SMALL_FILE + 1)
 """In the place of contents that could not be read: of no small file's length."""
 
@@ -69,6 +74,7 @@ class LocalOutput:
         self._selection = Selection(options.include, options.exclude)
         self._open: set[LocalFolder] = set()
         """Folders that are not finished."""
+        self._parts = Parts[Chunk](min(options.parallel, MOST_PARTS))
         self._flags = (
             OWNER * (not options.skip_owners)
             | MODE * (not options.skip_permissions)
@@ -274,6 +280,9 @@ class LocalOutput:
         if len(chunks) > 1 and not self._options.write_sparse:
             with contextlib.suppress(OSError):
                 os.posix_fallocate(handle, 0, entry.size)
+        if old is None and self._in_parts(entry, chunks):
+            self._parts.run(lambda chunk: self._write_part(handle, chunk), chunks)
+            position, chunks = chunks[-1].start + chunks[-1].length, []
         with contextlib.closing(self._objects.read_chunks(chunks if old is None else ())) as new:
             for chunk in chunks:
                 self._progress.check()
@@ -298,6 +307,22 @@ class LocalOutput:
         self._attributes(handle, entry)
         if self._options.flush_files:
             os.fsync(handle)
+
+    def _in_parts(self, entry: DirectoryEntry, chunks: Sequence[Chunk]) -> bool:
+        """Say whether the chunks of a file are written by several threads.
+
+        Over a network they are not: there the next ones are fetched while one is written.
+        """
+        return (
+            entry.size >= LARGE_FILE
+            and not self._options.write_sparse
+            and not self._contents.costly_requests
+            and all(chunk.length != UNKNOWN_LENGTH for chunk in chunks)
+        )
+
+    def _write_part(self, handle: int, chunk: Chunk) -> None:
+        self._progress.check()
+        _write_all(handle, self._objects.read_chunk(chunk), chunk.start)
 
     # ------------------------------------------------------------------ links
 
@@ -396,7 +421,8 @@ class LocalOutput:
             self._remove(parent, placeholder, name)
 
     def close(self, *, complete: bool) -> None:
-        """Close the folders that an error left unfinished."""
+        """End the threads, and close the folders that an error left unfinished."""
+        self._parts.close()
         while self._open:
             os.close(self._open.pop().handle)
 

@@ -21,7 +21,7 @@ from pykopia.errors import (
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.ids import ManifestID, ObjectID
 from pykopia.repository.repository import Repository
-from pykopia.snapshot import restore
+from pykopia.snapshot import restore, restore_local
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.storage.memory import MemoryStorage
@@ -40,6 +40,22 @@ def take(repository: Repository, source: Path) -> Take:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
+
+
+@pytest.mark.parametrize("parallel", [1, 8])
+def test_large_files_are_put_together_by_several_threads(
+    repository: Repository,
+    source: Path,
+    target: Path,
+    take: Take,
+    monkeypatch: pytest.MonkeyPatch,
+    parallel: int,
+) -> None:
+    monkeypatch.setattr(restore_local, "LARGE_FILE", MIB)
+    big_files(source)
+    result = repository.snapshots.restore(take(), target, options=RestoreOptions(parallel=parallel))
+    assert_trees_equal(source, target)
+    assert result.counters.restored_bytes == result.counters.enqueued_bytes
 
 
 def test_a_wide_tree_never_has_more_folders_open_than_it_may(
@@ -439,6 +455,7 @@ def test_a_kind_of_entry_that_nobody_can_restore_is_named(repository: Repository
 
 
 @pytest.mark.parametrize("parallel", [1, 4])
+@pytest.mark.parametrize("large", [MIB, 1000 * MIB])
 def test_a_full_disk_ends_a_restore_and_leaves_no_half_made_file(
     repository: Repository,
     source: Path,
@@ -446,7 +463,9 @@ def test_a_full_disk_ends_a_restore_and_leaves_no_half_made_file(
     take: Take,
     monkeypatch: pytest.MonkeyPatch,
     parallel: int,
+    large: int,
 ) -> None:
+    monkeypatch.setattr(restore_local, "LARGE_FILE", large)
     with TreeBuilder(source) as tree:
         tree.file("large", noise(2 * MIB, "large"))
     snapshot = take()

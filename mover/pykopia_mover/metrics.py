@@ -1,5 +1,7 @@
 """Metrics of one run in Prometheus' text format: to a file for the node exporter, or pushed to a gateway."""
 
+import contextlib
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -10,6 +12,8 @@ from urllib.parse import quote
 from pykopia_mover.report import Report
 
 TIMEOUT_SECONDS: Final = 10
+LAST_SUCCESS: Final = "pykopia_last_success_timestamp_seconds"
+LAST_FAILURE: Final = "pykopia_last_failure_timestamp_seconds"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -31,8 +35,8 @@ def _lines(report: Report, labels: Mapping[str, str], now_ns: int) -> Iterator[s
         ("pykopia_mover_success", "Whether the run went well.", int(not failed)),
         ("pykopia_mover_exit_code", "Exit status of the run.", report.code.status),
         ("pykopia_mover_duration_seconds", "Seconds that the run took.", round(report.seconds, 3)),
-        ("pykopia_last_success_timestamp_seconds", "End of a run that went well.", None if failed else seconds),
-        ("pykopia_last_failure_timestamp_seconds", "End of a run that did not.", seconds if failed else None),
+        (LAST_SUCCESS, "End of a run that went well.", None if failed else seconds),
+        (LAST_FAILURE, "End of a run that did not.", seconds if failed else None),
         ("pykopia_identity_adopted", "Whether snapshots of an older identity are continued.", int(report.adopted)),
         ("pykopia_mover_warnings", "Warnings of the run.", len(report.warnings)),
         ("pykopia_snapshot_files", "Files in the snapshot.", report.snapshot.get("files")),
@@ -53,18 +57,28 @@ def _lines(report: Report, labels: Mapping[str, str], now_ns: int) -> Iterator[s
 
 
 def write_metrics(path: Path, text: str) -> None:
-    """Write metrics to a file, whole or not at all.
+    """Write metrics to a file, whole or not at all; the time of the last success outlives a failure, and the other way round.
 
     Raises:
         OSError: it can't be written.
     """
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
+        text += "".join(_outliving(path.read_text("utf-8"), text))
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, "utf-8")
     temporary.replace(path)
 
 
+def _outliving(old: str, new: str) -> Iterator[str]:
+    """Yield the lines of what a run before this one has said, and this one does not."""
+    gone = [name for name in (LAST_SUCCESS, LAST_FAILURE) if name not in new]
+    for line in old.splitlines(keepends=True):
+        if any(re.match(rf"(?:# (?:HELP|TYPE) )?{name}\b", line) for name in gone):
+            yield line
+
+
 def push_metrics(url: str, text: str, *, labels: Mapping[str, str]) -> None:
-    """Put metrics into a Pushgateway, in the place of those of the same labels.
+    """Give metrics to a Pushgateway, in the place of those of the same labels and names.
 
     Raises:
         OSError: it can't be reached or refuses.
@@ -73,7 +87,7 @@ def push_metrics(url: str, text: str, *, labels: Mapping[str, str]) -> None:
     request = urllib.request.Request(  # noqa: S310 -- the settings allow http and https only
         f"{url.rstrip('/')}/metrics/job/pykopia-mover{place}",
         data=text.encode(),
-        method="PUT",
+        method="POST",  # PUT would take the time of the last success away when a run fails
         headers={"Content-Type": "text/plain; version=0.0.4"},
     )
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310

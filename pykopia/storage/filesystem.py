@@ -222,6 +222,8 @@ class FilesystemStorage(BlobStorage):
         try:
             try:
                 _write(file, data)
+                if self.options.file_mode:  # asked for, so that others may read or write too: no umask takes it back
+                    os.fchmod(file, self._file_mode)
                 if self.options.uid is not None and self.options.gid is not None and os.geteuid() == 0:
                     os.fchown(file, self.options.uid, self.options.gid)
                 if options.set_mtime_ns is not None:
@@ -250,6 +252,8 @@ class FilesystemStorage(BlobStorage):
                 parent, path = path or "/", f"{path}/{part}"
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(path, self._dir_mode)
+                    if self.options.dir_mode:
+                        os.chmod(path, self._dir_mode)
                     _flush_folder(parent)
 
     def _scan(self, folder: Folder, prefix: str) -> Iterator[BlobMetadata | Folder]:

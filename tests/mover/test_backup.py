@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from pykopia_mover.memory import BASE_BYTES, STREAM_BYTES
-from pykopia_mover.run import INTERRUPTED, Stop
 
 import pykopia
 from pykopia import Policy, Repository, SourceInfo
+from pykopia.errors import StorageError
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.testing import FakeClock
@@ -70,7 +70,7 @@ def test_rows_134_135_140_141_142_the_recorded_source(mover: Mover) -> None:
     ]
 
 
-def test_row_155_the_log_has_a_line_on_the_override(mover: Mover) -> None:
+def test_row_155_m_062_the_log_has_a_line_on_the_override(mover: Mover) -> None:
     mover.write({"a": "b"})
     lines = [line for line in mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/app").lines if "override" in line.lower()]
     assert "Using source path override: /app" in lines
@@ -114,7 +114,7 @@ def test_row_2_equal_files_are_stored_once(mover: Mover) -> None:
     assert other["newBytes"] < 10_000
 
 
-def test_rows_8_9_an_unchanged_volume_uploads_nothing_and_a_changed_file_itself(mover: Mover) -> None:
+def test_rows_8_9_m_080c_an_unchanged_volume_uploads_nothing_and_a_changed_file_itself(mover: Mover) -> None:
     mover.write({f"f{number}": os.urandom(200_000) for number in range(5)})
     mover.ok("backup")
     unchanged = mover.ok("backup").termination["snapshot"]
@@ -154,7 +154,7 @@ def test_rows_111_240_241_242_243_244_245_retention_of_the_spec_is_that_of_the_s
     ] == [1, 2, 3, 4, 5, 6]  # fmt: skip
 
 
-def test_rows_131_132_old_snapshots_go_beyond_the_counts_and_none_below(mover: Mover, time: FakeClock) -> None:
+def test_rows_131_132_m_094_old_snapshots_go_beyond_the_counts_and_none_below(mover: Mover, time: FakeClock) -> None:
     mover.write({"a": "b"})
     zeros = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("HOURLY", "WEEKLY", "MONTHLY", "YEARLY", "LATEST")}
     counts = []
@@ -204,7 +204,7 @@ def test_row_273_the_log_tells_where_each_value_comes_from(mover: Mover) -> None
     assert "annual 3 (built-in)" in line
 
 
-def test_rows_225_235_success_and_failure_of_a_policy_file_are_told(mover: Mover) -> None:
+def test_rows_225_235_m_097_success_and_failure_of_a_policy_file_are_told(mover: Mover) -> None:
     mover.write({"a": "b"})
     mover.policy_files({"global-policy.json": '{"files": {"ignore": ["*.log"]}}'})
     good = mover.ok("backup")
@@ -223,7 +223,7 @@ def test_rows_225_235_success_and_failure_of_a_policy_file_are_told(mover: Mover
     assert mover.fails("config", "backup", KOPIA_STRICT_POLICY="true").status == 10
 
 
-def test_row_232_a_file_that_is_not_there_is_told_with_what_is(mover: Mover) -> None:
+def test_row_232_m_097_a_file_that_is_not_there_is_told_with_what_is(mover: Mover) -> None:
     mover.write({"a": "b"})
     mover.policy_files({"other.json": "{}"})
     folder = mover.folder / "kopia-config"
@@ -337,7 +337,7 @@ def test_rows_150_152_policies_hold_for_the_overridden_source(mover: Mover) -> N
         assert snapshot.root_entry.summary.files == 1
 
 
-def test_row_224_more_specific_policies_win(mover: Mover) -> None:
+def test_row_224_m_090_more_specific_policies_win(mover: Mover) -> None:
     mover.write({"a": "b"})
     mover.ok("backup", KOPIA_RETAIN_WEEKLY="1")
     with mover.open() as repository:
@@ -361,14 +361,8 @@ sys.exit(done.status)
 """
 
 
-@pytest.mark.parametrize(("kind", "name"), [("File", "a"), ("Directory", "folder")])
-@pytest.mark.parametrize(("ignored", "status"), [(False, 18), (True, 0)])
-def test_rows_249_250_what_can_not_be_read_fails_the_run_or_is_a_warning(
-    mover: Mover, kind: str, name: str, ignored: bool, status: int
-) -> None:
-    mover.write({"a": "b", "folder/inside": "x"})
-    (mover.data / name).chmod(0)
-    mover.policy_files({"global-policy.json": json.dumps({"errorHandling": {f"ignore{kind}Errors": ignored}})})
+def unprivileged(mover: Mover) -> "subprocess.CompletedProcess[str]":
+    """Run a backup in a process that may not read everything."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(["", *sys.path])}
     words = [
         *(UNPRIVILEGED if AS_ROOT else ()),
@@ -378,11 +372,23 @@ def test_rows_249_250_what_can_not_be_read_fails_the_run_or_is_a_warning(
         mover.folder,
         json.dumps(mover.environment),
     ]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("File", "a"), ("Directory", "folder")])
+@pytest.mark.parametrize(("ignored", "status"), [(False, 18), (True, 0)])
+def test_rows_249_250_m_080d_m_011_what_can_not_be_read_fails_the_run_or_is_a_warning(
+    mover: Mover, kind: str, name: str, ignored: bool, status: int
+) -> None:
+    mover.write({"a": "b", "folder/inside": "x"})
+    (mover.data / name).chmod(0)
+    mover.policy_files({"global-policy.json": json.dumps({"errorHandling": {f"ignore{kind}Errors": ignored}})})
+    done = unprivileged(mover)
     (mover.data / name).chmod(0o700)
     assert done.returncode == status, done.stdout + done.stderr
     assert name in done.stdout
     assert "ermission denied" in done.stdout
+    assert ("volsync.backube/privileged-movers" in done.stdout) is (status == 18)
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -427,7 +433,7 @@ def test_rows_3_100_208_253_streams_to_the_storage_follow_the_parallelism(
 # ---------------------------------------------------------------------- actions
 
 
-def test_rows_10_123_124_209_213_214_commands_run_before_and_after(mover: Mover) -> None:
+def test_rows_10_123_124_209_213_214_m_110_commands_run_before_and_after(mover: Mover) -> None:
     mover.write({"a": "b"})
     result = mover.ok(
         "backup",
@@ -454,7 +460,7 @@ def test_row_122_without_actions_nothing_is_run(mover: Mover) -> None:
         ("echo 3 > /proc/sys/kernel/no-such-thing", "rights|mover's container"),
     ],
 )
-def test_rows_210_298_300_an_action_that_fails_is_explained_and_nothing_is_taken(
+def test_rows_210_298_300_m_110_an_action_that_fails_is_explained_and_nothing_is_taken(
     mover: Mover, command: str, told: str
 ) -> None:
     mover.write({"a": "b"})
@@ -470,8 +476,12 @@ def test_rows_210_298_300_an_action_that_fails_is_explained_and_nothing_is_taken
 
 def test_row_211_an_action_that_takes_too_long_is_ended_with_all_it_started(mover: Mover) -> None:
     mover.write({"a": "b"})
-    result = mover.fails("action", "backup", KOPIA_BEFORE_SNAPSHOT="sleep 300 & sleep 300", KOPIA_ACTION_TIMEOUT="1")
+    command = f"sleep 300 & echo $! > {mover.folder}/child; echo before the end; sleep 300"
+    result = mover.fails("action", "backup", KOPIA_BEFORE_SNAPSHOT=command, KOPIA_ACTION_TIMEOUT="1")
     assert "timed out after 1 seconds" in result.last
+    assert "KOPIA_ACTION_TIMEOUT" in result.last
+    child = Path("/proc") / (mover.folder / "child").read_text().strip() / "stat"
+    assert not child.exists() or child.read_text().rpartition(") ")[2].startswith("Z")
 
 
 def test_an_after_action_that_fails_is_a_warning(mover: Mover) -> None:
@@ -498,7 +508,9 @@ def test_row_212_an_action_gets_a_shell_the_volume_and_no_secret(mover: Mover) -
 
 
 @pytest.mark.parametrize(("enable", "runs"), [(True, True), (False, False), (None, False)])
-def test_rows_263_264_282_policy_actions_run_only_when_enabled(mover: Mover, enable: bool | None, runs: bool) -> None:
+def test_rows_263_264_282_m_100_policy_actions_run_only_when_enabled(
+    mover: Mover, enable: bool | None, runs: bool
+) -> None:
     mover.write({"a": "b"})
     action = {"script": f"touch {mover.data}/ran", "timeout": "1m", "mode": "essential"}
     mover.policy_files({"global-policy.json": json.dumps({"actions": {"beforeSnapshotRoot": action}})})
@@ -512,7 +524,7 @@ def test_rows_263_264_282_policy_actions_run_only_when_enabled(mover: Mover, ena
 
 
 @pytest.mark.parametrize(("mode", "status"), [("essential", 17), ("optional", 0)])
-def test_row_276_a_policy_action_that_fails_ends_the_backup_only_if_it_is_essential(
+def test_row_276_m_111_a_policy_action_that_fails_ends_the_backup_only_if_it_is_essential(
     mover: Mover, mode: str, status: int
 ) -> None:
     mover.write({"a": "b"})
@@ -545,7 +557,7 @@ def test_row_151_override_and_actions_go_together(mover: Mover) -> None:
 # ---------------------------------------------------------------------- parallel, memory, together
 
 
-def test_row_115_parallelism_defaults_to_one_and_is_reduced_to_what_fits(mover: Mover) -> None:
+def test_row_115_m_080b_parallelism_defaults_to_one_and_is_reduced_to_what_fits(mover: Mover) -> None:
     mover.write({f"f{number}": os.urandom(1000) for number in range(20)})
     mover.ok("backup")
     (mover.folder / "memory.max").write_text(str(BASE_BYTES + 3 * STREAM_BYTES))
@@ -553,7 +565,7 @@ def test_row_115_parallelism_defaults_to_one_and_is_reduced_to_what_fits(mover: 
     assert any("parallelism 16 does not fit" in line and "3 is used" in line for line in result.lines)
 
 
-def test_rows_7_20_288_289_movers_at_the_same_time_in_one_repository_all_succeed(tmp_path: Path) -> None:
+def test_rows_7_20_288_289_m_080g_movers_at_the_same_time_in_one_repository_all_succeed(tmp_path: Path) -> None:
     movers = []
     for number in range(4):
         mover = Mover.below(tmp_path / str(number)).with_environment(
@@ -583,19 +595,7 @@ def test_rows_7_20_288_289_movers_at_the_same_time_in_one_repository_all_succeed
 # ---------------------------------------------------------------------- signals
 
 
-def test_m_006_a_backup_that_is_told_to_stop_leaves_a_checkpoint_and_nothing_locked(mover: Mover) -> None:
-    mover.write({f"f{number}": os.urandom(50_000) for number in range(30)})
-    stop = Stop()
-    stop.ask(INTERRUPTED)
-    result = mover.run(("backup",), {}, stop)
-    assert result.status == 130
-    assert result.termination["retryable"] is True
-    with mover.open() as repository:
-        assert [each.incomplete for each in repository.snapshots.list() if not each.incomplete] == []
-    assert mover.ok("backup").termination["snapshot"]["files"] == 30
-
-
-def test_sigterm_ends_the_process_with_its_status_and_a_message(mover: Mover) -> None:
+def test_m_006_sigterm_ends_the_process_with_its_status_and_a_message(mover: Mover) -> None:
     mover.write({"a": "b"})
     environment = {
         **os.environ,
@@ -616,3 +616,150 @@ def test_sigterm_ends_the_process_with_its_status_and_a_message(mover: Mover) ->
     assert process.wait() == 143
     assert rest.splitlines()[-1].startswith("ERROR: ")
     assert json.loads((mover.folder / "termination.json").read_text())["code"] == "terminated"
+
+
+# ---------------------------------------------------------------------- what the contract says besides
+
+
+def test_m_094_m_080a_retention_that_was_changed_holds_in_the_same_run(mover: Mover, time: FakeClock) -> None:
+    zeros = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")}
+    for number in range(4):
+        mover.write({"a": str(number)})
+        mover.ok("backup", **zeros, KOPIA_RETAIN_LATEST="9")
+        time.advance(hours=1)
+    assert mover.ok("backup", **zeros, KOPIA_RETAIN_LATEST="2").termination["retention"] == {"kept": 2, "deleted": 3}
+
+
+def test_m_094a_all_zero_keeps_what_is_there_and_pins_outlive_every_rule(mover: Mover, time: FakeClock) -> None:
+    counts = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("LATEST", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")}
+    mover.write({"a": "pinned"})
+    mover.ok("backup", **counts, KOPIA_ADDITIONAL_ARGS="--pin=legal")
+    for number in range(2):
+        time.advance(days=1)
+        mover.write({"a": str(number)})
+        assert mover.ok("backup", **counts).termination["retention"]["deleted"] == 0
+    time.advance(days=1)
+    assert mover.ok("backup", **counts | {"KOPIA_RETAIN_LATEST": "1"}).termination["retention"]["kept"] == 2
+    with mover.open() as repository:
+        assert [each.pins for each in repository.snapshots.list()] == [("legal",), ()]
+
+
+def test_m_095_another_compressor_stores_nothing_anew(mover: Mover) -> None:
+    mover.write({"a.txt": "".join(f"line {number}\n" for number in range(60_000))})
+    mover.ok("backup", KOPIA_COMPRESSION="gzip")
+    again = mover.ok(
+        "backup", KOPIA_COMPRESSION="zstd", KOPIA_ADDITIONAL_ARGS="--force-hash=100", KOPIA_LOG_LEVEL="debug"
+    ).termination["snapshot"]
+    assert (again["cachedFiles"], again["newBytes"] < 5_000) == (0, True)
+
+
+def test_m_080d_a_file_that_goes_while_it_is_backed_up_is_a_warning(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover.write({"a": "b", "zz": "x" * 5_000_000})
+    real = os.open
+
+    def opened(path: Any, *more: Any, **named: Any) -> int:  # noqa: ANN401
+        if str(path).endswith("/zz"):
+            (mover.data / "zz").unlink(missing_ok=True)
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", opened)
+    result = mover.ok("backup")
+    assert result.termination["snapshot"]["files"] == 1
+    assert any("left out: zz" in each for each in result.termination["warnings"])
+
+
+def test_m_080f_an_unreadable_lost_and_found_is_no_error(mover: Mover) -> None:
+    mover.write({"a": "b", "lost+found/x": "y"})
+    (mover.data / "lost+found").chmod(0)
+    done = unprivileged(mover)
+    (mover.data / "lost+found").chmod(0o700)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out: lost+found" in done.stdout
+
+
+def test_m_110_the_after_action_runs_when_the_snapshot_fails_and_knows_it(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+
+    def put(*_: object) -> None:
+        raise StorageError("the storage went away")
+
+    monkeypatch.setattr(FilesystemStorage, "put", put)
+    mover.write({"a": "c"})
+    after = f'echo "$KOPIA_SNAPSHOT_RESULT $KOPIA_SNAPSHOT_ID." > {mover.folder}/after'
+    mover.fails("unreachable", "backup", KOPIA_BEFORE_SNAPSHOT="true", KOPIA_AFTER_SNAPSHOT=after)
+    assert (mover.folder / "after").read_text() == "failure .\n"
+    monkeypatch.undo()
+    taken = mover.ok("backup", KOPIA_AFTER_SNAPSHOT=after).termination["snapshot"]["id"]
+    assert (mover.folder / "after").read_text() == f"success {taken}.\n"
+
+
+def test_m_110_a_talkative_action_fills_no_log(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    result = mover.ok("backup", KOPIA_BEFORE_SNAPSHOT="yes 0123456789012345678901234567890123456789 | head -c 400000")
+    assert 60_000 < len(result.log) < 120_000
+    assert "the rest of the output is left out" in result.log
+
+
+def test_m_111_actions_of_the_spec_enclose_those_of_policies(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    order = mover.folder / "order"
+    actions = {
+        name: {"script": f"echo policy-{name} >> {order}"} for name in ("beforeSnapshotRoot", "afterSnapshotRoot")
+    }
+    mover.policy_files(
+        {"global-policy.json": json.dumps({"actions": actions}), "repository.config": '{"enableActions": true}'}
+    )
+    spec = {f"KOPIA_{when}_SNAPSHOT": f"echo spec-{when} >> {order}" for when in ("BEFORE", "AFTER")}
+    mover.ok("backup", **spec)
+    assert order.read_text().split() == [
+        "spec-BEFORE", "policy-beforeSnapshotRoot", "policy-afterSnapshotRoot", "spec-AFTER",
+    ]  # fmt: skip
+
+
+def test_m_111_an_action_of_a_policy_may_name_another_place_to_read(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    frozen = mover.folder / "frozen"
+    frozen.mkdir()
+    (frozen / "of-the-copy").write_text("x")
+    actions = {"beforeSnapshotRoot": {"script": f"echo KOPIA_SNAPSHOT_PATH={frozen}"}}
+    mover.policy_files(
+        {"global-policy.json": json.dumps({"actions": actions}), "repository.config": '{"enableActions": true}'}
+    )
+    mover.ok("backup")
+    mover.ok("restore")
+    assert [path.name for path in mover.target.iterdir()] == ["of-the-copy"]
+
+
+def test_m_100_enable_actions_false_switches_those_of_the_spec_off_too_and_another_type_is_told(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.policy_files({"repository.config": '{"enableActions": false, "storage": {"type": "s3"}}'})
+    result = mover.ok("backup", KOPIA_BEFORE_SNAPSHOT=f"touch {mover.data}/ran")
+    assert not (mover.data / "ran").exists()
+    assert any("switched off by enableActions: false" in line for line in result.lines)
+    assert any("names storage of type s3" in each for each in result.termination["warnings"])
+
+
+def test_m_145_a_backup_warns_when_maintenance_is_missing(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    mover.write({"a": "b"})
+    for _ in range(3):
+        assert not [line for line in mover.ok("backup").lines if "maintenance is not running" in line]
+    monkeypatch.setattr("pykopia_mover.backup.MANY_INDEXES", 2)
+    [told] = [line for line in mover.ok("backup").lines if "maintenance is not running" in line]
+    assert re.search(r"has \d+ index blobs in use", told)
+
+
+@pytest.mark.parametrize(
+    ("modes", "expected"), [({}, (0o600, 0o700)), ({"FILE": "0660", "DIR": "0770"}, (0o660, 0o770))]
+)
+def test_m_011_files_of_a_repository_have_the_modes_that_are_asked_for(
+    mover: Mover, modes: dict[str, str], expected: tuple[int, int]
+) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup", **{f"KOPIA_FS_{kind}_MODE": mode for kind, mode in modes.items()})
+    found = {path.is_dir(): path.stat().st_mode & 0o777 for path in mover.repository_folder.rglob("[!.]*")}
+    assert (found[False], found.get(True, expected[1])) == expected

@@ -4,7 +4,10 @@ import io
 import json
 import logging
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pykopia_mover.failures import CODES
@@ -219,6 +222,59 @@ def test_metrics_are_in_the_text_format_of_prometheus(mover: Mover) -> None:
     assert 'pykopia_snapshot_files{namespace="ns",name="app",operation="backup"} 1' in written
 
 
+def test_the_time_of_the_last_success_outlives_a_failure_in_the_file_of_metrics(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    out = mover.folder / "out.prom"
+    mover.ok("backup", KOPIA_METRICS_FILE=str(out))
+    [succeeded] = [line for line in out.read_text().splitlines() if line.startswith("pykopia_last_success")]
+    mover.fails("auth", "backup", KOPIA_METRICS_FILE=str(out), KOPIA_PASSWORD="wrong")
+    failed = out.read_text()
+    assert succeeded in failed.splitlines()
+    assert re.search(r"^pykopia_mover_success\{.*\} 0$", failed, re.MULTILINE)
+    assert re.search(r"^pykopia_mover_exit_code\{.*\} 11$", failed, re.MULTILINE)
+    mover.ok("backup", KOPIA_METRICS_FILE=str(out))
+    names = [line.split("{")[0] for line in out.read_text().splitlines() if not line.startswith("#")]
+    assert {"pykopia_last_success_timestamp_seconds", "pykopia_last_failure_timestamp_seconds"} <= {*names}
+    assert len(names) == len(set(names))
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Takes what is pushed, as Prometheus' Pushgateway does."""
+
+    pushed: ClassVar[list[tuple[str, str, str]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.pushed.append((self.path, self.headers["Content-Type"], body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_metrics_are_pushed_under_the_labels_of_the_object(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}/"
+            mover.ok("backup", "maintenance", KOPIA_METRICS_PUSH_URL=url)
+            mover.fails("auth", "restore", KOPIA_METRICS_PUSH_URL=url, KOPIA_PASSWORD="canary-wrong")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert [path for path, _, _ in Gateway.pushed] == [
+        f"/metrics/job/pykopia-mover/operation/{each}/namespace/ns/name/app"
+        for each in ("backup", "maintenance", "restore")
+    ]
+    assert all(kind.startswith("text/plain") for _, kind, _ in Gateway.pushed)
+    assert 'pykopia_snapshot_files{namespace="ns",name="app",operation="backup"} 1\n' in Gateway.pushed[0][2]
+    assert 'pykopia_mover_exit_code{namespace="ns",name="app",operation="restore"} 11\n' in Gateway.pushed[2][2]
+    assert "canary" not in "".join(body for _, _, body in Gateway.pushed)
+
+
 def test_metrics_that_cannot_be_delivered_do_not_fail_the_run(mover: Mover) -> None:
     mover.write({"a": "b"})
     result = mover.ok("backup", KOPIA_METRICS_PUSH_URL="http://127.0.0.1:9/x")
@@ -239,3 +295,41 @@ def test_rows_194_195_the_section_on_s3_is_there_for_s3_alone(mover: Mover, name
         ]  # fmt: skip
         assert "Using S3 prefix: " in "\n".join(lines)
         assert "=== End S3 Connection Debug ===" in lines
+
+
+@pytest.mark.parametrize("name", ["info", "debug"])
+def test_no_line_of_a_success_has_a_word_that_older_operators_take_for_a_failure(mover: Mover, name: str) -> None:
+    mover.write({"a": "b"})
+    mover.policy_files({"global-policy.json": '{"errorHandling": {"ignoreFileErrors": true}}'})
+    result = mover.ok("backup", "maintenance", "restore", "discover", KOPIA_LOG_LEVEL=name, DATA_DIR=str(mover.data))
+    assert [line for line in result.lines if re.search("error|failed|unable to", line, re.IGNORECASE)] == []
+
+
+def test_m_150_the_termination_message_says_what_was_done(mover: Mover) -> None:
+    mover.write({"a": "one", "d/b": "two"})
+    backup = mover.ok("backup").termination
+    assert {name: backup[name] for name in ("v", "op", "result", "code", "retryable", "identity")} == {
+        "v": 1, "op": "backup", "result": "success", "code": "ok", "retryable": False, "identity": "ns@app:/data",
+    }  # fmt: skip
+    assert {*backup["snapshot"]} == {
+        "id", "start", "end", "files", "dirs", "bytes", "newBytes", "cachedFiles", "errors",
+    }  # fmt: skip
+    assert (backup["snapshot"]["files"], backup["snapshot"]["bytes"], backup["snapshot"]["errors"]) == (2, 6, 0)
+    assert backup["retention"] == {"kept": 1, "deleted": 0}
+    assert backup["repository"]["type"] == "filesystem"
+    assert {*backup["cache"]} == {"bytes", "limit"}
+    restore = mover.ok("restore").termination
+    assert restore["restore"] == {"files": 2, "bytes": 6}
+    assert restore["snapshot"]["id"] == backup["snapshot"]["id"]
+    maintenance = mover.ok("maintenance").termination["maintenance"]
+    assert maintenance["ran"] == ["quick", "full"]
+    assert {"owner", "took", "freedBytes"} <= {*maintenance}
+    skipped = mover.ok("backup", DATA_DIR=str(mover.folder / "credentials")).termination
+    assert (skipped["op"], skipped["result"], skipped["code"]) == ("backup", "skipped", "ok")
+    failed = mover("backup", KOPIA_REPOSITORY="nonsense://").termination
+    assert (failed["result"], failed["code"], failed["retryable"]) == ("failure", "config", False)
+
+
+def test_m_150_a_termination_message_that_cannot_be_written_is_no_failure(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup", TERMINATION_LOG=f"{mover.folder}/no/such/folder/message")

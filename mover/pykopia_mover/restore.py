@@ -38,7 +38,7 @@ def restore(run: Run) -> None:
 
     Raises:
         MoverError: there is none, or it can't be restored, or not wholly.
-        PykopiaError: the repository can't be used.
+        PykopiaError: the repository can't be used, or a part of its index can't be read and nothing is eligible.
     """
     output, settings = run.output, run.settings
     output.line("=== Starting restore ===")
@@ -59,6 +59,7 @@ def restore(run: Run) -> None:
         snapshots = sources[source] if source is not None else []
         selection = select(snapshots, as_of_ns=as_of, previous=settings.previous, shallow=settings.shallow)
         if source is None or selection.snapshot is None:
+            _require_index(run, repository)
             _nothing(run, sources, source, snapshots)
             return
         run.report.identity = str(source)
@@ -87,6 +88,20 @@ def _no_data(run: Run, message: str) -> None:
     run.output.line("=== No data will be restored ===")
     run.report.result = "no-data"
     run.report.message = message
+
+
+def _require_index(run: Run, repository: Repository) -> None:
+    """Refuse to call a repository empty whose index is lost or damaged: an empty volume must not pass for a restored one."""
+    doing = "tell that there is nothing to restore"
+    repository.contents.indexes.check_complete(doing)
+    if not repository.contents.indexes.active_count and any(
+        True for prefix in ("q", "p") for _ in repository.storage.list(prefix)
+    ):
+        raise MoverError(
+            "damaged",
+            f"can't {doing}: {run.place.name} has packs and no index blob",
+            "Put the index blobs back from a copy, or let `pykopia index recover` make a new index of the packs",
+        )
 
 
 def _nothing(

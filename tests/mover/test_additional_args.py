@@ -13,7 +13,7 @@ def joined(*flags: str) -> str:
     return ADDITIONAL_ARGS_SEPARATOR.join(flags)
 
 
-def test_each_flag_changes_a_field_that_exists() -> None:
+def test_m_120_each_flag_changes_a_field_that_exists() -> None:
     found = parse_additional_args(
         joined(
             "--one-file-system", "--ignore-identical-snapshots", "--fail-fast", "--force-hash=5", "--parallel=3",
@@ -45,7 +45,7 @@ def test_letters_of_the_separator_split_nothing() -> None:
 
 
 @pytest.mark.parametrize("flag", sorted(REFUSED))
-def test_flags_that_other_variables_decide_are_refused(flag: str) -> None:
+def test_m_120_flags_that_other_variables_decide_are_refused(flag: str) -> None:
     with pytest.raises(MoverError, match=f"--{flag}"):
         parse_additional_args(f"--{flag}=x", ignore_unknown=True)
 
@@ -72,7 +72,7 @@ def test_unknown_flags_can_be_passed_over() -> None:
     assert parse_additional_args(joined("--x", "--pin=a"), ignore_unknown=True).unknown == ("--x",)
 
 
-def test_flags_take_effect_in_a_run(mover: Mover) -> None:
+def test_m_120_flags_take_effect_in_a_run(mover: Mover) -> None:
     mover.write({"a": "b"})
     flags = joined("--description=by hand", "--pin=keep", "--one-file-system", "--ignore-identical-snapshots")
     mover.ok("backup", KOPIA_ADDITIONAL_ARGS=flags)

@@ -154,7 +154,7 @@ def test_m_003_direction_takes_the_place_of_arguments(mover: Mover) -> None:
     assert mover.run((), {"DIRECTION": "destination"}).termination["op"] == "restore"
 
 
-def test_row_196_no_secret_is_in_any_output_whatever_goes_wrong(mover: Mover) -> None:
+def test_row_196_m_023_no_secret_is_in_any_output_whatever_goes_wrong(mover: Mover) -> None:
     """Set a canary in every variable and look through all that is written, for each backend and each way to fail."""
     mover.write({"a": "b"})
     canaries = {

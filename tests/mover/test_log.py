@@ -172,7 +172,7 @@ FILTER = re.compile(
         (Report(op="maintenance", seconds=60, message="done"), "Kopia completed in 60s: Maintenance done"),
     ],
 )
-def test_the_last_line_is_a_digest_that_every_filter_lets_through(made: Report, told: str) -> None:
+def test_m_080e_the_last_line_is_a_digest_that_every_filter_lets_through(made: Report, told: str) -> None:
     assert made.digest() == told
     assert FILTER.search(made.digest())
     made.overrides = ["Using username override: " + "x" * 900]
@@ -187,7 +187,7 @@ def test_digest_and_summary_fit_into_a_kibibyte() -> None:
     assert len(summary) + len(made.digest()) < 1024
 
 
-def test_the_termination_message_is_whole_json_of_at_most_4096_bytes() -> None:
+def test_m_150_the_termination_message_is_whole_json_of_at_most_4096_bytes() -> None:
     made = report(
         message="m" * 9000 + "canary",
         warnings=["w\n" + "x" * 2000] * 9,

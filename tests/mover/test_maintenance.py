@@ -9,6 +9,7 @@ from pykopia_mover.maintenance import ABANDONED_NS, HOUR_NS, decide, owner_of
 from pykopia_mover.run import Stop
 from pykopia_mover.settings import Settings
 
+from pykopia.maintenance.lease import Lease
 from pykopia.testing import FakeClock
 from tests.mover.harness import Mover, tree
 
@@ -121,19 +122,50 @@ def test_m_143_maintenance_needs_no_volume_no_temporary_folder_and_makes_no_repo
     assert not (backed_up.folder / "none").exists()
 
 
-def test_m_142_two_at_once_do_not_both_run(backed_up: Mover) -> None:
-    results = []
-    threads = [threading.Thread(target=lambda: results.append(backed_up.with_environment(
-        TERMINATION_LOG=str(backed_up.folder / f"t{len(results)}.json"))("maintenance"))) for _ in range(2)]  # fmt: skip
+def test_m_142_while_another_is_at_work_maintenance_is_busy_and_works_when_that_has_ended(backed_up: Mover) -> None:
+    with backed_up.open() as repository:
+        lease = Lease(repository)
+        result = backed_up.fails("busy", "maintenance")
+        assert result.status == 21
+        assert result.termination["retryable"] is True
+        assert "The next run goes on when that one has ended" in result.last
+        backed_up.ok("backup")
+        lease.release()
+    assert backed_up.ok("maintenance").termination["maintenance"]["ran"] == ["quick", "full"]
+
+
+def test_m_142_of_two_at_once_one_runs(backed_up: Mover) -> None:
+    results = {}
+    barrier = threading.Barrier(2, timeout=30)
+
+    def work(number: int) -> None:
+        mover = backed_up.with_environment(TERMINATION_LOG=str(backed_up.folder / f"t{number}.json"))
+        barrier.wait()
+        results[number] = mover("maintenance", KOPIA_MAINTENANCE_FORCE="true")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {result.status for result in results} <= {0, 21}
-    assert 0 in {result.status for result in results}
+    assert {result.status for result in results.values()} <= {0, 21}
+    assert 0 in {result.status for result in results.values()}
+    with backed_up.open() as repository:
+        assert repository.snapshots.verify().errors == ()
 
 
-def test_maintenance_that_is_told_to_stop_leaves_no_lease(backed_up: Mover) -> None:
+def test_m_142_a_schedule_that_cannot_be_read_begins_anew(backed_up: Mover) -> None:
+    backed_up.ok("maintenance")
+    (backed_up.repository_folder / "kopia.maintenance.f").write_bytes(b"garbage" * 9)
+    result = backed_up.ok("maintenance")
+    assert any("the schedule begins anew" in each for each in result.termination["warnings"])
+    assert result.termination["maintenance"]["ran"] == ["quick", "full"]
+    _own(backed_up, "ann@laptop")
+    (backed_up.repository_folder / "kopia.maintenance.f").write_bytes(b"garbage" * 9)
+    assert backed_up.fails("damaged", "maintenance").status == 14
+
+
+def test_m_006_maintenance_that_is_told_to_stop_leaves_no_lease(backed_up: Mover) -> None:
     stop = Stop()
     stop.ask()
     result = backed_up.run(("maintenance",), {}, stop)
@@ -141,7 +173,7 @@ def test_maintenance_that_is_told_to_stop_leaves_no_lease(backed_up: Mover) -> N
     assert backed_up.ok("maintenance").termination["maintenance"]["ran"] == ["quick", "full"]
 
 
-def test_maintenance_follows_a_backup_only_if_that_went_well(mover: Mover) -> None:
+def test_m_002_maintenance_follows_a_backup_only_if_that_went_well(mover: Mover) -> None:
     mover.write({"a": "b"})
     result = mover("backup", "maintenance", KOPIA_BEFORE_SNAPSHOT="exit 1")
     assert result.status == 17

@@ -1,11 +1,14 @@
 """Restores of a volume, and all the ways in which there is nothing to restore."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from pykopia_mover.run import Stop
 
 import pykopia
 from pykopia.testing import FakeClock
@@ -32,15 +35,18 @@ def restored_day(mover: Mover, **environment: str) -> str:
     return (mover.target / "day").read_text()
 
 
-def test_rows_157_162_the_most_recent_backup_is_restored(mover: Mover, history: list[str]) -> None:
+def test_rows_157_162_m_139_the_most_recent_backup_is_restored(mover: Mover, history: list[str]) -> None:
     result = mover.ok("restore")
     assert (mover.target / "day").read_text() == "4"
-    assert any(line.startswith("Selected snapshot with id: ") for line in result.lines)
+    taken = result.termination["snapshot"]["id"]
+    assert f"Selected snapshot with id: {taken}" in result.lines
+    told = f"Restoring snapshot {taken} (ns@app:/data, 2026-01-04T12:00:00Z) into {mover.target}"
+    assert told in result.lines
     assert result.last.startswith("Kopia completed in")
     assert "Snapshot restore completed" in result.last
 
 
-def test_rows_164_173_older_versions_are_reached_by_time_and_by_number(mover: Mover, history: list[str]) -> None:
+def test_rows_164_173_m_132_older_versions_are_reached_by_time_and_by_number(mover: Mover, history: list[str]) -> None:
     assert restored_day(mover, KOPIA_RESTORE_AS_OF=f"{history[1]}T23:00:00Z") == "2"
     assert restored_day(mover, KOPIA_RESTORE_AS_OF=f"{history[1]}T23:00:00Z", KOPIA_SHALLOW="1") == "2"
     assert restored_day(mover, KOPIA_RESTORE_AS_OF=f"{history[2]}T01:00:00-12:00") == "3"
@@ -144,18 +150,29 @@ def test_m_133_never_a_success_when_the_repository_cannot_be_read(mover: Mover, 
 
 
 def test_m_133_a_damaged_index_is_never_an_empty_repository(mover: Mover, history: list[str]) -> None:
-    for blob in mover.repository_folder.rglob("*.f"):
-        if blob.name.startswith("n") or blob.parent.name.startswith("x") or blob.name.startswith("xn"):
-            blob.write_bytes(b"not an index")
+    with mover.open() as repository:
+        damaged = [blob.blob_id for blob in repository.storage.list("xn")]
+        for blob_id in damaged:
+            repository.storage.put(blob_id, b"not an index")
+    assert damaged
     shutil.rmtree(mover.folder / "cache")
-    result = mover("restore", KOPIA_ON_MISSING_SNAPSHOT="continue")
-    assert result.status != 0 or result.termination["result"] == "success"
+    for mode in ("auto", "continue", "fail"):
+        result = mover.fails("damaged", "restore", KOPIA_ON_MISSING_SNAPSHOT=mode)
+        assert result.status == 14
+        assert "can't tell that there is nothing to restore" in result.last
+    assert tree(mover.target) == {}
+    mover.fails("damaged", "backup")
+    with mover.open() as repository:
+        for blob_id in damaged:
+            repository.storage.delete(blob_id)
+    lost = mover.fails("damaged", "restore")
+    assert "has packs and no index blob" in lost.last
 
 
 # ---------------------------------------------------------------------- the target
 
 
-def test_existing_files_are_replaced_and_others_stay(mover: Mover, history: list[str]) -> None:
+def test_m_135_existing_files_are_replaced_and_others_stay(mover: Mover, history: list[str]) -> None:
     (mover.target / "day").write_text("old and longer")
     (mover.target / "mine").write_text("stays")
     (mover.target / ".pykopia-0123456789abcdef").write_text("of a restore that was killed")
@@ -180,7 +197,7 @@ def test_m_134_nothing_is_deleted_when_there_is_nothing_to_restore(mover: Mover,
     assert tree(mover.target) == {"precious": b"x"}
 
 
-def test_links_leave_nothing_outside_the_target(mover: Mover, tmp_path: Path) -> None:
+def test_m_135_links_leave_nothing_outside_the_target(mover: Mover, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     mover.write({"d/file": "restored", "plain": "x"})
@@ -221,14 +238,14 @@ def test_rows_19_284_repositories_with_passwords_of_their_own_are_independent(tm
     assert "KOPIA_PASSWORD does not open this repository" in wrong.last
 
 
-def test_a_line_break_at_the_end_of_the_password_is_forgiven_and_told(mover: Mover) -> None:
+def test_m_043_a_line_break_at_the_end_of_the_password_is_forgiven_and_told(mover: Mover) -> None:
     mover.write({"a": "b"})
     mover.ok("backup")
     result = mover.ok("restore", KOPIA_PASSWORD=f"{PASSWORD}\n")
     assert any("line break" in each for each in result.termination["warnings"])
 
 
-def test_row_286_a_password_that_was_changed_works_at_the_next_run(mover: Mover) -> None:
+def test_row_286_m_040_a_password_that_was_changed_works_at_the_next_run(mover: Mover) -> None:
     mover.write({"a": "b"})
     mover.ok("backup")
     with mover.open() as repository:
@@ -238,21 +255,19 @@ def test_row_286_a_password_that_was_changed_works_at_the_next_run(mover: Mover)
     mover.ok("restore", KOPIA_PASSWORD="the new password")
 
 
-def test_discover_lists_and_changes_nothing(mover: Mover, history: list[str]) -> None:
+def test_m_070_discover_lists_and_changes_nothing(mover: Mover, history: list[str]) -> None:
     before = tree(mover.repository_folder)
     result = mover.ok("discover")
     assert tree(mover.repository_folder) == before
-    assert (
-        result.termination["identities"]
-        == [{"identity": "ns@app", "path": "/data", "count": 4, "latest": "2026-01-04T12:00:00Z"}]
-        or result.termination["identities"][0]["count"] == 4
-    )
+    assert result.termination["identities"] == [
+        {"identity": "ns@app", "path": "/data", "count": 4, "latest": "2026-01-04T12:00:00Z"}
+    ]
     (line,) = [each for each in result.lines if each.startswith('{"id"')]
     assert '"userName": "ns", "hostName": "app", "path": "/data"' in line
     mover.fails("no-repository", "discover", KOPIA_REPOSITORY=f"filesystem://{mover.folder}/none")
 
 
-def test_the_library_can_open_what_the_mover_made(mover: Mover) -> None:
+def test_m_080h_the_library_can_open_what_the_mover_made(mover: Mover) -> None:
     mover.write({"a": "b"})
     mover.ok("backup")
     with pykopia.connect(str(mover.repository_folder), PASSWORD) as repository:
@@ -261,7 +276,7 @@ def test_the_library_can_open_what_the_mover_made(mover: Mover) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
-def test_row_179_a_target_without_room_is_named(mover: Mover) -> None:
+def test_row_179_m_136_a_target_without_room_is_named(mover: Mover) -> None:
     mover.write({"big": os.urandom(3 << 20)})
     mover.ok("backup")
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(mover.target)]
@@ -269,7 +284,76 @@ def test_row_179_a_target_without_room_is_named(mover: Mover) -> None:
         pytest.skip("no tmpfs can be mounted here")
     try:
         result = mover.fails("target", "restore")
-        assert "No space left on device" in result.last or "space" in result.last
+        assert "can't restore big: No space left on device" in result.last
+        assert "0 bytes were written, 3145728 bytes are still needed" in result.last
+        assert "capacity of the PVC" in result.last
         assert list(mover.target.iterdir()) == []
     finally:
         subprocess.run(["umount", mover.target], check=True)
+
+
+# ---------------------------------------------------------------------- what the contract says besides
+
+
+SEEN = re.compile(
+    r"error|failed|unable to|=== Discovery|=== End Discovery|Available identities|No snapshots found|No eligible snapshots"
+    r"|\"userName\".*\"hostName\"",
+    re.IGNORECASE,
+)
+"""What the filter of an older operator lets through of a restore."""
+
+
+def test_m_070_what_is_there_stands_where_an_operator_of_old_sees_it(mover: Mover, time: FakeClock) -> None:
+    mover.write({"a": "b"})
+    for number in range(9):
+        mover.ok("backup", VOLSYNC_OWNER_NAME=f"app-{number}")
+        time.advance(hours=1)
+    lines = mover.ok("restore", VOLSYNC_OWNER_NAME="none").lines
+    at = lines.index("No eligible snapshots found")
+    assert lines[at + 1 : at + 3] == [
+        "No snapshots found for ns@none:/data", "=== Discovery Mode: Available Snapshots ===",
+    ]  # fmt: skip
+    documents = [json.loads(line) for line in lines[at:] if line.startswith("{")]
+    assert [each["hostName"] for each in documents] == ["app-8", "app-7", "app-6"]
+    assert all([*each] == ["id", "userName", "hostName", "path", "startTime", "endTime"] for each in documents)
+    assert lines.index("Available identities (username@hostname combinations):") == at + 3 + len(documents)
+    kept = "\n".join(line for line in lines if SEEN.search(line))[-1024:]
+    assert "No snapshots found for ns@none:/data" in kept
+    assert len(re.findall(r'^{"id".*}$', kept, re.MULTILINE)) == 3
+
+
+def test_m_130_an_unfinished_snapshot_and_one_of_a_name_alike_are_not_eligible(
+    mover: Mover, history: list[str]
+) -> None:
+    stop = Stop()
+    stop.ask()
+    mover.write({"day": "unfinished"})
+    assert mover.run(("backup",), {}, stop).status == 143
+    mover.write({"day": "of another host"})
+    mover.ok("backup", VOLSYNC_OWNER_NAME="app2")
+    assert restored_day(mover) == "4"
+
+
+def test_m_101_a_restore_writes_no_policies_and_tells_of_the_files(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    before = tree(mover.repository_folder)
+    mover.policy_files(
+        {"global-policy.json": '{"retention": {"keepDaily": 1}}', "repository.config": '{"downloadSpeed": "50MB"}'}
+    )
+    result = mover.ok("restore", KOPIA_COMPRESSION="gzip", KOPIA_RETAIN_LATEST="1")
+    assert "Policy configuration summary: 2 applied" in result.lines
+    assert tree(mover.repository_folder) == before
+    mover.policy_files({"global-policy.json": "{broken"})
+    broken = mover.ok("restore")
+    assert any("Policy import failed" in each for each in broken.termination["warnings"])
+    assert tree(mover.repository_folder) == before
+    assert mover.fails("config", "restore", KOPIA_STRICT_POLICY="true").status == 10
+
+
+def test_m_135_a_folder_that_takes_no_other_files_is_written_in_place(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    mover.ok("backup")
+    (mover.target / "a").write_text("old")
+    mover.ok("restore", KOPIA_ADDITIONAL_ARGS="--no-write-files-atomically")
+    assert tree(mover.target) == {"a": b"one"}

@@ -18,7 +18,7 @@ def starts(*times: int) -> list[Taken]:
     return [Taken(time) for time in times]
 
 
-def test_row_175_a_time_needs_its_t_and_its_zone() -> None:
+def test_row_175_m_131_a_time_needs_its_t_and_its_zone() -> None:
     assert parse_as_of("2022-08-10T20:01:03-04:00") == 1660176063 * 10**9
     for text in ("2022-08-10 20:01:03-04:00", "2022-08-10T20:01:03", "2022-08-10", "yesterday", "2022-13-10T20:01:03Z"):
         with pytest.raises(MoverError, match="2022-08-10T20:01:03-04:00") as caught:
@@ -26,7 +26,7 @@ def test_row_175_a_time_needs_its_t_and_its_zone() -> None:
         assert caught.value.code.name == "config"
 
 
-def test_row_174_times_of_different_zones_are_compared_as_instants() -> None:
+def test_row_174_m_130_times_of_different_zones_are_compared_as_instants() -> None:
     same = {
         parse_as_of(text) for text in ("2022-08-10T20:01:03-04:00", "2022-08-11T00:01:03Z", "2022-08-11t02:01:03+02:00")
     }
@@ -66,7 +66,7 @@ def test_row_177_shallow_counts_from_the_first_snapshot_before_the_time() -> Non
     st.integers(0, 9),
     st.none() | st.integers(0, 9),
 )
-def test_what_is_chosen_is_the_newest_of_what_is_allowed(
+def test_m_132_what_is_chosen_is_the_newest_of_what_is_allowed(
     times: list[int], as_of: int | None, previous: int, shallow: int | None
 ) -> None:
     chosen = select(starts(*times), as_of_ns=as_of, previous=previous, shallow=shallow).snapshot

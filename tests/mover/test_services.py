@@ -168,7 +168,7 @@ def test_rows_69_73_79_the_documented_password_example_works_without_known_hosts
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa", "rsa-pem", "ecdsa-pem"])
-def test_rows_76_78_keys_of_every_documented_format_log_in(mover: Mover, openssh: SSHServer, kind: str) -> None:
+def test_rows_76_78_m_022_keys_of_every_documented_format_log_in(mover: Mover, openssh: SSHServer, kind: str) -> None:
     environment = sftp(openssh, f"key-{kind}", "sftp key", SFTP_KEY_FILE=openssh.keys[kind].read_text())
     mover.write({"a": "b"})
     mover.ok("backup", **environment)
@@ -242,7 +242,7 @@ def test_row_38_a_rejected_login_makes_no_repository(mover: Mover, wsgidav: WebD
     assert list((wsgidav.data / "rejected").iterdir()) == []
 
 
-def test_rows_65_128_184_an_authority_of_ones_own_is_refused_without_and_accepted_with_custom_ca(
+def test_rows_65_128_184_m_045_an_authority_of_ones_own_is_refused_without_and_accepted_with_custom_ca(
     mover: Mover, apache_tls: WebDAVServer, certificates: Certificates, impatient: None
 ) -> None:
     mover.write({"a": "b"})

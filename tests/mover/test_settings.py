@@ -42,7 +42,7 @@ def sample(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_each_variable_alone_sets_its_field_and_an_empty_one_does_not(name: str) -> None:
+def test_m_020_each_variable_alone_sets_its_field_and_an_empty_one_does_not(name: str) -> None:
     attribute = FIELDS[name][0]
     default = getattr(load({})[0], attribute)
     settings, _ = load({name: sample(name)})
@@ -68,13 +68,13 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("1", True), ("Yes", True), ("on", True), ("off", False)])
-def test_truth_values_in_all_spellings(text: str, value: bool) -> None:
+def test_m_021_truth_values_in_all_spellings(text: str, value: bool) -> None:
     settings, warnings = load({"KOPIA_STRICT_POLICY": text})
     assert settings.strict_policy is value
     assert warnings == []
 
 
-def test_what_is_neither_true_nor_false_is_false_with_a_warning() -> None:
+def test_m_021_what_is_neither_true_nor_false_is_false_with_a_warning() -> None:
     settings, warnings = load({"KOPIA_STRICT_POLICY": "perhaps"})
     assert settings.strict_policy is False
     assert "KOPIA_STRICT_POLICY" in warnings[0]
@@ -95,7 +95,7 @@ def test_rows_102_290_291_292_every_variable_of_the_reference_is_known() -> None
         assert unknown_variables({name: "x"}) == []
 
 
-def test_row_103_misspelt_variables_do_not_break_the_run() -> None:
+def test_row_103_m_024_misspelt_variables_do_not_break_the_run() -> None:
     _, warnings = load({"KOPIA_PASWORD": "x", "KOPIA_SOMETHING_ELSE_ENTIRELY": "y", "KOPIA_CHECK_FOR_UPDATES": "false"})
     assert len(warnings) == 1
     assert "KOPIA_PASWORD (did you mean KOPIA_PASSWORD?)" in warnings[0]

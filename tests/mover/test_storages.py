@@ -81,7 +81,7 @@ def test_every_documented_secret_leads_to_its_backend(name: str) -> None:
         ("s3://bucket/a//b/", "bucket", "a/b/"),
     ],
 )
-def test_row_24_bucket_and_prefix_of_a_url(url: str, bucket: str, prefix: str) -> None:
+def test_row_24_m_030_bucket_and_prefix_of_a_url(url: str, bucket: str, prefix: str) -> None:
     found = config(SECRETS["s3"], KOPIA_REPOSITORY=url)
     assert (found["bucket"], found.get("prefix", "")) == (bucket, prefix)
 
@@ -108,7 +108,7 @@ def test_row_26_amazon_is_the_endpoint_without_another() -> None:
         ({"KOPIA_S3_ENDPOINT": "", "AWS_S3_ENDPOINT": "c"}, "c", False),
     ],
 )
-def test_rows_28_33_34_endpoint_and_tls(variables: dict[str, str], endpoint: str, plain: bool) -> None:
+def test_rows_28_33_34_m_031_endpoint_and_tls(variables: dict[str, str], endpoint: str, plain: bool) -> None:
     found = config(without("s3", "AWS_S3_ENDPOINT"), **variables)
     assert (found["endpoint"], found.get("doNotUseTLS", False)) == (endpoint, plain)
 
@@ -167,7 +167,7 @@ def test_rows_42_43_44_45_46_google_cloud_storage() -> None:
     assert config(SECRETS["gcs"], KOPIA_GCS_BUCKET="other-bucket")["bucket"] == "other-bucket"
 
 
-def test_row_17_google_credentials_are_content_or_path(tmp_path: Path) -> None:
+def test_row_17_m_022_google_credentials_are_content_or_path(tmp_path: Path) -> None:
     content = SECRETS["gcs"]["GOOGLE_APPLICATION_CREDENTIALS"]
     (tmp_path / "gcs.json").write_text(content)
     of_path = config(SECRETS["gcs"], GOOGLE_APPLICATION_CREDENTIALS=str(tmp_path / "gcs.json"))

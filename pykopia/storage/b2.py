@@ -5,11 +5,15 @@ Kopia recommends.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import requests
-from b2sdk.v3 import B2Api, B2HttpApiConfig, InMemoryAccountInfo
+from b2sdk.v3 import B2Api, B2HttpApiConfig, InMemoryAccountInfo, UploadSourceBytes
 from b2sdk.v3 import exception as b2
 
 from pykopia.errors import (
@@ -30,6 +34,7 @@ from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, c
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.object_store import CONTENT_TYPE, stored_time_ns
 from pykopia.storage.remote_options import B2Options
+from pykopia.storage.retrying import RetrySchedule
 from pykopia.storage.service_errors import without_secrets
 from pykopia.storage.trust import AuthoritiesFile
 
@@ -37,10 +42,29 @@ MTIME_KEY = "kopia-mtime"
 """File info with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
 
 _PIECE = 1 << 20
+_DOWNLOADS = RetrySchedule(attempts=5)
+"""For answers that are cut off: those the SDK does not ask for again, as it does with all else that may pass."""
 _REJECTED = (b2.Unauthorized, b2.MissingAccountData)
 _DENIED = (b2.AccessDenied, b2.CapExceeded, b2.CapabilityNotAllowed, b2.NotAllowedByAppKeyError, b2.RestrictedBucket)
 _FULL = (b2.StorageCapExceeded, b2.NoPaymentHistory)
 _TEMPORARY = (b2.TransientErrorMixin, b2.TooManyRequests, b2.MaxRetriesExceeded, b2.BadUploadUrl, b2.ChecksumMismatch)
+
+
+class _Client:
+    """A bucket with the connections of one process."""
+
+    def __init__(self, options: B2Options, authorities: str, config: B2HttpApiConfig | None) -> None:
+        self.process = os.getpid()
+        self.http = requests.Session()
+        if authorities:
+            self.http.verify = authorities
+        self.api = B2Api(InMemoryAccountInfo(), api_config=config or B2HttpApiConfig(lambda: self.http))
+        try:
+            self.api.authorize_account(options.key_id, options.key)
+            self.bucket = self.api.get_bucket_by_name(options.bucket)
+        except BaseException:
+            self.http.close()
+            raise
 
 
 class B2Storage(BlobStorage):
@@ -49,26 +73,53 @@ class B2Storage(BlobStorage):
     How a put is atomic and durable: it is one upload with the SHA-1 of the content, never a large file of parts. The service
     shows the file when all of it is there, and answers when it keeps it. A delete hides the file, as Kopia's does: what becomes
     of old versions is the bucket's life-cycle rule. The key may be one that is restricted to the bucket.
+
+    The SDK uploads by threads of its own, which a forked process does not have: there, a new client with new connections is
+    made at the first use.
     """
 
     page_size: ClassVar[int] = 1000
     """Most names in one answer of a listing."""
 
-    def __init__(self, options: B2Options, *, config: B2HttpApiConfig | None = None) -> None:
-        """Open a bucket, which must exist; ``config`` is the SDK's, for tests."""
+    def __init__(
+        self,
+        options: B2Options,
+        *,
+        config: B2HttpApiConfig | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Open a bucket, which must exist.
+
+        Args:
+            options: Bucket and key.
+            config: The SDK's, for tests.
+            sleep: Waits for so many seconds.
+            chance: Gives numbers in [0, 1).
+        """
         self.options = options
-        self._http = requests.Session()
+        self._config, self._sleep, self._chance = config, sleep, chance
         self._authorities = AuthoritiesFile(options.root_ca)
-        if self._authorities.path:
-            self._http.verify = self._authorities.path
-        self._api = B2Api(InMemoryAccountInfo(), api_config=config or B2HttpApiConfig(lambda: self._http))
+        self._client_lock = threading.Lock()
         try:
-            with self._failing(f"open {self.display_name}"):
-                self._api.authorize_account(options.key_id, options.key)
-                self._bucket = self._api.get_bucket_by_name(options.bucket)
+            self._own_client = self._new_client()
         except BaseException:
-            self.close()
+            self._authorities.close()
             raise
+
+    def _new_client(self) -> _Client:
+        with self._failing(f"open {self.display_name}"):
+            return _Client(self.options, self._authorities.path, self._config)
+
+    @property
+    def _client(self) -> _Client:
+        """The client of this process."""
+        if self._own_client.process != os.getpid():
+            with self._client_lock:
+                if self._own_client.process != os.getpid():
+                    self._parents = self._own_client  # to let it go would end the connections of the parent
+                    self._own_client = self._new_client()
+        return self._own_client
 
     @classmethod
     def from_options(cls, options: B2Options, *, create: bool = False) -> BlobStorage:  # noqa: ARG003 -- what every opener takes
@@ -86,19 +137,29 @@ class B2Storage(BlobStorage):
                 check_range(blob_id, offset, length, offset + length)
                 return b""
         wanted = None if length < 0 else (offset, offset + length - 1)
-        url = self._api.get_download_url_for_file_name(self._bucket.name, self._name(blob_id))
         try:
-            with (
-                self._failing(f"read blob {blob_id} from {self.display_name}", blob_id),
-                self._api.session.download_file_from_url(url, range_=wanted) as answer,
-            ):
-                found = b"".join(answer.iter_content(_PIECE))
+            with self._failing(f"read blob {blob_id} from {self.display_name}", blob_id):
+                found = self._download(self._name(blob_id), wanted)
         except InvalidRangeError:
             check_range(blob_id, offset, length, self.metadata(blob_id).length)
             return b""
         if length >= 0 and len(found) != length:
             raise InvalidRangeError(blob_id, offset, length)
         return found
+
+    def _download(self, name: str, wanted: tuple[int, int] | None) -> bytes:
+        client = self._client
+        url = client.api.get_download_url_for_file_name(client.bucket.name, name)
+        attempt = 1
+        while True:
+            with client.api.session.download_file_from_url(url, range_=wanted) as answer:
+                try:
+                    return b"".join(answer.iter_content(_PIECE))
+                except (requests.RequestException, OSError):
+                    if attempt >= _DOWNLOADS.attempts:
+                        raise
+            self._sleep(_DOWNLOADS.pause(attempt, self._chance()))
+            attempt += 1
 
     def metadata(self, blob_id: BlobID) -> BlobMetadata:
         """Return length and time of a blob, see ``BlobStorage.metadata``."""
@@ -119,8 +180,15 @@ class B2Storage(BlobStorage):
                 raise UnsupportedOptionError(f"can't put blob {blob_id}: {self.display_name} can't {what}")
         name = self._name(blob_id)
         told = {} if options.set_mtime_ns is None else {MTIME_KEY: str(options.set_mtime_ns)}
+        content = bytes(data)
         with self._failing(f"write blob {blob_id} to {self.display_name}"):
-            self._bucket.upload_bytes(bytes(data), name, content_type=CONTENT_TYPE, file_info=told)
+            self._client.bucket.upload(
+                UploadSourceBytes(content),
+                name,
+                content_type=CONTENT_TYPE,
+                file_info=told,
+                min_part_size=len(content),  # so there is one part, which goes by one request; the service takes 5 GB
+            )
         return None
 
     def delete(self, blob_id: BlobID) -> None:
@@ -130,7 +198,7 @@ class B2Storage(BlobStorage):
             self._failing(f"delete blob {blob_id} from {self.display_name}"),
             contextlib.suppress(b2.FileNotPresent, b2.FileAlreadyHidden),
         ):
-            self._bucket.hide_file(name)
+            self._client.bucket.hide_file(name)
 
     def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
         """Yield every blob whose ID starts with ``prefix``, page by page as the service gives them."""
@@ -145,8 +213,9 @@ class B2Storage(BlobStorage):
             start = page["nextFileName"]
 
     def close(self) -> None:
-        """End the connections."""
-        self._http.close()
+        """End the connections of this process."""
+        if self._own_client.process == os.getpid():
+            self._own_client.http.close()
         self._authorities.close()
 
     def connection_info(self) -> ConnectionInfo:
@@ -163,7 +232,8 @@ class B2Storage(BlobStorage):
         return self.options.prefix + blob_id
 
     def _page(self, start: str | None, prefix: str, count: int) -> dict[str, Any]:
-        found: dict[str, Any] = self._api.session.list_file_names(self._bucket.id_, start, count, prefix)
+        client = self._client
+        found: dict[str, Any] = client.api.session.list_file_names(client.bucket.id_, start, count, prefix)
         return found
 
     @contextlib.contextmanager
@@ -181,7 +251,7 @@ class B2Storage(BlobStorage):
         text = f"can't {doing}: the service answered {type(error).__name__}: {why}".rstrip(" .")
         if blob_id is not None and isinstance(error, b2.FileNotPresent):
             return BlobNotFoundError(blob_id, self.display_name)
-        if blob_id is not None and isinstance(error, b2.UnsatisfiableRange | b2.InvalidRange | ValueError):
+        if blob_id is not None and isinstance(error, b2.UnsatisfiableRange | b2.InvalidRange):
             return InvalidRangeError(blob_id, 0, -1)
         for kinds, make, hint in (
             ((b2.NonExistentBucket, b2.BucketIdNotFound, b2.RestrictedBucketMissing), StorageNotFoundError,

@@ -134,6 +134,7 @@ def gcs(request: pytest.FixtureRequest, tmp_path: Path) -> Words:
     return "gcs", {"bucket": server.new_bucket().bucket, "prefix": "a/folder/"}
 
 
+# B2 and Google Drive are not among them: kopia's clients know no other address than that of the service, where no test goes.
 # WsgiDAV is not among them: over a connection that is used again it answers 400 to requests of kopia's own client.
 STORAGES: dict[str, Callable[[pytest.FixtureRequest, Path], Words]] = {
     "sftp-key": sftp_by_key,

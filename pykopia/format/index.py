@@ -37,6 +37,9 @@ try:
 except ImportError:  # no compiler at installation
     _index = None  # type: ignore[assignment]
 
+_LOOKED_AT_ONCE = 1 << 16
+"""Entries that are copied at once to look at one column of them."""
+
 IndexBuffer: TypeAlias = Buffer | mmap
 """What an index file can lie in."""
 
@@ -174,6 +177,7 @@ class IndexFile:
             view.release()  # or a mapping could not be closed
             raise
         self.name = name
+        self._buffer = buffer
         self.table: _index.IndexTable | PythonTable = (PythonTable if _index is None else _index.IndexTable)(
             view, self.header, overhead, name
         )
@@ -221,6 +225,27 @@ class IndexFile:
                 raise damaged(self.name, f"content {entry.content_id} stands behind {previous}, out of order")
             previous = entry.content_id
             yield entry
+
+    def is_live_since(self, second: int) -> bool:
+        """Tell whether no entry is deleted and none was made before ``second`` (since 1970); one that is ends the search.
+
+        Only the two columns that tell are looked at: for a young repository this is asked after each snapshot.
+        """
+        header = self.header
+        time_size, flags_at = (6, 6 + 1 + 1 + 4) if header.version == 1 else (4, 4)
+        least = max(second - header.base_time, 0)
+        if least >> 8 * time_size:
+            return not len(self)
+        earliest = least.to_bytes(time_size, "big")
+        stride = header.key_size + header.value_size
+        with memoryview(self._buffer) as whole, whole.cast("B") as view:
+            for start in range(header.entries_at, header.packs_at, stride * _LOOKED_AT_ONCE):
+                block = view[start : min(start + stride * _LOOKED_AT_ONCE, header.packs_at)].tobytes()
+                if max(block[header.key_size + flags_at :: stride]) & DELETED >> 24:
+                    return False
+                if any(block[at : at + time_size] < earliest for at in range(header.key_size, len(block), stride)):
+                    return False
+        return True
 
     def positions(self, start: str, end: str) -> tuple[int, int]:
         """Return the positions of the first entry of a range of IDs and of the first behind it."""

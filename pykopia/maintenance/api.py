@@ -188,7 +188,7 @@ class Maintenance:
             with local_lock(repository.config_path):
                 lease = Lease(repository, monotonic=monotonic)
                 try:
-                    return self._run(result, chosen, parameters, safety, lease, on_task)
+                    return self._run(result, chosen, parameters, safety, lease, on_task, asked_for=mode != "auto")
                 finally:
                     lease.release()
         except MaintenanceBusyError as error:
@@ -204,13 +204,15 @@ class Maintenance:
         safety: str,
         lease: Lease,
         on_task: Callable[[str], None] | None,
+        *,
+        asked_for: bool,
     ) -> MaintenanceResult:
         repository = self._repository
         if SAFETY[safety] is NO_SAFETY:
             self._warn_of_writers()
         from pykopia.maintenance.cycle import Cycle  # noqa: PLC0415 -- after most snapshots nothing is due
 
-        cycle = Cycle(repository, parameters, SAFETY[safety], check=lease.check, on_task=on_task)
+        cycle = Cycle(repository, parameters, SAFETY[safety], check=lease.check, on_task=on_task, asked_for=asked_for)
         cycle.run(mode)
         deleted = cycle.deleted.delete
         return replace(

@@ -15,7 +15,7 @@ from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
 from pykopia.maintenance.blobs import Check
 from pykopia.maintenance.lease import check_clocks
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
-from pykopia.maintenance.snapshot_gc import Collection, collect_garbage
+from pykopia.maintenance.snapshot_gc import STATISTICS_KIND, Collection, collect_garbage, may_find_garbage
 from pykopia.maintenance.stored import change_schedule, read_schedule
 from pykopia.repository.repository import Repository
 
@@ -35,6 +35,7 @@ class Cycle:
         *,
         check: Check,
         on_task: Callable[[str], None] | None = None,
+        asked_for: bool = True,
     ) -> None:
         """Prepare a run.
 
@@ -44,7 +45,10 @@ class Cycle:
             safety: how long is waited before what can't be undone.
             check: raises when this process must stop, asked before what can't be undone.
             on_task: called with the name of each task that begins.
+            asked_for: whether somebody waits for what it finds; if not, snapshots are followed only if that can free
+                anything, which it can't on the first day of a repository.
         """
+        self._asked_for = asked_for
         self._repository = repository
         self._parameters = parameters
         self._safety = safety
@@ -121,6 +125,8 @@ class Cycle:
     # ------------------------------------------------------------------ tasks
 
     def _collect(self) -> TaskStatistics:
+        if not self._asked_for and not may_find_garbage(self._repository, started=self._started, safety=self._safety):
+            return TaskStatistics(kind=STATISTICS_KIND, values=None)
         self._collection = collect_garbage(
             self._repository, started=self._started, safety=self._safety, check=self._check
         )

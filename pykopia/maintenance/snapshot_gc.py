@@ -25,6 +25,7 @@ from pykopia.repository.repository import Repository
 
 log = logging.getLogger(__name__)
 
+STATISTICS_KIND: Final = "snapshotGCStats"
 SNAPSHOT_LABELS: Final = {"type": "snapshot"}
 FLUSH_EVERY = 100_000
 """Contents that are marked as deleted between two flushes: a bound on memory."""
@@ -74,7 +75,16 @@ class Collection:
         for name, tally in names.items():
             values[f"{name}ContentCount"] = tally.count
             values[f"{name}ContentSize"] = tally.size
-        return TaskStatistics(kind="snapshotGCStats", values=values)
+        return TaskStatistics(kind=STATISTICS_KIND, values=values)
+
+
+def may_find_garbage(repository: Repository, *, started: int, safety: Safety) -> bool:
+    """Tell whether a collection could change anything: if not, all is too young and nothing is marked.
+
+    For the arguments see ``collect_garbage``. This follows no snapshot.
+    """
+    second = (started - safety.gc_min_age_ns) // 1_000_000_000 + 1  # the first that is not old enough
+    return not all(file.is_live_since(second) for file in repository.contents.indexes.merged.files)
 
 
 def collect_garbage(
@@ -294,4 +304,4 @@ class _Sweep:
         return self._repository.contents.find(key_of(entry.content_id)) == entry
 
 
-__all__ = ["Collection", "Tally", "collect_garbage"]
+__all__ = ["STATISTICS_KIND", "Collection", "Tally", "collect_garbage", "may_find_garbage"]

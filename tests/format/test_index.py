@@ -54,6 +54,24 @@ def test_files_of_kopia_read_as_kopia_reads_them(case: dict[str, Any]) -> None:
             assert file.find(other) is None or other in {key_of(e.content_id) for e in expected}
 
 
+@pytest.mark.parametrize("case", FILES, ids=by_name)
+def test_a_file_tells_whether_all_in_it_is_live_and_made_since_a_time(case: dict[str, Any]) -> None:
+    file = IndexFile((VECTORS / case["file"]).read_bytes())
+    times = {entry.timestamp for entry in file.entries()}
+    for second in {-1, 0, 1 << 32, 1 << 50, *times, *(time + 1 for time in times)}:
+        expected = not any(entry.deleted or entry.timestamp < second for entry in file.entries())
+        assert file.is_live_since(second) is expected
+
+
+@given(st.data(), st.sampled_from([1, 2]), st.integers(0, 105))
+def test_that_all_is_live_and_made_since_a_time_is_what_the_entries_say(
+    draw: st.DataObject, version: int, second: int
+) -> None:
+    made = {each.content_id: each for each in draw.draw(st.lists(entries(version), min_size=1, max_size=6))}
+    file = IndexFile(build_index(made.values(), version=version))
+    assert file.is_live_since(second) is not any(each.deleted or each.timestamp < second for each in made.values())
+
+
 @pytest.mark.parametrize("case", [case for case in FILES if case["name"] != "index_v2_basetime"], ids=by_name)
 def test_files_are_built_byte_for_byte_as_kopia_builds_them(case: dict[str, Any]) -> None:
     data = (VECTORS / case["file"]).read_bytes()

@@ -9,10 +9,11 @@ from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index
 from pykopia.format.index_merge import MergedIndex
 from pykopia.format.maintenance_plan import FULL_SAFETY, NO_SAFETY
+from pykopia.format.maintenance_schedule import TaskStatistics
 from pykopia.ids import BlobID, ContentID
 from pykopia.maintenance import snapshot_gc
 from pykopia.maintenance.live_contents import LISTED, LiveContents
-from pykopia.maintenance.snapshot_gc import Collection, collect_garbage
+from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
 from pykopia.repository.repository import Repository
 from tests.maintenance.scene import Scene, data
 
@@ -33,6 +34,36 @@ def test_only_what_is_old_and_unused_is_marked() -> None:
         assert [scene.state(each) for each in (used, unused, young)] == ["live", "deleted", "live"]
         assert (found.deleted.count, found.too_recent.count, found.in_use.count) == (1, 1, 2)
         assert found.too_recent_until_ns == (scene.clock.now_ns // 10**9 + 24 * 3600) * 10**9
+
+
+def may_find(scene: Scene) -> bool:
+    return may_find_garbage(scene.repository, started=scene.clock.now_ns, safety=FULL_SAFETY)
+
+
+def test_snapshots_are_not_followed_unasked_where_all_is_young_and_nothing_is_marked() -> None:
+    with Scene() as scene:
+        used, unused = scene.write(data(10), data(20))
+        scene.snapshot([used])
+        scene.clock.advance(hours=23)
+        assert not may_find(scene)
+        before = scene.blobs("x"), scene.state(unused)
+        assert collect(scene).deleted.count == 0
+        assert (scene.blobs("x"), scene.state(unused)) == before  # so there was nothing to find
+        runs = scene.maintain("auto").tasks
+        found = next(each.statistics for each in runs if each.task == "snapshot-gc")
+        assert found == TaskStatistics(kind="snapshotGCStats", values=None)
+        scene.clock.advance(hours=1)
+        assert may_find(scene)
+        assert collect(scene).deleted.count == 1
+
+
+def test_what_is_marked_has_snapshots_followed_however_young_it_is() -> None:
+    with Scene() as scene:
+        (content,) = scene.write(data(20))
+        scene.clock.advance(days=2)
+        collect(scene)
+        assert scene.state(content) == "deleted"
+        assert may_find(scene)
 
 
 def test_a_dry_run_counts_the_same_and_marks_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ class S3Server:
     secret_key: str = SECRET_KEY
     certificates: Certificates | None = None
     """None: it speaks plain HTTP."""
+    pid: int = 0
+    """Of its process."""
 
     @property
     def url(self) -> str:
@@ -67,8 +69,21 @@ def seaweedfs(folder: Path, certificates: Certificates | None = None) -> Iterato
 
 
 @contextlib.contextmanager
-def versitygw(folder: Path, certificates: Certificates | None = None) -> Iterator[S3Server]:
-    """Run versitygw with its data in a folder; with certificates it speaks TLS."""
+def versitygw(
+    folder: Path,
+    certificates: Certificates | None = None,
+    *,
+    flags: Sequence[str] = (),
+    storage_flags: Sequence[str] = (),
+) -> Iterator[S3Server]:
+    """Run versitygw with its data in a folder; with certificates it speaks TLS.
+
+    Args:
+        folder: Gets data and log.
+        certificates: None for plain HTTP.
+        flags: More ones, of the server.
+        storage_flags: More ones, of how it keeps objects.
+    """
     program = programs.require("versitygw", install="sh scripts/test-servers.sh --all")
     port = process.free_port()
     (folder / "data").mkdir()
@@ -81,12 +96,13 @@ def versitygw(folder: Path, certificates: Certificates | None = None) -> Iterato
         ACCESS_KEY,
         "--secret",
         SECRET_KEY,
+        *flags,
     ]
     if certificates:
         command += ["--cert", certificates.certificate, "--key", certificates.key]
-    command += ["posix", "--versioning-dir", folder / "versions", folder / "data"]
-    with process.running(command, ready=lambda: process.accepts(port), log=folder / "log"):
-        yield S3Server(name="versitygw", endpoint=f"{process.HOST}:{port}", certificates=certificates)
+    command += ["posix", *storage_flags, "--versioning-dir", folder / "versions", folder / "data"]
+    with process.running(command, ready=lambda: process.accepts(port), log=folder / "log") as running:
+        yield S3Server(name="versitygw", endpoint=f"{process.HOST}:{port}", certificates=certificates, pid=running.pid)
 
 
 @functools.cache

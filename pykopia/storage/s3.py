@@ -275,8 +275,8 @@ class S3Storage(ObjectStore):
 def _filesystem(options: S3Options, authorities: str) -> s3fs.S3FileSystem:
     """Return a filesystem of its own: no instance, listing or retry of s3fs is shared or kept."""
     session = AioSession()
-    add_role(session, options)
     arguments = _client_arguments(options, authorities, session)
+    add_role(session, options, arguments["verify"])
     key = _static_key(options)
     fs = s3fs.S3FileSystem(
         key=key.get("aws_access_key_id"),

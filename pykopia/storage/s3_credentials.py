@@ -25,11 +25,17 @@ _SHORTEST_SECONDS = 900
 """Less is not given."""
 
 
-def add_role(session: AioSession, options: S3Options) -> None:
-    """Make a session take the role of the options, if they name one."""
+def add_role(session: AioSession, options: S3Options, verify: bool | str | None) -> None:
+    """Make a session take the role of the options, if they name one.
+
+    Args:
+        session: Has the credentials.
+        options: Of the connection.
+        verify: Whom the token service must be certified by, as the SDK takes it.
+    """
     if options.role_arn:
         resolver = session.get_component("credential_provider")
-        resolver.providers.insert(0, _RoleProvider(session, options))
+        resolver.providers.insert(0, _RoleProvider(session, options, verify))
 
 
 class _RoleProvider:
@@ -37,8 +43,8 @@ class _RoleProvider:
 
     METHOD = CANONICAL_NAME = "pykopia-role"
 
-    def __init__(self, session: AioSession, options: S3Options) -> None:
-        self._session, self._options = session, options
+    def __init__(self, session: AioSession, options: S3Options, verify: bool | str | None) -> None:
+        self._session, self._options, self._verify = session, options, verify
 
     async def load(self) -> AioDeferredRefreshableCredentials:
         """Return credentials that ask the token service when they are used first, and whenever they get old."""
@@ -75,6 +81,7 @@ class _RoleProvider:
             service,
             endpoint_url=options.role_endpoint or None,
             region_name=options.role_region or options.region or DEFAULT_REGION,
+            verify=self._verify,
             **arguments,
         )
 

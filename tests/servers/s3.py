@@ -1,13 +1,16 @@
 """Servers that speak S3: SeaweedFS, which comes by pip, and versitygw, which Go builds and which speaks TLS."""
 
+import base64
 import contextlib
 import functools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.servers import process, programs
+from tests.servers.oidc import AUDIENCE, Issuer
 from tests.servers.tls import Certificates
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 ACCESS_KEY = "canary-access-key"
 SECRET_KEY = "canary-secret-key-3f9c"
+ROLE_ARN = "arn:aws:iam::role/Backup"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +42,13 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def seaweedfs(folder: Path, certificates: Certificates | None = None) -> Iterator[S3Server]:
-    """Run SeaweedFS with its data in a folder; with certificates it speaks TLS."""
+def seaweedfs(
+    folder: Path, certificates: Certificates | None = None, *, issuer: Issuer | None = None
+) -> Iterator[S3Server]:
+    """Run SeaweedFS with its data in a folder; with certificates it speaks TLS.
+
+    With an issuer of web identities it is a token service too: who has the key or a web identity may take ``ROLE_ARN``.
+    """
     weed = programs.require("weed", install="pip install --group servers")
     flags: dict[str, Any] = {
         "dir": folder,
@@ -59,6 +68,9 @@ def seaweedfs(folder: Path, certificates: Certificates | None = None) -> Iterato
     port = flags["s3.port"]
     if certificates:
         flags |= {"s3.cert.file": certificates.certificate, "s3.key.file": certificates.key}
+    if issuer:
+        flags["s3.iam.config"] = folder / "iam.json"
+        (folder / "iam.json").write_text(json.dumps(_roles(issuer)))
     with process.running(
         [weed, "mini", *(f"-{name}={value}" for name, value in flags.items())],
         ready=lambda: process.answers_http(port, "/healthz", tls=certificates is not None),
@@ -66,6 +78,28 @@ def seaweedfs(folder: Path, certificates: Certificates | None = None) -> Iterato
         environment={"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
     ):
         yield S3Server(name="seaweedfs", endpoint=f"{process.HOST}:{port}", certificates=certificates)
+
+
+def _roles(issuer: Issuer) -> dict[str, object]:
+    """Return SeaweedFS' settings of a token service with one role, which may do all."""
+
+    def allow(**what: object) -> dict[str, object]:
+        return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **what}]}
+
+    identity = {"issuer": issuer.url, "clientId": AUDIENCE, "jwksUri": f"{issuer.url}/keys"}
+    trust = allow(Principal={"AWS": "*", "Federated": "*"}, Action=["sts:AssumeRole", "sts:AssumeRoleWithWebIdentity"])
+    return {
+        "sts": {
+            "tokenDuration": "1h",
+            "maxSessionLength": "12h",
+            "issuer": "seaweedfs",
+            "signingKey": base64.b64encode(SECRET_KEY.encode().ljust(32)).decode(),
+        },
+        "providers": [{"name": "tests", "type": "oidc", "enabled": True, "config": identity}],
+        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+        "policies": [{"name": "All", "document": allow(Action=["s3:*"], Resource=["*"])}],
+        "roles": [{"roleName": "Backup", "roleArn": ROLE_ARN, "attachedPolicies": ["All"], "trustPolicy": trust}],
+    }
 
 
 @contextlib.contextmanager

@@ -190,6 +190,9 @@ class StorageUnavailableError(StorageError, ConnectionError):
     exit_code = 16
     temporary = True
 
+    retry_after: float | None = None
+    """Seconds after which the service asks to be tried again; None where it does not say."""
+
 
 class UnsupportedOptionError(StorageError):
     """An option that this storage does not know, such as object lock on a folder."""

@@ -260,7 +260,13 @@ class GCSStorage(ObjectStore):
             if blob_id is not None and error.status == 416:
                 return InvalidRangeError(blob_id, 0, -1)
             code = "NoSuchBucket" if error.status == 404 else error.reason
-            return service_error(doing, status=error.status, code=code, reason=self._safe(error.words))
+            return service_error(
+                doing,
+                status=error.status,
+                code=code,
+                reason=self._safe(error.words),
+                retry_after=error.retry_after,
+            )
         if isinstance(error, HttpError | NonRetryableError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # gcsfs tells of every token that it does not get as a rejected one
         if isinstance(error, RefreshError) and not error.retryable:
@@ -273,8 +279,8 @@ class GCSStorage(ObjectStore):
 class _AnswerError(OSError):
     """The service answered with an error."""
 
-    def __init__(self, status: int, content: bytes) -> None:
-        self.status, self.reason, self.words = status, "", ""
+    def __init__(self, status: int, content: bytes, retry_after: str | None) -> None:
+        self.status, self.reason, self.words, self.retry_after = status, "", "", retry_after
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
             told = json.loads(content)["error"]
             self.words = str(told["message"])
@@ -333,7 +339,7 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
         ) as answer:
             content = await answer.read()
             if answer.status >= 400:
-                raise _AnswerError(answer.status, content)
+                raise _AnswerError(answer.status, content, answer.headers.get("Retry-After"))
             return answer.status, answer.headers, answer.request_info, content
 
 

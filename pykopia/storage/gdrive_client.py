@@ -21,7 +21,7 @@ from pykopia.errors import (
 )
 from pykopia.storage.google_credentials import load_credentials
 from pykopia.storage.remote_options import GoogleDriveOptions
-from pykopia.storage.service_errors import connection_error, service_error
+from pykopia.storage.service_errors import asking_to_wait, connection_error, service_error
 from pykopia.storage.trust import tls_context
 
 API_ROOT = "https://www.googleapis.com"
@@ -99,7 +99,7 @@ class DriveClient:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             raise RangeError
         if not response.ok:
-            raise self._answer_error(doing, response)
+            raise asking_to_wait(self._answer_error(doing, response), response.headers.get("Retry-After"))
         return response
 
     def json(self, method: str, path: str, doing: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 -- of requests

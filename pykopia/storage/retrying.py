@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pykopia.errors import BlobExistsError, PykopiaError
+from pykopia.errors import BlobExistsError, PykopiaError, StorageUnavailableError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import (
@@ -37,15 +37,24 @@ class RetrySchedule:
     """Seconds."""
     jitter: float = 0.5
     """Share of each pause that is left to chance, so that many clients don't come back at one time."""
+    longest_asked: float = 120.0
+    """Seconds that are waited at most because a service asks for it (``Retry-After``), beside the pause."""
 
     def pause(self, attempt: int, chance: float) -> float:
         """Return the seconds to wait after the failed attempt number ``attempt`` (from 1); ``chance`` is in [0, 1)."""
         full = min(self.first_pause * self.factor ** (attempt - 1), self.longest_pause)
         return full * (1 - self.jitter * chance)
 
+    def pause_after(self, error: PykopiaError, attempt: int, chance: float) -> float:
+        """Return the seconds to wait after an error: what the service asks for, if it does, and the pause."""
+        asked = error.retry_after if isinstance(error, StorageUnavailableError) else None
+        return min(asked or 0.0, self.longest_asked) + self.pause(attempt, chance)
+
 
 class RetryingStorage(StorageWrapper):
     """Repeat calls that failed with a temporary error (``PykopiaError.temporary``); all others pass at once.
+
+    Each pause is longer than the one before, and no shorter than the service asks for.
 
     A listing that breaks off is started again, and what it had given already is left out. A put with
     ``do_not_recreate`` whose first answer was lost may find its own blob: if that holds the same bytes, it went well.
@@ -138,7 +147,7 @@ class RetryingStorage(StorageWrapper):
         """Wait before the next attempt, or raise the error again if there is none."""
         if not error.temporary or attempt >= self._schedule.attempts:
             raise error
-        pause = self._schedule.pause(attempt, self._chance())
+        pause = self._schedule.pause_after(error, attempt, self._chance())
         _log.info("%s failed, trying again in %.1f s (attempt %d): %s", doing, pause, attempt, error)
         self._sleep(pause)
 

@@ -263,7 +263,13 @@ class S3Storage(ObjectStore):
                 return BlobNotFoundError(blob_id, self.display_name)
             if blob_id is not None and status == 416:
                 return InvalidRangeError(blob_id, 0, -1)
-            return service_error(doing, status=status, code=code, reason=self._safe(answer.get("Message", "")))
+            return service_error(
+                doing,
+                status=status,
+                code=code,
+                reason=self._safe(answer.get("Message", "")),
+                retry_after=answer["RetryAfter"],
+            )
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return StorageAccessDeniedError(
                 f"can't {doing}: there are no credentials; give --access-key and --secret-access-key, or set "
@@ -346,9 +352,11 @@ def _answer(error: BaseException) -> dict[str, Any]:
     """Return code, words and status of what the service answered; empty if it did not."""
     for item in (error, error.__cause__):
         if isinstance(item, ClientError):
+            answer = item.response.get("ResponseMetadata", {})
             return {
                 "Code": "",
-                "HTTPStatusCode": item.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+                "HTTPStatusCode": answer.get("HTTPStatusCode", 0),
+                "RetryAfter": answer.get("HTTPHeaders", {}).get("retry-after"),
                 **item.response.get("Error", {}),
             }
     return {}

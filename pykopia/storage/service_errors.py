@@ -4,10 +4,14 @@ Temporary errors are tried again by `RetryingStorage`: throttling, faults of the
 others end at once with the reason that the service gave and what to do.
 """
 
+import contextlib
+import email.utils
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
+from pykopia import clock
 from pykopia.errors import (
     PykopiaError,
     StorageAccessDeniedError,
@@ -75,9 +79,12 @@ _UNKNOWN_CODES = frozenset(
 _MISSING_CODES = frozenset({"ContainerNotFound", "NoSuchBucket"})
 _TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
 _REASON_LENGTH = 300
+_Error = TypeVar("_Error", bound=PykopiaError)
 
 
-def service_error(doing: str, *, status: int = 0, code: str = "", reason: str = "") -> PykopiaError:
+def service_error(
+    doing: str, *, status: int = 0, code: str = "", reason: str = "", retry_after: str | None = None
+) -> PykopiaError:
     """Return the error that stands for an answer of a service.
 
     Args:
@@ -85,6 +92,7 @@ def service_error(doing: str, *, status: int = 0, code: str = "", reason: str = 
         status: Of HTTP, 0 where there is none.
         code: What the service calls the error.
         reason: Its words, free of secrets.
+        retry_after: Header of that name.
     """
     known = f"{code} ({status})" if code and status else code or f"HTTP status {status}"
     first_line = reason.strip().splitlines()[0][:_REASON_LENGTH] if reason.strip() else ""
@@ -96,7 +104,7 @@ def service_error(doing: str, *, status: int = 0, code: str = "", reason: str = 
     if code in _FULL_CODES or status == 507:
         return StorageFullError(f"{text}; free some space, or raise the quota, and try again")
     if code in _TEMPORARY_CODES or status in _TEMPORARY_STATUS:
-        return StorageUnavailableError(f"{text}; try again later")
+        return asking_to_wait(StorageUnavailableError(f"{text}; try again later"), retry_after)
     if code in _MISSING_CODES:
         return StorageNotFoundError(f"{text}; check the name, or create it first: pykopia does not")
     if status == 401 or code in _UNKNOWN_CODES:
@@ -106,6 +114,28 @@ def service_error(doing: str, *, status: int = 0, code: str = "", reason: str = 
     if status == 501:
         return UnsupportedOptionError(f"{text}; this service can't do it")
     return StorageError(f"{text}; {hint}" if hint else text)
+
+
+def asking_to_wait(error: _Error, retry_after: str | None) -> _Error:
+    """Note in an error when a service asks to be tried again, if it does; return the error."""
+    if isinstance(error, StorageUnavailableError) and retry_after:
+        error.retry_after = seconds_to_wait(retry_after, clock.now())
+    return error
+
+
+def seconds_to_wait(retry_after: str, now: int) -> float | None:
+    """Return what a header ``Retry-After`` says: seconds, or a date of HTTP; None if it makes no sense.
+
+    Args:
+        retry_after: The header.
+        now: Nanoseconds since 1970.
+    """
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    with contextlib.suppress(ValueError):
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now / 1e9)
+    return None
 
 
 def connection_error(doing: str, error: BaseException, address: str, *, untrusted: str, no_tls: str) -> PykopiaError:
@@ -173,4 +203,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += list(item.args)
 
 
-__all__ = ["connection_error", "service_error", "without_secrets"]
+__all__ = ["asking_to_wait", "connection_error", "seconds_to_wait", "service_error", "without_secrets"]

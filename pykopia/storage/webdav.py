@@ -21,7 +21,7 @@ from pykopia.storage.base import Capacity, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.fsspec_storage import FsspecStorage
 from pykopia.storage.remote_options import WebDAVOptions
-from pykopia.storage.service_errors import connection_error, service_error
+from pykopia.storage.service_errors import asking_to_wait, connection_error, service_error
 from pykopia.storage.trust import tls_context
 from pykopia.storage.webdav_client import AnswerError, DAVFileSystem, NegotiatedAuth, PinnedContext, folder_of
 
@@ -182,14 +182,13 @@ class WebDAVStorage(FsspecStorage):
                 "for this URL"
             )
         if error.status in _TEMPORARY:
-            return StorageUnavailableError(
-                f"can't {doing}: the server answered {error}; another client may be at work there"
-            )
+            busy = f"can't {doing}: the server answered {error}; another client may be at work there"
+            return asking_to_wait(StorageUnavailableError(busy), error.retry_after)
         if error.status // 100 in {2, 3}:
             return StorageNotFoundError(
                 f"can't {doing}: the server answered {error}; check that the URL is that of a WebDAV folder"
             )
-        return service_error(doing, status=error.status, reason=error.reason)
+        return service_error(doing, status=error.status, reason=error.reason, retry_after=error.retry_after)
 
 
 def _checked(url: str) -> SplitResult:

@@ -32,6 +32,7 @@ class AnswerError(Exception):
 
     def __init__(self, method: str, response: httpx.Response) -> None:
         self.method, self.status, self.reason = method, response.status_code, response.reason_phrase
+        self.retry_after = response.headers.get("Retry-After")
         super().__init__(f"{method}: {self.status} {self.reason}")
 
 

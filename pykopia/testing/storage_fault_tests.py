@@ -21,6 +21,7 @@
                 yield storage
 """
 
+import email.utils
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +29,7 @@ from typing import ClassVar
 
 import pytest
 
+from pykopia import clock
 from pykopia.errors import (
     BlobNotFoundError,
     PykopiaError,
@@ -211,6 +213,30 @@ class StorageFaultTests:
         error = self.fails(StorageUnavailableError, lambda: storage.put(PACK, _NEW))
         assert error.temporary
         assert str(status) in str(error)
+
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_the_wait_that_a_service_asks_for_is_kept_within_bounds(
+        self, proxy: FaultyProxy, storage: BlobStorage, direct: BlobStorage, status: int
+    ) -> None:
+        """Seconds or a date, beside the pause that there is anyway; what makes no sense is passed over."""
+        self.need_http()
+        direct.put(PACK, _NEW)
+        schedule = RetrySchedule()
+        in_a_minute = email.utils.formatdate(clock.now_seconds() + 60, usegmt=True)
+        for asked, least, most in (("7", 7, 7), ("100000", 120, 120), (in_a_minute, 30, 61), ("soon", 0, 0)):
+            calls: tuple[Callable[[BlobStorage], object], ...] = (
+                lambda storage: storage.get(PACK),
+                lambda storage: storage.put(PACK, _NEW),
+                lambda storage: [*storage.list()],
+            )
+            for call in calls:
+                waits: list[float] = []
+                retrying = RetryingStorage(storage, schedule=schedule, sleep=waits.append, chance=lambda: 0.0)
+                proxy.answer(status, headers={"Retry-After": asked})
+                call(retrying)
+                assert len(waits) == 1
+                assert least <= waits[0] - schedule.first_pause <= most
+                proxy.heal()
 
     def test_a_full_storage_ends_a_put_at_once(
         self, proxy: FaultyProxy, retrying: BlobStorage, direct: BlobStorage

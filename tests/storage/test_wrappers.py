@@ -24,6 +24,7 @@ from pykopia.storage.memory import MemoryStorage
 from pykopia.storage.metered import Meter, MeteredStorage
 from pykopia.storage.readonly import ReadOnlyStorage
 from pykopia.storage.retrying import RetryingStorage, RetrySchedule
+from pykopia.storage.service_errors import seconds_to_wait
 from pykopia.testing import CountingStorage, FakeClock, FaultyStorage
 from pykopia.testing.storage_tests import PACK, StorageTests
 
@@ -222,6 +223,17 @@ def test_a_lost_answer_does_not_make_the_creator_lose(data: Buffer) -> None:
     setup.faulty.fail("put", effect="after")
     setup.storage.put(PACK, data, PutOptions(do_not_recreate=True))
     assert setup.memory.get(PACK) == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0), (" 120 ", 120), ("Thu, 01 Jan 1970 00:01:40 GMT", 90), ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("-5", None), ("1.5", None), ("soon", None), ("", None), ("9" * 400, 999_999_999),
+    ],
+)  # fmt: skip
+def test_what_a_service_asks_to_wait_is_understood(header: str, seconds: float | None) -> None:
+    assert seconds_to_wait(header, 10_000_000_000) == seconds
 
 
 def test_a_blob_of_another_is_reported_also_after_a_retry() -> None:

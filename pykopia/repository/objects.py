@@ -8,12 +8,12 @@ import io
 from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import BinaryIO
 
 from pykopia.errors import DamagedObjectError
 from pykopia.format.compression import decompress
-from pykopia.format.directory import Directory
+from pykopia.format.directory import DIRECTORY, Directory
 from pykopia.format.indirect import decode_index
 from pykopia.format.object_id import ParsedObjectID, parse_object_id
 from pykopia.ids import ContentID
@@ -173,20 +173,38 @@ class DirectoryReader:
         self._objects = objects
         self._ahead: dict[str, Directory] = {}
         """Read, and not asked for yet."""
+        self._hits = 0
+        """How many were asked for of those that were read ahead the last time."""
 
     def read(self, object_id: str, following: Iterable[str]) -> Directory:
         """Return a directory, see ``ObjectStore.directory``.
 
         Args:
             object_id: its ID.
-            following: IDs of those that the walk most likely asks for next.
+            following: IDs of those that the walk most likely asks for next, without those in them.
         """
         found = self._ahead.pop(object_id, None)
-        if found is None:
-            next_ones = [each for each in islice(following, MOST_TOGETHER) if each not in self._ahead]
-            self._ahead |= self._objects.directories([object_id, *next_ones])
-            found = self._ahead.pop(object_id, None)
+        if found is not None:
+            self._hits += 1
+            return found
+        # a walk that leaves most directories out gets few of them
+        most = min(MOST_TOGETHER, 2 * self._hits + 4)
+        next_ones = islice(self._unread(islice(following, MOST_TOGETHER), set()), most)
+        self._ahead |= self._objects.directories({object_id: None, **dict.fromkeys(next_ones)})
+        self._hits = 0
+        found = self._ahead.pop(object_id, None)
         return self._objects.directory(object_id) if found is None else found
+
+    def _unread(self, object_ids: Iterable[str], looked_into: set[str]) -> Iterator[str]:
+        """Yield those of the directories that were not read ahead, and those in the ones that were."""
+        for object_id in object_ids:
+            known = self._ahead.get(object_id)
+            if known is None:
+                yield object_id
+            elif object_id not in looked_into:
+                looked_into.add(object_id)
+                inner = takewhile(lambda entry: entry.type == DIRECTORY, known.entries)  # they come first
+                yield from self._unread((entry.object_id for entry in inner), looked_into)
 
 
 class ObjectFile(io.RawIOBase):

@@ -9,7 +9,7 @@ import os
 import random
 import stat
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -25,10 +25,11 @@ from pykopia.format.directory import (
 )
 from pykopia.format.gojson import stored_form
 from pykopia.format.ignore import IgnoreContext
+from pykopia.format.policy import FilesPolicy
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.ids import ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
-from pykopia.repository.objects import ObjectStore
+from pykopia.repository.objects import DirectoryReader, ObjectStore
 from pykopia.snapshot import walk
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
@@ -67,6 +68,7 @@ class Folder:
     """A folder of the source that is being taken."""
 
     __slots__ = (
+        "before",
         "context",
         "earlier",
         "entries",
@@ -93,17 +95,19 @@ class Folder:
         parent: "Folder | None",
         context: IgnoreContext,
         policies: PolicyTree,
-        previous: Sequence[Mapping[str, DirectoryEntry]],
-        earlier: DirectoryEntry | None = None,
+        before: Sequence[DirectoryEntry] = (),
+        previous: Sequence[Mapping[str, DirectoryEntry]] = (),
     ) -> None:
         self.path, self.relative, self.name, self.status = path, relative, name, status
         self.parent, self.context, self.policies = parent, context, policies
         self.rules_path: str = relative if parent is None else f"{parent.rules_path}/{name}"
         """Path that ignore rules see: below the root, or below the folder that an action put in the place of one."""
+        self.before = before
+        """The folder itself in earlier snapshots, the best first, each different one once."""
         self.previous = previous
-        """Entries by name of the same folder in earlier snapshots, the best first."""
-        self.earlier = earlier
-        """The folder itself in the only one of them; None where there is none, or are several."""
+        """Entries by name of each of them, once the walk looks at the folder."""
+        self.earlier: DirectoryEntry | None = None
+        """The only one of them; None where there is none, or are several."""
         self.entries: list[DirectoryEntry] = []
         self.failures: list[EntryFailure] = []
         self.unfinished = 1  # the walk itself
@@ -148,6 +152,7 @@ class Upload:
     ) -> None:
         """Prepare; ``exists`` says whether a content is stored, ``checkpoint`` is called now and then by the walk."""
         self._objects = objects
+        self._directories = DirectoryReader(objects)
         self._writer = writer
         self._reader = reader
         self._progress = progress
@@ -180,7 +185,7 @@ class Upload:
             SourceReadError: the folder itself can't be read.
             PykopiaError: the repository can't be written to.
         """
-        root = Folder(path, "", name, status, None, IgnoreContext.empty(), policies, _by_name(previous))
+        root = Folder(path, "", name, status, None, IgnoreContext.empty(), policies, (), _by_name(previous))
         with ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-upload") as pool:
             try:
                 stack = [root]
@@ -213,13 +218,7 @@ class Upload:
                 other = self._actions.before_folder(folder.relative, defined.actions)
                 if other is not None:
                     folder.take_instead(other)
-            folder.context = walk.rules_of(
-                folder.path, folder.rules_path, folder.context, None if defined is None else defined.files
-            )
-            if effective.files.ignore_cache_directories is not False and walk.is_cache_folder(folder.path):
-                found = walk.Found()
-            else:
-                found = walk.look(folder.path, folder.rules_path, folder.context, folder.status.st_dev)
+            found = self._look(folder, effective.files, None if defined is None else defined.files)
         except CanceledError:
             self.stop_reason = self.stop_reason or CANCELED
             self._leave_out(folder)
@@ -228,6 +227,7 @@ class Upload:
             self._folder_failed(folder, error)
             return
         self._count_excluded(found)
+        self._look_back(folder, stack)
         cached = self._cached_entries(folder, found)
         for name, status in found.files:
             if name.endswith(PLACEHOLDER_SUFFIX):
@@ -248,7 +248,6 @@ class Upload:
         for name in found.unknown:
             if folder.policies.child(name).effective.error_handling.ignore_unknown_types is False:
                 self._entry_failed(folder, name, SourceReadError("unknown or unsupported entry type"), ignored=False)
-        before = self._directories_before(folder, [name for name, _ in found.folders])
         for name, status in found.folders:
             if name.endswith(PLACEHOLDER_SUFFIX):
                 self._placeholder(folder, name, found)
@@ -261,13 +260,31 @@ class Upload:
                 folder,
                 folder.context,
                 folder.policies.child(name),
-                *self._previous_of(folder, name, before),
+                self._before(folder, name),
             )
             with self._lock:
                 folder.unfinished += 1
                 folder.subfolders[name] = inner
             stack.append(inner)
         self._finished(folder)
+
+    @staticmethod
+    def _look(folder: Folder, effective: FilesPolicy, defined: FilesPolicy | None) -> walk.Found:
+        """Return what is in a folder and is to be taken; set the rules that hold in it."""
+        path, caches_left_out = folder.path, effective.ignore_cache_directories is not False
+        found = walk.Found()
+        try:
+            listed = walk.listed(path, found)
+        except OSError:
+            if not caches_left_out or not walk.is_cache_folder(path):
+                raise
+            return found
+        names = {name for name, _ in listed}
+        folder.context = walk.rules_of(path, folder.rules_path, folder.context, defined, names)
+        if caches_left_out and walk.is_cache_folder(path, names):
+            return walk.Found()
+        walk.sort_out(listed, found, folder.rules_path, folder.context, folder.status.st_dev)
+        return found
 
     def _count_excluded(self, found: walk.Found) -> None:
         if found.excluded_files or found.excluded_folders:
@@ -302,29 +319,29 @@ class Upload:
             self._progress.add(cached_files=files, cached_bytes=size)
         return names
 
-    def _directories_before(self, folder: Folder, names: Iterable[str]) -> dict[str, Directory]:
-        """Return by their IDs, as far as they can be read together, what the folders in a folder were earlier."""
-        old = (entries.get(name) for name in names for entries in folder.previous)
-        return self._objects.directories(
-            {each.object_id: None for each in old if each is not None and each.type == "d"}
-        )
-
-    def _previous_of(
-        self, folder: Folder, name: str, read_before: Mapping[str, Directory]
-    ) -> tuple[Sequence[Mapping[str, DirectoryEntry]], DirectoryEntry | None]:
-        """Return the same folder in earlier snapshots, each different one once, and its entry if it is only one."""
-        read: dict[str, DirectoryEntry] = {}
-        found = []
+    @staticmethod
+    def _before(folder: Folder, name: str) -> Sequence[DirectoryEntry]:
+        """Return what a folder in a folder was in earlier snapshots, each different one once."""
+        found = dict[str, DirectoryEntry]()
         for entries in folder.previous:
             old = entries.get(name)
-            if old is not None and old.type == "d" and old.object_id not in read:
-                read[old.object_id] = old
-                try:
-                    found.append(read_before.get(old.object_id) or self._objects.directory(old.object_id))
-                except PykopiaError as error:
-                    log.warning("can't use the previous state of %s: %s", stored_form(f"{folder.path}/{name}"), error)
-        earlier = next(iter(read.values())) if len(found) == len(read) == 1 else None
-        return _by_name(found), earlier
+            if old is not None and old.type == "d":
+                found.setdefault(old.object_id, old)
+        return [*found.values()]
+
+    def _look_back(self, folder: Folder, stack: Sequence[Folder]) -> None:
+        """Read what was in a folder in earlier snapshots."""
+        found = []
+        for old in folder.before:
+            following = (entry.object_id for other in reversed(stack) for entry in other.before)
+            try:
+                found.append(self._directories.read(old.object_id, following))
+            except PykopiaError as error:
+                log.warning("can't use the previous state of %s: %s", stored_form(folder.path), error)
+        if folder.before:
+            folder.previous = _by_name(found)
+        if len(found) == len(folder.before) == 1:
+            folder.earlier = folder.before[0]
 
     def _placeholder(self, folder: Folder, name: str, found: walk.Found) -> None:
         """Take over the entry of a placeholder (spec 04 §14.3)."""

@@ -6,7 +6,8 @@ Facts: spec 04 §8 (kinds of files), spec 05 §4 (rules). Nothing is opened here
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pykopia.format.ignore import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, IgnoreContext, is_cache_tag
@@ -33,7 +34,13 @@ class Found:
     excluded_folders: int = 0
 
 
-def rules_of(path: str, relative: str, context: IgnoreContext, defined: FilesPolicy | None) -> IgnoreContext:
+def rules_of(
+    path: str,
+    relative: str,
+    context: IgnoreContext,
+    defined: FilesPolicy | None,
+    names: Collection[str] | None = None,
+) -> IgnoreContext:
     """Return the rules that hold in a folder.
 
     Args:
@@ -41,6 +48,7 @@ def rules_of(path: str, relative: str, context: IgnoreContext, defined: FilesPol
         relative: its path below the root of the snapshot, empty for the root, such as ``/a/b`` below it.
         context: the rules of the folder above.
         defined: the policy that is defined for just this folder.
+        names: of all that is in the folder, if they are known.
 
     Raises:
         OSError: an ignore file can't be read.
@@ -48,10 +56,15 @@ def rules_of(path: str, relative: str, context: IgnoreContext, defined: FilesPol
     """
     files = []
     for name in context.dot_ignore_names(defined):
-        data = _ignore_file(f"{path}/{name}")
+        data = _ignore_file(f"{path}/{name}") if _may_be_there(name, names) else None
         if data is not None:
             files.append(data)
     return context.enter(relative, defined, files)
+
+
+def _may_be_there(name: str, names: Collection[str] | None) -> bool:
+    """Say whether a file of this name is worth a look; not every file system tells names apart as we do."""
+    return names is None or name in names or "/" in name or sys.platform != "linux"
 
 
 def _ignore_file(path: str) -> bytes | None:
@@ -70,8 +83,10 @@ def _ignore_file(path: str) -> bytes | None:
         return file.read()
 
 
-def is_cache_folder(path: str) -> bool:
-    """Say whether a folder is marked as a cache (spec 05 §4.6)."""
+def is_cache_folder(path: str, names: Collection[str] | None = None) -> bool:
+    """Say whether a folder, with these names in it if they are known, is marked as a cache (spec 05 §4.6)."""
+    if not _may_be_there(CACHE_TAG_NAME, names):
+        return False
     name = f"{path}/{CACHE_TAG_NAME}"
     try:
         if not stat.S_ISREG(os.lstat(name).st_mode):
@@ -95,9 +110,17 @@ def look(path: str, relative: str, context: IgnoreContext, device: int) -> Found
         OSError: the folder can't be read, or an entry of it fails in another way than by a lack of rights.
     """
     found = Found()
+    sort_out(listed(path, found), found, relative, context, device)
+    return found
+
+
+def sort_out(
+    entries: Iterable[tuple[str, os.stat_result]], found: Found, relative: str, context: IgnoreContext, device: int
+) -> None:
+    """Put what is in a folder where it belongs in ``found``, see ``look``."""
     folders, files, links = found.folders, found.files, found.links
     plain = not (context.rules or context.max_file_size or context.one_file_system)
-    for name, status in _listed(path, found):
+    for name, status in entries:
         mode = status.st_mode
         is_folder = stat.S_ISDIR(mode)
         if not plain and context.excludes(
@@ -120,25 +143,28 @@ def look(path: str, relative: str, context: IgnoreContext, device: int) -> Found
             links.append((name, status))
         else:
             found.unknown.append(name)
-    return found
 
 
-def _listed(path: str, found: Found) -> Iterable[tuple[str, os.stat_result]]:
-    """Return name and status of what is in a folder; what may not be looked at is added to ``found``."""
-    listed = list_folder(os.fsencode(path))
-    if listed is not None:
-        return listed
+def listed(path: str, found: Found) -> Sequence[tuple[str, os.stat_result]]:
+    """Return name and status of what is in a folder; what may not be looked at is added to ``found``.
+
+    Raises:
+        OSError: the folder can't be read, or an entry of it fails in another way than by a lack of rights.
+    """
+    there = list_folder(os.fsencode(path))
+    if there is not None:
+        return there
     # again, step by step, to say what is wrong with it
-    listed = []
+    there = []
     with os.scandir(path) as entries:
         for entry in entries:
             try:
-                listed.append((entry.name, entry.stat(follow_symlinks=False)))
+                there.append((entry.name, entry.stat(follow_symlinks=False)))
             except FileNotFoundError:
                 continue  # gone since the folder was read
             except PermissionError as error:
                 found.failed.append((entry.name, _looks_like_folder(entry), error))
-    return listed
+    return there
 
 
 def _looks_like_folder(entry: "os.DirEntry[str]") -> bool:
@@ -147,4 +173,4 @@ def _looks_like_folder(entry: "os.DirEntry[str]") -> bool:
     return False
 
 
-__all__ = ["Found", "is_cache_folder", "look", "rules_of"]
+__all__ = ["Found", "is_cache_folder", "listed", "look", "rules_of", "sort_out"]

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, UsageError
 from pykopia.format.compression import COMPRESSORS
-from pykopia.format.directory import DirectoryEntry, encode_directory
+from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
@@ -234,6 +234,43 @@ def test_directories_that_are_read_together_are_those_that_are_read_one_by_one(r
         reader.read(other, ids)
     with pytest.raises(ContentNotFoundError):
         reader.read("k" + "0" * 32, ids)
+
+
+def test_a_walk_reads_few_times_what_it_asks_for_directory_by_directory(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = DirectoryEntry("", "d", 0o755)
+    with repository.writer() as writer:
+
+        def stored(entries: list[DirectoryEntry]) -> ObjectID:
+            return writer.objects.write(encode_directory(entries, None), prefix="k")
+
+        level = [replace(empty, name=f"{number}", object_id=stored([])) for number in range(2)]
+        for _ in range(40):  # two in each, and both the same: as many paths as nobody could walk
+            level = [replace(empty, name=f"{number}", object_id=stored(level)) for number in range(2)]
+        wide = [
+            replace(empty, name=f"{number}", object_id=stored([replace(level[0], name=f"{number}")]))
+            for number in range(300)
+        ]
+    reads: list[int] = []
+    original = ObjectStore.directories
+
+    def directories(self: ObjectStore, object_ids: Iterable[str]) -> dict[str, Directory]:
+        wanted = [*object_ids]
+        reads.append(len(wanted))
+        return original(self, wanted)
+
+    monkeypatch.setattr(ObjectStore, "directories", directories)
+    reader = DirectoryReader(repository.objects)
+    stack, seen = [level[0], *wide], set[str]()
+    while stack:
+        here = stack.pop().object_id
+        if here not in seen:
+            seen.add(here)
+            stack += reader.read(here, (each.object_id for each in reversed(stack))).entries
+    assert len(seen) == 341
+    assert len(reads) < 30
+    assert max(reads) <= 65
 
 
 def test_a_missing_object_is_named(repository: Repository) -> None:

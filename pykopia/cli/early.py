@@ -25,7 +25,7 @@ _ALWAYS: Final = (
 _CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.chunking._batch")
 _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
-        "maintenance run": ("pykopia.maintenance.api",),
+        "maintenance run": ("pykopia.maintenance.api", "pykopia.maintenance.cycle"),
         "restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
         "snapshot create": (*_CONTENTS, "pykopia.snapshot.create", "pykopia.maintenance.api"),
         "snapshot list": ("pykopia.snapshot.policies", "pykopia.snapshot.resolve"),

@@ -73,13 +73,17 @@ class ActionProcess:
         if process.returncode:
             raise ActionFailedError(f"{self.label} failed: {_status(process.returncode)}")
 
-    def start(self) -> None:
+    def start(self, script: str = "") -> None:
         """Start without waiting: its output is dropped, its end is logged if this process sees it.
+
+        Args:
+            script: a file among the words that may be gone before it is read: it is handed over open.
 
         Raises:
             ActionFailedError: it could not be started.
         """
-        process = self._start(subprocess.DEVNULL)
+        with open(script or os.devnull, "rb") as file:
+            process = self._start(subprocess.DEVNULL, script, file.fileno())
         threading.Thread(target=self._watch, args=(process,), name="pykopia-action", daemon=True).start()
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> None:
@@ -91,10 +95,11 @@ class ActionProcess:
         else:
             log.log(logging.ERROR if code else logging.DEBUG, "%s ended: %s", self.label, _status(code))
 
-    def _start(self, output: int) -> "subprocess.Popen[bytes]":
+    def _start(self, output: int, script: str = "", descriptor: int = -1) -> "subprocess.Popen[bytes]":
         try:
             return subprocess.Popen(
-                self.words,
+                [f"/dev/fd/{descriptor}" if script and word == script else word for word in self.words],
+                pass_fds=(descriptor,) if script else (),
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -182,7 +182,7 @@ class Actions:
         )
         log.debug("running %s", process.label)
         if action.mode == ASYNC:
-            process.start()
+            process.start(process.words[-1] if action.script else "")  # its folder goes when the snapshot is done
             return
         try:
             process.run(tell, canceled)

@@ -281,10 +281,13 @@ def test_after_actions_run_when_the_snapshot_fails_or_is_canceled(
     assert told.read_text().split()[-1] == "after-snapshot-root"
 
 
-def test_nobody_waits_for_an_asynchronous_action(repository: Repository, source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first_line", ["", "#!/bin/sh\n"])
+def test_nobody_waits_for_an_asynchronous_action(
+    repository: Repository, source: Path, tmp_path: Path, first_line: str
+) -> None:
     for name in ("to", "from"):
         os.mkfifo(tmp_path / name)
-    script = f"echo KOPIA_SNAPSHOT_PATH=/nowhere; read line < {tmp_path}/to; echo got $line > {tmp_path}/from"
+    script = f"{first_line}echo KOPIA_SNAPSHOT_PATH=/nowhere; read line < {tmp_path}/to; echo got $line > {tmp_path}/from"
     act(repository, source, beforeSnapshotRoot={"script": script, "mode": "async"})
     result = repository.snapshots.create(source, options=ENABLED)
     assert result.saved  # the action is still waiting
@@ -292,13 +295,25 @@ def test_nobody_waits_for_an_asynchronous_action(repository: Repository, source:
     assert (tmp_path / "from").read_text() == "got a line\n"
 
 
+def test_an_asynchronous_script_runs_although_its_file_goes_as_soon_as_it_was_started(tmp_path: Path) -> None:
+    script, gate, told = (tmp_path / name for name in ("script", "gate", "told"))
+    os.mkfifo(gate)
+    os.mkfifo(told)
+    script.write_text(f"echo it ran > {told}\n")
+    # this shell waits for the gate before it has so much as opened the script
+    process(["sh", "-c", f'read line < {gate}; exec sh -e "$0"', str(script)], tmp_path).start(str(script))
+    script.unlink()
+    gate.write_text("now\n")
+    assert told.read_text() == "it ran\n"
+
+
 # --- a process ---
 
 
-def process(script: str, folder: Path) -> ActionProcess:
+def process(script: str | list[str], folder: Path) -> ActionProcess:
     return ActionProcess(
         label="the action",
-        words=["sh", "-c", script],
+        words=["sh", "-c", script] if isinstance(script, str) else script,
         folder=str(folder),
         environment={"PATH": os.defpath},
         timeout_seconds=60,

@@ -287,7 +287,9 @@ def test_nobody_waits_for_an_asynchronous_action(
 ) -> None:
     for name in ("to", "from"):
         os.mkfifo(tmp_path / name)
-    script = f"{first_line}echo KOPIA_SNAPSHOT_PATH=/nowhere; read line < {tmp_path}/to; echo got $line > {tmp_path}/from"
+    script = (
+        f"{first_line}echo KOPIA_SNAPSHOT_PATH=/nowhere; read line < {tmp_path}/to; echo got $line > {tmp_path}/from"
+    )
     act(repository, source, beforeSnapshotRoot={"script": script, "mode": "async"})
     result = repository.snapshots.create(source, options=ENABLED)
     assert result.saved  # the action is still waiting

@@ -184,7 +184,7 @@ class FsspecStorage(BlobStorage):
     def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
         """Write a file so that nobody sees a part of it."""
         content = data if isinstance(data, bytes) else bytes(data)  # not every library takes other buffers
-        if self._atomic_put:
+        if self._writes_in_place(path):
             self._in_folder(path, lambda: self.fs.pipe_file(path, content))
             return
         temporary = self._temporary_path(path)
@@ -194,6 +194,10 @@ class FsspecStorage(BlobStorage):
         except BaseException:
             self._remove_quietly(temporary)
             raise
+
+    def _writes_in_place(self, path: str) -> bool:
+        """Tell whether a file is written under its final name at once."""
+        return self._atomic_put
 
     def _temporary_path(self, path: str) -> str:
         """Return a path that no listing takes for a blob."""

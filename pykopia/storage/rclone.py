@@ -24,13 +24,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pykopia import clock
-from pykopia.errors import StorageError, StorageNotFoundError, StorageUnavailableError, UsageError
+from pykopia.errors import (
+    StorageError,
+    StorageNotFoundError,
+    StorageUnavailableError,
+    UnsupportedOptionError,
+    UsageError,
+)
 from pykopia.format.duration import parse_duration
-from pykopia.storage.base import BlobStorage, StorageWrapper
+from pykopia.ids import Buffer
+from pykopia.storage.base import BlobStorage, PutOptions, StorageWrapper
 from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.layout import SHARDS_FILE
 from pykopia.storage.remote_options import RcloneOptions, WebDAVOptions
 from pykopia.storage.service_errors import without_secrets
 from pykopia.storage.webdav import WebDAVStorage
+from pykopia.storage.webdav_client import AnswerError
 
 DEFAULT_PROGRAM = "rclone"
 DEFAULT_STARTUP_SECONDS = 15.0
@@ -44,6 +53,8 @@ _WATCHED = (
 )
 """Shell commands that run rclone until standard input ends, which it does when this process is gone, however that came."""
 _LAST_LINES = 20
+_IN_PLACE = ("p", "q", "kopia.", SHARDS_FILE)
+"""Beginnings of the names that are written under their final name at once, where the remote is said to be atomic."""
 _PUBLIC_KEYS = frozenset(
     {
         "type",
@@ -74,7 +85,8 @@ class RcloneStorage(StorageWrapper):
     rclone runs as a helper that serves the remote as WebDAV on loopback, with TLS by a certificate and credentials made for
     this one process. It ends with the storage, also when this process is killed, and is started again if it died. It writes a
     blob through to the remote before the put returns (``--vfs-write-back=0s``); how atomic and durable that is, the remote
-    decides: with ``atomicWrites``, Kopia's default here, it must show a file whole or not at all, as object stores do.
+    decides: with ``atomicWrites``, Kopia's default here, it must show a file whole or not at all, as object stores do. But when
+    this process dies in the middle of a put, rclone stores what it has got as if that were all: see ``_ThroughRclone``.
 
     A remote folder that is missing looks empty: rclone makes no difference between the two.
 
@@ -130,7 +142,7 @@ class RcloneStorage(StorageWrapper):
         options = self.options
         server = _Server(options)
         try:
-            storage = WebDAVStorage(
+            storage = _ThroughRclone(
                 WebDAVOptions(
                     url=server.url,
                     username=server.username,
@@ -149,6 +161,34 @@ class RcloneStorage(StorageWrapper):
             raise
         self._server = server
         return storage
+
+
+class _ThroughRclone(WebDAVStorage):
+    """The folder that rclone serves.
+
+    Of a put whose sender dies rclone keeps the first part, under the final name and whatever the remote is (1.60, seen with S3).
+    A part of a pack harms nobody: no index refers to it, and maintenance deletes it. What a reader looks for by its name,
+    such as an index blob, is therefore written under a temporary name and moved, where the remote can move files. Packs are
+    not: many remotes copy to move, keep the old versions, or bill what is deleted soon. Nor is what gets replaced, for rclone
+    deletes the old file before it moves the new one there.
+    """
+
+    _moves = True
+
+    def _writes_in_place(self, path: str) -> bool:
+        return self._atomic_put and (not self._moves or path[len(self.root) + 1 :].startswith(_IN_PLACE))
+
+    def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
+        may_write_in_place = self._atomic_put and not self._writes_in_place(path)
+        try:
+            super()._put_file(path, data, options)
+        except (AnswerError, UnsupportedOptionError) as error:
+            refused = isinstance(error, UnsupportedOptionError) or (error.method == "MOVE" and error.status == 403)
+            if not (refused and may_write_in_place):
+                raise
+            _log.info("rclone can't move files in %s", self.display_name)
+            self._moves = False
+            super()._put_file(path, data, options)
 
 
 class _Server:

@@ -7,22 +7,30 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pykopia.errors import BlobNotFoundError, StorageError, StorageNotFoundError, StorageUnavailableError, UsageError
+from pykopia.ids import BlobID
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.rclone import _STARTED, RcloneStorage, secrets_of, startup_seconds
+from pykopia.storage.rclone import _STARTED, RcloneStorage, _Server, _ThroughRclone, secrets_of, startup_seconds
 from pykopia.storage.remote_options import RcloneOptions
 from pykopia.storage.retrying import RetryingStorage
+from pykopia.storage.webdav_client import AnswerError, DAVFileSystem
+from pykopia.testing.proxy import FaultyProxy
+from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
 from tests.servers import programs
 
 CANARY = "canary-rclone-91ad"
+INDEX = BlobID("xn0_102a5fa3c3e3c6216a09ff876ced02ed-s39b23fe2117ad42f147-c1")
+OTHER_INDEX = BlobID("xn0_202a5fa3c3e3c6216a09ff876ced02ed-s39b23fe2117ad42f147-c1")
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +78,91 @@ class TestRcloneWithoutAtomicWrites(StorageTests):
     def storage(self, tmp_path: Path) -> Iterator[BlobStorage]:
         with RcloneStorage(options(tmp_path, atomic_writes=False), create=True) as storage:
             yield storage
+
+
+class _ServerBehindProxy(_Server):
+    """An rclone that is reached through a proxy."""
+
+    def __init__(self, options: RcloneOptions) -> None:
+        super().__init__(options)
+        _, _, port = self.url.rpartition(":")
+        self.proxy = FaultyProxy("127.0.0.1", int(port))
+        self.url = self.url.replace(port, str(self.proxy.port))
+
+    def stop(self) -> None:
+        if hasattr(self, "proxy"):  # it has started
+            self.proxy.close()
+        super().stop()
+
+
+def proxy_of(storage: RcloneStorage) -> FaultyProxy:
+    assert isinstance(storage._server, _ServerBehindProxy)
+    return storage._server.proxy
+
+
+@pytest.fixture
+def behind_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pykopia.storage.rclone._Server", _ServerBehindProxy)
+    monkeypatch.setattr("pykopia.storage.rclone._ThroughRclone", partial(_ThroughRclone, timeout=0.7))
+
+
+@pytest.mark.usefixtures("behind_proxy")
+class TestRcloneWithFaults(StorageFaultTests):
+    """TLS goes through the proxy, so it can't answer by itself; the remote is looked at beside rclone."""
+
+    speaks_http = False
+
+    @pytest.fixture
+    def storage(self, behind_proxy: None, tmp_path: Path) -> Iterator[BlobStorage]:
+        with RcloneStorage(options(tmp_path, atomic_writes=False), create=True) as storage:
+            yield storage
+
+    @pytest.fixture
+    def proxy(self, storage: RcloneStorage) -> FaultyProxy:
+        return proxy_of(storage)
+
+    @pytest.fixture
+    def direct(self, storage: BlobStorage, tmp_path: Path) -> BlobStorage:
+        return FilesystemStorage(tmp_path / "data")
+
+
+@pytest.mark.usefixtures("behind_proxy")
+def test_whoever_is_cut_off_leaves_no_part_of_an_index_even_if_the_remote_is_said_to_be_atomic(tmp_path: Path) -> None:
+    """rclone keeps what it has got; of a pack that is left, and the next put replaces it."""
+    direct = FilesystemStorage(tmp_path / "data", create=True)
+    with RcloneStorage(options(tmp_path, atomic_writes=True), create=True) as storage:
+        proxy = proxy_of(storage)
+        for blob_id in (INDEX, PACK):
+            proxy.kill_uploads(300_000, times=-1)
+            with pytest.raises(StorageUnavailableError):
+                storage.put(blob_id, bytes(1 << 20))
+            proxy.heal()
+        assert {blob.blob_id for blob in direct.list()} <= {PACK}
+        for blob_id in (INDEX, PACK, FORMAT):
+            storage.put(blob_id, b"whole")
+            assert direct.get(blob_id) == b"whole"
+
+
+@pytest.mark.usefixtures("behind_proxy")
+@pytest.mark.parametrize("status", [403, 405, 501])
+def test_a_remote_that_can_not_move_files_is_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """rclone answers so; that a disk can't is made up here."""
+    moves = []
+
+    def refuse(_: DAVFileSystem, __: str, target: str) -> None:
+        moves.append(target)
+        raise AnswerError("MOVE", httpx.Response(status))
+
+    monkeypatch.setattr(DAVFileSystem, "mv", refuse)
+    with RcloneStorage(options(tmp_path, atomic_writes=True), create=True) as storage:
+        for blob_id in (INDEX, OTHER_INDEX):
+            storage.put(blob_id, b"whole")
+            assert storage.get(blob_id) == b"whole"
+        assert len(moves) == 1
+        assert len([*tmp_path.rglob("*.f")]) == 2
+        assert [*tmp_path.rglob("*tmp*")] == []
 
 
 def test_what_it_writes_is_a_repository_folder_like_any_other(tmp_path: Path) -> None:

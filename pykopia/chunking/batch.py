@@ -219,10 +219,13 @@ _CIPHERS: Final = {
 }
 
 
-FEW = 1
-"""Contents up to which the definition is quicker: its libraries have the newest code for long inputs."""
 SHORT = 256 << 10
-"""Bytes of a single content up to which the native twin opens it more quickly all the same."""
+"""Bytes of a single content up to which the native twin is quicker; for more the definition's libraries have newer code."""
+
+
+def _is_long(lengths: Sequence[int]) -> bool:
+    """Tell whether these are the lengths of a single content that the definition is quicker with."""
+    return len(lengths) == 1 and lengths[0] > SHORT
 
 
 class NativeBatches(PythonBatches):
@@ -234,14 +237,14 @@ class NativeBatches(PythonBatches):
 
     def keys_of(self, contents: list[Buffer], prefix: int, /) -> list[bytes]:
         """See ``Batches.keys_of``."""
-        if len(contents) <= FEW:
+        if _is_long([len(data) for data in contents]):
             return super().keys_of(contents, prefix)
         return self._keys.keys_of(contents, prefix)
 
     def pack(self, contents: list[Buffer], packers: Sequence[Compressor | None], /) -> Packed:
         """See ``Batches.pack``."""
         levels = [0 if packer is None else packer.zstd_level for packer in packers]
-        if len(contents) <= FEW or None in levels:
+        if None in levels or _is_long([len(data) for data in contents]):
             return super().pack(contents, packers)
         headers = [0 if packer is None else packer.header_id for packer in packers]
         tunings = [tuning_of(level or 0, len(data)) for level, data in zip(levels, contents, strict=True)]
@@ -259,7 +262,7 @@ class NativeBatches(PythonBatches):
         /,
     ) -> list[bytes | None]:
         """See ``Batches.open``."""
-        if len(keys) <= FEW and sum(lengths) > SHORT:
+        if _is_long(lengths):
             return super().open(stored, keys, offsets, lengths, compressions, originals, check)
         return self._keys.open(stored, keys, offsets, lengths, compressions, originals, check)
 

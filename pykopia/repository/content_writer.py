@@ -119,7 +119,8 @@ class ContentWriter:
                     before.append(old)
         if new:
             absent = [contents[number] for number in new.values()]
-            packers = [self._sealer.compressor(compressors[number]) for number in new.values()]
+            chosen = {name: self._sealer.compressor(name) for name in {*compressors}}
+            packers = [chosen[compressors[number]] for number in new.values()]
             self._add([*new], before, [len(data) for data in absent], self._sealer.batches.pack(absent, packers))
         return [id_of(key) for key in keys]
 
@@ -156,7 +157,9 @@ class ContentWriter:
                         buffers.append(_NOWHERE)
                         offsets.append(-1)
                         continue
-                    next_second = max((each.timestamp + 1 for each in (old, again) if each is not None), default=0)
+                    next_second = 0
+                    if old is not None or again is not None:
+                        next_second = max(each.timestamp + 1 for each in (old, again) if each is not None)
                     sealed_length = sealed_length_of(length)
                     pack, offset = self._reserve(session, key, sealed_length, outgrown)
                     filled.append(pack)

@@ -21,6 +21,9 @@ from pykopia.repository.content_writer import ContentWriter
 READ_SIZE = 512 << 10
 """Bytes asked for at once beyond the smallest chunk: what lies behind a cut is copied, so it is kept small."""
 
+SMALLEST_CHUNK = 64 << 10
+"""Bytes up to which an object is one chunk with any splitter."""
+
 INDEX_PREFIX = "x"
 
 
@@ -106,15 +109,35 @@ class ObjectWriter:
             return ObjectID("Z" + self._contents.write(packed, prefix=prefix))
         return ObjectID(self._contents.write(data, prefix=prefix))
 
-    def write_chunks(self, contents: list[Buffer], compressors: Sequence[str]) -> list[ObjectID]:
-        """Store file data that are one chunk each, all at once; return the object ID of each.
+    def write_many(self, objects: Sequence[bytes], compressors: Sequence[str], *, prefix: str) -> list[ObjectID]:
+        """Store objects, those that are one chunk with any splitter all at once; return the ID of each.
+
+        Args:
+            objects: no more than some hundred.
+            compressors: Kopia's name of a compressor for each, its list of chunks included, empty or ``none`` for none.
+            prefix: of all of them, see ``write``.
+        """
+        small = [number for number, data in enumerate(objects) if len(data) <= SMALLEST_CHUNK]
+        stored = self.write_chunks(
+            [objects[number] for number in small], [compressors[number] for number in small], prefix=prefix
+        )
+        known = dict(zip(small, stored, strict=True))
+        return [
+            known.get(number) or self.write(data, prefix=prefix, compressor=compressor, metadata_compressor=compressor)
+            for number, (data, compressor) in enumerate(zip(objects, compressors, strict=True))
+        ]
+
+    def write_chunks(self, contents: list[Buffer], compressors: Sequence[str], *, prefix: str = "") -> list[ObjectID]:
+        """Store bytes that are one chunk each for sure, all at once; return the object ID of each.
 
         Args:
             contents: no more than some MiB in all.
             compressors: Kopia's name of a compressor for each, empty or ``none`` for none.
+            prefix: of all of them, see ``write``.
         """
-        if self._contents.compresses:
-            return [ObjectID(content_id) for content_id in self._contents.write_many(contents, compressors)]
+        if self._contents.compresses or prefix:
+            made = self._contents.write_many(contents, compressors, prefix=prefix)
+            return [ObjectID(content_id) for content_id in made]
         return [self.write_chunk(data, compressor=name) for data, name in zip(contents, compressors, strict=True)]
 
     def _object_layer(self, prefix: str, name: str) -> Compressor | None:

@@ -18,12 +18,17 @@ cdef extern from "fcntl.h" nogil:
     int O_NONBLOCK
 
 cdef extern from "unistd.h" nogil:
-    ssize_t read(int fd, void *buffer, size_t count)
     ssize_t write(int fd, const void *buffer, size_t count)
     int close(int fd)
     int fchown(int fd, unsigned int owner, unsigned int group)
     int fsync(int fd)
     int unlinkat(int folder, const char *path, int flags)
+
+cdef extern from "sys/uio.h" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    ssize_t readv(int fd, const iovec *parts, int count)
 
 cdef extern from "time.h" nogil:
     struct timespec:
@@ -81,22 +86,31 @@ cdef int _read_file(const char *path, char *buffer, Py_ssize_t size) noexcept no
     cdef Py_ssize_t filled = 0
     cdef ssize_t count
     cdef char more
+    cdef iovec parts[2]
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
     if fd < 0:
         return errno
-    while filled < size:
-        count = read(fd, buffer + filled, size - filled)
+    while True:
+        # one byte more than there should be, by the same call
+        parts[0].iov_base = buffer + filled
+        parts[0].iov_len = size - filled
+        parts[1].iov_base = &more
+        parts[1].iov_len = 1
+        count = readv(fd, parts, 2)
         if count < 0:
             if errno == EINTR:
                 continue
             result = errno
             break
+        filled += count
+        if filled == size:
+            break
+        if filled > size:
+            result = GREW
+            break
         if count == 0:
             result = SHRANK
             break
-        filled += count
-    if result == 0 and read(fd, &more, 1) > 0:
-        result = GREW
     close(fd)
     return result
 

@@ -17,7 +17,7 @@ from pykopia.format.directory import DirectoryEntry, DirectorySummary
 from pykopia.format.gojson import stored_form
 from pykopia.format.policy import Policy
 from pykopia.ids import ObjectID
-from pykopia.repository.object_writer import ObjectWriter, WrittenObject
+from pykopia.repository.object_writer import SMALLEST_CHUNK, ObjectWriter, WrittenObject
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.small_files import READ_FLAGS, read_files
 from pykopia.snapshot.upload_options import UploadCounters
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SMALL_FILE = 64 << 10
-"""Bytes up to which files are read together: the smallest chunk that any splitter makes."""
+LARGEST_TOGETHER = 1 << 20
+"""Bytes up to which files are read together, where the splitter leaves them whole."""
 
 NO_LIMIT = -1
 
@@ -79,16 +79,22 @@ class FileReader:
     def small_contents(self, batch: "Sequence[Item]") -> list[bytes | int]:
         """Read the small files of a batch at once; for anything else, and what fails, a number stands in the place."""
         contents: list[bytes | int] = [0] * len(batch)
-        small = [
-            index
-            for index, (_, _, status) in enumerate(batch)
-            if status.st_size <= SMALL_FILE and stat.S_ISREG(status.st_mode) and not self.in_parts(*batch[index])
-        ]
+        small = [index for index, item in enumerate(batch) if self._is_read_together(*item)]
         paths = [os.fsencode(f"{batch[index][0].path}/{batch[index][1]}") for index in small]
         sizes = [batch[index][2].st_size for index in small]
         for index, data in zip(small, read_files(paths, sizes), strict=True):
             contents[index] = data
         return contents
+
+    def _is_read_together(self, folder: "Folder", name: str, status: os.stat_result) -> bool:
+        """Tell whether a file is small enough to be read with others: a single chunk, whatever is in it."""
+        size = status.st_size
+        if size > LARGEST_TOGETHER or not stat.S_ISREG(status.st_mode) or self.in_parts(folder, name, status):
+            return False
+        return (
+            size <= SMALLEST_CHUNK
+            or size <= self._writer.splitter(folder.policies.child(name).effective.splitter.algorithm).minimum
+        )
 
     def in_parts(self, folder: "Folder", name: str, status: os.stat_result) -> int:
         """Return how many bytes each part of a file has, 0 for one that is read in one (spec 04 §11.4)."""
@@ -96,7 +102,7 @@ class FileReader:
         return limit if limit is not None and 0 < limit < status.st_size else 0
 
     def stored(self, items: "Sequence[Item]", contents: Sequence[bytes]) -> list[DirectoryEntry]:
-        """Store the contents of small files, which are a single chunk with any splitter."""
+        """Store the contents of files that are a single chunk each."""
         packers = [
             compressor_for(folder.policies.child(name).effective.compression, name, len(data))
             for (folder, name, _), data in zip(items, contents, strict=True)

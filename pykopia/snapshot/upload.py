@@ -266,7 +266,7 @@ class Upload:
                 folder.unfinished += 1
                 folder.subfolders[name] = inner
             stack.append(inner)
-        self._finished(folder)
+        self._finished({folder: 1})
 
     @staticmethod
     def _look(folder: Folder, effective: FilesPolicy, defined: FilesPolicy | None) -> walk.Found:
@@ -404,8 +404,7 @@ class Upload:
         finished: dict[Folder, int] = {}
         for folder, _, _ in batch:
             finished[folder] = finished.get(folder, 0) + 1
-        for folder, count in finished.items():
-            self._finished(folder, count)
+        self._finished(finished)
 
     def _store_small(
         self, items: Sequence[Item], contents: Sequence[bytes], done: list[tuple[os.stat_result, DirectoryEntry, int]]
@@ -450,49 +449,72 @@ class Upload:
 
     # ------------------------------------------------------------------ finishing folders
 
-    def _finished(self, folder: Folder, count: int = 1) -> None:
-        """Count things of a folder as done; write the folder, and those above, with the last one."""
-        here: Folder | None = folder
-        while here is not None:
+    def _finished(self, counts: Mapping[Folder, int]) -> None:
+        """Count so many things of each folder as done; write folders, and those above, with the last one in them.
+
+        Folders that are done together are stored together, then those above them.
+        """
+        while counts:
             with self._lock:
-                here.unfinished -= count
-                if here.unfinished:
-                    return
-            count = 1
-            if self._failure is not None:
+                complete = []
+                for folder, count in counts.items():
+                    folder.unfinished -= count
+                    if not folder.unfinished:
+                        complete.append(folder)
+            if not complete or self._failure is not None:
                 return
             try:
-                object_id, summary = self._write_folder(here)
-                self._actions.after_folder(here.relative)
+                written = self._write_folders(complete)
+                for folder in complete:
+                    self._actions.after_folder(folder.relative)
             except BaseException as error:
                 self._abort(error)
                 raise
-            parent = here.parent
-            if parent is None:
-                self._result = object_id, summary
-            else:
-                parent.entries.append(here.entry(object_id, summary))
-                with self._lock:
-                    parent.subfolders.pop(here.name, None)
-            here = parent
+            above: dict[Folder, int] = {}
+            for folder in complete:
+                parent = folder.parent
+                if parent is None:
+                    self._result = written[folder]
+                else:
+                    parent.entries.append(folder.entry(*written[folder]))
+                    with self._lock:
+                        parent.subfolders.pop(folder.name, None)
+                    above[parent] = above.get(parent, 0) + 1
+            counts = above
 
-    def _write_folder(self, folder: Folder) -> tuple[ObjectID, DirectorySummary]:
-        """Store the directory object of a folder."""
+    def _write_folders(self, folders: Sequence[Folder]) -> Mapping[Folder, tuple[ObjectID, DirectorySummary]]:
+        """Store the directory objects of folders."""
         with self._lock:
-            self.statistics.directory_count += 1
-        self._progress.add(directories=1)
-        known = self._as_it_was(folder)
-        if known is not None:
-            return known
+            self.statistics.directory_count += len(folders)
+        self._progress.add(directories=len(folders))
+        written: dict[Folder, tuple[ObjectID, DirectorySummary]] = {}
+        new: list[tuple[Folder, DirectorySummary]] = []
+        for folder in folders:
+            known = self._as_it_was(folder)
+            if known is None:
+                new.append((folder, self._summary(folder)))
+            else:
+                written[folder] = known
+        object_ids = self._writer.write_many(
+            [encode_directory(folder.entries, summary) for folder, summary in new],
+            [folder.policies.effective.metadata_compression.compressor_name for folder, _ in new],
+            prefix=DIRECTORY_PREFIX,
+        )
+        written.update(
+            (folder, (object_id, summary)) for (folder, summary), object_id in zip(new, object_ids, strict=True)
+        )
+        return written
+
+    def _summary(self, folder: Folder) -> DirectorySummary:
+        """Return what the directory object of a folder says of all that is below it."""
         for names in colliding_names(entry.name for entry in folder.entries):
             self._collision(folder, names)
-        summary = summarize(
+        return summarize(
             folder.entries,
             own_mtime_ns=folder.status.st_mtime_ns,
             failures=folder.failures,
             incomplete=self.stop_reason,
         )
-        return self.write_directory(folder, folder.entries, summary), summary
 
     def _as_it_was(self, folder: Folder) -> tuple[ObjectID, DirectorySummary] | None:
         """Return object and summary of a folder in which everything is as it was, and that is still stored."""
@@ -535,12 +557,12 @@ class Upload:
     def _leave_out(self, folder: Folder) -> None:
         """Take a folder that was not looked at out of the one above, after a stop."""
         if folder.parent is None:
-            self._finished(folder)
+            self._finished({folder: 1})
             return
         self._actions.after_folder(folder.relative)
         with self._lock:
             folder.parent.subfolders.pop(folder.name, None)
-        self._finished(folder.parent)
+        self._finished({folder.parent: 1})
 
     # ------------------------------------------------------------------ stopping and failing
 

@@ -271,7 +271,7 @@ def test_after_actions_run_when_the_snapshot_fails_or_is_canceled(
         raise StorageUnavailableError("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pykopia.repository.object_writer.ObjectWriter.write", full)
+        patch.setattr("pykopia.repository.object_writer.ObjectWriter.write_many", full)
         with pytest.raises(StorageUnavailableError):
             repository.snapshots.create(source, options=ENABLED)
     assert told.read_text().split() == ["after-folder", "after-snapshot-root"]

@@ -37,9 +37,9 @@ def parameters(
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _native_even_for_one() -> Iterator[None]:
+def _native_even_for_one_that_is_long() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(batch, "FEW", 0)
+        patched.setattr(batch, "SHORT", 1 << 40)
         yield
 
 
@@ -367,11 +367,12 @@ def test_its_hashes_and_ciphers_are_those_of_kopia() -> None:
     assert sorted(batch._CIPHERS) == sorted(ENCRYPTIONS)
 
 
-def test_a_single_content_is_the_definitions_business(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "FEW", 1)
+def test_a_single_long_content_is_the_definitions_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "SHORT", 499)
     native, python = twins()
     data: list[Buffer] = [b"text " * 100]
     assert type(native.pack(data, [ZSTD])) is type(python.pack(data, [ZSTD]))
+    assert type(native.pack([b"text " * 99], [ZSTD])) is not type(python.pack(data, [ZSTD]))
     assert native.keys_of(data, 0) == python.keys_of(data, 0)
     stored, columns = sealed(native, data, [ZSTD])
     assert opened(native, stored, columns, check=True) == data

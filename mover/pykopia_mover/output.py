@@ -1,5 +1,6 @@
 """The log of a run: plain lines or JSON objects, on standard output and in a file, without secrets (mover contract §16)."""
 
+import contextlib
 import json
 import logging
 import os
@@ -88,7 +89,7 @@ class Output:
             self._file.write(f"{timestamp(clock.now())} {text}\n")
             self._file.flush()
         except OSError:  # a full cache volume must not end a run
-            self._file = None
+            self.close()
 
     # ------------------------------------------------------------------ the file
 
@@ -107,9 +108,10 @@ class Output:
 
     def close(self) -> None:
         """Let the file go."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 class LibraryLog(logging.Handler):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,33 @@ def test_m_006_a_signal_with_an_exhausted_cache_ends_as_such(mover: Mover) -> No
     assert result.status == 137
     assert result.code == "cache-exhausted"
     assert any("cacheCapacity" in each for each in result.termination["warnings"])
+
+
+def test_m_051_a_cache_that_is_smaller_than_the_repository_stays_within_its_limit(mover: Mover) -> None:
+    mover.write({f"f{number}": os.urandom(700_000) for number in range(12)})
+    limit = {"KOPIA_CACHE_CAPACITY_BYTES": str(3 * MIB)}
+    mover.ok("backup", **limit)
+    for _ in range(2):
+        mover.ok("restore", **limit)
+        assert caches.used_bytes(mover.folder / "cache") <= 3 * MIB
+    assert tree(mover.target) == tree(mover.data)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_m_052_a_cache_volume_that_is_full_ends_no_run(mover: Mover) -> None:
+    cache = mover.folder / "cache"
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(cache)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        (cache / "somebody-else-s").write_bytes(bytes(60 << 10))
+        mover.write({f"d{number}/f": os.urandom(30_000) for number in range(20)})
+        big = {"KOPIA_CACHE_CAPACITY_BYTES": str(100 * MIB)}
+        result = mover.ok("backup", "maintenance", **big)
+        assert result.termination["op"] == "maintenance"
+        mover.ok("backup", **big)
+        mover.ok("restore", **big)
+        assert tree(mover.target) == tree(mover.data)
+        assert any("cacheCapacity" in each for each in mover.ok("backup", **big).termination["warnings"])
+    finally:
+        subprocess.run(["umount", cache], check=True)

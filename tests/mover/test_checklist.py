@@ -1,10 +1,13 @@
-"""Every feature that VolSync's documentation states of the mover has a test with its number, or a reason why not.
+"""Every feature and every rule of the mover has a test with its number, or a reason why not.
 
-``data/features.tsv`` lists them: number, how it can be decided (U unit test, G golden or interoperability test, O operator,
-E image), and what must hold. A test is named after the numbers that it holds: ``test_rows_7_20_movers_at_once_succeed``.
+``data/features.tsv`` lists what VolSync's documentation states: number, how it can be decided (U unit test, G golden or
+interoperability test, O operator, E image), and what must hold. A test is named after the numbers that it holds:
+``test_rows_7_20_movers_at_once_succeed``.
+``data/rules.tsv`` lists the rules of the mover's contract: ``test_m_012_an_empty_volume_is_skipped`` holds rule M-012.
 """
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -18,6 +21,13 @@ FEATURES = {
     )
 }
 
+RULES = dict(line.split("\t") for line in (Path(__file__).parent / "data" / "rules.tsv").read_text().splitlines())
+
+RULES_ELSEWHERE = {
+    "083": "it is another name for rule 133",
+}
+"""Rules without a test of their number, and why."""
+
 ELSEWHERE = {
     107: "schedules are the operator's: a cron expression is none of the mover's settings; tests/format/test_scheduling.py "
     "reads them as policies",
@@ -28,16 +38,23 @@ ELSEWHERE = {
 """Rows without a test here, and why."""
 
 
-def rows_held() -> dict[int, list[str]]:
-    """Return the tests of each row."""
-    found: dict[int, list[str]] = {}
+@functools.cache
+def names_of_tests() -> tuple[str, ...]:
+    """Return the names of all tests of the mover."""
     files = [*(TESTS / "mover").glob("test_*.py"), TESTS / "interop" / "test_mover.py"]
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and (match := re.match(r"test_rows?((?:_\d+)+)_", node.name)):
-                for number in match[1].strip("_").split("_"):
-                    found.setdefault(int(number), []).append(f"{path.name}::{node.name}")
-    return found
+    nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text())))
+    return tuple(node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"))
+
+
+def rows_held() -> set[int]:
+    """Return the rows that tests are named after."""
+    matches = (re.match(r"test_rows?((?:_\d+)+)_", name) for name in names_of_tests())
+    return {int(number) for match in matches if match for number in match[1].strip("_").split("_")}
+
+
+def rules_held() -> set[str]:
+    """Return the rules that tests are named after."""
+    return {rule for name in names_of_tests() for rule in re.findall(r"_m_(\d{3}[a-z]?)(?=_)", name)}
 
 
 @pytest.mark.parametrize("number", FEATURES)
@@ -48,3 +65,13 @@ def test_every_stated_feature_has_a_test_or_a_reason(number: int) -> None:
 def test_no_row_is_named_that_does_not_exist() -> None:
     assert {*rows_held(), *ELSEWHERE} - {*FEATURES} == set()
     assert {*rows_held()} & {*ELSEWHERE} == set()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_a_test_or_a_reason(rule: str) -> None:
+    assert rule in rules_held() or rule in RULES_ELSEWHERE, RULES[rule]
+
+
+def test_no_rule_is_named_that_does_not_exist() -> None:
+    assert {*rules_held(), *RULES_ELSEWHERE} - {*RULES} == set()
+    assert {*rules_held()} & {*RULES_ELSEWHERE} == set()

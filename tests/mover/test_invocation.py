@@ -1,11 +1,13 @@
 """How the mover is started, held, told to stop and killed; and many of them at one time."""
 
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +88,33 @@ def test_m_005_a_held_mover_does_nothing_until_its_file_is_removed(
     stop = Stop()
     stop.ask()
     assert mover.run(("backup",), {"DEBUG_MOVER": "1"}, stop).status == 143
+
+
+WRITTEN: list[str] = []
+"""Files that this process has opened for writing since the hook was set, which no call can take away."""
+
+
+@functools.cache
+def record_writes() -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str | bytes) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            WRITTEN.append(os.fsdecode(arguments[0]))
+
+    sys.addaudithook(hook)
+
+
+def test_m_010_nothing_is_written_outside_of_what_a_pod_gives(mover: Mover) -> None:
+    """Cache, temporary folder, target, repository and result lie below one folder here."""
+    mover.write({"a": "b"})
+    record_writes()
+    WRITTEN.clear()
+    mover.ok("backup", "maintenance", KOPIA_METRICS_FILE=f"{mover.folder}/tmp/out.prom")
+    mover.ok("restore", HOME="/does/not/exist")
+    assert any(path.startswith(str(mover.repository_folder)) for path in WRITTEN)
+    assert any(path.endswith("termination.json") for path in WRITTEN)
+    outside = {path for path in WRITTEN if path.startswith("/") and not path.startswith(f"{mover.folder}/")}
+    nameless = tempfile.gettempdir()
+    assert {path for path in outside if not path.startswith(("/dev/", "/proc/")) and path != nameless} == set()
 
 
 # ---------------------------------------------------------------------- being told to stop

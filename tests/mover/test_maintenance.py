@@ -70,7 +70,7 @@ def backed_up(mover: Mover) -> Mover:
     return mover
 
 
-def test_quick_then_full_and_full_not_again_so_soon(backed_up: Mover) -> None:
+def test_m_140_m_146_quick_then_full_and_full_not_again_so_soon(backed_up: Mover) -> None:
     first = backed_up.ok("maintenance")
     assert first.termination["maintenance"]["ran"] == ["quick", "full"]
     assert first.termination["maintenance"]["owner"] == US
@@ -86,7 +86,7 @@ def test_quick_then_full_and_full_not_again_so_soon(backed_up: Mover) -> None:
     ]  # fmt: skip
 
 
-def test_m_141_another_owner_that_is_at_work_is_left_alone_unless_it_is_asked_for(backed_up: Mover) -> None:
+def test_m_141_m_144_another_owner_that_is_at_work_is_left_alone_unless_it_is_asked_for(backed_up: Mover) -> None:
     _own(backed_up, "ann@laptop")
     left = backed_up.ok("maintenance")
     assert left.termination["result"] == "skipped"

@@ -98,27 +98,31 @@ def test_an_existing_repository_is_left_as_it_is() -> None:
 class Unconditional(StorageWrapper):
     """Can't put a blob only if it is not there; lets everybody come to that point before anybody goes on."""
 
-    def __init__(self, inner: MemoryStorage, meeting: threading.Barrier) -> None:
+    def __init__(self, inner: MemoryStorage, meeting: threading.Barrier, puts: list[BlobID]) -> None:
         super().__init__(inner)
-        self._meeting = meeting
+        self._meeting, self._puts, self._others = meeting, puts, threading.Event()
 
     def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
         if options.do_not_recreate:
             self._meeting.wait()
             raise UnsupportedOptionError("no such thing here")
+        if blob_id == FORMAT_BLOB_ID:
+            self._puts.append(blob_id)
+            self._others.wait(0.3)  # a slow storage: whoever may do the same does it now
         return super().put(blob_id, data, options)
 
 
 def test_of_many_who_create_at_once_where_no_put_is_conditional_one_has_made_the_repository(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(claimed.__wrapped__.__kwdefaults__, "sleep", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setitem(claimed.__wrapped__.__kwdefaults__, "sleep", lambda _: threading.Event().wait(0.02))  # type: ignore[attr-defined]
     storage, meeting = MemoryStorage(), threading.Barrier(4, timeout=30)
     outcomes: list[object] = []
+    puts: list[BlobID] = []
 
     def work() -> None:
         try:
-            with create(Unconditional(storage, meeting), PASSWORD) as repository:
+            with create(Unconditional(storage, meeting, puts), PASSWORD) as repository:
                 outcomes.append(repository.unique_id)
         except RepositoryExistsError as error:
             outcomes.append(error)
@@ -129,7 +133,7 @@ def test_of_many_who_create_at_once_where_no_put_is_conditional_one_has_made_the
     for thread in threads:
         thread.join()
     [made] = [each for each in outcomes if isinstance(each, bytes)]
-    assert len(outcomes) == 4
+    assert (len(outcomes), len(puts)) == (4, 1)
     assert connect(storage, PASSWORD).unique_id == made
     assert [blob.blob_id for blob in storage.list(CLAIM_PREFIX)] == []
 

@@ -6,6 +6,7 @@ The filesystem is adlfs'. Requests go to the SDK beneath it, as it has no words 
 import contextlib
 import io
 import ipaddress
+import ssl
 from collections.abc import Coroutine, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ from pykopia.errors import (
     PykopiaError,
     StorageAuthenticationError,
     StorageError,
+    UsageError,
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
@@ -183,7 +185,7 @@ class AzureStorage(ObjectStore):
     def close(self) -> None:
         """End the connections."""
         with contextlib.suppress(*self.failures):
-            self._wait(self.fs.service_client.close())
+            self._wait(self.fs.disconnect())
 
     def _open_root(self, *, create: bool) -> None:
         try:
@@ -304,20 +306,14 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
         """Make the client; adlfs calls this."""
         options = self._options
         scheme = "http" if options.do_not_use_tls else "https"
-        credential, trusted = _credential(options), tls_context(authorities=options.root_ca)
+        trusted = tls_context(options.root_ca)
 
         async def connect() -> BlobServiceClient:
-            # the SDK's own session takes authorities as a file, which it reads again for every request, with a new connection
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusted),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=True,
-            )
+            self.credential = await _credential(options, trusted)
             return BlobServiceClient(
                 f"{scheme}://{self._address}",
-                credential=credential,
-                transport=_Transport(session=session, connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS),
+                credential=self.credential,
+                transport=_Transport.new(trusted),
                 retry_total=0,
                 max_single_put_size=LARGEST_PUT,
                 max_single_get_size=LARGEST_PUT,
@@ -325,9 +321,26 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
 
         self.service_client = sync(self.loop, connect)
 
+    async def disconnect(self) -> None:
+        """End the connections to the service, and to who gives tokens for it."""
+        await self.service_client.close()
+        if hasattr(self.credential, "close"):
+            await self.credential.close()
+
 
 class _Transport(AioHttpTransport):  # type: ignore[misc] # as all of the SDK
     """The SDK's, which sends a big body piece by piece, so that other requests go on meanwhile."""
+
+    @classmethod
+    def new(cls, trusted: ssl.SSLContext) -> "_Transport":
+        """Return one with connections of its own; the SDK's would read the authorities again for every request."""
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusted),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=True,
+        )
+        return cls(session=session, connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS)
 
     def _get_request_data(self, request: Any) -> Any:  # noqa: ANN401
         data = super()._get_request_data(request)
@@ -346,24 +359,39 @@ def _address(options: AzureBlobOptions) -> str:
     return f"{domain}/{options.storage_account}"
 
 
-def _credential(options: AzureBlobOptions) -> Any:  # noqa: ANN401
-    """Return what logs in: a signature, the key, a service principal, or what the machine has, in Kopia's order."""
-    from azure.identity import aio  # noqa: PLC0415 -- keys do without
+async def _credential(options: AzureBlobOptions, trusted: ssl.SSLContext) -> Any:  # noqa: ANN401
+    """Return what logs in: a signature, the key, a service principal, or what the machine has, in Kopia's order.
 
+    Raises:
+        UsageError: The certificate can't be used.
+    """
     if options.sas_token:
         return options.sas_token.removeprefix("?")
     if options.storage_key:
         return {"account_name": options.storage_account, "account_key": options.storage_key}
-    tenant, client = options.tenant_id, options.client_id
+    from azure.identity import aio  # noqa: PLC0415 -- keys do without
+
+    tenant, client, transport = options.tenant_id, options.client_id, _Transport.new(trusted)
     if tenant and client and options.client_secret:
-        return aio.ClientSecretCredential(tenant, client, options.client_secret)
+        return aio.ClientSecretCredential(tenant, client, options.client_secret, transport=transport)
     if tenant and client and options.client_certificate:
-        return aio.CertificateCredential(tenant, client, certificate_data=options.client_certificate.encode())
+        try:
+            certificate = options.client_certificate.encode()
+            return aio.CertificateCredential(tenant, client, certificate_data=certificate, transport=transport)
+        except ValueError:
+            await transport.close()
+            raise UsageError(
+                f"can't log in to account {options.storage_account}: the client certificate can't be used; it must be PEM, "
+                "with its private key and without a password"
+            ) from None
     if tenant and client and options.azure_federated_token_file:
         return aio.WorkloadIdentityCredential(
-            tenant_id=tenant, client_id=client, token_file_path=options.azure_federated_token_file
+            tenant_id=tenant,
+            client_id=client,
+            token_file_path=options.azure_federated_token_file,
+            transport=transport,
         )
-    return aio.DefaultAzureCredential()
+    return aio.DefaultAzureCredential(transport=transport)
 
 
 def _code(error: HttpResponseError) -> str:

@@ -311,7 +311,7 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
         if self._session is None:
             options = self._options
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls_context(authorities=options.root_ca)),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls_context(options.root_ca)),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
                 trust_env=True,
             )

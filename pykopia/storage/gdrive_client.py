@@ -17,7 +17,6 @@ from pykopia.errors import (
     StorageError,
     StorageFullError,
     StorageUnavailableError,
-    UsageError,
 )
 from pykopia.storage.google_credentials import load_credentials
 from pykopia.storage.remote_options import GoogleDriveOptions
@@ -176,15 +175,7 @@ def _reason_of(response: requests.Response) -> tuple[str, str]:
 
 
 def _context(options: GoogleDriveOptions) -> ssl.SSLContext:
-    context = tls_context()
-    if options.root_ca:
-        try:
-            context.load_verify_locations(cadata=options.root_ca.decode("ascii"))
-        except (ValueError, OSError) as error:
-            raise UsageError(
-                "can't use the authorities of this connection (rootCA): they are no certificates in PEM"
-            ) from error
-    return context
+    return tls_context(options.root_ca)
 
 
 class _Adapter(HTTPAdapter):

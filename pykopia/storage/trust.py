@@ -6,31 +6,24 @@ import ssl
 from pykopia.errors import UsageError
 
 
-def tls_context(*, authorities: bytes = b"", verify: bool = True, bundle: str = "") -> ssl.SSLContext:
+def tls_context(authorities: bytes = b"") -> ssl.SSLContext:
     """Return the TLS settings of a client.
 
     Args:
-        authorities: PEM of the only authorities to trust; empty: those of this machine and those that certifi ships.
-        verify: Whether certificates are looked at.
-        bundle: File of authorities to trust instead of those of this machine.
+        authorities: PEM of authorities to trust besides those of this machine and those that certifi ships.
 
     Raises:
-        UsageError: The authorities or the file are no certificates.
+        UsageError: The authorities are no certificates.
     """
-    try:
-        if authorities:
-            context = ssl.create_default_context(cadata=authorities.decode("ascii"))
-        elif bundle:
-            context = ssl.create_default_context(cafile=bundle)
-        else:
-            context = ssl.create_default_context()
-            _add_certifi(context)
-    except (ValueError, OSError) as error:  # an SSLError is an OSError
-        what = "the certificates of the authorities to trust" if authorities else f"the authorities in {bundle}"
-        raise UsageError(f"can't use {what}: they are no certificates in PEM format") from error
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = ssl.create_default_context()
+    _add_certifi(context)
+    if authorities:
+        try:
+            context.load_verify_locations(cadata=authorities.decode("ascii"))
+        except (ValueError, OSError) as error:  # an SSLError is an OSError
+            raise UsageError(
+                "can't use the authorities of this connection (rootCA): they are no certificates in PEM"
+            ) from error
     return context
 
 
@@ -57,7 +50,7 @@ class AuthoritiesFile:
         """Empty: there is none."""
         self._descriptor = -1
         if authorities:
-            tls_context(authorities=authorities)
+            tls_context(authorities)
             self._descriptor = os.memfd_create("authorities")
             os.write(self._descriptor, authorities)
             self.path = f"/proc/self/fd/{self._descriptor}"

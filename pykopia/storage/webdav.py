@@ -207,15 +207,7 @@ def _checked(url: str) -> SplitResult:
 def _context(options: WebDAVOptions) -> ssl.SSLContext:
     if options.trusted_server_certificate_fingerprint:
         return PinnedContext.of(options.trusted_server_certificate_fingerprint)
-    context = tls_context()
-    if options.root_ca:
-        try:
-            context.load_verify_locations(cadata=options.root_ca.decode("ascii"))
-        except (ValueError, OSError) as error:
-            raise UsageError(
-                "can't use the authorities of this connection (rootCA): they are no certificates in PEM"
-            ) from error
-    return context
+    return tls_context(options.root_ca)
 
 
 __all__ = ["DEFAULT_LIST_PARALLELISM", "TIMEOUT_SECONDS", "WebDAVStorage"]

@@ -58,7 +58,10 @@ class AzureServer:
 
 @contextlib.contextmanager
 def azurite(folder: Path, certificates: Certificates | None = None) -> Iterator[AzureServer]:
-    """Run Azurite with its data in a folder; with certificates it speaks TLS."""
+    """Run Azurite with its data in a folder.
+
+    With certificates it speaks TLS, and takes tokens, whose signature it does not check.
+    """
     program = programs.require("azurite-blob")
     port = process.free_port()
     command: list[str | Path] = [
@@ -73,6 +76,6 @@ def azurite(folder: Path, certificates: Certificates | None = None) -> Iterator[
     ]
     command += ["--skipApiVersionCheck", "--disableTelemetry"]
     if certificates:
-        command += ["--cert", certificates.certificate, "--key", certificates.key]
+        command += ["--cert", certificates.certificate, "--key", certificates.key, "--oauth", "basic"]
     with process.running(command, ready=lambda: process.accepts(port), log=folder / "log"):
         yield AzureServer(domain=f"{process.HOST}:{port}", certificates=certificates)

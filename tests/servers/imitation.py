@@ -1,11 +1,13 @@
 """What imitations of a service have in common: a server in this process, and answers."""
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.servers import process
+from tests.servers.tls import Certificates
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -40,9 +42,16 @@ class Answering(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(handler: type[Answering], **shared: object) -> Iterator[int]:
-    """Serve for the time of a block, and yield the port; all handlers have the ``shared`` attributes."""
+def serving(handler: type[Answering], certificates: Certificates | None = None, **shared: object) -> Iterator[int]:
+    """Serve for the time of a block, with TLS if there is a certificate, and yield the port.
+
+    All handlers have the ``shared`` attributes.
+    """
     server = ThreadingHTTPServer((process.HOST, 0), type("Handler", (handler,), shared))
+    if certificates:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.certificate, certificates.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

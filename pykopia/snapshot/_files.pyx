@@ -1,7 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Many small files in one call without the interpreter's lock: the native twin of ``small_files``."""
 
-from libc.errno cimport EINTR, ENOENT, ENOMEM, errno
+import os
+
+from libc.errno cimport EEXIST, EINTR, ENOENT, ENOMEM, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, strlen
@@ -37,6 +39,7 @@ cdef extern from "time.h" nogil:
 
 cdef extern from "sys/stat.h" nogil:
     int fchmod(int fd, unsigned int mode)
+    int mkdirat(int folder, const char *path, unsigned int mode)
     int futimens(int fd, const timespec *times)
 
 cdef extern from "sys/stat.h" nogil:
@@ -165,6 +168,20 @@ cdef int _failed(int what, bint ignore_rights) noexcept nogil:
     return errno
 
 
+cdef int _set_attributes(int fd, const Wanted *wanted, int flags) noexcept nogil:
+    """Set owner, then mode (a change of owner clears set-uid bits), then time; flush."""
+    cdef int result = 0
+    if flags & 1:
+        result = _failed(fchown(fd, wanted.uid, wanted.gid), flags & 8)
+    if result == 0 and flags & 2:
+        result = _failed(fchmod(fd, wanted.mode), flags & 8)
+    if result == 0 and flags & 4:
+        result = _failed(futimens(fd, wanted.times), flags & 8)
+    if result == 0 and flags & 16:
+        result = _failed(fsync(fd), False)
+    return result
+
+
 cdef int _write_file(const Wanted *wanted, int flags) noexcept nogil:
     cdef int fd, result = 0
     cdef Py_ssize_t written = 0
@@ -180,14 +197,8 @@ cdef int _write_file(const Wanted *wanted, int flags) noexcept nogil:
             result = errno
             break
         written += count
-    if result == 0 and flags & 1:
-        result = _failed(fchown(fd, wanted.uid, wanted.gid), flags & 8)
-    if result == 0 and flags & 2:
-        result = _failed(fchmod(fd, wanted.mode), flags & 8)
-    if result == 0 and flags & 4:
-        result = _failed(futimens(fd, wanted.times), flags & 8)
-    if result == 0 and flags & 16:
-        result = _failed(fsync(fd), False)
+    if result == 0:
+        result = _set_attributes(fd, wanted, flags)
     if close(fd) != 0 and result == 0:
         result = errno
     if result != 0:
@@ -215,10 +226,7 @@ def write_files(list folders, entries, list contents, int flags):
             wanted[index].name = PyBytes_AsString(names[index])
             wanted[index].data = PyBytes_AsString(contents[index])
             wanted[index].length = len(contents[index])
-            wanted[index].mode = entry.mode
-            wanted[index].uid = entry.uid
-            wanted[index].gid = entry.gid
-            set_times(wanted[index].times, entry.mtime_ns)
+            _take_attributes(&wanted[index], entry)
         with nogil:
             for index in range(count):
                 results[index] = _write_file(&wanted[index], flags)
@@ -227,11 +235,48 @@ def write_files(list folders, entries, list contents, int flags):
         free(wanted); free(results)
 
 
-cdef void set_times(timespec *times, int64_t nanoseconds) noexcept nogil:
+cdef int _take_attributes(Wanted *wanted, entry) except -1:
+    cdef int64_t nanoseconds = entry.mtime_ns
+    wanted.mode = entry.mode
+    wanted.uid = entry.uid
+    wanted.gid = entry.gid
     # C divides towards zero, times before 1970 need the floor
-    times[0].tv_nsec = ((nanoseconds % 1000000000) + 1000000000) % 1000000000
-    times[0].tv_sec = (nanoseconds - times[0].tv_nsec) // 1000000000
-    times[1] = times[0]
+    wanted.times[0].tv_nsec = ((nanoseconds % 1000000000) + 1000000000) % 1000000000
+    wanted.times[0].tv_sec = (nanoseconds - wanted.times[0].tv_nsec) // 1000000000
+    wanted.times[1] = wanted.times[0]
+    return 0
+
+
+# --- folders
+
+
+def make_folder(int parent, str name):
+    """Make a folder in an open one, if need be; return its descriptor, and whether it was made."""
+    cdef bytes place = PyUnicode_EncodeFSDefault(name)
+    cdef const char *path = PyBytes_AsString(place)
+    cdef int fd, made, reason
+    with nogil:
+        made = mkdirat(parent, path, 0o700)
+        reason = errno
+        fd = -1
+        if made == 0 or reason == EEXIST:
+            fd = openat(parent, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            reason = errno
+    if fd < 0:
+        raise OSError(reason, os.strerror(reason), name)
+    return fd, made == 0
+
+
+def finish_folder(int descriptor, entry, int flags):
+    """Set the attributes of an open folder, and close it."""
+    cdef Wanted wanted
+    cdef int result
+    _take_attributes(&wanted, entry)
+    with nogil:
+        result = _set_attributes(descriptor, &wanted, flags)
+        close(descriptor)
+    if result != 0:
+        raise OSError(result, os.strerror(result), entry.name)
 
 
 # --- what is in a folder

@@ -25,7 +25,17 @@ from pykopia.snapshot.restore import SMALL_FILE, Item, fetched_together, one_by_
 from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.snapshot.selection import Selection
-from pykopia.snapshot.small_files import FLUSH, IGNORE_RIGHTS, MODE, OWNER, TIME, write_files
+from pykopia.snapshot.small_files import (
+    FLUSH,
+    FOLDER_FLAGS,
+    IGNORE_RIGHTS,
+    MODE,
+    OWNER,
+    TIME,
+    finish_folder,
+    make_folder,
+    write_files,
+)
 
 SAME_TIME_NS = 2_000_000_000
 """Difference of times up to which ``skip_existing`` takes a file as the same."""
@@ -38,7 +48,6 @@ MOST_PARTS = 4
 WRONG = b"?" * (SMALL_FILE + 1)
 """In the place of contents that could not be read: of no small file's length."""
 
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -105,14 +114,8 @@ class LocalOutput:
 
     def directory(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> LocalFolder:
         """Make or open a folder within another."""
-        name = entry.name
-        fresh = True
         try:
-            os.mkdir(name, 0o700, dir_fd=parent.handle)
-        except FileExistsError:
-            fresh = False
-        try:
-            handle = os.open(name, FOLDER_FLAGS, dir_fd=parent.handle)
+            handle, fresh = make_folder(parent.handle, entry.name)
         except OSError as error:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
@@ -159,11 +162,8 @@ class LocalOutput:
 
     def finish(self, folder: LocalFolder, entry: DirectoryEntry, path: str) -> None:
         """Set owner, mode and time of a folder; its time is its own, not that of what is in it."""
-        try:
-            self._attributes(folder.handle, entry)
-        finally:
-            self._open.discard(folder)
-            os.close(folder.handle)
+        self._open.discard(folder)
+        finish_folder(folder.handle, entry, self._flags & ~FLUSH)
 
     # ------------------------------------------------------------------ files
 

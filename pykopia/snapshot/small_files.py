@@ -1,4 +1,4 @@
-"""Reading and making many small files with one call for all of them.
+"""Reading and making many small files with one call for all of them, and folders with one call each.
 
 The native twin does it without the interpreter's lock: a call for each step of each file would cost more in handing the
 lock back and forth than in the system calls themselves.
@@ -13,6 +13,7 @@ from pykopia.format.directory import DirectoryEntry
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """A file that was replaced by a link or a pipe since it was listed is an error, not something to follow or wait for."""
 
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 GREW = -1
@@ -75,12 +76,6 @@ def python_write_files(
 
 def _write(folder: int, entry: DirectoryEntry, data: bytes, flags: int) -> int:
     name = os.fsencode(entry.name)
-    steps: list[tuple[int, Callable[[int], None]]] = [
-        (OWNER, lambda file: os.chown(file, entry.uid, entry.gid)),
-        (MODE, lambda file: os.chmod(file, entry.mode)),
-        (TIME, lambda file: os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))),
-        (FLUSH, os.fsync),
-    ]
     try:
         descriptor = os.open(name, CREATE_FLAGS, 0o600, dir_fd=folder)
     except OSError as error:
@@ -89,10 +84,7 @@ def _write(folder: int, entry: DirectoryEntry, data: bytes, flags: int) -> int:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        for flag, step in steps:
-            if flags & flag:
-                with contextlib.suppress(PermissionError) if flags & IGNORE_RIGHTS else contextlib.nullcontext():
-                    step(descriptor)
+        _set_attributes(descriptor, entry, flags)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=folder)
@@ -100,6 +92,50 @@ def _write(folder: int, entry: DirectoryEntry, data: bytes, flags: int) -> int:
     finally:
         os.close(descriptor)
     return 0
+
+
+def _set_attributes(descriptor: int, entry: DirectoryEntry, flags: int) -> None:
+    """Set owner, then mode (a change of owner clears set-uid bits), then time; flush."""
+    steps: list[tuple[int, Callable[[int], None]]] = [
+        (OWNER, lambda file: os.chown(file, entry.uid, entry.gid)),
+        (MODE, lambda file: os.chmod(file, entry.mode)),
+        (TIME, lambda file: os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))),
+    ]
+    for flag, step in steps:
+        if flags & flag:
+            with contextlib.suppress(PermissionError) if flags & IGNORE_RIGHTS else contextlib.nullcontext():
+                step(descriptor)
+    if flags & FLUSH:
+        os.fsync(descriptor)
+
+
+def python_make_folder(parent: int, name: str) -> tuple[int, bool]:
+    """Make a folder in an open one, for nobody else yet, or open one that is there; a link is not followed.
+
+    Returns:
+        The descriptor of the folder, and whether it was made.
+
+    Raises:
+        OSError: It can't be made, or something that is no folder is there.
+    """
+    made = True
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        made = False
+    return os.open(name, FOLDER_FLAGS, dir_fd=parent), made
+
+
+def python_finish_folder(descriptor: int, entry: DirectoryEntry, flags: int) -> None:
+    """Set the attributes of an open folder (see ``python_write_files``), and close it.
+
+    Raises:
+        OSError: One of them can't be set; the folder is closed all the same.
+    """
+    try:
+        _set_attributes(descriptor, entry, flags)
+    finally:
+        os.close(descriptor)
 
 
 def python_list_folder(path: bytes) -> list[tuple[str, os.stat_result]] | None:
@@ -125,12 +161,14 @@ def python_list_folder(path: bytes) -> list[tuple[str, os.stat_result]] | None:
 
 
 try:
-    from pykopia.snapshot._files import list_folder, read_files, write_files
+    from pykopia.snapshot._files import finish_folder, list_folder, make_folder, read_files, write_files
 except ImportError:  # no compiler was there
     list_folder, read_files, write_files = python_list_folder, python_read_files, python_write_files
+    make_folder, finish_folder = python_make_folder, python_finish_folder
 
 __all__ = [
     "FLUSH",
+    "FOLDER_FLAGS",
     "GREW",
     "IGNORE_RIGHTS",
     "MODE",
@@ -138,8 +176,12 @@ __all__ = [
     "READ_FLAGS",
     "SHRANK",
     "TIME",
+    "finish_folder",
     "list_folder",
+    "make_folder",
+    "python_finish_folder",
     "python_list_folder",
+    "python_make_folder",
     "python_read_files",
     "python_write_files",
     "read_files",

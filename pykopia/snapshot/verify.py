@@ -24,8 +24,8 @@ from pykopia.repository.writer import available_cpus
 from pykopia.snapshot.locating import Locator, check_length
 from pykopia.snapshot.progress import Progress
 
-READ_AT_ONCE = 20_000
-"""Contents that are put in order of packs before they are read: a bound on memory."""
+READ_AT_ONCE = 3_000
+"""Contents that are put in order of packs before they are read: a bound on memory, and on how long nothing is read yet."""
 QUEUED_PER_THREAD = 2
 
 CHECKED_CONTENTS = 8

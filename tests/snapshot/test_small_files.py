@@ -18,7 +18,9 @@ from pykopia.snapshot.small_files import (
     OWNER,
     SHRANK,
     TIME,
+    python_finish_folder,
     python_list_folder,
+    python_make_folder,
     python_read_files,
     python_write_files,
 )
@@ -110,3 +112,39 @@ def test_new_files_get_contents_and_attributes_and_others_are_left_alone(
     status = (tmp_path / "new").stat()
     assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o640, -1)
     assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o4711
+
+
+@pytest.mark.parametrize(
+    ("make", "finish"),
+    [(small_files.make_folder, small_files.finish_folder), (python_make_folder, python_finish_folder)],
+)
+def test_folders_are_made_once_and_get_their_attributes_at_the_end(
+    tmp_path: Path, make: Callable[[int, str], tuple[int, bool]], finish: Callable[[int, DirectoryEntry, int], None]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    parent = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        new, made = make(parent, "new")
+        assert made
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+        again, made_again = make(parent, "new")
+        assert not made_again
+        os.close(again)
+        for name, reason in (
+            ("file", {errno.ENOTDIR}),
+            ("link", {errno.ENOTDIR, errno.ELOOP}),
+            ("a/b", {errno.ENOENT}),
+        ):
+            with pytest.raises(OSError, match=name) as caught:
+                make(parent, name)
+            assert caught.value.errno in reason
+    finally:
+        os.close(parent)
+    finish(new, DirectoryEntry("new", "d", 0o1750, 0, -1_500_000_001, os.getuid(), os.getgid()), OWNER | MODE | TIME)
+    status = (tmp_path / "new").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o1750, -1_500_000_001)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(new)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        finish(new, DirectoryEntry("new", "d"), MODE)

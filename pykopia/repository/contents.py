@@ -3,7 +3,8 @@
 Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -23,8 +24,7 @@ from pykopia.repository.buffers import LargeBuffer
 from pykopia.repository.cache import BlobCache
 from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
-from pykopia.repository.read_ahead import read_ahead
-from pykopia.repository.runs import Run, plan_runs
+from pykopia.repository.runs import MAX_RUN_IN_ORDER, Run, plan_runs, runs_in_order
 from pykopia.repository.spans import PackSpans
 from pykopia.storage.base import BlobStorage
 
@@ -191,25 +191,27 @@ class ContentStore:
         for group in _groups(entries):
             yield from self._open(run, group, memoryview(data), check=False)
 
-    def get_in_order(self, content_ids: Iterable[str]) -> Generator[bytes, None, None]:
-        """Yield contents one after the other (see ``get`` for errors); what comes next is fetched meanwhile.
+    def runs_in_order(self, content_ids: Iterable[str]) -> Iterator[Run]:
+        """Yield runs of contents that are needed in this order; where requests cost little, each content by itself.
 
-        Where requests cost little they are just read.
+        Raises:
+            ContentNotFoundError: the index does not have one of them.
         """
-        if self._spans is None:
-            yield from map(self.get, content_ids)
-            return
+        return runs_in_order(map(self.entry, content_ids), limit=MAX_RUN_IN_ORDER if self.costly_requests else 0)
 
-        def fetch(run: Run) -> memoryview | None:
-            try:
-                return memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
-            except PykopiaError:
-                return None  # reading them one by one tells what is wrong, and with which
-
-        def open_one(entry: IndexEntry, stored: memoryview | None) -> bytes:
-            return self.read(entry) if stored is None else self._unsealed(entry, stored, check=False)
-
-        yield from read_ahead(map(self.entry, content_ids), fetch=fetch, open_one=open_one)
+    def read_in_order(self, run: Run) -> Iterator[bytes]:
+        """Yield the contents of a run in order (see ``get`` for errors), fetched by one request if that is possible."""
+        data = None
+        if self.costly_requests:
+            # without the whole run, reading them one by one tells what is wrong, and with which
+            with contextlib.suppress(PykopiaError):
+                data = memoryview(self._storage.get(run.pack_blob, run.offset, run.length))
+        for entry in run.entries:
+            if data is None:
+                yield self.read(entry)
+            else:
+                start = entry.pack_offset - run.offset
+                yield self._unsealed(entry, data[start : start + entry.packed_length], check=False)
 
     def expect(self, content_ids: Iterable[str]) -> None:
         """Take note of contents that ``get_many`` will be asked for soon, some at a time: neighbours are fetched at once.

@@ -6,10 +6,10 @@ Facts: spec 04 §1, §3, §4.
 import contextlib
 import io
 from bisect import bisect_right
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pykopia.errors import DamagedObjectError
 from pykopia.format.compression import decompress
@@ -18,6 +18,7 @@ from pykopia.format.indirect import decode_index
 from pykopia.format.object_id import ParsedObjectID, parse_object_id
 from pykopia.ids import ContentID
 from pykopia.repository.contents import ContentStore
+from pykopia.repository.runs import Run
 
 MAX_INDIRECTION = 8
 """Levels of chunk lists that are followed; Kopia writes two at the most for any file that fits a disk."""
@@ -44,6 +45,13 @@ class Chunk:
     content_id: ContentID
     compressed: bool
     """Whether the content holds a compression header and a compressed body (``Z``, format version 1)."""
+
+
+class Part(NamedTuple):
+    """Some chunks of an object, and where their contents are."""
+
+    chunks: tuple[Chunk, ...]
+    run: Run
 
 
 class ObjectStore:
@@ -120,12 +128,16 @@ class ObjectStore:
         """Return the bytes of one chunk."""
         return self._checked(chunk, self._contents.get(chunk.content_id))
 
-    def read_chunks(self, chunks: Sequence[Chunk]) -> Generator[bytes, None, None]:
-        """Yield the bytes of chunks in order; over a network the next ones are fetched meanwhile."""
-        contents = self._contents.get_in_order(chunk.content_id for chunk in chunks)
-        with contextlib.closing(contents):
-            for chunk, data in zip(chunks, contents, strict=True):
-                yield self._checked(chunk, data)
+    def parts(self, chunks: Sequence[Chunk]) -> Iterator[Part]:
+        """Yield chunks that are best read together, in order; on a local disk each is a part of its own."""
+        rest = iter(chunks)
+        for run in self._contents.runs_in_order(chunk.content_id for chunk in chunks):
+            yield Part(tuple(islice(rest, len(run.entries))), run)
+
+    def read_part(self, part: Part) -> Iterator[tuple[Chunk, bytes]]:
+        """Yield the chunks of a part with their bytes."""
+        for chunk, data in zip(part.chunks, self._contents.read_in_order(part.run), strict=True):
+            yield chunk, self._checked(chunk, data)
 
     def _checked(self, chunk: Chunk, data: bytes) -> bytes:
         if chunk.compressed:
@@ -260,4 +272,4 @@ class ObjectFile(io.RawIOBase):
         return count
 
 
-__all__ = ["INDIRECT", "Chunk", "DirectoryReader", "ObjectFile", "ObjectStore"]
+__all__ = ["INDIRECT", "Chunk", "DirectoryReader", "ObjectFile", "ObjectStore", "Part"]

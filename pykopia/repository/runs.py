@@ -8,6 +8,10 @@ from pykopia.ids import BlobID
 
 MAX_RUN = 4 << 20
 """Bytes that are fetched by one request, unless a single content is larger."""
+MAX_RUN_IN_ORDER = 12 << 20
+"""The same for contents that are needed in an order: some chunks of a large file."""
+MOST_IN_ORDER = 256
+"""Contents of one run in order: the blocks of zeros of a file are all the same content."""
 MAX_GAP = 32 << 10
 """Bytes between two contents that are fetched and thrown away, because another request costs more."""
 
@@ -45,4 +49,28 @@ def plan_runs(entries: Iterable[IndexEntry]) -> Iterator[Run]:
         yield Run(pack, start, end - start, tuple(group))
 
 
-__all__ = ["Run", "plan_runs"]
+def runs_in_order(entries: Iterable[IndexEntry], *, limit: int = MAX_RUN_IN_ORDER) -> Iterator[Run]:
+    """Group contents that follow each other, both in this order and in their pack, up to ``limit`` bytes."""
+    group: list[IndexEntry] = []
+    start = end = 0
+    pack = BlobID("")
+    for entry in entries:
+        entry_end = entry.pack_offset + entry.packed_length
+        if (
+            group
+            and entry.pack_blob == pack
+            and (entry.pack_offset == end or entry == group[-1])
+            and entry_end - start <= limit
+            and len(group) < MOST_IN_ORDER
+        ):
+            group.append(entry)
+            end = entry_end
+            continue
+        if group:
+            yield Run(pack, start, end - start, tuple(group))
+        group, pack, start, end = [entry], BlobID(entry.pack_blob), entry.pack_offset, entry_end
+    if group:
+        yield Run(pack, start, end - start, tuple(group))
+
+
+__all__ = ["Run", "plan_runs", "runs_in_order"]

@@ -17,7 +17,7 @@ from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.ids import Buffer
 from pykopia.repository.contents import ContentStore
-from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, ObjectStore
+from pykopia.repository.objects import UNKNOWN_LENGTH, ObjectStore, Part
 from pykopia.snapshot.parts import Parts
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
@@ -42,9 +42,9 @@ SAME_TIME_NS = 2_000_000_000
 NAME_MAX = 255
 SPARSE_BLOCK = 4096
 LARGE_FILE = 8 << 20
-"""Bytes from which on the chunks of a file are written by several threads."""
+"""Bytes from which on the chunks of a file are read and written by several threads."""
 MOST_PARTS = 4
-"""Chunks of large files that are written at one time: a bound on memory, for each takes some 12 MiB."""
+"""Parts of large files that are read and written at one time: a bound on memory, for each takes some 12 to 20 MiB."""
 WRONG = b"?" * (SMALL_FILE + 1)
 """In the place of contents that could not be read: of no small file's length."""
 
@@ -83,7 +83,7 @@ class LocalOutput:
         self._selection = Selection(options.include, options.exclude)
         self._open: set[LocalFolder] = set()
         """Folders that are not finished."""
-        self._parts = Parts[Chunk](min(options.parallel, MOST_PARTS))
+        self._parts = Parts[Part](min(options.parallel, MOST_PARTS))
         self._flags = (
             OWNER * (not options.skip_owners)
             | MODE * (not options.skip_permissions)
@@ -280,23 +280,22 @@ class LocalOutput:
         if len(chunks) > 1 and not self._options.write_sparse:
             with contextlib.suppress(OSError):
                 os.posix_fallocate(handle, 0, entry.size)
-        if old is None and self._in_parts(entry, chunks):
-            self._parts.run(lambda chunk: self._write_part(handle, chunk), chunks)
+        if old is None and entry.size >= LARGE_FILE and all(chunk.length != UNKNOWN_LENGTH for chunk in chunks):
+            self._parts.run(lambda part: self._write_part(handle, part), self._objects.parts(chunks))
             position, chunks = chunks[-1].start + chunks[-1].length, []
-        with contextlib.closing(self._objects.read_chunks(chunks if old is None else ())) as new:
-            for chunk in chunks:
-                self._progress.check()
-                data = next(new) if old is None else self._differences.piece(old, chunk)
-                if data is not None and in_place:
-                    position += len(data)
-                    continue
-                if data is None:
-                    data = self._objects.read_chunk(chunk)
-                if self._options.write_sparse and not in_place:
-                    _write_sparse(handle, data, position)
-                else:
-                    _write_all(handle, data, position)
+        for chunk in chunks:
+            self._progress.check()
+            data = None if old is None else self._differences.piece(old, chunk)
+            if data is not None and in_place:
                 position += len(data)
+                continue
+            if data is None:
+                data = self._objects.read_chunk(chunk)
+            if self._options.write_sparse and not in_place:
+                _write_sparse(handle, data, position)
+            else:
+                _write_all(handle, data, position)
+            position += len(data)
         if position != entry.size:
             raise RestoreError(
                 f"can't restore {path}: its object has {position} bytes, its entry says {entry.size} (an unfinished file "
@@ -308,21 +307,13 @@ class LocalOutput:
         if self._options.flush_files:
             os.fsync(handle)
 
-    def _in_parts(self, entry: DirectoryEntry, chunks: Sequence[Chunk]) -> bool:
-        """Say whether the chunks of a file are written by several threads.
-
-        Over a network they are not: there the next ones are fetched while one is written.
-        """
-        return (
-            entry.size >= LARGE_FILE
-            and not self._options.write_sparse
-            and not self._contents.costly_requests
-            and all(chunk.length != UNKNOWN_LENGTH for chunk in chunks)
-        )
-
-    def _write_part(self, handle: int, chunk: Chunk) -> None:
-        self._progress.check()
-        _write_all(handle, self._objects.read_chunk(chunk), chunk.start)
+    def _write_part(self, handle: int, part: Part) -> None:
+        for chunk, data in self._objects.read_part(part):
+            self._progress.check()
+            if self._options.write_sparse:
+                _write_sparse(handle, data, chunk.start)
+            else:
+                _write_all(handle, data, chunk.start)
 
     # ------------------------------------------------------------------ links
 

@@ -143,7 +143,29 @@ def test_a_volume_that_is_not_there_is_an_error(mover: Mover) -> None:
 # ---------------------------------------------------------------------- policies
 
 
-def test_rows_111_240_241_242_243_244_245_retention_of_the_spec_is_that_of_the_source(mover: Mover) -> None:
+def test_rows_240_241_242_243_244_245_retention_of_the_file_is_that_of_the_source(
+    mover: Mover, time: FakeClock
+) -> None:
+    kinds = ("Latest", "Hourly", "Daily", "Weekly", "Monthly", "Annual")
+    wanted = {f"keep{kind}": number for number, kind in enumerate(kinds, 1)}
+    mover.policy_files({"global-policy.json": json.dumps({"retention": wanted})})
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    with mover.open() as repository:
+        found = json.loads(effective(repository).to_json())["retention"]
+    assert {name: found[name] for name in wanted} == wanted
+    only = dict.fromkeys(wanted, 0)
+    for name, kept, hours in (("keepLatest", 2, 1), ("keepHourly", 3, 1), ("keepDaily", 3, 24)):
+        time.advance(days=40)
+        mover.policy_files({"global-policy.json": json.dumps({"retention": only | {name: kept}})})
+        for number in range(5):
+            time.advance(hours=hours)
+            mover.write({"a": f"{name} {number}"})
+            result = mover.ok("backup")
+        assert result.termination["retention"]["kept"] == kept, name
+
+
+def test_row_111_retention_of_the_spec_is_that_of_the_source(mover: Mover) -> None:
     mover.write({"a": "b"})
     kinds = ("LATEST", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
     mover.ok("backup", **{f"KOPIA_RETAIN_{kind}": str(number) for number, kind in enumerate(kinds, 1)})
@@ -315,11 +337,12 @@ def test_an_unknown_compressor_is_refused_before_anything_is_written(mover: Move
         ({"onlyCompress": [".txt"]}, True),
     ],
 )
+@pytest.mark.parametrize("file", ["global-policy.json", "repository.config"])
 def test_rows_238_239_265_266_267_sizes_and_extensions_decide_what_is_compressed(
-    mover: Mover, compression: dict[str, object], compressed: bool
+    mover: Mover, compression: dict[str, object], compressed: bool, file: str
 ) -> None:
     mover.write({"a.txt": "compressible " * 40_000})
-    mover.policy_files({"repository.config": json.dumps({"compression": compression})})
+    mover.policy_files({file: json.dumps({"compression": compression})})
     assert (mover.ok("backup").termination["snapshot"]["newBytes"] < 100_000) is compressed
 
 
@@ -418,10 +441,14 @@ class Streams:
         monkeypatch.setattr(FilesystemStorage, "put", put)
 
 
-@pytest.mark.parametrize(("parallelism", "least", "most"), [("1", 1, 1), ("4", 2, 4)])
+@pytest.mark.parametrize(
+    ("parallelism", "uploads", "least", "most"), [("1", None, 1, 1), ("4", None, 2, 4), ("4", 1, 1, 1), ("1", 3, 1, 3)]
+)
 def test_rows_3_100_208_253_streams_to_the_storage_follow_the_parallelism(
-    mover: Mover, monkeypatch: pytest.MonkeyPatch, parallelism: str, least: int, most: int
+    mover: Mover, monkeypatch: pytest.MonkeyPatch, parallelism: str, uploads: int | None, least: int, most: int
 ) -> None:
+    if uploads:
+        mover.policy_files({"global-policy.json": json.dumps({"upload": {"parallelUploads": uploads}})})
     mover.write({f"f{number}": os.urandom(11 << 20) for number in range(6)})
     streams = Streams(monkeypatch, 0.2 if least == 1 else 20)
     mover.ok("backup", KOPIA_PARALLELISM=parallelism)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from pykopia_mover.failures import CODES
+from pykopia_mover.identity import require_complete, wanted_by
 from pykopia_mover.main import OPERATIONS
-from pykopia_mover.settings import all_variables
+from pykopia_mover.settings import FIELDS, all_variables, load
 from pykopia_mover.table import main, with_table
 
+from pykopia.storage.environment import storage_from_environment
 from tests.mover.harness import Mover, tree
 
 MOVER = Path(__file__).parents[2] / "mover"
@@ -24,6 +26,19 @@ def test_the_table_of_variables_is_that_of_the_settings() -> None:
     assert with_table(README) == README, "run `python -m pykopia_mover.table mover/README.md`"
     for variable in all_variables():
         assert f"| `{variable.name}` |" in README
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_default_that_is_told_as_a_value_is_the_one_that_counts(name: str) -> None:
+    attribute, variable, _ = FIELDS[name]
+    default = getattr(load({})[0], attribute)
+    told = variable.default.strip("`")
+    if told in {"true", "false"}:
+        assert default is (told == "true")
+    elif told.isdigit():
+        assert default in {int(told), bool(int(told))}
+    elif default not in {"", None} and default is not False:
+        assert told == str(default)
 
 
 def test_the_command_writes_the_table(tmp_path: Path) -> None:
@@ -58,6 +73,18 @@ def test_the_shown_backup_and_restore_work(mover: Mover) -> None:
         result = mover.ok(*operations, **environment)
         assert "INFO: OPERATION_RESULT: SUCCESS" in result.lines
     assert tree(mover.target) == tree(mover.data)
+
+
+def test_the_shown_secret_and_job_have_variables_that_are_known_and_lead_to_a_storage() -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    secret = dict(re.findall(r"^  ([A-Z][A-Z0-9_]+): (.+)$", block, re.MULTILINE))
+    given = dict(re.findall(r"\{name: ([A-Z][A-Z0-9_]+), value: ([^}]+)\}", block))
+    known = {variable.name for variable in all_variables()}
+    assert {*secret, *given} <= known
+    assert storage_from_environment(secret).connection.config["bucket"] == "my-bucket"
+    wanted = wanted_by(load(secret | given)[0])
+    assert str(require_complete(wanted)) == "production@app:/data"
+    assert re.search(r"args: \[backup, maintenance\]", block)
 
 
 def test_the_bill_of_materials_names_every_package(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ from pykopia.storage.trust import tls_context
 
 MTIME_KEY = "Kopia-Mtime"
 """Metadata with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
-_SCOPES = ("https://www.googleapis.com/auth/devstorage.full_control",)
+_SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
+_READ_ONLY_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 _BOUNDARY = "pykopia-5f1c7b0e9d"
 _FIELDS = "name,size,timeCreated,timeDeleted,metadata,generation"
 _TRUST = "give its authority (rootCA), or use the name that the certificate is for"
@@ -303,8 +304,9 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
         )
         self._endpoint = self._location  # for as long as it lives
         if self.on_google or options.credentials or options.credentials_file:
+            scope = _READ_ONLY_SCOPE if options.read_only else _SCOPE
             self.credentials.credentials = load_credentials(
-                options.credentials, options.credentials_file, scopes=_SCOPES, service="Google Cloud Storage"
+                options.credentials, options.credentials_file, scopes=[scope], service="Google Cloud Storage"
             )
 
     async def _set_session(self) -> aiohttp.ClientSession:

@@ -61,6 +61,8 @@ class DriveServer:
     lists_new_files: bool = True
     """Whether listings show a file as soon as it is there."""
     tokens_given: int = 0
+    scopes: list[str] = field(default_factory=list)
+    """What service accounts asked for."""
     host: str = process.HOST
     numbers: Iterator[int] = field(default_factory=itertools.count)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -173,6 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             signed, _, signature = form["assertion"].rpartition(".")
             claims = json.loads(_decoded(signed.partition(".")[2]))
+            self.drive.scopes.append(claims["scope"])
             valid = claims["iss"] == ACCOUNT and ("drive" in claims["scope"] or "devstorage" in claims["scope"])
             try:
                 self.drive.key.public_key().verify(

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.servers import process
 from tests.servers.imitation import Answering, serving
+from tests.servers.tls import Certificates
 
 BUCKET = "kept"
 _API = f"/storage/v1/b/{BUCKET}"
@@ -38,6 +39,8 @@ class VersionedBucket:
     port: int = 0
     objects: dict[str, list[Version]] = field(default_factory=dict)
     """Versions by name, oldest first."""
+    logins: set[str] = field(default_factory=set)
+    """How requests said who they come from; empty: not at all."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -62,10 +65,10 @@ class VersionedBucket:
 
 
 @contextlib.contextmanager
-def versioned_bucket(now: dt.datetime) -> Iterator[VersionedBucket]:
-    """Run the server, whose clock stands at a time."""
+def versioned_bucket(now: dt.datetime, certificates: Certificates | None = None) -> Iterator[VersionedBucket]:
+    """Run the server, whose clock stands at a time; with certificates it speaks TLS."""
     bucket = VersionedBucket(now=now)
-    with serving(_Handler, bucket=bucket) as bucket.port:
+    with serving(_Handler, certificates, bucket=bucket) as bucket.port:
         yield bucket
 
 
@@ -176,6 +179,7 @@ class _Handler(Answering):
 
     def _split(self) -> tuple[str, dict[str, str]]:
         parts = urllib.parse.urlsplit(self.path)
+        self.bucket.logins.add(self.headers.get("Authorization", ""))
         return parts.path, dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
 
     @staticmethod

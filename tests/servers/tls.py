@@ -12,6 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DOMAIN = "blob.pykopia.test"
 """A domain that nobody can resolve."""
+GOOGLE = "storage.googleapis.com"
+"""Where Google Cloud Storage is, which has no other name for its own credentials."""
 _VALID = dt.timedelta(days=2)
 
 
@@ -21,7 +23,7 @@ class Certificates:
 
     authority: Path
     certificate: Path
-    """For 127.0.0.1, localhost and names below `DOMAIN`, signed by the authority."""
+    """For 127.0.0.1, localhost and names below `DOMAIN` and for `GOOGLE`, signed by the authority."""
     key: Path
 
 
@@ -66,7 +68,7 @@ def make_certificates(folder: Path) -> Certificates:
         .sign(authority_key, hashes.SHA256())
     )
     loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    names = [x509.DNSName("localhost"), x509.DNSName(f"*.{DOMAIN}"), loopback]
+    names = [x509.DNSName("localhost"), x509.DNSName(f"*.{DOMAIN}"), x509.DNSName(GOOGLE), loopback]
     certificate = (
         builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -6,7 +6,7 @@ import os
 from libc.errno cimport EEXIST, EINTR, ENOENT, ENOMEM, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcmp, memcpy, strlen, strncmp, strrchr
 
 cdef extern from "fcntl.h" nogil:
     int open(const char *path, int flags, ...)
@@ -18,6 +18,16 @@ cdef extern from "fcntl.h" nogil:
     int O_NOFOLLOW
     int O_CLOEXEC
     int O_NONBLOCK
+
+cdef extern from *:
+    """
+    #include <limits.h>
+    #ifndef O_PATH  /* not on Linux: a folder that may not be listed is not opened then */
+    #define O_PATH O_RDONLY
+    #endif
+    """
+    int O_PATH
+    enum: LONGEST_PATH "PATH_MAX"
 
 cdef extern from "unistd.h" nogil:
     ssize_t write(int fd, const void *buffer, size_t count)
@@ -69,6 +79,7 @@ cdef extern from "dirent.h" nogil:
     int closedir(DIR *folder)
 
 cdef extern from "fcntl.h" nogil:
+    int AT_FDCWD
     int AT_SYMLINK_NOFOLLOW
     int O_DIRECTORY
 
@@ -83,14 +94,51 @@ cdef enum:
     SHRANK = -2
 
 
-cdef int _read_file(const char *path, char *buffer, Py_ssize_t size) noexcept nogil:
+cdef struct Place:
+    int fd  # of an open folder, -1 for none
+    const char *path  # of a file in it
+    size_t length  # bytes of it that are the folder's
+
+
+cdef const char *_enter(Place *place, const char *path, const char *following) noexcept nogil:
+    """Open the folder of a file if the one that follows is there too; return the file's name in it.
+
+    The whole path is the name where no folder is open, or it can't be: opening the file then tells what is wrong.
+    """
+    cdef char folder[LONGEST_PATH]
+    cdef const char *slash = strrchr(path, c"/")
+    cdef size_t length = 0 if slash == NULL else slash - path + 1
+    if length <= 1 or length >= LONGEST_PATH:
+        return path
+    if place.fd >= 0 and place.length == length and memcmp(place.path, path, length) == 0:
+        return slash + 1
+    _leave(place)
+    if following == NULL or strncmp(following, path, length) != 0:
+        return path
+    memcpy(folder, path, length)
+    folder[length] = 0
+    place.fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC)
+    place.path, place.length = path, length
+    return path if place.fd < 0 else slash + 1
+
+
+cdef void _leave(Place *place) noexcept nogil:
+    if place.fd >= 0:
+        close(place.fd)
+    place.fd = -1
+
+
+cdef int _read_file(
+    Place *place, const char *path, const char *following, char *buffer, Py_ssize_t size
+) noexcept nogil:
     """Read exactly ``size`` bytes; 0, an errno, or that the file has another length by now."""
     cdef int fd, result = 0
     cdef Py_ssize_t filled = 0
     cdef ssize_t count
     cdef char more
     cdef iovec parts[2]
-    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+    cdef const char *name = _enter(place, path, following)
+    fd = openat(AT_FDCWD if name == path else place.fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
     if fd < 0:
         return errno
     while True:
@@ -127,6 +175,9 @@ def read_files(list paths, list sizes):
     cdef int *results = <int *>malloc(count * sizeof(int))
     cdef list contents = []
     cdef object data
+    cdef const char *following
+    cdef Place place
+    place.fd = -1
     if names == NULL or buffers == NULL or lengths == NULL or results == NULL:
         free(names); free(buffers); free(lengths); free(results)
         raise MemoryError
@@ -139,7 +190,9 @@ def read_files(list paths, list sizes):
             lengths[index] = sizes[index]
         with nogil:
             for index in range(count):
-                results[index] = _read_file(names[index], buffers[index], lengths[index])
+                following = names[index + 1] if index + 1 < count else NULL
+                results[index] = _read_file(&place, names[index], following, buffers[index], lengths[index])
+            _leave(&place)
         for index in range(count):
             if results[index] != 0:
                 contents[index] = results[index]

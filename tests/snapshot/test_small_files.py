@@ -82,6 +82,24 @@ def test_files_that_are_not_as_listed_are_told_by_a_number(tmp_path: Path, read:
     assert read([], []) == []
 
 
+def test_both_twins_read_files_of_many_folders_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "ab", "a/b", "a/b/" + "long" * 60):
+        (tmp_path / folder).mkdir()
+        for name in ("1", "2", "3"):
+            (tmp_path / folder / name).write_text(f"{folder}{name}")
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "far").symlink_to("absent")
+    within = ["a", "ab", "a/b", "a", "a/b/" + "long" * 60, "absent", "absent", "a/1", "link", "far", ".", "a/b"]
+    paths = [f"{tmp_path}/{folder}/{name}" for folder in within for name in ("1", "3", "absent", "2")]
+    paths += ["a/1", "a/2", "1", "2", "", "/", "/1", "/2", f"{tmp_path}/" + "deep/" * 1000 + "1"] * 2
+    sizes = [os.stat(path).st_size if os.path.isfile(path) else 4 for path in paths]
+    names = [*map(os.fsencode, paths)]
+    found = small_files.read_files(names, sizes)
+    assert found == python_read_files(names, sizes)
+    assert found[:2] == [b"a1", b"a3"]
+
+
 @pytest.mark.parametrize("write", [small_files.write_files, python_write_files])
 def test_new_files_get_contents_and_attributes_and_others_are_left_alone(
     tmp_path: Path, write: Callable[..., list[int]]

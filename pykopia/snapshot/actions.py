@@ -102,7 +102,8 @@ class Actions:
 
     def after_folder(self, relative: str) -> None:
         """Run what is to run after a folder; failures go to the log. Nothing for a folder that was not entered."""
-        self._leave((FOLDER, relative))
+        if self._open:  # what this folder has begun is there; mostly nothing is
+            self._leave((FOLDER, relative))
 
     # ------------------------------------------------------------------ both
 

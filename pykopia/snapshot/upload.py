@@ -495,14 +495,14 @@ class Upload:
                 new.append((folder, self._summary(folder)))
             else:
                 written[folder] = known
-        object_ids = self._writer.write_many(
-            [encode_directory(folder.entries, summary) for folder, summary in new],
-            [folder.policies.effective.metadata_compression.compressor_name for folder, _ in new],
-            prefix=DIRECTORY_PREFIX,
-        )
-        written.update(
-            (folder, (object_id, summary)) for (folder, summary), object_id in zip(new, object_ids, strict=True)
-        )
+        if new:
+            object_ids = self._writer.write_many(
+                [encode_directory(folder.entries, summary) for folder, summary in new],
+                [folder.policies.effective.metadata_compression.compressor_name for folder, _ in new],
+                prefix=DIRECTORY_PREFIX,
+            )
+            for (folder, summary), object_id in zip(new, object_ids, strict=True):
+                written[folder] = (object_id, summary)
         return written
 
     def _summary(self, folder: Folder) -> DirectorySummary:
@@ -522,8 +522,12 @@ class Upload:
         if old is None or not folder.entries or folder.failures or self.stop_reason:
             return None
         (before,) = folder.previous
-        if len(before) != len(folder.entries) or any(before.get(entry.name) != entry for entry in folder.entries):
+        if len(before) != len(folder.entries):
             return None
+        for entry in folder.entries:
+            was = before.get(entry.name)
+            if was is not entry and was != entry:
+                return None
         summary = old.summary
         if summary is None or summary.incomplete or summary.errors or not self._writer.is_stored(old.object_id):
             return None

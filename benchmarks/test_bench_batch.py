@@ -1,7 +1,9 @@
 """What takes the time of many small files and of one large one: batches of contents, folders, directory objects, the key."""
 
+import itertools
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,26 @@ ENTRIES = [
     DirectoryEntry(f"file {number}", "f", 0o644, number, 10**18 + number, 1, 2, ObjectID(f"{number:032x}"))
     for number in range(500)
 ]
+
+
+@pytest.mark.parametrize("writing", [small_files.write_files, small_files.python_write_files], ids=["native", "python"])
+def test_write_files(benchmark: BenchmarkFixture, tmp_path: Path, writing: Callable[..., list[int]]) -> None:
+    contents = [b"x" * number for number in range(500)]
+    flags = small_files.MODE | small_files.TIME
+    numbers = itertools.count()
+
+    def new_folder() -> tuple[tuple[object, ...], dict[str, object]]:
+        opened, _ = small_files.make_folder(top, f"{next(numbers)}")
+        folders.append(opened)
+        return ([opened] * len(ENTRIES), ENTRIES, contents, flags), {}
+
+    top = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    folders = [top]
+    try:
+        assert not any(benchmark.pedantic(writing, setup=new_folder, rounds=5))
+    finally:
+        for each in folders:
+            os.close(each)
 
 
 def test_encode_a_directory(benchmark: BenchmarkFixture) -> None:

@@ -220,11 +220,11 @@ _CIPHERS: Final = {
 
 
 SHORT = 256 << 10
-"""Bytes of a single content up to which the native twin is quicker; for more the definition's libraries have newer code."""
+"""Bytes of a single content up to which the native twin hashes and opens it more quickly; for more the definition does."""
 
 
 def _is_long(lengths: Sequence[int]) -> bool:
-    """Tell whether these are the lengths of a single content that the definition is quicker with."""
+    """Tell whether these are the lengths of a single content that the definition hashes and opens more quickly."""
     return len(lengths) == 1 and lengths[0] > SHORT
 
 
@@ -244,7 +244,7 @@ class NativeBatches(PythonBatches):
     def pack(self, contents: list[Buffer], packers: Sequence[Compressor | None], /) -> Packed:
         """See ``Batches.pack``."""
         levels = [0 if packer is None else packer.zstd_level for packer in packers]
-        if None in levels or _is_long([len(data) for data in contents]):
+        if None in levels:
             return super().pack(contents, packers)
         headers = [0 if packer is None else packer.header_id for packer in packers]
         tunings = [tuning_of(level or 0, len(data)) for level, data in zip(levels, contents, strict=True)]

@@ -106,9 +106,18 @@ class ContentWriter:
             compressors: for each content, see ``write``.
             prefix: of all of them, see ``write``.
         """
+        return self.write_hashed(contents, self.keys_of(contents, prefix), compressors)
+
+    def keys_of(self, contents: list[Buffer], prefix: str = "") -> list[bytes]:
+        """Return the keys that contents are stored under, see ``write_many``."""
+        return self._sealer.batches.keys_of(contents, ord(check_prefix(prefix) or "\0"))
+
+    def write_hashed(
+        self, contents: list[Buffer], keys: Sequence[bytes], compressors: Sequence[str]
+    ) -> list[ContentID]:
+        """Store contents of which the keys are known already, see ``write_many``."""
         if self._failure is not None:
             self._refuse()
-        keys = self._sealer.batches.keys_of(contents, ord(check_prefix(prefix) or "\0"))
         new: dict[bytes, int] = {}
         before: list[IndexEntry | None] = []
         for number, key in enumerate(keys):

@@ -3,9 +3,8 @@
 Facts: spec 04 §2 (chunks, chunk lists, compression at two layers) and §3.1 (concatenation).
 """
 
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,11 +14,11 @@ from pykopia.format.compression import Compressor, usable_compressor
 from pykopia.format.content_id import key_of
 from pykopia.format.indirect import IndirectEntry, encode_index
 from pykopia.ids import Buffer, ObjectID
-from pykopia.repository.buffers import LargeBuffer, new_buffer
 from pykopia.repository.content_writer import ContentWriter
+from pykopia.repository.trays import Trays, Work
 
 READ_SIZE = 512 << 10
-"""Bytes asked for at once beyond the smallest chunk: what lies behind a cut is copied, so it is kept small."""
+"""Bytes asked for at once beyond the smallest chunk: what lies behind the last cut in a tray is copied."""
 
 SMALLEST_CHUNK = 64 << 10
 """Bytes up to which an object is one chunk with any splitter."""
@@ -55,11 +54,7 @@ class ObjectWriter:
         """Write through ``contents``; objects of several chunks are sealed by ``parallel`` threads."""
         self._contents = contents
         self._default = splitter(default_splitter)
-        self._parallel = parallel
-        self._under_way = threading.BoundedSemaphore(parallel + 1)
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._buffers: dict[int, list[LargeBuffer]] = {}
+        self._trays = Trays(parallel)
 
     def splitter(self, name: str = "") -> Splitter:
         """Return the splitter of a policy; an empty or unknown name means the repository's (spec 04 §2.1)."""
@@ -167,31 +162,38 @@ class ObjectWriter:
             on_chunk: told of the length and the coming object ID of each chunk after its cut.
         """
         state = chosen.start()
-        buffer = self._take(chosen.maximum)
-        filled = scanned = total = 0
-        handed_on = False
+        work = self._work(prefix, compressor)
         chunks: list[Future[ObjectID]] = []
         lengths: list[int] = []
+        total = 0
+        begun = scanned = filled = (
+            0  # in the tray: where the chunk begins, how far it was searched, how far it was read
+        )
+        tray = self._trays.take(chosen.maximum)
+        lent = True
 
-        def emit(count: int) -> None:
-            nonlocal buffer, filled, scanned
-            following = self._take(chosen.maximum)
-            following[: filled - count] = memoryview(buffer)[count:filled]
-            chunks.append(self._submit(buffer, count, prefix, compressor))
-            lengths.append(count)
-            buffer, filled, scanned = following, filled - count, 0
+        def hand_on() -> None:
+            nonlocal lent
+            lent = False
+            self._trays.hand_on(tray, work)
+
+        def end_chunk(end: int) -> None:
+            nonlocal begun, scanned
+            chunks.append(tray.add(begun, end))
+            lengths.append(end - begun)
+            begun = scanned = end
             if on_chunk is not None:
-                on_chunk(count, chunks[-1])
+                on_chunk(lengths[-1], chunks[-1])
 
         try:
             while True:
-                room = chosen.minimum - filled if filled < chosen.minimum else READ_SIZE
-                room = min(room, chosen.maximum - filled)
+                read = filled - begun
+                room = min(chosen.minimum - read if read < chosen.minimum else READ_SIZE, chosen.maximum - read)
                 if limit is not None:
                     room = min(room, limit - total)
                 count = 0
                 if room:
-                    with memoryview(buffer) as view, view[filled : filled + room] as part:
+                    with memoryview(tray.buffer) as view, view[filled : filled + room] as part:
                         count = readinto(part) or 0
                 if not count:
                     break
@@ -199,24 +201,45 @@ class ObjectWriter:
                 total += count
                 if on_bytes is not None:
                     on_bytes(count)
-                while (cut := state.next_cut(memoryview(buffer), scanned, filled)) >= 0:
-                    emit(cut)
+                while (cut := state.next_cut(memoryview(tray.buffer), scanned, filled)) >= 0:
+                    end_chunk(cut)
+                    if begun + chosen.maximum > len(tray.buffer):
+                        rest = tray.buffer[begun:filled]
+                        hand_on()
+                        tray, lent = self._trays.take(chosen.maximum), True
+                        tray.buffer[: len(rest)] = rest
+                        begun, scanned, filled = 0, 0, len(rest)
                 scanned = filled
             if not chunks:
-                with memoryview(buffer) as view, view[:filled] as part:
+                with memoryview(tray.buffer) as view, view[:filled] as part:
                     return WrittenObject([self.write_chunk(part, prefix=prefix, compressor=compressor)], [filled])
-            if filled:
-                handed_on = True
-                chunks.append(self._submit(buffer, filled, prefix, compressor))
-                lengths.append(filled)
+            if filled > begun:
+                end_chunk(filled)
+            if tray.chunks:
+                hand_on()
             return WrittenObject([future.result() for future in chunks], lengths)
         except BaseException:
             for future in chunks:
                 future.cancel()
             raise
         finally:
-            if not handed_on:
-                self._give(buffer)
+            if lent:
+                self._trays.give(tray)
+
+    def _work(self, prefix: str, compressor: str) -> Work:
+        """Return what is to be done to the chunks of an object."""
+        contents = self._contents
+        if self._object_layer(prefix, compressor) is not None:
+            return Work(
+                lambda chunks: [b""] * len(chunks),  # a chunk is packed before it is hashed
+                lambda _: False,
+                lambda chunk, _: self.write_chunk(chunk, prefix=prefix, compressor=compressor),
+            )
+        return Work(
+            lambda chunks: contents.keys_of([*chunks], prefix),
+            contents.exists,
+            lambda chunk, key: ObjectID(contents.write_hashed([chunk], [key], [compressor])[0]),
+        )
 
     def finish(
         self, *written: "WrittenObject", prefix: str = "", metadata_compressor: str = "zstd-fastest"
@@ -250,39 +273,9 @@ class ObjectWriter:
         )
         return ObjectID("I" + inner)
 
-    # ------------------------------------------------------------------ threads and buffers
-
-    def _submit(self, buffer: LargeBuffer, count: int, prefix: str, compressor: str) -> "Future[ObjectID]":
-        self._under_way.acquire()
-        if self._pool is None:
-            with self._lock:
-                self._pool = self._pool or ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-seal")
-        return self._pool.submit(self._seal, buffer, count, prefix, compressor)
-
-    def _seal(self, buffer: LargeBuffer, count: int, prefix: str, compressor: str) -> ObjectID:
-        try:
-            with memoryview(buffer) as view, view[:count] as part:
-                return self.write_chunk(part, prefix=prefix, compressor=compressor)
-        finally:
-            self._give(buffer)
-            self._under_way.release()
-
-    def _take(self, size: int) -> LargeBuffer:
-        with self._lock:
-            free = self._buffers.get(size)
-            if free:
-                return free.pop()
-        return new_buffer(size)
-
-    def _give(self, buffer: LargeBuffer) -> None:
-        with self._lock:
-            self._buffers.setdefault(len(buffer), []).append(buffer)
-
     def close(self) -> None:
         """End the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-        self._buffers.clear()
+        self._trays.close()
 
 
 def _reader_of(data: memoryview) -> Callable[[memoryview], int]:

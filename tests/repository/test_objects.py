@@ -6,7 +6,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, UsageError
 from pykopia.format.compression import COMPRESSORS
+from pykopia.format.content_id import id_of, key_of
 from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
@@ -42,6 +43,22 @@ class PlainContents:
         self.stored[content_id] = bytes(data)
         self.writes.append((content_id, prefix, len(data), known.header_id if known else 0))
         return ContentID(content_id)
+
+    def keys_of(self, contents: list[Buffer], prefix: str = "") -> list[bytes]:
+        return [key_of(prefix + hashlib.sha256(data).hexdigest()[:32]) for data in contents]
+
+    def exists(self, key: bytes) -> bool:
+        return id_of(key) in self.stored
+
+    def write_hashed(
+        self, contents: list[Buffer], keys: Sequence[bytes], compressors: Sequence[str]
+    ) -> list[ContentID]:
+        written = [
+            self.write(data, prefix=id_of(key)[:-32], compressor=compressor)
+            for data, key, compressor in zip(contents, keys, compressors, strict=True)
+        ]
+        assert written == [id_of(key) for key in keys]
+        return written
 
     def get(self, content_id: str) -> bytes:
         if content_id not in self.stored:

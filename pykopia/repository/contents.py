@@ -359,8 +359,11 @@ class ContentStore:
         return pack[entry.pack_offset : end]
 
     def _range(self, entry: IndexEntry) -> bytes:
+        place = (BlobID(entry.pack_blob), entry.pack_offset, entry.packed_length)
         try:
-            return self._storage.get(entry.pack_blob, entry.pack_offset, entry.packed_length)
+            if self._spans is not None and self._spans.knows(*place):
+                return bytes(self._spans.get(*place, alone=True))
+            return self._storage.get(*place)
         except InvalidRangeError as error:
             raise _cut_off(entry) from error
 

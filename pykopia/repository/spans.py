@@ -122,6 +122,18 @@ class PackSpans:
         with self._lock:
             insort(self._expected.setdefault(pack, []), _Expected(start, end, tuple(cuts)))
 
+    def knows(self, pack: BlobID, start: int, length: int) -> bool:
+        """Tell whether a range was expected, or is at least partly here."""
+        end = start + length
+        with self._lock:
+            known = self._packs.get(pack, [])
+            index = bisect_right(known, start, key=lambda each: each.start)
+            if (index and known[index - 1].end > start) or (index < len(known) and known[index].start < end):
+                return True
+            ranges = self._expected.get(pack, [])
+            index = bisect_right(ranges, start, key=lambda each: each.start) - 1
+            return index >= 0 and ranges[index].end >= end
+
     def _take_expected(self, pack: BlobID, start: int, end: int) -> _Expected:
         """Return a range widened to what is expected around it, which is expected no more."""
         ranges = self._expected.get(pack, [])

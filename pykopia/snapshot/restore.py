@@ -47,6 +47,9 @@ class Output(Protocol[Folder]):
     def prepare(self, folder: Folder, entries: Sequence[DirectoryEntry], path: str) -> None:
         """Look at all entries of a folder before the first is made (to remove what is not among them)."""
 
+    def needed(self, folder: Folder, entries: Iterable[DirectoryEntry]) -> Iterator[DirectoryEntry]:
+        """Yield the entries whose contents will be asked for, as far as one can tell before."""
+
     def files(self, items: Sequence[Item[Folder]]) -> Iterator[tuple[Item[Folder], bool | Exception]]:
         """Make files with their contents and attributes.
 
@@ -178,7 +181,8 @@ class Restore(Generic[Folder]):
             return
         shallow = self._options.shallow_depth is not None and depth >= self._options.shallow_depth
         if not shallow:
-            self._repository.contents.expect(entry.object_id for entry in entries if fetched_together(entry))
+            needed = self._output.needed(opened.folder, (entry for entry in entries if _safe(entry.name)))
+            self._repository.contents.expect(entry.object_id for entry in needed if fetched_together(entry))
         folders: list[DirectoryEntry] = []
         total = files = links = 0
         for entry in entries:

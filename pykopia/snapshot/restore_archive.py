@@ -13,7 +13,7 @@ import tempfile
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -61,6 +61,10 @@ class _Archive(ABC):
     def prepare(self, folder: str, entries: Sequence[DirectoryEntry], path: str) -> None:
         """Pass: an archive is always new."""
         return
+
+    def needed(self, folder: str, entries: Iterable[DirectoryEntry]) -> Iterator[DirectoryEntry]:
+        """Yield all: an archive is always new."""
+        return iter(entries)
 
     def files(self, items: Sequence[Item[str]]) -> Iterator[tuple[Item[str], bool | Exception]]:
         """Write files, see ``Output.files``."""

@@ -167,6 +167,17 @@ class LocalOutput:
 
     # ------------------------------------------------------------------ files
 
+    def needed(self, folder: LocalFolder, entries: Iterable[DirectoryEntry]) -> Iterator[DirectoryEntry]:
+        """Yield the entries that are not there yet, and those that replace what is."""
+        options = self._options
+        for entry in entries:
+            existing = None if folder.fresh else _lstat(entry.name, folder)
+            if existing is not None:
+                alike = options.only_differences and existing.st_size == entry.size  # which its hash may prove
+                if alike or not options.overwrite_files or self._keep(existing, entry):
+                    continue
+            yield entry
+
     def files(self, items: Sequence[Item[LocalFolder]]) -> Iterator[tuple[Item[LocalFolder], bool | Exception]]:
         """Make files, see ``Output.files``; small ones in new folders all at once."""
         rest: Iterable[Item[LocalFolder]] = items

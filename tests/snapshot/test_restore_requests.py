@@ -112,3 +112,60 @@ def test_what_is_wrong_with_a_large_file_is_told(tmp_path: Path) -> None:
             with pytest.raises(RestoreError, match=f"large.*{told}"):
                 repository.snapshots.restore(snapshot.id, tmp_path / f"restored {told}")
         assert not (tmp_path / f"restored {told}" / "large").exists()
+
+
+def stored_small_files(root: Path, storage: CountingStorage) -> None:
+    """Store the small files so that their contents lie mixed in several packs."""
+    small_files(root)
+    with pykopia.create(storage, "password", options=NewRepositoryOptions()) as repository:
+        for folder in range(4):
+            repository.snapshots.create(root / f"{folder:03}")
+        repository.snapshots.create(root)
+
+
+def test_files_that_are_replaced_or_missing_are_fetched_together_too(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    storage = CountingStorage(MemoryStorage())
+    stored_small_files(source, storage)
+    for folder in range(FOLDERS):
+        (target / f"{folder:03}").mkdir(parents=True)
+        for number in range(0, FILES, 2):
+            (target / f"{folder:03}" / f"{number:03}").write_bytes(b"old")
+    with pykopia.connect(storage, "password") as repository:
+        [snapshot] = [each for each in repository.snapshots.list() if str(each.source.path).endswith("source")]
+        storage.clear()
+        repository.snapshots.restore(snapshot.id, target)
+    assert_trees_equal(source, target)
+    assert fetched_twice(storage) == 0
+    assert storage.count("get", "p") <= FOLDERS + 4 * len({call.blob_id for call in storage.calls("get", "p")})
+
+
+@pytest.mark.parametrize("options", [RestoreOptions(skip_existing=True), RestoreOptions(only_differences=True)])
+def test_files_that_stay_are_not_fetched(tmp_path: Path, options: RestoreOptions) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    storage = CountingStorage(MemoryStorage())
+    stored_small_files(source, storage)
+    with pykopia.connect(storage, "password") as repository:
+        [snapshot] = [each for each in repository.snapshots.list() if str(each.source.path).endswith("source")]
+        repository.snapshots.restore(snapshot.id, target)
+        for folder in range(0, FOLDERS, 4):
+            (target / f"{folder:03}" / "005").unlink()
+            (target / f"{folder:03}" / "006").write_bytes(b"old")
+    with pykopia.connect(storage, "password") as repository:
+        storage.clear()
+        repository.snapshots.restore(snapshot.id, target, options=options)
+    assert_trees_equal(source, target)
+    assert sum(call.length for call in storage.calls("get", "p")) < 30 * 2 * SIZE * (FOLDERS // 4)
+
+
+@pytest.mark.parametrize("name", ["restored.tar", "restored.zip"])
+def test_an_archive_fetches_what_lies_together(tmp_path: Path, name: str) -> None:
+    storage = CountingStorage(MemoryStorage())
+    stored_small_files(tmp_path / "source", storage)
+    with pykopia.connect(storage, "password") as repository:
+        [snapshot] = [each for each in repository.snapshots.list() if str(each.source.path).endswith("source")]
+        storage.clear()
+        repository.snapshots.restore(snapshot.id, tmp_path / name)
+    assert (tmp_path / name).stat().st_size > FOLDERS * FILES * SIZE
+    assert fetched_twice(storage) == 0
+    assert storage.count("get", "p") <= FOLDERS + 4 * len({call.blob_id for call in storage.calls("get", "p")})

@@ -99,11 +99,6 @@ class AzureStorage(ObjectStore):
         """Open a container, which must exist; with a point in time, for reading as it was then."""
         storage = cls(options)
         if options.point_in_time:
-            try:
-                storage.check_versioned()
-            except BaseException:
-                storage.close()
-                raise
             return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
         return storage
 

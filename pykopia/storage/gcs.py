@@ -87,11 +87,6 @@ class GCSStorage(ObjectStore):
         """Open a bucket, which must exist; with a point in time, for reading as it was then."""
         storage = cls(options)
         if options.point_in_time:
-            try:
-                storage.check_versioned()
-            except BaseException:
-                storage.close()
-                raise
             return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
         return ReadOnlyStorage(storage) if options.read_only else storage
 

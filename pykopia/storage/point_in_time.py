@@ -28,6 +28,9 @@ class BlobVersion:
 class VersionedStorage(Protocol):
     """A storage that can be asked for old versions."""
 
+    def check_versioned(self) -> None:
+        """Raise ``StorageError`` if it keeps no versions."""
+
     def versions(self, prefix: str) -> Iterator[BlobVersion]:
         """Yield all versions of the blobs whose ID starts with ``prefix``."""
 
@@ -57,11 +60,19 @@ class PointInTimeStorage(ReadOnlyStorage):
     Args:
         inner: The storage, which must keep versions.
         moment: The time.
+
+    Raises:
+        StorageError: The storage keeps none, and was closed.
     """
 
     def __init__(self, inner: BlobStorage, moment: datetime) -> None:
         super().__init__(inner)
         self._versioned: VersionedStorage = inner  # type: ignore[assignment]
+        try:
+            self._versioned.check_versioned()
+        except BaseException:
+            self.close()
+            raise
         self._time_ns = nanoseconds(moment)
         self._found: dict[BlobID, BlobVersion | None] = {}
 

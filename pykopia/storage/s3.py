@@ -89,7 +89,6 @@ class S3Storage(ObjectStore):
         """Open a bucket, which must exist; with a point in time, for reading as it was then."""
         storage = cls(options)
         if options.point_in_time:
-            storage.check_versioned()
             return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
         return storage
 

@@ -3,11 +3,9 @@
 import itertools
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
 from tests.servers import programs, tls
 from tests.servers.azure import AzureServer
@@ -117,14 +115,7 @@ def azure_by_signature(request: pytest.FixtureRequest, tmp_path: Path) -> Words:
     server: AzureServer = request.getfixturevalue("azurite_tls")
     kind, flags = azure_by_key(request, tmp_path)
     del flags["storage_key"]
-    signature = generate_account_sas(
-        server.account,
-        server.key,
-        ResourceTypes(container=True, object=True),
-        AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True),
-        datetime.now(UTC) + timedelta(hours=1),
-    )
-    return kind, {**flags, "sas_token": signature}
+    return kind, {**flags, "sas_token": server.signature()}
 
 
 def gcs(request: pytest.FixtureRequest, tmp_path: Path) -> Words:

@@ -5,9 +5,16 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.blob import (
+    AccountSasPermissions,
+    BlobServiceClient,
+    ContainerClient,
+    ResourceTypes,
+    generate_account_sas,
+)
 
 from pykopia.storage.remote_options import AzureBlobOptions
 from tests.servers import process, programs
@@ -40,6 +47,16 @@ class AzureServer:
             connection_verify=str(self.certificates.authority) if self.certificates else True,
         )
         return service.get_container_client(name)
+
+    def signature(self) -> str:
+        """Return a shared access signature for an hour."""
+        return generate_account_sas(
+            self.account,
+            self.key,
+            ResourceTypes(container=True, object=True),
+            AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True),
+            datetime.now(UTC) + timedelta(hours=1),
+        )
 
     def new_container(self) -> AzureBlobOptions:
         """Return the options of a new, empty container."""

@@ -8,16 +8,10 @@ import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.storage.blob import (
-    AccountSasPermissions,
-    ResourceTypes,
-    generate_account_sas,
-)
 
 import pykopia
 from pykopia.errors import (
@@ -125,13 +119,7 @@ def test_what_can_not_be_opened_is_told_apart(
 
 
 def test_a_signature_logs_in_without_the_key(azurite: AzureServer, options: AzureBlobOptions) -> None:
-    signature = generate_account_sas(
-        azurite.account,
-        azurite.key,
-        ResourceTypes(container=True, object=True),
-        AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True),
-        datetime.now(UTC) + timedelta(hours=1),
-    )
+    signature = azurite.signature()
     for text in (signature, f"?{signature}"):
         with AzureStorage(replace(options, storage_key="", sas_token=text)) as storage:
             storage.put(PACK, b"x")

@@ -32,6 +32,8 @@ READ_TOGETHER = 2 << 20
 """Bytes of directories that are read at once."""
 MOST_TOGETHER = 64
 """Directories that a walk reads at once."""
+MOST_AHEAD = 256
+"""Directories that were read ahead and are kept: some are never asked for, such as those that were looked at before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,8 @@ class DirectoryReader:
         self._ahead |= self._objects.directories({object_id: None, **dict.fromkeys(next_ones)})
         self._hits = 0
         found = self._ahead.pop(object_id, None)
+        while len(self._ahead) > MOST_AHEAD:
+            del self._ahead[next(iter(self._ahead))]
         return self._objects.directory(object_id) if found is None else found
 
     def _unread(self, object_ids: Iterable[str], looked_into: set[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ at once.
 """
 
 import errno
+import resource
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -107,6 +108,7 @@ class Restore(Generic[Folder]):
         self._directories = DirectoryReader(repository.objects)
         self._batch: list[tuple[_Open[Folder], DirectoryEntry]] = []
         self._batch_size = 0
+        self._most_open = min(MOST_OPEN, _open_files() // 4)
         self._unfinished = 0
         """Folders that are made and not finished."""
 
@@ -238,9 +240,9 @@ class Restore(Generic[Folder]):
 
     def _wait_for_folders(self, pool: ThreadPoolExecutor, depth: int) -> None:
         """Wait until not too many folders are open; those above the last one stay so in any case."""
-        if self._unfinished > MOST_OPEN + depth:
+        if self._unfinished > self._most_open + depth:
             self._send(pool)
-            while self._unfinished > MOST_OPEN // 2 + depth and self._running:
+            while self._unfinished > self._most_open // 2 + depth and self._running:
                 self._drain(len(self._running) - 1)
 
     def _drain(self, most: int) -> None:
@@ -326,6 +328,12 @@ class Restore(Generic[Folder]):
 def _ends_all(error: Exception) -> bool:
     """Tell whether an error is of the target as a whole."""
     return isinstance(error, OSError) and not isinstance(error, PykopiaError) and error.errno in TARGET_ERRNOS
+
+
+def _open_files() -> int:
+    """Return how many files this process may have open."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit if limit != resource.RLIM_INFINITY else 1 << 20
 
 
 def fetched_together(entry: DirectoryEntry) -> bool:

@@ -140,7 +140,11 @@ class Verifier:
                 self._verify_files(pool, [(here, entry)])
                 continue
             try:
-                following = (each.object_id for _, each in reversed(stack) if each.type == "d")
+                following = (
+                    each.object_id
+                    for _, each in reversed(stack)
+                    if each.type == "d" and each.object_id not in self._seen
+                )
                 entries = self._directories.read(entry.object_id, following).entries
                 self._locator.locate(entry.object_id)
             except PykopiaError as error:

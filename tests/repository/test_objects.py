@@ -22,7 +22,7 @@ from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
-from pykopia.repository.objects import DirectoryReader, ObjectStore
+from pykopia.repository.objects import MOST_AHEAD, DirectoryReader, ObjectStore
 from pykopia.repository.repository import Repository
 from tests.repository.conftest import NewRepository
 
@@ -288,6 +288,17 @@ def test_a_walk_reads_few_times_what_it_asks_for_directory_by_directory(
     assert len(seen) == 341
     assert len(reads) < 41 + 20  # what is in a directory is known when it is read, not before
     assert max(reads) <= 65
+
+
+def test_what_was_read_ahead_and_is_never_asked_for_is_not_kept_for_ever(repository: Repository) -> None:
+    file = DirectoryEntry("file", "f", 0o644, 3, 5, 0, 0, ObjectID("0" * 32))
+    with repository.writer() as writer:
+        listings = [encode_directory([replace(file, name=f"{number}")], None) for number in range(900)]
+        ids = [writer.objects.write(data, prefix="k") for data in listings]
+    reader = DirectoryReader(repository.objects)
+    for number in range(0, 900, 3):
+        assert reader.read(ids[number], ids[number + 1 :]) == repository.objects.directory(ids[number])
+    assert 0 < len(reader._ahead) <= MOST_AHEAD
 
 
 def test_a_missing_object_is_named(repository: Repository) -> None:

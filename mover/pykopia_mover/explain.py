@@ -89,6 +89,13 @@ def _password(error: BaseException, place: Place) -> MoverError:
 
 
 def _access(error: BaseException, place: Place) -> MoverError:
+    if place.type == "filesystem":
+        return MoverError(
+            "auth",
+            f"access denied: {_told(error)}",
+            "Let all movers of a repository run as one user, or make it with KOPIA_FS_FILE_MODE=0660 and "
+            "KOPIA_FS_DIR_MODE=0770 for those of one group",
+        )
     return MoverError(
         "auth",
         f"access denied: {_told(error)} (credentials used: {place.credentials()})",

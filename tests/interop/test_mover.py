@@ -179,3 +179,51 @@ def test_c10_a_mover_that_is_killed_leaves_a_repository_that_works(
     connected(of_kopia, mover).verify_all()
     mover.ok("restore")
     assert tree(mover.target) == tree(mover.data)
+
+
+def test_m_060_m_062_m_042_m_090_kopia_sees_overridden_identities_the_owner_and_the_policy_of_the_source(
+    mover: Mover, kopia: KopiaCLI, tmp_path: Path
+) -> None:
+    mover.write({"a": "b"})
+    overridden = {
+        "KOPIA_OVERRIDE_USERNAME": "My User",
+        "KOPIA_OVERRIDE_HOSTNAME": "prod.Cluster-1",
+        "KOPIA_SOURCE_PATH_OVERRIDE": "/srv//db/",
+        "KOPIA_RETAIN_DAILY": "5",
+        "KOPIA_COMPRESSION": "s2",
+        "KOPIA_ADDITIONAL_ARGS": "--pin=legal|VOLSYNC_ARG_SEP|--description=by hand",
+    }
+    mover.ok("backup", **overridden)
+    same = kopia.client("same", username="My User", hostname="prod.Cluster-1", password=PASSWORD)
+    connected(same, mover)
+    [snapshot] = same.snapshot_list()
+    assert snapshot["source"] == {"userName": "My User", "host": "prod.Cluster-1", "path": "/srv/db"}
+    assert (snapshot["pins"], snapshot["description"]) == (["legal"], "by hand")
+    of_source = same.json("policy", "show", "My User@prod.Cluster-1:/srv/db")
+    assert (of_source["retention"]["keepDaily"], of_source["compression"]["compressorName"]) == (5, "s2-default")
+    assert of_source["retention"]["keepLatest"] == 10  # Kopia's own, of the global policy
+    assert same.json("maintenance", "info")["owner"] == "maintenance@volsync"
+    assert same.json("maintenance", "info")["quick"]["enabled"] is True
+
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "by-kopia").write_text("x")
+    same.snapshot_create(source, override_source="My User@prod.Cluster-1:/srv/db")
+    mover.ok("restore", **overridden | {"KOPIA_ADDITIONAL_ARGS": ""})
+    assert tree(mover.target) == {"by-kopia": b"x"}
+    mover.ok("restore", **overridden | {"KOPIA_ADDITIONAL_ARGS": "", "KOPIA_PREVIOUS": "1"})
+    assert tree(mover.target) == {"by-kopia": b"x", "a": b"b"}
+
+
+def test_m_141_the_owner_that_a_mover_becomes_is_the_one_that_kopia_sees(mover: Mover, of_kopia: KopiaCLI) -> None:
+    of_kopia.create_repository(mover.repository_folder)
+    assert of_kopia.json("maintenance", "info")["owner"] == "ns@app"
+    mover.write({"a": "b"})
+    left = mover.ok("backup", "maintenance")
+    assert left.termination["result"] == "skipped"
+    assert of_kopia.json("maintenance", "info")["owner"] == "ns@app"
+    of_kopia.maintenance_run()
+    taken = mover.run((), {"DIRECTION": "maintenance", "KOPIA_MAINTENANCE_FORCE": "true"})
+    assert taken.status == 0, taken.log
+    assert of_kopia.json("maintenance", "info")["owner"] == "maintenance@volsync"
+    of_kopia.verify_all()

@@ -51,6 +51,12 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
             "auth",
             "403.*bucket b.*AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
         ),
+        (
+            errors.StorageAccessDeniedError("can't read x: Permission denied"),
+            Place(type="filesystem", name="filesystem /repository"),
+            "auth",
+            "can't read x: Permission denied. Let all movers.*KOPIA_FS_FILE_MODE",
+        ),
         (errors.StorageNotFoundError("no bucket b"), S3, "no-repository", "bucket is not created automatically"),
         (
             errors.StorageAuthenticationError("401 expired_auth_token"),

@@ -245,6 +245,21 @@ def test_m_080g_a_process_that_was_killed_blocks_nobody(mover: Mover, number: in
         assert repository.snapshots.verify().errors == ()
 
 
+def test_m_135_a_restore_that_was_killed_midway_is_finished_by_the_next_and_leaves_nothing_behind(mover: Mover) -> None:
+    mover.write({f"d{number}/f": os.urandom(1 << 20) for number in range(12)})
+    mover.ok("backup")
+    process = command(mover, "restore", DATA_DIR=str(mover.target), KOPIA_DOWNLOAD_SPEED="8MB", KOPIA_PARALLELISM="1")
+    assert process.stdout is not None
+    while not any(mover.target.iterdir()) and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert len(tree(mover.target)) < 12
+    mover.ok("restore")
+    assert tree(mover.target) == tree(mover.data)
+
+
 # ---------------------------------------------------------------------- several at one time
 
 

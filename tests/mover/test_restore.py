@@ -357,3 +357,11 @@ def test_m_135_a_folder_that_takes_no_other_files_is_written_in_place(mover: Mov
     (mover.target / "a").write_text("old")
     mover.ok("restore", KOPIA_ADDITIONAL_ARGS="--no-write-files-atomically")
     assert tree(mover.target) == {"a": b"one"}
+
+
+def test_m_139_progress_is_told_with_figures(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pykopia_mover.backup.TOLD_EVERY", 0)
+    monkeypatch.setattr("pykopia_mover.restore.TOLD_EVERY", 0)
+    mover.write({"a": "four", "b": "eight888"})
+    assert "Backing up: 2 files, 12 bytes so far" in mover.ok("backup").lines
+    assert "restoring: 2 files, 12 bytes so far" in mover.ok("restore").lines

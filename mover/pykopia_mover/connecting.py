@@ -192,7 +192,9 @@ def _open(run: Run, connection: ConnectionInfo, *, create: bool = False) -> Blob
             pause = schedule.pause(attempt, random.random())  # noqa: S311 -- no secret
             if not error.temporary or attempt >= schedule.attempts:
                 raise
-            run.output.line(f"not reached yet, trying again in {pause:.1f} s (attempt {attempt}): {error}")
+            # why is for the debug level: a run that ends well must not have words that operators take for a failure
+            run.output.line(f"{run.place.name} is not reached yet, trying again in {pause:.1f} s (attempt {attempt})")
+            run.output.debug(str(error))
             if run.stop.wait(pause):
                 raise
             attempt += 1

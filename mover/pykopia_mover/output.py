@@ -114,6 +114,10 @@ class Output:
                 file.close()
 
 
+RETRYING: Final = "pykopia.storage.retrying"
+"""Logger of what is tried again."""
+
+
 class LibraryLog(logging.Handler):
     """Passes what pykopia logs on to the output."""
 
@@ -122,12 +126,16 @@ class LibraryLog(logging.Handler):
         self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on; a fault of the library that is no end of the run is a warning."""
-        level = min(record.levelno, LEVELS["warn"])
-        if level >= LEVELS["warn"]:
+        """Pass one record on; a fault of the library that is no end of the run is a warning.
+
+        That it tries something again is for the debug level: operators of old take the words of that for a failure.
+        """
+        if record.levelno >= LEVELS["warn"]:
             self._output.warning(record.getMessage())
+        elif record.name == RETRYING:
+            self._output.debug(record.getMessage())
         else:
-            self._output.say(level, record.getMessage())
+            self._output.say(record.levelno, record.getMessage())
 
 
 def _shortened(text: str) -> str:

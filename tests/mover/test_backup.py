@@ -736,13 +736,15 @@ def test_m_111_actions_of_the_spec_enclose_those_of_policies(mover: Mover) -> No
     mover.write({"a": "b"})
     order = mover.folder / "order"
     actions = {
-        name: {"script": f"echo policy-{name} >> {order}"} for name in ("beforeSnapshotRoot", "afterSnapshotRoot")
+        name: {"script": f"echo policy-{name} >> {order}; echo told by {name}"}
+        for name in ("beforeSnapshotRoot", "afterSnapshotRoot")
     }
     mover.policy_files(
         {"global-policy.json": json.dumps({"actions": actions}), "repository.config": '{"enableActions": true}'}
     )
     spec = {f"KOPIA_{when}_SNAPSHOT": f"echo spec-{when} >> {order}" for when in ("BEFORE", "AFTER")}
-    mover.ok("backup", **spec)
+    result = mover.ok("backup", **spec)
+    assert any("told by beforeSnapshotRoot" in line for line in result.lines)
     assert order.read_text().split() == [
         "spec-BEFORE", "policy-beforeSnapshotRoot", "policy-afterSnapshotRoot", "spec-AFTER",
     ]  # fmt: skip

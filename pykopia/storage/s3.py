@@ -92,6 +92,18 @@ class S3Storage(ObjectStore):
             return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
         return storage
 
+    def metadata(self, blob_id: BlobID) -> BlobMetadata:
+        """Return length and time of a blob, see ``BlobStorage.metadata``."""
+        try:
+            return super().metadata(blob_id)
+        except PykopiaError as error:
+            answer = _answer(error.__cause__) if error.__cause__ else {}
+            if answer.get("Code") not in {"301", "400"}:
+                raise
+        # an answer to HEAD has no words: one to another request tells which region it should have been, and is remembered
+        self._check_root()
+        return super().metadata(blob_id)
+
     def delete(self, blob_id: BlobID) -> None:
         """Delete a blob; it is no error if there is none. A bucket with versions keeps the old ones."""
         key = self._key(self._path_of(blob_id))

@@ -361,7 +361,7 @@ class ContentStore:
     def _range(self, entry: IndexEntry) -> bytes:
         place = (BlobID(entry.pack_blob), entry.pack_offset, entry.packed_length)
         try:
-            if self._spans is not None and self._spans.knows(*place):
+            if self._spans is not None and self._spans.knows(place[0]):
                 return bytes(self._spans.get(*place, alone=True))
             return self._storage.get(*place)
         except InvalidRangeError as error:

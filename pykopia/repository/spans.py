@@ -62,6 +62,7 @@ class PackSpans:
         self._used: OrderedDict[tuple[BlobID, int], _Span] = OrderedDict()
         self._total = 0
         self._expected: dict[BlobID, list[_Expected]] = {}
+        self._noted: set[BlobID] = set()
         self._sizes: dict[BlobID, int] = {}
 
     def get(
@@ -120,19 +121,12 @@ class PackSpans:
             cuts: Where parts that will not be asked for begin and end, in order.
         """
         with self._lock:
+            self._noted.add(pack)
             insort(self._expected.setdefault(pack, []), _Expected(start, end, tuple(cuts)))
 
-    def knows(self, pack: BlobID, start: int, length: int) -> bool:
-        """Tell whether a range was expected, or is at least partly here."""
-        end = start + length
-        with self._lock:
-            known = self._packs.get(pack, [])
-            index = bisect_right(known, start, key=lambda each: each.start)
-            if (index and known[index - 1].end > start) or (index < len(known) and known[index].start < end):
-                return True
-            ranges = self._expected.get(pack, [])
-            index = bisect_right(ranges, start, key=lambda each: each.start) - 1
-            return index >= 0 and ranges[index].end >= end
+    def knows(self, pack: BlobID) -> bool:
+        """Tell whether something of a pack was ever expected, so that more of it may be here or on its way."""
+        return pack in self._noted
 
     def _take_expected(self, pack: BlobID, start: int, end: int) -> _Expected:
         """Return a range widened to what is expected around it, which is expected no more."""

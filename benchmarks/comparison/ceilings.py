@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from zstandard import ZstdDecompressor
@@ -24,6 +25,8 @@ CHUNK_BYTES = 4 << 20
 REPEATS = 3
 ZSTD_LEVEL = 3
 """Tuned for the length of each chunk, as pykopia does for Kopia's ``zstd``."""
+
+_Data = TypeVar("_Data")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,12 +82,23 @@ def measure(data: DataSet) -> Ceilings:
     sealed = sum(map(len, packed))
     return Ceilings(
         copy=total / _seconds(copy, chunks),
-        hash=total / _seconds(lambda chunk: hashlib.blake2b(chunk, key=b"key", digest_size=32).digest(), chunks),
+        hash=total / _seconds(_hash_all, [chunks]),
         compress=total / _seconds(compress, chunks),
         expand=total / _seconds(expander.decompress, packed),
         encrypt=sealed / _seconds(encrypt, packed),
         ratio=sealed / total if total else 1.0,
     )
+
+
+def _hash_all(chunks: Sequence[bytes]) -> None:
+    """Hash chunks by the quickest code there is: several at once where the native twin can."""
+    try:
+        from pykopia.chunking import _batch  # noqa: PLC0415 -- not there without a compiler
+
+        _batch.Keys("blake2b", 16, b"key", "EVP_aes_256_gcm", b"").keys_of([*chunks], 0)
+    except (ImportError, ValueError):
+        for chunk in chunks:
+            hashlib.blake2b(chunk, key=b"key", digest_size=32).digest()
 
 
 def sample(folder: Path) -> Sequence[bytes]:
@@ -105,7 +119,7 @@ def sample(folder: Path) -> Sequence[bytes]:
     return [chunk for chunk in chunks if chunk] or [b"\0"]
 
 
-def _seconds(work: Callable[[bytes], object], chunks: Sequence[bytes]) -> float:
+def _seconds(work: Callable[[_Data], object], chunks: Sequence[_Data]) -> float:
     """Return the least seconds of processor time that it takes to do all chunks once."""
     best = float("inf")
     for _ in range(REPEATS):

@@ -166,9 +166,8 @@ class ObjectWriter:
         chunks: list[Future[ObjectID]] = []
         lengths: list[int] = []
         total = 0
-        begun = scanned = filled = (
-            0  # in the tray: where the chunk begins, how far it was searched, how far it was read
-        )
+        # in the tray: where the chunk begins, how far it was searched, how far it was read
+        begun = scanned = filled = 0
         tray = self._trays.take(chosen.maximum)
         lent = True
 

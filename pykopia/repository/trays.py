@@ -16,6 +16,8 @@ LONGEST_CHUNKS = 3
 """Chunks in a tray when all are as long as can be; there are more of them most of the time."""
 LEAST = 2
 """Trays that there are at least: one is filled while another one is hashed and sealed."""
+MOST = 4
+"""Trays that there are at most, however many processors: a bound on memory, and work for ten of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,7 +53,7 @@ class Trays:
     def __init__(self, parallel: int) -> None:
         """Hash and seal in ``parallel`` threads each."""
         self._parallel = parallel
-        self._room = threading.BoundedSemaphore(max(parallel, LEAST))
+        self._room = threading.BoundedSemaphore(min(max(parallel, LEAST), MOST))
         self._lock = threading.Lock()
         self._free: dict[int, list[LargeBuffer]] = {}
         self._pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None

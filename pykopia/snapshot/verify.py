@@ -31,7 +31,7 @@ QUEUED_PER_THREAD = 2
 CHECKED_CONTENTS = 8
 CHECKED_BYTES = 32 << 20
 """Contents, or bytes of them, that are hashed at once: so many fill the lanes of the widest processor."""
-FETCHED_RUNS = 16
+FETCHED_RUNS = 10
 """Runs in memory: a bound, and enough of them that some are fetched while others are hashed."""
 RUN_BUFFER = 9 << 20
 """Bytes of a buffer for a run: one content of the usual splitters, or a run of small ones, always fits it."""

@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
 # For example: make test PYTEST="-k splitter", make bench BENCH="--sets big --rounds 5"
 PYTEST ?= -n auto

@@ -1,6 +1,6 @@
 """Which contents are fetched together: neighbours in a pack by one request, each byte once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pykopia.format.index import IndexEntry
@@ -28,43 +28,40 @@ class Run:
 
 def plan_runs(entries: Iterable[IndexEntry]) -> Iterator[Run]:
     """Group contents into runs, pack by pack and in order of their offsets; equal entries count once."""
-    group: list[IndexEntry] = []
-    start = end = 0
-    pack = BlobID("")
-    for entry in sorted(set(entries), key=lambda each: (each.pack_blob, each.pack_offset)):
-        entry_end = entry.pack_offset + entry.packed_length
-        if (
-            group
-            and entry.pack_blob == pack
-            and entry.pack_offset - end <= MAX_GAP
-            and max(end, entry_end) - start <= MAX_RUN
-        ):
-            group.append(entry)
-            end = max(end, entry_end)
-            continue
-        if group:
-            yield Run(pack, start, end - start, tuple(group))
-        group, pack, start, end = [entry], BlobID(entry.pack_blob), entry.pack_offset, entry_end
-    if group:
-        yield Run(pack, start, end - start, tuple(group))
+
+    def fits(_group: list[IndexEntry], _entry: IndexEntry, gap: int, length: int) -> bool:
+        return gap <= MAX_GAP and length <= MAX_RUN
+
+    return _grouped(sorted(set(entries), key=lambda each: (each.pack_blob, each.pack_offset)), fits)
 
 
 def runs_in_order(entries: Iterable[IndexEntry], *, limit: int = MAX_RUN_IN_ORDER) -> Iterator[Run]:
     """Group contents that follow each other, both in this order and in their pack, up to ``limit`` bytes."""
+
+    def fits(group: list[IndexEntry], entry: IndexEntry, gap: int, length: int) -> bool:
+        return (gap == 0 or entry == group[-1]) and length <= limit and len(group) < MOST_IN_ORDER
+
+    return _grouped(entries, fits)
+
+
+def _grouped(
+    entries: Iterable[IndexEntry], fits: Callable[[list[IndexEntry], IndexEntry, int, int], bool]
+) -> Iterator[Run]:
+    """Put contents of one pack together as long as the next one fits.
+
+    Args:
+        entries: in the order in which they are looked at.
+        fits: is asked with the group, the next content, the bytes between the two, and the bytes of both together.
+    """
     group: list[IndexEntry] = []
     start = end = 0
     pack = BlobID("")
     for entry in entries:
         entry_end = entry.pack_offset + entry.packed_length
-        if (
-            group
-            and entry.pack_blob == pack
-            and (entry.pack_offset == end or entry == group[-1])
-            and entry_end - start <= limit
-            and len(group) < MOST_IN_ORDER
-        ):
+        whole = max(end, entry_end)
+        if group and entry.pack_blob == pack and fits(group, entry, entry.pack_offset - end, whole - start):
             group.append(entry)
-            end = entry_end
+            end = whole
             continue
         if group:
             yield Run(pack, start, end - start, tuple(group))

@@ -182,14 +182,6 @@ class AzureStorage(ObjectStore):
         with contextlib.suppress(*self.failures):
             self._wait(self.fs.disconnect())
 
-    def _open_root(self, *, create: bool) -> None:
-        try:
-            with self._failing(f"open {self.display_name}"):
-                self._check_root()
-        except BaseException:
-            self.close()
-            raise
-
     def _check_root(self) -> None:
         self._wait(self._next_page(self._listing("", 1)))
 

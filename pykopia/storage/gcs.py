@@ -156,14 +156,6 @@ class GCSStorage(ObjectStore):
         with self._failing(f"read blob {blob_id} from {self.display_name}", blob_id):
             return self._fetch(key, offset, length, generation=version)
 
-    def _open_root(self, *, create: bool) -> None:
-        try:
-            with self._failing(f"open {self.display_name}"):
-                self._check_root()
-        except BaseException:
-            self.close()
-            raise
-
     def _check_root(self) -> None:
         next(self._listing("", 1), None)
 

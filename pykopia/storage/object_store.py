@@ -97,6 +97,14 @@ class ObjectStore(FsspecStorage):
                 return
             yield from page
 
+    def _open_root(self, *, create: bool) -> None:
+        try:
+            with self._failing(f"open {self.display_name}"):
+                self._check_root()
+        except BaseException:
+            self.close()
+            raise
+
     @abstractmethod
     def _head(self, blob_id: BlobID, key: str) -> BlobMetadata:
         """Return what the service says of an object."""

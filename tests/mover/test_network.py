@@ -115,17 +115,21 @@ def test_m_040_the_environment_counts_and_not_what_an_older_run_left_in_the_cach
 # ---------------------------------------------------------------------- authorities
 
 
-def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_s3(
-    mover: Mover, versitygw_tls: S3Server, certificates: Certificates, impatient: None
-) -> None:
-    bucket(versitygw_tls, "backup-bucket")
+def authority_counts(mover: Mover, certificates: Certificates, environment: dict[str, str]) -> None:
+    """See that a server is refused without its authority, and serves with it, as text or as a file."""
     mover.write({"a": "b"})
-    environment = s3(versitygw_tls, f"https://{versitygw_tls.endpoint}")
     refused = mover.fails("unreachable", "backup", **environment)
     assert "customCA" in refused.last
     mover.ok("backup", **environment, CUSTOM_CA=certificates.authority.read_text())
     mover.ok("restore", **environment, KOPIA_CUSTOM_CA=str(certificates.authority))
     assert tree(mover.target) == {"a": b"b"}
+
+
+def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_s3(
+    mover: Mover, versitygw_tls: S3Server, certificates: Certificates, impatient: None
+) -> None:
+    bucket(versitygw_tls, "backup-bucket")
+    authority_counts(mover, certificates, s3(versitygw_tls, f"https://{versitygw_tls.endpoint}"))
 
 
 def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_azure(
@@ -134,18 +138,13 @@ def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_azure(
     url = f"https://{azurite_tls.domain}/{azurite_tls.account}"
     with BlobServiceClient(url, credential=azurite_tls.key, connection_verify=str(certificates.authority)) as service:
         service.create_container("container")
-    mover.write({"a": "b"})
     environment = {
         **SECRETS["azure"],
         "AZURE_STORAGE_ACCOUNT": azurite_tls.account,
         "AZURE_STORAGE_KEY": azurite_tls.key,
         "AZURE_ENDPOINT_SUFFIX": url,
     }
-    refused = mover.fails("unreachable", "backup", **environment)
-    assert "customCA" in refused.last
-    mover.ok("backup", **environment, CUSTOM_CA=certificates.authority.read_text())
-    mover.ok("restore", **environment, KOPIA_CUSTOM_CA=str(certificates.authority))
-    assert tree(mover.target) == {"a": b"b"}
+    authority_counts(mover, certificates, environment)
 
 
 # ---------------------------------------------------------------------- several at one time

@@ -32,6 +32,10 @@ Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Int32: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 Uint32: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 
+MAX_NESTING: Final = 200
+"""Objects and lists in each other that are read. Kopia's own documents have fewer than ten; without a limit, nested
+input would exhaust the stack of the process."""
+
 
 # --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -41,6 +45,8 @@ class Raw:
     """JSON text that is written as it is, but without blanks and with HTML characters escaped, as Go does."""
 
     data: bytes
+    parsed: bool = False
+    """Whether a parser has accepted the text before: then it is not checked again, however deep it is nested."""
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -120,13 +126,17 @@ def compact(raw: Buffer) -> bytes:
     """Return JSON text without blanks and with HTML characters escaped, as Go writes a raw message.
 
     Raises:
-        UsageError: The text is not one JSON value.
+        UsageError: The text is not one JSON value, or is nested more than ``MAX_NESTING`` deep.
     """
     data = bytes(raw)
     try:
         loads(data)
     except DamagedDataError as error:
         raise UsageError(f"raw JSON can't be written: {error}") from error
+    return _compacted(data)
+
+
+def _compacted(data: bytes) -> bytes:
     if not _UNCOMPACT.search(data):
         return data
     return _COMPACT_TOKEN.sub(_compact_token, data)
@@ -160,7 +170,7 @@ def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_text, value)) + "]"
     if isinstance(value, Raw):
-        return compact(value.data).decode("utf-8", "surrogateescape")
+        return (_compacted if value.parsed else compact)(value.data).decode("utf-8", "surrogateescape")
     if isinstance(value, bytes):
         return quote(value.decode("utf-8", "surrogateescape"))
     raise TypeError(f"JSON has no form for {type(value).__name__}")
@@ -216,8 +226,39 @@ def _skip_blanks(text: str, start: int) -> int:
     return match.end() if match else start
 
 
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+
+
+def check_nesting(text: str, start: int = 0) -> None:
+    """Refuse a JSON value that is nested deeper than ``MAX_NESTING``.
+
+    Only brackets are counted: text that is not JSON is left to the parser.
+
+    Args:
+        text: JSON text.
+        start: Position of the value in ``text``.
+
+    Raises:
+        DamagedDataError: The value is nested deeper.
+    """
+    if text.count("{", start) + text.count("[", start) <= MAX_NESTING:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(text, start):
+        bracket = match[0]
+        if bracket in "{[":
+            depth += 1
+            if depth > MAX_NESTING:
+                raise DamagedDataError(f"not JSON that can be read: it is nested more than {MAX_NESTING} deep")
+        elif bracket in "}]":
+            depth -= 1
+            if depth <= 0:
+                return
+
+
 def _scan(text: str, start: int) -> tuple[object, int]:
     """Return the value behind blanks at ``start`` and the position behind it."""
+    check_nesting(text, start)
     try:
         value, end = _DECODER.raw_decode(text, _skip_blanks(text, start))
     except (ValueError, RecursionError) as error:
@@ -387,12 +428,14 @@ def _fit_fields(pairs: _Pairs, kind: type[msgspec.Struct]) -> dict[str, object]:
 
 __all__ = [
     "EPOCH_TEXT",
+    "MAX_NESTING",
     "ZERO_TIME_NS",
     "Int32",
     "Int64",
     "JSONValue",
     "Raw",
     "Uint32",
+    "check_nesting",
     "compact",
     "decode",
     "decode_usual",

@@ -5,16 +5,15 @@ entries with one ID the latest counts; an entry that is ``deleted`` takes the ID
 makes the whole repository unusable for Kopia, so what is written here is checked first.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from pykopia.errors import DamagedDataError, DamagedManifestError, UsageError
+from pykopia.errors import DamagedDataError, DamagedManifestError, DecompressionError, UsageError
 from pykopia.format import gojson
+from pykopia.format.deflate import GZIP, decode_gzip, encoder
 from pykopia.ids import Buffer, ContentID, ManifestID
 
 CONTENT_PREFIX: Final = "m"
@@ -26,7 +25,12 @@ TYPE_LABEL: Final = "type"
 COMPACTION_THRESHOLD: Final = 16
 """Number of contents from which on a writing client puts all entries into one (spec 04 §5.3)."""
 
-_GZIP_LEVEL: Final = 6
+_compress: Final = encoder(6, wrapper=GZIP)
+
+_LEAST_LIMIT: Final = 16 << 20
+_MOST_EXPANSION: Final = 100
+"""A manifest content may expand to this many times its length, and to ``_LEAST_LIMIT`` bytes in any case. JSON of real
+manifests expands 5 to 30 times."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +89,7 @@ def encode_content(entries: Sequence[ManifestEntry], *, rewriting: bool = False)
     if not entries:
         raise UsageError("a manifest content can't be written: there is no entry to put into it")
     text = b",".join([_encode_entry(entry, rewriting=rewriting) for entry in entries])
-    return gzip.compress(b'{"entries":[' + text + b"]}\n", compresslevel=_GZIP_LEVEL, mtime=0)
+    return _compress(b'{"entries":[' + text + b"]}\n")
 
 
 def _encode_entry(entry: ManifestEntry, *, rewriting: bool) -> bytes:
@@ -98,7 +102,7 @@ def _encode_entry(entry: ManifestEntry, *, rewriting: bool) -> bytes:
         }
         if entry.deleted:
             head["deleted"] = True
-        return gojson.dumps({**head, "data": gojson.Raw(entry.data or b"null")})
+        return gojson.dumps({**head, "data": gojson.Raw(entry.data or b"null", parsed=rewriting)})
     except UsageError as error:
         raise UsageError(f"manifest {entry.id!r} can't be written: {error}") from error
 
@@ -129,9 +133,9 @@ def decode_content(data: Buffer, *, tolerant: bool = False) -> list[ManifestEntr
         DamagedManifestError: The content, or unless ``tolerant`` an entry, is not what Kopia can read.
     """
     try:
-        text = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DamagedManifestError(f"a manifest content can't be read: it is not gzip ({error})") from error
+        text = decode_gzip(memoryview(data), _LEAST_LIMIT + _MOST_EXPANSION * len(data))
+    except DecompressionError as error:
+        raise DamagedManifestError(f"a manifest content can't be read: {error}") from error
     try:
         if text.count(b'"entries"') == 1:  # a second one may be a repeated key, which Kopia refuses
             return [

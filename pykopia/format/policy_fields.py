@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum, auto
 from typing import Any, NoReturn, Self, TypeVar
 
-from pykopia.errors import InvalidPolicyError, UsageError
+from pykopia.errors import DamagedDataError, InvalidPolicyError, UsageError
 from pykopia.format import gojson
 
 INT64_RANGE = range(-(1 << 63), 1 << 63)
@@ -231,11 +231,12 @@ class _Reader:
         """Return the one value of the text, and where it stands."""
         at = self._skip(0)
         try:
+            gojson.check_nesting(self._text, at)
             value, end = _DECODER.raw_decode(self._text, at)
         except json.JSONDecodeError as problem:
             self._fail(problem.pos, f"not JSON: {problem.msg}")
-        except RecursionError:
-            self._fail(at, "not a policy: objects or lists are nested too deeply")
+        except DamagedDataError:
+            self._fail(at, f"not a policy: objects or lists are nested more than {gojson.MAX_NESTING} deep")
         except ValueError as problem:
             self._fail(at, str(problem))
         end = self._skip(end)

@@ -72,6 +72,14 @@ def policy_targets(source: SourceInfo) -> tuple[SourceInfo, ...]:
     )
 
 
+def concerns(target: SourceInfo, source: SourceInfo) -> bool:
+    """Return whether a policy of ``target`` can change how ``source`` is snapshotted, at its root or below it."""
+    if target in policy_targets(source):
+        return True
+    same_client = (target.host, target.user_name) == (source.host, source.user_name)
+    return same_client and bool(relative_path(source.path, target.path))
+
+
 def policies_for(source: SourceInfo, defined: Iterable[DefinedPolicy]) -> tuple[DefinedPolicy, ...]:
     """Return the policies that bear on a source, the most specific first.
 
@@ -150,6 +158,7 @@ __all__ = [
     "POLICY_TYPE_LABEL",
     "DefinedPolicy",
     "check_target",
+    "concerns",
     "parent_path",
     "policies_for",
     "policy_labels",

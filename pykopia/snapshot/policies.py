@@ -1,5 +1,7 @@
 """The policies of a repository: what is defined, what holds for a source, setting and deleting."""
 
+import builtins
+import contextlib
 import logging
 
 from pykopia.chunking.splitters import SPLITTERS
@@ -9,7 +11,7 @@ from pykopia.format.maintenance_schedule import MANIFEST_LABELS, MaintenancePara
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.policy import DEFAULT_POLICY, EMPTY_POLICY, Policy
 from pykopia.format.policy_merge import EffectivePolicy, effective_policy
-from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, policy_labels
+from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, concerns, policy_labels
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.policy_validation import policy_mistakes, policy_oddities, validate_policy
 from pykopia.format.source import SourceInfo
@@ -29,8 +31,26 @@ class Policies:
         self._repository = repository
 
     def list(self) -> list[DefinedPolicy]:
-        """Return all policies that are defined, oldest first."""
+        """Return all policies that are defined, oldest first.
+
+        Raises:
+            InvalidPolicyError: one can't be read; the message names its target and its manifest.
+        """
         return [_defined(each) for each in self._repository.manifests.find(POLICY_TYPE)]
+
+    def concerning(self, source: SourceInfo) -> builtins.list[DefinedPolicy]:
+        """Return the policies that bear on a source or on folders below it, oldest first.
+
+        A policy of another source that can't be read does not matter here.
+
+        Raises:
+            InvalidPolicyError: one that bears on the source can't be read.
+        """
+        return [
+            _defined(each)
+            for each in self._repository.manifests.find(POLICY_TYPE)
+            if concerns(SourceInfo.from_labels(each.labels), source)
+        ]
 
     def defined(self, target: SourceInfo) -> DefinedPolicy | None:
         """Return the policy defined for just this target, None without one."""
@@ -39,11 +59,11 @@ class Policies:
 
     def effective(self, source: SourceInfo) -> EffectivePolicy:
         """Return the policy that holds for a source, with where each value comes from."""
-        return effective_policy(source, self.list())
+        return effective_policy(source, self.concerning(source))
 
     def tree(self, source: SourceInfo) -> PolicyTree:
         """Return the policies of a source's root and of the folders below it."""
-        return PolicyTree.for_source(source, self.list())
+        return PolicyTree.for_source(source, self.concerning(source))
 
     def set(self, target: SourceInfo, policy: Policy) -> ManifestID:
         """Define the policy of a target, instead of the one it had.
@@ -62,7 +82,9 @@ class Policies:
         """
         labels = policy_labels(target)
         found = writer.manifests.find(labels)
-        before = _defined(found[-1]).policy if found else EMPTY_POLICY
+        before = EMPTY_POLICY
+        with contextlib.suppress(InvalidPolicyError):  # one that can't be read can be replaced
+            before = _defined(found[-1]).policy if found else EMPTY_POLICY
         check_change(target, before, policy)
         for oddity in policy_oddities(policy):
             if oddity not in policy_oddities(before):
@@ -111,7 +133,13 @@ def _mistakes(policy: Policy, target: SourceInfo) -> tuple[str, ...]:
 
 
 def _defined(entry: ManifestEntry) -> DefinedPolicy:
-    return DefinedPolicy.from_manifest(entry.id, entry.labels, entry.data)
+    try:
+        return DefinedPolicy.from_manifest(entry.id, entry.labels, entry.data)
+    except InvalidPolicyError as error:
+        target = SourceInfo.from_labels(entry.labels)
+        raise InvalidPolicyError(
+            f"the policy of {target} in manifest {entry.id} can't be read: {error}; `manifest delete {entry.id}` removes it"
+        ) from error
 
 
 __all__ = ["Policies", "check_change"]

@@ -347,3 +347,31 @@ def test_folding_knows_the_two_foreign_letters_that_go_takes_for_ascii() -> None
 
 def test_all_public_names_are_exported() -> None:
     assert sorted(m.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)) == m.__all__
+
+
+@given(st.integers(min_value=1, max_value=400), st.lists(st.sampled_from(["[", '{"a":']), min_size=1, max_size=7))
+def test_nesting_is_read_up_to_the_limit_and_refused_beyond(depth: int, pattern: list[str]) -> None:
+    openings = [pattern[level % len(pattern)] for level in range(depth)]
+    text = "".join(openings) + "1" + "".join("]" if opening == "[" else "}" for opening in reversed(openings))
+    if depth <= m.MAX_NESTING:
+        assert m.dumps(m.loads(text.encode())) == text.encode()
+    else:
+        with pytest.raises(DamagedDataError, match="nested more than 200 deep"):
+            m.loads(text.encode())
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    text = json.dumps({"a": ["[" * 1000, '{"' * 1000], "b": "\\"}).encode()
+    assert m.loads(text) == json.loads(text)
+
+
+def test_siblings_are_no_nesting() -> None:
+    text = b"[" + b",".join([b'{"a":[]}'] * 1000) + b"]"
+    assert m.loads(text) == [{"a": []}] * 1000
+
+
+def test_raw_text_that_a_parser_accepted_is_written_however_deep_it_is() -> None:
+    deep = b'{"a": ' * 600 + b'"<"' + b"}" * 600
+    assert m.dumps(m.Raw(deep, parsed=True)) == b'{"a":' * 600 + b'"\\u003c"' + b"}" * 600
+    with pytest.raises(UsageError, match="nested"):
+        m.dumps(m.Raw(deep))

@@ -2,8 +2,10 @@
 
 import contextlib
 import gzip
+import hashlib
 import itertools
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +344,32 @@ def test_an_explicit_compaction_leaves_none_or_one_content_alone() -> None:
     plan = plan_compaction(gone, threshold=2)
     assert plan is not None
     assert (plan.entries, plan.delete) == ((), ("m01", "m02"))
+
+
+def test_a_content_that_expands_without_end_is_refused_after_a_bounded_amount() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(b'{"entries":[]') + b"".join(packer.compress(b" " * (1 << 20)) for _ in range(80))
+    packed += packer.compress(b"}") + packer.flush()
+    with pytest.raises(DamagedManifestError, match="more than"):
+        decode_content(packed)
+
+
+def test_a_content_of_many_alike_manifests_is_within_the_limit() -> None:
+    entries = [
+        ManifestEntry(
+            id=ManifestID(hashlib.md5(b"%d" % n).hexdigest()),
+            labels={"type": "snapshot"},
+            modified_ns=n,
+            data=b'{"a":"%s"}' % (b"x" * 1200),
+        )
+        for n in range(40_000)
+    ]
+    assert len(decode_content(encode_content(entries))) == len(entries)
+
+
+def test_deeply_nested_data_stays_readable_and_is_kept_when_contents_are_put_together() -> None:
+    deep = b'{"a":' * 600 + b"1" + b"}" * 600
+    text = b'{"entries":[{"id":"ab","labels":{"type":"policy"},"modified":"2024-01-01T00:00:00Z","data":%s}]}' % deep
+    entries = decode_content(gzip.compress(text))
+    assert entries[0].data == deep
+    assert decode_content(encode_content(entries, rewriting=True)) == entries

@@ -196,7 +196,7 @@ def test_a_changed_policy_keeps_its_unknown_fields() -> None:
             "osSnapshots.volumeShadowCopy.enable must be a whole number from 0 to 255, not 256",
         ),
         ('{"x":NaN}', "line 1, column 1", "NaN"),
-        ("[" * 100_000, "line 1, column 1", "nested too deeply"),
+        ("[" * 100_000, "line 1, column 1", "nested more than 200 deep"),
         ('\ufeff{"files":{}}', "line 1, column 1", "not JSON"),
     ],
 )

@@ -5,25 +5,27 @@ Facts: spec 04 §1, §3, §4.
 
 import contextlib
 import io
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import count, islice, takewhile
 from typing import BinaryIO, NamedTuple
 
-from pykopia.errors import DamagedObjectError
+from pykopia.errors import DamagedObjectError, UsageError
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DIRECTORY, Directory
 from pykopia.format.indirect import decode_index
 from pykopia.format.object_id import ParsedObjectID, parse_object_id
 from pykopia.ids import ContentID
 from pykopia.repository.contents import ContentStore
+from pykopia.repository.object_file import CHUNK_CACHE_BYTES, UNKNOWN_LENGTH, Chunk, ObjectFile
 from pykopia.repository.runs import Run
 
 MAX_INDIRECTION = 8
 """Levels of chunk lists that are followed; Kopia writes two at the most for any file that fits a disk."""
-
-UNKNOWN_LENGTH = -1
+MAX_NESTED_PIECES = 1 << 20
+"""Pieces of one object that may come from lists within lists, which no client writes: a few of them could stand for more
+pieces than could ever be followed."""
+MAX_REPEATED_CHUNKS = 16
+"""Chunks of a list of chunks from which on they must mostly differ: the offsets in them do."""
 
 INDIRECT = ("I", "Z", "")
 """First letters of the IDs of objects that are more than a content with the same ID."""
@@ -34,19 +36,6 @@ MOST_TOGETHER = 64
 """Directories that a walk reads at once."""
 MOST_AHEAD = 256
 """Directories that were read ahead and are kept: some are never asked for, such as those that were looked at before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of an object that lies in one content."""
-
-    start: int
-    """Bytes from the start of the object."""
-    length: int
-    """Bytes of the object; -1 where only reading tells (an object compressed as a whole)."""
-    content_id: ContentID
-    compressed: bool
-    """Whether the content holds a compression header and a compressed body (``Z``, format version 1)."""
 
 
 class Part(NamedTuple):
@@ -62,19 +51,55 @@ class ObjectStore:
     def __init__(self, contents: ContentStore) -> None:
         self._contents = contents
 
-    def open(self, object_id: str) -> BinaryIO:
+    def open(self, object_id: str, *, chunk_cache_bytes: int = CHUNK_CACHE_BYTES) -> BinaryIO:
         """Return an object as a seekable binary file.
+
+        Args:
+            object_id: its ID.
+            chunk_cache_bytes: bytes of chunks that the file keeps in memory, so that reading here and there fetches
+                each chunk once. The chunk that was read last is kept in any case.
 
         Raises:
             InvalidIDError: not an object ID.
             ContentNotFoundError: the object, or the list of its chunks, is not in the repository.
             DamagedObjectError: the list of its chunks can't be read.
         """
-        return io.BufferedReader(ObjectFile(self, self.chunks(object_id)), 1 << 16)
+        return io.BufferedReader(ObjectFile(self.read_chunk, self.chunks(object_id), chunk_cache_bytes), 1 << 16)
 
     def read(self, object_id: str) -> bytes:
         """Return all bytes of an object."""
         return b"".join(self.read_chunk(chunk) for chunk in self.chunks(object_id))
+
+    def read_ranges(self, object_id: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return several byte ranges of an object; each chunk that they need is fetched once.
+
+        Args:
+            object_id: its ID.
+            ranges: first byte and the byte behind the last of each, in any order, overlaps included. What lies beyond
+                the end of the object is left out.
+
+        Raises:
+            UsageError: a range begins before the object, or ends before it begins.
+        """
+        for start, end in ranges:
+            if not 0 <= start <= end:
+                raise UsageError(f"can't read bytes {start} to {end} of object {object_id}: that is no range")
+        pieces: list[list[bytes]] = [[] for _ in ranges]
+        chunks = self.chunks(object_id)
+        if chunks[-1].length == UNKNOWN_LENGTH:
+            data = self.read(object_id)
+            return [data[start:end] for start, end in ranges]
+        needed = [
+            chunk
+            for chunk in chunks
+            if any(start < chunk.start + chunk.length and chunk.start < end for start, end in ranges)
+        ]
+        for part in self.parts(needed):
+            for chunk, data in self.read_part(part):
+                for found, (start, end) in zip(pieces, ranges, strict=True):
+                    if start < chunk.start + chunk.length and chunk.start < end:
+                        found.append(data[max(start - chunk.start, 0) : end - chunk.start])
+        return [b"".join(found) for found in pieces]
 
     def length(self, object_id: str) -> int:
         """Return the number of bytes of an object."""
@@ -105,12 +130,28 @@ class ObjectStore:
                 found[object_id] = Directory.from_bytes(data)
         return found
 
-    def chunks(self, object_id: str) -> list[Chunk]:
-        """Return where the pieces of an object are, in order; at least one."""
+    def chunks(self, object_id: str, *, limit: int | None = None) -> list[Chunk]:
+        """Return where the pieces of an object are, in order; at least one.
+
+        Args:
+            object_id: its ID.
+            limit: bytes that the object may have, such as the size in its directory entry. Following the lists of
+                chunks stops there, so that a few small lists can't stand for an object without end.
+
+        Raises:
+            DamagedObjectError: a list of chunks can't be read or contradicts itself, or the object exceeds ``limit``.
+        """
         parsed = parse_object_id(object_id)
         if not parsed.indirection:
             return [self._direct(parsed, 0)]
-        return list(self._pieces(parsed, 0, MAX_INDIRECTION))
+        chunks = []
+        for chunk in self._pieces(parsed, 0, (), count(1)):
+            if limit is not None and chunk.start + chunk.length > limit:
+                raise DamagedObjectError(
+                    f"object {object_id} has more than the {limit} bytes that its entry says: one of both is damaged"
+                )
+            chunks.append(chunk)
+        return chunks
 
     def contents_of(self, object_id: str) -> Iterator[ContentID]:
         """Yield every content that an object needs, those of its chunk lists included."""
@@ -155,16 +196,27 @@ class ObjectStore:
         length = UNKNOWN_LENGTH if parsed.compressed else entry.original_length
         return Chunk(start, length, parsed.content_id, parsed.compressed)
 
-    def _pieces(self, parsed: ParsedObjectID, start: int, depth: int) -> Iterator[Chunk]:
-        """Yield the chunks of an indirect object, moved by ``start``."""
-        if depth == 0:
+    def _pieces(
+        self, parsed: ParsedObjectID, start: int, above: tuple[ParsedObjectID, ...], nested: Iterator[int]
+    ) -> Iterator[Chunk]:
+        """Yield the chunks of an indirect object, moved by ``start``.
+
+        Args:
+            parsed: the object.
+            start: where the object begins in the outermost one, in bytes.
+            above: the objects whose lists of chunks this one is in, outermost first.
+            nested: counts the pieces of lists within lists.
+        """
+        if parsed in above:
+            raise DamagedObjectError(f"object {parsed.to_string()} is in its own list of chunks: it is damaged")
+        if len(above) + parsed.indirection > MAX_INDIRECTION:
             raise DamagedObjectError(
-                f"object {parsed.to_string()} has more than {MAX_INDIRECTION} levels of chunk lists: it is damaged"
+                f"object {(*above, parsed)[0].to_string()} has more than {MAX_INDIRECTION} levels of chunk lists: it is damaged"
             )
         position = 0
         index = parsed.index_object
         assert index is not None
-        entries = decode_index(self.read(index.to_string()))
+        entries = decode_index(self._read_list(index))
         if not entries:
             raise DamagedObjectError(f"object {parsed.to_string()} has an empty list of chunks: it is damaged")
         for entry in entries:
@@ -175,9 +227,46 @@ class ObjectStore:
             position += entry.length
             piece = parse_object_id(entry.object_id)
             if piece.indirection:
-                yield from self._pieces(piece, start + entry.start, depth - 1)
+                yield from self._nested(piece, start + entry.start, entry.length, (*above, parsed), nested)
             else:
                 yield Chunk(start + entry.start, entry.length, piece.content_id, piece.compressed)
+
+    def _nested(
+        self,
+        piece: ParsedObjectID,
+        start: int,
+        length: int,
+        above: tuple[ParsedObjectID, ...],
+        nested: Iterator[int],
+    ) -> Iterator[Chunk]:
+        """Yield the chunks of a piece that is an indirect object, checked against the list that it is in."""
+        end = start + length
+        for chunk in self._pieces(piece, start, above, nested) if length else ():
+            start = chunk.start + chunk.length
+            if start > end:
+                break
+            if len(above) == 1 and next(nested) > MAX_NESTED_PIECES:
+                raise DamagedObjectError(
+                    f"object {above[0].to_string()} has lists of chunks within its list, of more than "
+                    f"{MAX_NESTED_PIECES} pieces: no client writes that, it is damaged"
+                )
+            yield chunk
+        if not length or start != end:
+            raise DamagedObjectError(
+                f"object {piece.to_string()} does not have the {length} bytes that the list of chunks of "
+                f"{above[-1].to_string()} says: it is damaged"
+            )
+
+    def _read_list(self, index: ParsedObjectID) -> bytes:
+        """Return the bytes of a list of chunks.
+
+        Raises:
+            DamagedObjectError: the list is itself a few chunks again and again: it would have no end.
+        """
+        chunks = self.chunks(index.to_string())
+        if len(chunks) > MAX_REPEATED_CHUNKS and 2 * len({chunk.content_id for chunk in chunks}) < len(chunks):
+            raise DamagedObjectError(f"the list of chunks {index.to_string()} repeats its own chunks: it is damaged")
+        return b"".join(map(self.read_chunk, chunks))
 
 
 class DirectoryReader:
@@ -223,57 +312,4 @@ class DirectoryReader:
                 yield from self._unread((entry.object_id for entry in inner), looked_into)
 
 
-class ObjectFile(io.RawIOBase):
-    """The raw file beneath ``ObjectStore.open``: keeps the last chunk that was read."""
-
-    def __init__(self, store: ObjectStore, chunks: list[Chunk]) -> None:
-        super().__init__()
-        self._store = store
-        # zero-length chunks never match a position
-        self._chunks = [chunk for chunk in chunks if chunk.length]
-        self._position = 0
-        self._current = -1
-        self._data = b""
-        if len(self._chunks) == 1 and self._chunks[0].length == UNKNOWN_LENGTH:
-            data = store.read_chunk(self._chunks[0])
-            self._chunks = [Chunk(0, len(data), chunks[0].content_id, chunks[0].compressed)]
-            self._current, self._data = 0, data
-        self._starts = [chunk.start for chunk in self._chunks]
-        self._length = self._chunks[-1].start + self._chunks[-1].length if self._chunks else 0
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position; one beyond the end reads nothing."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
-        if base + offset < 0:
-            raise ValueError(f"can't seek to {base + offset}: before the start of the object")
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill ``buffer`` as far as one chunk goes; return the number of bytes."""
-        if self._position >= self._length or not len(buffer):
-            return 0
-        index = bisect_right(self._starts, self._position) - 1
-        if index != self._current:
-            self._data = self._store.read_chunk(self._chunks[index])
-            self._current = index
-        offset = self._position - self._chunks[index].start
-        count = min(len(buffer), len(self._data) - offset)
-        buffer[:count] = memoryview(self._data)[offset : offset + count]
-        self._position += count
-        return count
-
-
-__all__ = ["INDIRECT", "Chunk", "DirectoryReader", "ObjectFile", "ObjectStore", "Part"]
+__all__ = ["INDIRECT", "UNKNOWN_LENGTH", "Chunk", "DirectoryReader", "ObjectStore", "Part"]

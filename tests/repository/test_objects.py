@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+import pykopia
 from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, UsageError
 from pykopia.format.compression import COMPRESSORS
 from pykopia.format.content_id import id_of, key_of
@@ -24,6 +25,8 @@ from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.repository.objects import MOST_AHEAD, DirectoryReader, ObjectStore
 from pykopia.repository.repository import Repository
+from pykopia.storage.memory import MemoryStorage
+from pykopia.testing.counting import CountingStorage
 from tests.repository.conftest import NewRepository
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "indirect.json").read_text())
@@ -324,3 +327,93 @@ def test_random_access_equals_that_of_a_file(data: st.DataObject) -> None:
                 assert file.seek(position) == reference.seek(position)
             count = data.draw(st.integers(0, 60))
             assert file.read(count) == reference.read(count)
+
+
+def indirect(contents: PlainContents, *pieces: tuple[int, str]) -> str:
+    """Store a list of chunks, whatever it says, and return the ID of its object."""
+    start, entries = 0, []
+    for length, piece in pieces:
+        entries.append({"s": start, "l": length, "o": piece})
+        start += length
+    data = json.dumps({"stream": "kopia:indirect", "entries": entries}).encode()
+    name = f"x{hashlib.md5(data).hexdigest()}"
+    contents.stored[ContentID(name)] = data
+    return f"I{name}"
+
+
+def test_a_list_of_chunks_that_is_in_itself_is_refused() -> None:
+    contents = PlainContents()
+    own = "x" + "0" * 32
+    data = json.dumps({"stream": "kopia:indirect", "entries": [{"l": 4, "o": f"I{own}"}]}).encode()
+    contents.stored[ContentID(own)] = data
+    with pytest.raises(DamagedObjectError, match="in its own list"):
+        store_over(contents).chunks(f"I{own}")
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_lists_of_lists_that_stand_for_more_pieces_than_bytes_are_refused(length: int) -> None:
+    contents = PlainContents()
+    contents.stored[ContentID("0" * 32)] = b""
+    piece, size = "0" * 32, 0
+    for _ in range(7):  # 300 in each of 7 levels: nobody could ever follow them all
+        piece, size = indirect(contents, *[(size or length, piece)] * 300), (size or length) * 300
+    with pytest.raises(DamagedObjectError, match=r"does not have|lists of chunks within"):
+        store_over(contents).read(piece)
+
+
+def test_an_object_is_followed_no_farther_than_its_entry_says() -> None:
+    contents = PlainContents()
+    contents.stored[ContentID("0" * 32)] = b"x"
+    piece, size = "0" * 32, 1
+    for _ in range(7):
+        piece, size = indirect(contents, *[(size, piece)] * 300), size * 300
+    with pytest.raises(DamagedObjectError, match="more than the 1000 bytes"):
+        store_over(contents).chunks(piece, limit=1000)
+
+
+def test_more_levels_of_lists_than_anybody_writes_are_refused_at_once() -> None:
+    contents = PlainContents()
+    contents.stored[ContentID("x" + "0" * 32)] = b"{}"
+    with pytest.raises(DamagedObjectError, match="more than 8 levels"):
+        store_over(contents).chunks("I" * 255 + "x" + "0" * 32)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_ranges_are_those_of_the_whole(repository: Repository, data: st.DataObject) -> None:
+    parts = [os.urandom(size) for size in data.draw(st.lists(st.integers(0, 50), min_size=1, max_size=8))]
+    with repository.writer() as writer:
+        pieces = [writer.objects.write_chunk(part) for part in parts]
+        object_id = writer.objects.finish(WrittenObject(pieces, [*map(len, parts)]))
+    whole = b"".join(parts)
+    bounds = st.integers(0, len(whole) + 5)
+    ranges = data.draw(st.lists(st.tuples(bounds, bounds).map(lambda pair: (min(pair), max(pair))), max_size=6))
+    assert repository.objects.read_ranges(object_id, ranges) == [whole[start:end] for start, end in ranges]
+
+
+def test_reading_here_and_there_fetches_each_chunk_once() -> None:
+    storage = CountingStorage(MemoryStorage())
+    repository = pykopia.create(storage, "pw", options=pykopia.NewRepositoryOptions(splitter="FIXED-1M"))
+    whole = os.urandom(5 << 20)
+    with repository.writer() as writer:
+        object_id = writer.objects.write(whole)
+    storage.clear()
+    with repository.objects.open(object_id) as file:
+        for _ in range(20):
+            for place in (0, 2 << 20, len(whole) - 100):
+                file.seek(place)
+                assert file.read(100) == whole[place : place + 100]
+    assert 0 < len(storage.calls("get", "p")) <= 3
+    assert repository.objects.read_ranges(object_id, [(5, 9), (0, 100)]) == [whole[5:9], whole[:100]]
+    with pytest.raises(UsageError, match="no range"):
+        repository.objects.read_ranges(object_id, [(9, 5)])
+
+
+def test_a_list_of_chunks_that_repeats_its_own_chunks_is_refused() -> None:
+    contents = PlainContents()
+    piece = b'{"l":0,"o":"%s"},' % (b"0" * 32)
+    repeated = "x" + "1" * 32
+    contents.stored[ContentID(repeated)] = piece * 1000
+    outer = indirect(contents, *[(len(piece) * 1000, repeated)] * 1000)
+    with pytest.raises(DamagedObjectError, match="repeats its own chunks"):
+        store_over(contents).chunks(f"I{outer}")

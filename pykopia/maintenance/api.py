@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pykopia import clock
+from pykopia.arguments import check_choice
 from pykopia.errors import MaintenanceBusyError, MaintenanceNotOwnedError, UsageError
 from pykopia.format.gotime import format_time
 from pykopia.format.maintenance_plan import (
@@ -158,8 +159,8 @@ class Maintenance:
             MaintenanceError: garbage could not be collected; nothing was marked.
             ReadOnlyRepositoryError: the repository is connected read-only.
         """
-        if safety not in SAFETY:
-            raise UsageError(f"safety must be one of {', '.join(SAFETY)}; it is {safety!r}")
+        check_choice("mode", mode, ("auto", "quick", "full"))
+        check_choice("safety", safety, SAFETY)
         repository = self._repository
         if mode == "auto" and repository.read_only:
             return MaintenanceResult(mode=None, reason="the repository is connected read-only")

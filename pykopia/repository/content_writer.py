@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 
 from pykopia import clock
+from pykopia.arguments import check_bytes
 from pykopia.chunking.batch import NONCE_SIZE, Packed, WritableBuffer
 from pykopia.chunking.sealing import ContentSealer, check_prefix
 from pykopia.errors import ContentNotFoundError, PykopiaError, StorageError, WriteConflictError
@@ -95,7 +96,11 @@ class ContentWriter:
             data: at most 256 MiB.
             prefix: nothing for file data, else a letter ``g`` to ``z`` (spec 02 §1).
             compressor: Kopia's name of a compressor, empty or ``none`` for none.
+
+        Raises:
+            UsageError: the data are not bytes.
         """
+        check_bytes("data", data)
         return self.write_many([data], [compressor], prefix=prefix)[0]
 
     def write_many(self, contents: list[Buffer], compressors: Sequence[str], *, prefix: str = "") -> list[ContentID]:

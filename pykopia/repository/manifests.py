@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 
 from pykopia import clock
+from pykopia.arguments import check_bytes
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -107,7 +108,11 @@ class ManifestWriter:
         Args:
             labels: ``type`` is required.
             data: JSON text.
+
+        Raises:
+            UsageError: there is no type, or the data are no bytes.
         """
+        check_bytes("data", data)
         if not labels.get("type"):
             raise UsageError("can't store a manifest without a type label")
         if not data.strip():

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from pykopia.arguments import check_bytes
 from pykopia.chunking.splitters import Splitter, is_known, splitter
 from pykopia.errors import UsageError
 from pykopia.format.compression import Compressor, usable_compressor
@@ -83,6 +84,9 @@ class ObjectWriter:
             compressor: Kopia's name of a compressor for its chunks, empty or ``none`` for none.
             metadata_compressor: the same for the list of chunks.
             splitter: Kopia's name of a splitter; the repository's when it is empty or unknown.
+
+        Raises:
+            UsageError: the source is neither bytes nor a binary file.
         """
         chosen = self.splitter(splitter)
         if isinstance(source, bytes | bytearray | memoryview):
@@ -90,6 +94,8 @@ class ObjectWriter:
                 return self.write_chunk(source, prefix=prefix, compressor=compressor)
             reader: Callable[[memoryview], int | None] = _reader_of(memoryview(source).cast("B"))
         else:
+            if not hasattr(source, "readinto"):
+                check_bytes("source", source)
             reader = source.readinto
         written = self.write_stream(reader, chosen, prefix=prefix, compressor=compressor)
         return self.finish(written, prefix=prefix, metadata_compressor=metadata_compressor)

@@ -4,18 +4,18 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from pykopia import __version__
+from pykopia.arguments import check_choice
 from pykopia.errors import (
     ConnectionFileError,
     DamagedFormatBlobError,
     NotConnectedError,
     RepositoryExistsError,
-    UnsupportedFormatError,
     UsageError,
 )
 from pykopia.format.ecc import DEFAULT_ECC, ECC_ALGORITHMS
@@ -134,19 +134,19 @@ def new_format(options: NewRepositoryOptions) -> RepositoryFormat:
     """Return the parameters of a new repository, with fresh secrets.
 
     Raises:
-        UnsupportedFormatError: an algorithm or version that is not known.
-        UsageError: options that exclude each other.
+        UnsupportedFormatError: a format version that is not known.
+        UsageError: an algorithm that is not known, or options that exclude each other.
     """
-    _require_known("hash", options.hash, HASHES)
-    _require_known("encryption", options.encryption, ENCRYPTIONS)
+    check_choice("hash", options.hash, HASHES)
+    check_choice("encryption", options.encryption, ENCRYPTIONS)
     from pykopia.chunking.splitters import SPLITTERS  # noqa: PLC0415 -- only a new repository names one
 
-    _require_known("splitter", options.splitter, SPLITTERS)
+    check_choice("splitter", options.splitter, SPLITTERS)
     if not 0 <= options.ecc_overhead_percent <= 100:
         raise UsageError(f"error correction overhead must be 0 to 100 percent, not {options.ecc_overhead_percent}")
     ecc = options.ecc or DEFAULT_ECC
     if options.ecc_overhead_percent:
-        _require_known("error correction", ecc, ECC_ALGORITHMS)
+        check_choice("error correction", ecc, ECC_ALGORITHMS)
         if options.format_version == 1:
             raise UsageError("error correction needs format version 2 or 3")
     return RepositoryFormat.new(
@@ -159,12 +159,6 @@ def new_format(options: NewRepositoryOptions) -> RepositoryFormat:
         ecc=ecc,
         ecc_overhead_percent=options.ecc_overhead_percent,
     )
-
-
-def _require_known(kind: str, name: str, known: Iterable[str]) -> None:
-    names = list(known)
-    if name not in names:
-        raise UnsupportedFormatError(f"{kind} {name!r} is not known: use one of {', '.join(names)}")
 
 
 def _require_empty(storage: BlobStorage) -> None:
@@ -367,10 +361,13 @@ def _beside(config: Path, suffix: str) -> Path:
 def _storage(location: Location, *, create: bool) -> BlobStorage:
     if isinstance(location, BlobStorage):
         return location
-    if isinstance(location, Path):
-        location = os.fspath(location)
-    info = storage_from_url(location) if isinstance(location, str) else location
-    return open_storage(info, create=create)
+    if isinstance(location, os.PathLike):
+        location = Path(location).as_posix()
+    if isinstance(location, str):
+        return open_storage(storage_from_url(location), create=create)
+    if not isinstance(location, ConnectionInfo):
+        raise UsageError(f"location must be a URL, a path or a storage, not a {type(location).__name__}")
+    return open_storage(location, create=create)
 
 
 __all__ = [

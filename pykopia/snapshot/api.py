@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pykopia.arguments import check_text
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
@@ -191,6 +192,7 @@ class Snapshots:
         """
         from pykopia.snapshot.resolve import resolve
 
+        check_text("a reference to an entry", text)
         return resolve(text, self.list(), self._repository.objects, consistent_attributes=consistent_attributes)
 
     # ------------------------------------------------------------------ restoring
@@ -447,9 +449,17 @@ class Snapshots:
             return migration.run(every, latest_only=latest_only)
 
     def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
-        """Compare two folders that ``resolve`` returned."""
+        """Compare two folders that ``resolve`` returned.
+
+        Raises:
+            UsageError: one of both is no entry.
+        """
+        from pykopia.format.directory import DirectoryEntry
         from pykopia.snapshot.diff import Comparison
 
+        for name, entry in (("before", before), ("after", after)):
+            if not isinstance(entry, DirectoryEntry):
+                raise UsageError(f"{name} must be an entry that `resolve` returned, not a {type(entry).__name__}")
         return Comparison(self._repository.objects, before, after)
 
 

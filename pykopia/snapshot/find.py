@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from pykopia.arguments import check_choice
 from pykopia.errors import PykopiaError
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.gojson import stored_form
@@ -63,6 +64,7 @@ class Search:
         self._objects = objects
         self._snapshots = sorted(snapshots, key=lambda each: (str(each.source), each.start_time_ns))
         self._patterns = patterns
+        check_choice("kind", kind, ("", "f", "d", "s"))
         self._kind = kind
         self._ignore_case = ignore_case
         self._barren: set[ObjectID] = set()

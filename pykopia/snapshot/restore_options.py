@@ -1,14 +1,20 @@
 """What a restore may do to its target, and what it says when it is done."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
+
+from pykopia.arguments import check_choice, check_number, texts
 
 RestoreMode = Literal["auto", "local", "tar", "tgz", "zip", "zip-nocompress"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestoreOptions:
-    """How entries are put into the target; the defaults are Kopia's where it is safe (docs/kopia-differences.md)."""
+    """How entries are put into the target; the defaults are Kopia's where it is safe (docs/kopia-differences.md).
+
+    Raises:
+        UsageError: a value is none of its choices, no list where a list is expected, or out of range.
+    """
 
     mode: RestoreMode = "auto"
     """A folder, or an archive; ``auto`` goes by the ending of the target's name."""
@@ -49,6 +55,17 @@ class RestoreOptions:
     """Levels that are restored in full; what lies deeper becomes placeholders (spec 04 §14.3)."""
     shallow_min_size: int = 0
     """Files below this many bytes are restored in full at any depth."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_choice("mode", self.mode, get_args(RestoreMode))
+        for name in ("include", "exclude"):
+            object.__setattr__(self, name, texts(name, getattr(self, name)))
+        object.__setattr__(self, "keep_at_root", frozenset(texts("keep_at_root", self.keep_at_root)))
+        check_number("parallel", self.parallel, least=1)
+        check_number("shallow_min_size", self.shallow_min_size, least=0)
+        if self.shallow_depth is not None:
+            check_number("shallow_depth", self.shallow_depth, least=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

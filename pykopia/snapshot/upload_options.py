@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from pykopia.arguments import check_number, texts
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 
@@ -17,7 +18,11 @@ CHECKPOINT = "checkpoint"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SnapshotOptions:
-    """How a snapshot is taken."""
+    """How a snapshot is taken.
+
+    Raises:
+        UsageError: a value is no list where a list is expected, or out of range.
+    """
 
     source: SourceInfo | None = None
     """Whose snapshot it is; the client's user and host and the absolute path when not given."""
@@ -46,6 +51,14 @@ class SnapshotOptions:
     action_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables that those programs get besides ``KOPIA_ACTION`` and the like. Nothing of this process is handed on by
     itself, so that no password is: what they need, such as a ``PATH`` or ``os.environ``, is named here."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        object.__setattr__(self, "pins", texts("pins", self.pins))
+        if self.parallel is not None:
+            check_number("parallel", self.parallel, least=1)
+        check_number("force_hash_percent", self.force_hash_percent, least=0, most=100)
+        check_number("upload_limit_bytes", self.upload_limit_bytes, least=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

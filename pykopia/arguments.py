@@ -1,0 +1,82 @@
+"""Checks of the arguments that a caller gives: a wrong one is a ``UsageError`` at the door, not an error from deep inside."""
+
+from collections.abc import Iterable, Mapping
+
+from pykopia.errors import UsageError
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuse a value that is none of the choices.
+
+    Raises:
+        UsageError: the message names the argument and all choices.
+    """
+    known = [*choices]
+    if value not in known:
+        raise UsageError(f"{name} must be one of {', '.join(filter(None, known))}; it is {_shown(value)}")
+
+
+def texts(name: str, value: object) -> tuple[str, ...]:
+    """Return a collection of texts as a tuple.
+
+    A single text is a collection of its letters to Python, which nobody means: it is refused.
+
+    Raises:
+        UsageError: the value is a text, no collection, or has an element that is no text.
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise UsageError(f"{name} takes a list of texts, such as [{_shown(value)}]; it is {_shown(value)}")
+    found = tuple(value)
+    for each in found:
+        check_text(f"each of {name}", each)
+    return found
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        UsageError: the message names the argument.
+    """
+    if not isinstance(value, str):
+        raise UsageError(f"{name} must be a text, not {_shown(value)}")
+
+
+def check_bytes(name: str, value: object) -> None:
+    """Refuse what is neither bytes nor another buffer of bytes.
+
+    Raises:
+        UsageError: the message names the argument.
+    """
+    if not isinstance(value, bytes | bytearray | memoryview):
+        hint = ": encode the text first" if isinstance(value, str) else ""
+        raise UsageError(f"{name} must be bytes, not {_shown(value)}{hint}")
+
+
+def check_number(name: str, value: object, *, least: float | None = None, most: float | None = None) -> None:
+    """Refuse what is no number, or lies outside the limits.
+
+    Raises:
+        UsageError: the message names the argument and its limits.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (
+        not number
+        or not (least is None or value >= least)  # type: ignore[operator]
+        or not (most is None or value <= most)  # type: ignore[operator]
+    ):
+        limits = f" from {least:g} to {most:g}" if least is not None and most is not None else ""
+        limits = limits or (f" of at least {least:g}" if least is not None else "")
+        raise UsageError(f"{name} must be a number{limits}; it is {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """Return how a wrong value is named in a message: short, and as the caller wrote it."""
+    if value is None or isinstance(value, bool | int | float):
+        return str(value)
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 60 else f"a text of {len(value)} characters"
+    return f"a {type(value).__name__}"
+
+
+__all__ = ["check_bytes", "check_choice", "check_number", "check_text", "texts"]

@@ -16,9 +16,12 @@
     │   │   └── StorageAuthenticationError   the storage does not take these credentials at all
     │   ├── StorageFullError
     │   ├── StorageNotFoundError         no such folder, bucket, container (also FileNotFoundError)
+    │   ├── StorageClockError            the service refuses requests because the clocks differ too much
     │   ├── StorageUnavailableError      temporary: may go well when tried again (also ConnectionError)
+    │   │   └── StorageBusyError         the service answers, and asks to come back later
     │   ├── UnsupportedOptionError
-    │   └── UntrustedServerError         a certificate or host key that proves nothing
+    │   ├── UntrustedServerError         a certificate or host key that proves nothing
+    │   └── WrongServerError             what answers at the address is not the storage service
     ├── RepositoryError
     │   ├── NotConnectedError
     │   ├── ConnectionFileError          repository.config or a token can't be used
@@ -194,6 +197,16 @@ class StorageUnavailableError(StorageError, ConnectionError):
     """Seconds after which the service asks to be tried again; None where it does not say."""
 
 
+class StorageBusyError(StorageUnavailableError):
+    """The service answers, and asks to come back later: it limits the rate of requests, is overloaded, or restarts."""
+
+
+class StorageClockError(StorageError):
+    """The service refuses requests because the clock of this machine and its own differ too much."""
+
+    exit_code = 18
+
+
 class UnsupportedOptionError(StorageError):
     """An option that this storage does not know, such as object lock on a folder."""
 
@@ -202,6 +215,12 @@ class UntrustedServerError(StorageError):
     """A server can't prove that it is the one meant: its TLS certificate or SSH host key is not trusted."""
 
     exit_code = 17
+
+
+class WrongServerError(StorageError):
+    """Something answers at the address, and it is not the storage service: a web page, a login portal, a redirect."""
+
+    exit_code = 19
 
 
 class RepositoryError(PykopiaError):
@@ -477,6 +496,8 @@ __all__ = [
     "SourceReadError",
     "StorageAccessDeniedError",
     "StorageAuthenticationError",
+    "StorageBusyError",
+    "StorageClockError",
     "StorageError",
     "StorageFullError",
     "StorageNotFoundError",
@@ -492,4 +513,5 @@ __all__ = [
     "UsageError",
     "VerifyError",
     "WriteConflictError",
+    "WrongServerError",
 ]

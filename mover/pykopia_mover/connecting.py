@@ -2,7 +2,6 @@
 
 import base64
 import json
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -24,7 +23,7 @@ from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import legacy_connections, storage_from_environment
 from pykopia.storage.opening import open_storage
-from pykopia.storage.retrying import RetrySchedule
+from pykopia.storage.retrying import Retries, RetrySchedule
 from pykopia_mover import sections
 from pykopia_mover.cache import caching_options, make_room, rebuild
 from pykopia_mover.documents import DocumentError, parse_document, read_document
@@ -184,20 +183,21 @@ def _open(run: Run, connection: ConnectionInfo, *, create: bool = False) -> Blob
 
     Once it is open, the storage itself does that.
     """
-    schedule, attempt = RetrySchedule(), 1
+    retries = Retries(RetrySchedule())
     while True:
         try:
             return open_storage(connection, create=create)
         except PykopiaError as error:
-            pause = schedule.pause(attempt, random.random())  # noqa: S311 -- no secret
-            if not error.temporary or attempt >= schedule.attempts:
+            pause = retries.pause_after(error)
+            if pause is None:
                 raise
             # why is for the debug level: a run that ends well must not have words that operators take for a failure
-            run.output.line(f"{run.place.name} is not reached yet, trying again in {pause:.1f} s (attempt {attempt})")
+            run.output.line(
+                f"{run.place.name} is not reached yet, trying again in {pause:.1f} s (attempt {retries.attempts})"
+            )
             run.output.debug(str(error))
             if run.stop.wait(pause):
                 raise
-            attempt += 1
 
 
 def _look(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage | None, bytes | None]:
@@ -262,7 +262,7 @@ def _older_place(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage, byt
 def _opens(storage: BlobStorage, password: str) -> bool:
     """Tell whether the password is that of the repository in a storage, which stays open."""
     try:
-        pykopia.connect(storage, password)
+        pykopia.connect(storage, password, client=ClientOptions(username=OWNER_USER, hostname=OWNER_HOST))
     except InvalidPasswordError:
         return False
     return True

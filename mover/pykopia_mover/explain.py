@@ -128,8 +128,6 @@ def _missing_storage(error: BaseException, place: Place) -> MoverError:
 def _unreachable(error: BaseException, place: Place) -> MoverError:
     text = f"{place.name} can't be reached: {_told(error)}" if place.name else _told(error)
     everything = " ".join(_causes(error))
-    if "RequestTimeTooSkewed" in everything:
-        return MoverError("clock", text, "The clock of the node and that of the storage differ; set the node's clock")
     if _speaks_plain_http(everything):
         return MoverError("unreachable", text, _PLAIN_HTTP)
     if _is_certificate(error, everything):
@@ -138,6 +136,12 @@ def _unreachable(error: BaseException, place: Place) -> MoverError:
         return MoverError("unreachable", text, "The storage limits the rate of requests: lower parallelism")
     return MoverError(
         "unreachable", text, "Check the endpoint, the network and its policies, and whether the server runs"
+    )
+
+
+def _clock(error: BaseException, place: Place) -> MoverError:
+    return MoverError(
+        "clock", _told(error), "The clock of the node and that of the storage differ; set the node's clock"
     )
 
 
@@ -181,6 +185,7 @@ _STORAGE: Final[Mapping[type, Callable[[BaseException, Place], MoverError]]] = {
     errors.StorageAccessDeniedError: _access,
     errors.StorageNotFoundError: _missing_storage,
     errors.StorageUnavailableError: _unreachable,
+    errors.StorageClockError: _clock,
     errors.StorageFullError: _full,
     errors.UntrustedServerError: _untrusted,
     errors.StorageError: _storage,

@@ -76,10 +76,13 @@ class ParameterChanges:
 
 
 def default_username() -> str:
-    """Return the operating system's name for this user."""
+    """Return the operating system's name for this user; a user without one, as in many pods, is ``nobody``, as in Kopia."""
     import getpass  # noqa: PLC0415 -- connection files have both names
 
-    return getpass.getuser()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # Python 3.13 raises the latter
+        return "nobody"
 
 
 def default_hostname() -> str:

@@ -271,8 +271,16 @@ class AzureStorage(ObjectStore):
                 return BlobNotFoundError(blob_id, self.display_name)
             if blob_id is not None and status == 416:
                 return InvalidRangeError(blob_id, 0, -1)
-            waiting = getattr(error.response, "headers", {}).get("Retry-After")
-            return service_error(doing, status=status, code=code, reason=self._safe(error.message), retry_after=waiting)
+            headers = getattr(error.response, "headers", {})
+            return service_error(
+                doing,
+                status=status,
+                code=code,
+                reason=self._safe(error.message),
+                retry_after=headers.get("Retry-After"),
+                date=headers.get("Date"),
+                location=headers.get("Location"),
+            )
         if isinstance(error, ClientAuthenticationError):  # before anything was sent
             return StorageAuthenticationError(
                 f"can't {doing}: the credentials of account {self.options.storage_account} can't be used; check them"

@@ -26,8 +26,12 @@ class Variables:
             self.warnings.append(message)
 
     def text(self, *names: str) -> str:
-        """Return the first of several variables that is set, or an empty text."""
-        return next((value for name in names if (value := self._environment.get(name, ""))), "")
+        """Return the first of several variables that is set, or an empty text.
+
+        Blanks and line breaks around a value come from ``echo KEY | base64`` and from editors: no service has keys, names or
+        regions with them. A password may begin or end with a blank, but no login can send a line break.
+        """
+        return next((value for name in names if (value := _trimmed(name, self._environment.get(name, "")))), "")
 
     def set_name(self, *names: str) -> str:
         """Return the name of the first variable that is set, or the first name."""
@@ -64,8 +68,7 @@ class Variables:
         Raises:
             InvalidEnvironmentError: It names a file that can't be read.
         """
-        value = self.text(name)
-        path = value.strip()
+        value, path = self._environment.get(name, ""), self.text(name)
         if not path.startswith("/") or "\n" in path:
             return value
         try:
@@ -83,6 +86,10 @@ class Variables:
             return self._read_file(path)
         except (OSError, UnicodeDecodeError):
             return None
+
+
+def _trimmed(name: str, value: str) -> str:
+    return value.strip("\r\n") if name.endswith("PASSWORD") else value.strip()
 
 
 __all__ = ["Variables"]

@@ -232,7 +232,26 @@ class FsspecStorage(BlobStorage):
         except PykopiaError:
             raise
         except self.failures as error:
-            raise self._error(error, doing, blob_id) from error
+            raise self._translated(error, doing, blob_id) from error
+
+    def _translated(self, error: Exception, doing: str, blob_id: BlobID | None) -> PykopiaError:
+        """Return the storage error that stands for one of ``failures``.
+
+        To tell a missing blob from a missing bucket takes another request: what goes wrong with that is translated too.
+        """
+        try:
+            return self._error(error, doing, blob_id)
+        except PykopiaError as told:
+            return told
+        except self.failures as another:
+            error = another
+        doing = f"{doing}, and look whether {self.display_name} is there"
+        try:
+            return self._error(error, doing)
+        except PykopiaError as told:
+            return told
+        except self.failures as another:
+            return StorageError(f"can't {doing}: {type(another).__name__}")
 
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
         """Return the storage error that stands for one of ``failures``; backends know their libraries' errors."""

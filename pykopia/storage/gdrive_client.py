@@ -14,6 +14,7 @@ from pykopia.errors import (
     PykopiaError,
     StorageAccessDeniedError,
     StorageAuthenticationError,
+    StorageBusyError,
     StorageError,
     StorageFullError,
     StorageUnavailableError,
@@ -137,7 +138,7 @@ class DriveClient:
             f": {words}" if words else ""
         )
         if code in _RATE_REASONS or status == requests.codes.too_many_requests:
-            return StorageUnavailableError(
+            return StorageBusyError(
                 f"{said}; too many requests in a short time: use less --parallel, or try again later"
             )
         if code in _FULL_REASONS:

@@ -101,7 +101,8 @@ class S3Storage(ObjectStore):
             if answer.get("Code") not in {"301", "400"}:
                 raise
         # an answer to HEAD has no words: one to another request tells which region it should have been, and is remembered
-        self._check_root()
+        with self._failing(f"look at blob {blob_id} in {self.display_name}"):
+            self._check_root()
         return super().metadata(blob_id)
 
     def delete(self, blob_id: BlobID) -> None:
@@ -280,6 +281,8 @@ class S3Storage(ObjectStore):
                 code=code,
                 reason=self._safe(answer.get("Message", "")),
                 retry_after=answer["RetryAfter"],
+                date=answer["Date"],
+                location=answer["Location"],
             )
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return StorageAccessDeniedError(
@@ -364,10 +367,13 @@ def _answer(error: BaseException) -> dict[str, Any]:
     for item in (error, error.__cause__):
         if isinstance(item, ClientError):
             answer = item.response.get("ResponseMetadata", {})
+            headers = answer.get("HTTPHeaders", {})
             return {
                 "Code": "",
                 "HTTPStatusCode": answer.get("HTTPStatusCode", 0),
-                "RetryAfter": answer.get("HTTPHeaders", {}).get("retry-after"),
+                "RetryAfter": headers.get("retry-after"),
+                "Date": headers.get("date"),
+                "Location": headers.get("location"),
                 **item.response.get("Error", {}),
             }
     return {}

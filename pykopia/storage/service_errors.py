@@ -9,19 +9,24 @@ import email.utils
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from pykopia import clock
 from pykopia.errors import (
     PykopiaError,
     StorageAccessDeniedError,
     StorageAuthenticationError,
+    StorageBusyError,
+    StorageClockError,
     StorageError,
     StorageFullError,
     StorageNotFoundError,
     StorageUnavailableError,
     UnsupportedOptionError,
     UntrustedServerError,
+    WrongServerError,
 )
 
 _CREDENTIALS = "check the credentials, and that they may use this bucket or container"
@@ -34,7 +39,6 @@ _HINTS = {
     "InvalidObjectState": "restore the object from its archive first: it can't be read from there",
     "InvalidToken": "check the session token: it does not belong to the access key, or it is damaged",
     "PermanentRedirect": "set the region or the endpoint of the bucket",
-    "RequestTimeTooSkewed": "set the clock of this machine: it differs too much from that of the service",
     "SignatureDoesNotMatch": "check the secret access key: it does not belong to the access key",
     "TokenRefreshRequired": "get new credentials: these must be refreshed",
 }
@@ -49,20 +53,42 @@ _TEMPORARY_CODES = frozenset(
         "OperationTimedOut",
         "RequestTimeout",
         "RequestTimeoutException",
+        "XAmzContentChecksumMismatch",
+        "XAmzContentSHA256Mismatch",
+        "backendError",
+        "internalError",
+    }
+)
+_BUSY_CODES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "ServerBusy",
         "ServiceUnavailable",
         "SlowDown",
         "SlowDownRead",
         "SlowDownWrite",
+        "Throttled",
+        "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequests",
-        "XAmzContentChecksumMismatch",
-        "XAmzContentSHA256Mismatch",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
         "rateLimitExceeded",
+        "sharingRateLimitExceeded",
         "userRateLimitExceeded",
     }
 )
+"""The service limits the rate of requests, or can't serve them for the moment."""
+_CLOCK_CODES = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
+_ALLOWED_SKEW_NS = 15 * 60 * 10**9
+"""Nanoseconds by which clocks may differ: services refuse signatures that are older or lie further ahead."""
 _FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
 _UNKNOWN_CODES = frozenset(
     {
@@ -77,13 +103,22 @@ _UNKNOWN_CODES = frozenset(
 )
 """The service does not take the credentials at all."""
 _MISSING_CODES = frozenset({"ContainerNotFound", "NoSuchBucket"})
-_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
+_TEMPORARY_STATUS = frozenset({408, 425, 500})
+_BUSY_STATUS = frozenset({429, 502, 503, 504, 509})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REASON_LENGTH = 300
 _Error = TypeVar("_Error", bound=PykopiaError)
 
 
 def service_error(
-    doing: str, *, status: int = 0, code: str = "", reason: str = "", retry_after: str | None = None
+    doing: str,
+    *,
+    status: int = 0,
+    code: str = "",
+    reason: str = "",
+    retry_after: str | None = None,
+    date: str | None = None,
+    location: str | None = None,
 ) -> PykopiaError:
     """Return the error that stands for an answer of a service.
 
@@ -93,20 +128,33 @@ def service_error(
         code: What the service calls the error.
         reason: Its words, free of secrets.
         retry_after: Header of that name.
+        date: Header of that name: the clock of the service.
+        location: Header of that name: where a redirect leads.
     """
     known = f"{code} ({status})" if code and status else code or f"HTTP status {status}"
     first_line = reason.strip().splitlines()[0][:_REASON_LENGTH] if reason.strip() else ""
     said = f"{known}: {first_line}" if first_line and first_line != code else known
     text = f"can't {doing}: the service answered {said.rstrip('.')}"
     hint = _HINTS.get(code)
+    if status in _REDIRECTS and not (code and hint):
+        return redirected(doing, status, location)
     if "HTTP request" in reason and "HTTPS" in reason:
         return StorageError(f"{text}; use TLS: this endpoint speaks nothing else")
-    if code in _FULL_CODES or status == 507:
+    if code in _FULL_CODES or (status == 507 and not retry_after):
         return StorageFullError(f"{text}; free some space, or raise the quota, and try again")
+    if code in _BUSY_CODES or status in _BUSY_STATUS or status == 507:
+        return asking_to_wait(
+            StorageBusyError(f"{text}; try again later, with fewer requests at one time"), retry_after
+        )
     if code in _TEMPORARY_CODES or status in _TEMPORARY_STATUS:
         return asking_to_wait(StorageUnavailableError(f"{text}; try again later"), retry_after)
     if code in _MISSING_CODES:
         return StorageNotFoundError(f"{text}; check the name, or create it first: pykopia does not")
+    clocks = _clocks(date, clock.now())
+    if code in _CLOCK_CODES or (status in {400, 401, 403} and clocks):
+        return StorageClockError(
+            f"{text}; {clocks or 'the clocks of this machine and of the service differ too much'}; set the clock of this machine"
+        )
     if status == 401 or code in _UNKNOWN_CODES:
         return StorageAuthenticationError(f"{text}; {hint or _CREDENTIALS}")
     if status == 403:
@@ -114,6 +162,53 @@ def service_error(
     if status == 501:
         return UnsupportedOptionError(f"{text}; this service can't do it")
     return StorageError(f"{text}; {hint}" if hint else text)
+
+
+def redirected(doing: str, status: int, location: str | None) -> WrongServerError:
+    """Return the error for a server that answers with a redirect.
+
+    Args:
+        doing: What was being done to which thing.
+        status: Of HTTP.
+        location: Where the redirect leads; only its host is shown.
+    """
+    host = urlsplit(location or "").netloc.rpartition("@")[2]
+    return WrongServerError(
+        f"can't {doing}: the server answered with a redirect ({status})"
+        + (f" to {host}" if host else "")
+        + ", as login pages, "
+        "proxies and wrong endpoints do; check the endpoint, and whether a portal or a proxy answers in its place"
+    )
+
+
+def not_the_service(doing: str, address: str, content_type: str | None = None) -> WrongServerError:
+    """Return the error for a server whose answer no storage service gives.
+
+    Args:
+        doing: What was being done to which thing.
+        address: Host and port.
+        content_type: Header of that name.
+    """
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    what = "a web page" if kind in {"text/html", "application/xhtml+xml"} else "something that it can't understand"
+    return WrongServerError(
+        f"can't {doing}: what answers at {address} is not the storage service: {what} came; check the address and its port (a "
+        "console or a portal may be there), and whether a proxy answers in its place"
+    )
+
+
+def _clocks(date: str | None, now: int) -> str:
+    """Return words on both clocks if they differ so much that signatures are refused; else nothing."""
+    if not date:
+        return ""
+    try:
+        theirs = email.utils.parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return ""
+    if abs(theirs * 1e9 - now) <= _ALLOWED_SKEW_NS:
+        return ""
+    shown = [f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M:%S} UTC" for each in (now / 1e9, theirs)]
+    return f"the clock of this machine says {shown[0]}, that of the service {shown[1]}"
 
 
 def asking_to_wait(error: _Error, retry_after: str | None) -> _Error:
@@ -203,4 +298,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += list(item.args)
 
 
-__all__ = ["asking_to_wait", "connection_error", "seconds_to_wait", "service_error", "without_secrets"]
+__all__ = [
+    "asking_to_wait",
+    "connection_error",
+    "not_the_service",
+    "redirected",
+    "seconds_to_wait",
+    "service_error",
+    "without_secrets",
+]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import getpass
 import logging
 import os
 import shlex
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import asyncssh.config
+import asyncssh.connection
 import asyncssh.sftp
 
 from pykopia.errors import PykopiaError, StorageAuthenticationError, UntrustedServerError, UsageError
@@ -76,7 +79,7 @@ class HostKeys:
     def _read(self, text: str) -> asyncssh.SSHKnownHosts:
         if self._file:
             try:
-                text = Path(self._file).expanduser().read_text(encoding="utf-8")
+                text = _expanded(self._file).read_text(encoding="utf-8")
             except FileNotFoundError:
                 text = ""  # a host that is not known is told by name later
             except (OSError, UnicodeDecodeError):
@@ -98,7 +101,7 @@ class HostKeys:
             return False
         line = f"{self._name()} {key.export_public_key().decode().split(' ', 2)[0]} "
         line += key.export_public_key().decode().split()[1]
-        path = Path(self._file).expanduser()
+        path = _expanded(self._file)
         with _adding_hosts:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(path, "a", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -131,6 +134,46 @@ class HostKeys:
 
     def _name(self) -> str:
         return self._host if self._port == DEFAULT_SFTP_PORT else f"[{self._host}]:{self._port}"
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with ``~`` replaced by the home folder, where this user has one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+class _Users:
+    """Stands in for ``getpass`` in asyncssh: that asks for the local user's name, even where nothing depends on it.
+
+    A user of a container often has no entry in the password file, and no variable with a name.
+    """
+
+    @staticmethod
+    def getuser() -> str:
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return "nobody"
+
+
+class _LenientPath(type(Path())):  # type: ignore[misc] # the class of paths on this system
+    """Stands in for ``Path`` in asyncssh: that asks for the home folder, even where nothing in it is read."""
+
+    def expanduser(self) -> Path:
+        try:
+            return super().expanduser()  # type: ignore[no-any-return]
+        except RuntimeError:
+            return self
+
+
+for _module, _name, _replacement in (
+    (asyncssh.connection, "getpass", _Users),
+    (asyncssh.connection, "Path", _LenientPath),
+    (asyncssh.config, "Path", _LenientPath),
+):
+    setattr(_module, _name, _replacement)  # there are no arguments for them
 
 
 class _Client(asyncssh.SSHClient):

@@ -54,6 +54,8 @@ class StorageFaultTests:
     """Whether the proxy can answer in the place of the server: plain HTTP."""
     secrets: ClassVar[tuple[str, ...]] = ()
     """What must not stand in any error."""
+    lost_connection: ClassVar[Exception] = ConnectionResetError(104, "Connection reset by peer")
+    """What the library beneath raises when a connection is lost."""
     denied_statuses: ClassVar[tuple[int, ...]] = (403,)
     """Statuses by which a server refuses for good."""
 
@@ -237,6 +239,35 @@ class StorageFaultTests:
                 assert len(waits) == 1
                 assert least <= waits[0] - schedule.first_pause <= most
                 proxy.heal()
+
+    def test_what_goes_wrong_while_the_place_itself_is_looked_for_is_a_temporary_error(
+        self, retrying: BlobStorage, storage: BlobStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A missing blob leads to a second request: is the folder or bucket there? It fails, and is made again."""
+        if not hasattr(storage, "_check_root"):
+            pytest.skip("this storage makes no second request")
+        look, left = storage._check_root, 0  # noqa: SLF001 -- where a proxy can't tell the two requests apart
+
+        def look_or_fail() -> None:
+            nonlocal left
+            if left:
+                left -= 1
+                raise self.lost_connection
+            look()
+
+        monkeypatch.setattr(storage, "_check_root", look_or_fail)
+        calls: tuple[Callable[[BlobStorage], object], ...] = (
+            lambda storage: storage.get(PACK),
+            lambda storage: storage.get(PACK, 1, 5),
+            lambda storage: storage.metadata(PACK),
+        )
+        for call in calls:
+            left = 1
+            assert self.fails(StorageUnavailableError, partial(call, storage)).temporary
+            left = 2
+            with pytest.raises(BlobNotFoundError):
+                call(retrying)
+            assert not left
 
     def test_a_full_storage_ends_a_put_at_once(
         self, proxy: FaultyProxy, retrying: BlobStorage, direct: BlobStorage

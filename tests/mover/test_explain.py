@@ -84,7 +84,7 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
             'KOPIA_S3_DISABLE_TLS: "true"',
         ),
         (errors.StorageUnavailableError("429 SlowDown"), S3, "unreachable", "rate of requests.*parallelism"),
-        (errors.StorageUnavailableError("RequestTimeTooSkewed"), S3, "clock", "clock"),
+        (errors.StorageClockError("RequestTimeTooSkewed"), S3, "clock", "clock"),
         (errors.UntrustedServerError("the host key changed"), Place(type="sftp"), "auth", "SFTP_KNOWN_HOSTS_DATA"),
         (errors.RepositoryNotFoundError("none"), S3, "no-repository", "created by the first backup"),
         (errors.BlobNotFoundError("p123", "there"), S3, "damaged", "p123"),

@@ -17,6 +17,7 @@ from pykopia.storage.environment import (
     legacy_connections,
     storage_from_environment,
 )
+from pykopia.storage.environment_variables import Variables
 
 CANARY = "canary-0f3a"
 SERVICE_ACCOUNT = json.dumps({"type": "service_account", "client_email": "me@x", "private_key": CANARY})
@@ -368,3 +369,16 @@ def test_files_are_read_from_disk_unless_told_otherwise(tmp_path: Path) -> None:
         storage_from_environment({REPOSITORY: "/backups", "CUSTOM_CA": f"{tmp_path}/ca.crt"})
     with pytest.raises(InvalidEnvironmentError, match="there is none"):
         storage_from_environment({REPOSITORY: "/backups", "CUSTOM_CA": f"{tmp_path}/gone.crt"})
+
+
+@pytest.mark.parametrize("kind", sorted(VARIABLES))
+def test_line_breaks_around_a_variable_are_no_part_of_it(kind: str) -> None:
+    """``echo KEY | base64`` in a Secret leaves one; no service has keys, regions, tokens or names with them."""
+    for name in VARIABLES[kind]:
+        for value in (f"canary-{name}\n", f"\r\ncanary-{name}\r\n"):
+            assert Variables({name: value}, lambda _: None).text(name) == f"canary-{name}"
+
+
+def test_a_password_keeps_its_blanks() -> None:
+    assert Variables({"SFTP_PASSWORD": " a b \n"}, lambda _: None).text("SFTP_PASSWORD") == " a b "
+    assert Variables({"AWS_REGION": " eu-west-1 \n"}, lambda _: None).text("AWS_REGION") == "eu-west-1"

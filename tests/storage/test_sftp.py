@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -403,3 +404,20 @@ def test_the_ssh_program_ends_with_the_storage_and_is_started_again(openssh: SSH
         assert storage.get(PACK) == b"x"
         assert children() != [first]
     assert children() == []
+
+
+def test_a_user_without_a_name_on_this_machine_can_connect(openssh: SSHServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod: no entry in the password file, no variable that names the user, no home folder."""
+
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    options = openssh.options(new_folder())
+    with SFTPStorage(options, create=True) as storage:
+        storage.put(PACK, b"x")
+        assert storage.get(PACK) == b"x"
+    with pytest.raises(UntrustedServerError):
+        SFTPStorage(replace(options, known_hosts_data="", known_hosts_file=""))

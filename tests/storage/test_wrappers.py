@@ -1,5 +1,6 @@
-"""Wrappers keep the contract and add one thing: retries, refusals, counts."""
+"""Wrappers keep the contract and add one thing: retries, refusals."""
 
+import itertools
 import logging
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from pykopia.errors import (
     InvalidRangeError,
     PykopiaError,
     ReadOnlyStorageError,
+    StorageBusyError,
     StorageFullError,
     StorageUnavailableError,
     UnsupportedOptionError,
@@ -21,11 +23,10 @@ from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import BlobStorage, Capacity, PutOptions, StorageWrapper
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.memory import MemoryStorage
-from pykopia.storage.metered import Meter, MeteredStorage
 from pykopia.storage.readonly import ReadOnlyStorage
 from pykopia.storage.retrying import RetryingStorage, RetrySchedule
 from pykopia.storage.service_errors import seconds_to_wait
-from pykopia.testing import CountingStorage, FakeClock, FaultyStorage
+from pykopia.testing import CountingStorage, FaultyStorage
 from pykopia.testing.storage_tests import PACK, StorageTests
 
 LOCK = PutOptions(retention_mode="GOVERNANCE", retention_period_ns=1)
@@ -50,12 +51,6 @@ class TestRetryingStorage(WrapperContract):
         return RetryingStorage(MemoryStorage(object_lock=True), sleep=never)
 
 
-class TestMeteredStorage(WrapperContract):
-    @pytest.fixture
-    def storage(self) -> BlobStorage:
-        return MeteredStorage(MemoryStorage(object_lock=True))
-
-
 def never(seconds: float) -> None:
     raise AssertionError(f"slept {seconds} s")
 
@@ -76,7 +71,7 @@ class Named(MemoryStorage):
         return True
 
 
-@pytest.mark.parametrize("wrap", [StorageWrapper, RetryingStorage, MeteredStorage, ReadOnlyStorage])
+@pytest.mark.parametrize("wrap", [StorageWrapper, RetryingStorage, ReadOnlyStorage])
 def test_a_wrapper_passes_names_and_closing_on(wrap: Callable[[BlobStorage], BlobStorage]) -> None:
     inner = Named("vault")
     with wrap(inner) as storage:
@@ -256,6 +251,113 @@ def test_retries_are_logged_without_content(caplog: pytest.LogCaptureFixture) ->
     assert "secret" not in caplog.text
 
 
+class Waiting:
+    """A storage that fails, beneath retries whose clock moves by their pauses, and by what each attempt takes."""
+
+    def __init__(self, error: Callable[[], PykopiaError], *, takes: float = 0.0, **schedule: float) -> None:
+        self.now, self.pauses = 0.0, list[float]()
+        self.inner = FaultyStorage(MemoryStorage("m"))
+        self.fault = self.inner.fail("get", times=-1, error=lambda: self._fails(error, takes))
+        self.storage = RetryingStorage(
+            self.inner,
+            schedule=RetrySchedule(**schedule),  # type: ignore[arg-type]
+            sleep=self._sleep,
+            chance=lambda: 0.0,
+            timer=lambda: self.now,
+        )
+
+    def _fails(self, error: Callable[[], PykopiaError], takes: float) -> PykopiaError:
+        self.now += takes
+        return error()
+
+    def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def busy() -> StorageBusyError:
+    return StorageBusyError("slow down")
+
+
+def silent() -> StorageUnavailableError:
+    return StorageUnavailableError("nothing comes")
+
+
+def test_a_service_that_asks_to_come_back_later_is_asked_for_fifteen_minutes() -> None:
+    waiting = Waiting(busy)
+    with pytest.raises(StorageBusyError):
+        waiting.storage.get(PACK)
+    assert 900 <= waiting.now < 900 + 33
+    assert waiting.pauses == sorted(waiting.pauses)
+    assert max(waiting.pauses) == 32
+
+
+@pytest.mark.parametrize("patience", [0.0, 5.0, 3600.0])
+def test_the_patience_with_a_busy_service_is_a_setting(patience: float) -> None:
+    waiting = Waiting(busy, patience=patience)
+    with pytest.raises(StorageBusyError):
+        waiting.storage.get(PACK)
+    assert patience <= waiting.now <= patience + 33
+
+
+def test_a_service_that_recovers_within_minutes_is_no_error() -> None:
+    waiting = Waiting(busy)
+    waiting.inner.put(PACK, b"x")
+    waiting.fault.times = 25
+    assert waiting.storage.get(PACK) == b"x"
+    assert waiting.now > 250
+
+
+def test_a_server_that_takes_connections_and_never_answers_is_given_up_within_fifteen_minutes_in_all() -> None:
+    waiting = Waiting(silent, takes=105)
+    for _ in range(3):  # what a command does until it has ended: each call is tried once more
+        with pytest.raises(StorageUnavailableError):
+            waiting.storage.get(PACK)
+    assert waiting.now < 900 + 105
+
+
+def test_an_answer_ends_the_silence() -> None:
+    waiting = Waiting(silent, takes=100)
+    waiting.fault.times = 5
+    with pytest.raises(BlobNotFoundError):
+        waiting.storage.get(PACK)
+    waiting.fault.times = 10
+    with pytest.raises(BlobNotFoundError):
+        waiting.storage.get(PACK)
+    assert waiting.fault.hits == 10
+
+
+def test_a_busy_answer_between_lost_connections_does_not_use_up_their_attempts() -> None:
+    errors = itertools.cycle([busy] * 8 + [silent] * 8)
+    waiting = Waiting(lambda: next(errors)())
+    waiting.inner.put(PACK, b"x")
+    waiting.fault.times = 40
+    assert waiting.storage.get(PACK) == b"x"
+
+
+def test_a_storage_that_does_not_recover_is_reported_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = Waiting(busy)
+    with caplog.at_level(logging.WARNING), pytest.raises(StorageBusyError):
+        waiting.storage.get(PACK)
+    assert 10 <= len(caplog.records) <= 16
+    assert caplog.records[3].getMessage().startswith("Memory: m has not done what it was asked for")
+    caplog.clear()
+    waiting.fault.times = waiting.fault.hits + 3
+    with caplog.at_level(logging.WARNING), pytest.raises(BlobNotFoundError):
+        waiting.storage.get(PACK)
+    assert caplog.records == []
+
+
+def test_each_part_of_a_long_listing_has_attempts_of_its_own() -> None:
+    setup = Setup()
+    ids = [BlobID(f"p{number:03}") for number in range(40)]
+    for blob_id in ids:
+        setup.memory.put(blob_id, b"")
+    for number in range(1, 40):
+        setup.faulty.fail("list", items=number, at=number)
+    assert [blob.blob_id for blob in setup.storage.list()] == ids
+
+
 # -- read-only ---------------------------------------------------------------------------------------------------------
 
 
@@ -273,53 +375,3 @@ def test_a_refused_write_reaches_nothing() -> None:
         assert isinstance(caught.value, PermissionError)
         assert not caught.value.temporary
     assert counting.calls() == ()
-
-
-# -- metered -----------------------------------------------------------------------------------------------------------
-
-
-def test_calls_bytes_items_errors_and_time_are_counted() -> None:
-    clock = FakeClock(step_ns=500_000_000)
-    storage = MeteredStorage(MemoryStorage(object_lock=True), timer=lambda: clock() / 1e9)
-    storage.put(PACK, b"12345")
-    storage.put(BlobID("p2"), memoryview(b"123"), LOCK)
-    storage.get(PACK)
-    storage.get(PACK, 1, 2)
-    storage.get_into(PACK, bytearray(3))
-    storage.metadata(PACK)
-    assert len([*storage.list()]) == 2
-    for _ in storage.list():
-        break
-    storage.delete(PACK)
-    storage.extend_retention(BlobID("p2"), "GOVERNANCE", 1)
-    with pytest.raises(BlobNotFoundError):
-        storage.get(PACK)
-    assert storage.meters() == {
-        "get": Meter(calls=4, errors=1, byte_count=10, seconds=2.0),
-        "metadata": Meter(calls=1, seconds=0.5),
-        "put": Meter(calls=2, byte_count=8, seconds=1.0),
-        "delete": Meter(calls=1, seconds=0.5),
-        "list": Meter(calls=2, items=3, seconds=1.0),
-        "extend_retention": Meter(calls=1, seconds=0.5),
-    }
-
-
-def test_a_listing_that_fails_is_counted_as_an_error_with_what_it_gave() -> None:
-    inner = FaultyStorage(MemoryStorage())
-    storage = MeteredStorage(inner)
-    for number in range(3):
-        storage.put(BlobID(f"p{number}"), b"")
-    inner.fail("list", items=2)
-    with pytest.raises(PykopiaError):
-        [*storage.list()]
-    meter = storage.meter("list")
-    assert (meter.calls, meter.errors, meter.items) == (1, 1, 2)
-
-
-def test_counts_that_were_asked_for_do_not_change_later() -> None:
-    storage = MeteredStorage(MemoryStorage())
-    before = storage.meter("put")
-    storage.put(PACK, b"x")
-    assert before == Meter()
-    before.calls = 100
-    assert storage.meter("put").calls == 1

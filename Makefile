@@ -16,7 +16,7 @@ SERVERS := .servers/.installed
 # PYTHONDONTWRITEBYTECODE is set, and found by a longer way.
 INSTALLED := .venv-installed
 
-.PHONY: help venv demo test test-slow soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
+.PHONY: help venv crds demo test test-slow soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench      pykopia beside kopia, restic and borg, as far as they are on the machine'
 	@echo 'make bench-results  the same at length: writes benchmarks/RESULTS.md; 20 minutes of a quiet machine'
 	@echo 'make bench-micro  hashes, ciphers, compressors, splitters, indexes and opening, each by itself'
+	@echo 'make crds       generate the CustomResourceDefinitions of the operator'
 	@echo 'make venv       the virtual environment alone'
 	@echo 'make clean      remove what was built, and the virtual environment'
 
@@ -45,6 +46,10 @@ $(STAMP): pyproject.toml setup.py $(NATIVE)
 $(SERVERS): scripts/test-servers.sh
 	sh scripts/test-servers.sh
 	touch $@
+
+# The CustomResourceDefinitions of the chart, from the typed models of the operator.
+crds: $(STAMP)
+	$(BIN)/python -m pykopia_operator.model.crds operator/chart/crds
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh

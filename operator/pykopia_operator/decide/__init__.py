@@ -1,0 +1,1 @@
+"""Decisions: pure functions of objects, settings and the time, which return plans."""

@@ -87,8 +87,7 @@ class ContentStore:
             raise ContentNotFoundError(
                 f"content {content_id} is not in the repository's index"
                 + (f", of which {damaged} can't be read" if damaged else "")
-                + "; `pykopia snapshot verify` shows which "
-                "snapshots need it, `index recover` finds it again if its pack is still there"
+                + "; `index recover` finds it again if its pack is still there"
             )
         return entry
 

@@ -51,6 +51,10 @@ class ObjectStore:
     def __init__(self, contents: ContentStore) -> None:
         self._contents = contents
 
+    def exists(self, object_id: str) -> bool:
+        """Return whether the index has the content that an object ID names; where its bytes are is not checked."""
+        return self._contents.exists(parse_object_id(object_id).content_id)
+
     def open(self, object_id: str, *, chunk_cache_bytes: int = CHUNK_CACHE_BYTES) -> BinaryIO:
         """Return an object as a seekable binary file.
 

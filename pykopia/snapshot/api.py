@@ -195,10 +195,23 @@ class Snapshots:
             SnapshotNotFoundError: no such ID, or several begin with it.
             PathNotInSnapshotError: no such path.
         """
+        return self._resolved(text, self.list(), consistent_attributes=consistent_attributes)
+
+    def _resolved(
+        self, text: str, snapshots: Sequence[SnapshotManifest], *, consistent_attributes: bool = False
+    ) -> DirectoryEntry:
         from pykopia.snapshot.resolve import resolve
 
         check_text("a reference to an entry", text)
-        return resolve(text, self.list(), self._repository.objects, consistent_attributes=consistent_attributes)
+        objects, indexes = self._repository.objects, self._repository.contents.indexes
+        try:
+            return resolve(text, snapshots, objects, consistent_attributes=consistent_attributes)
+        except SnapshotNotFoundError as error:
+            if indexes.active_count and not indexes.damaged:
+                raise
+            raise SnapshotNotFoundError(
+                f"{error}. The index of the repository is empty or damaged: `index recover` shows what the packs hold"
+            ) from error
 
     # ------------------------------------------------------------------ restoring
 
@@ -327,7 +340,6 @@ class Snapshots:
             StorageError: the storage can't be read.
         """
         from pykopia.snapshot.progress import Progress
-        from pykopia.snapshot.resolve import resolve
         from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
 
         options = options or VerifyOptions()
@@ -335,7 +347,7 @@ class Snapshots:
         by_id = {each.id: each for each in snapshots}
         roots = []
         for text in references:
-            entry = resolve(text, snapshots, self._repository.objects)
+            entry = self._resolved(text, snapshots)
             named = by_id.get(ManifestID(text))
             roots.append(Root(entry, text) if named is None else snapshot_root(named, entry))
         if not roots:

@@ -7,7 +7,6 @@
     │   ├── InvalidPolicyError
     │   └── InvalidURLError
     ├── CanceledError                    the caller asked to stop
-    ├── ClosedError                      a repository or writer that was closed (also ValueError)
     ├── StorageError
     │   ├── BlobNotFoundError            (also FileNotFoundError)
     │   ├── BlobExistsError              (also FileExistsError)
@@ -116,14 +115,6 @@ class CanceledError(PykopiaError):
     exit_code = 130
 
 
-class ClosedError(PykopiaError, ValueError):
-    """A repository or a writer is used after it was closed; nothing was read or stored."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        super().__init__(f"{what} is closed: nothing can be read from it or written to it any more; open it again")
-
-
 class StorageError(PykopiaError):
     """The storage beneath a repository did not do what it was asked."""
 
@@ -138,7 +129,8 @@ class BlobNotFoundError(StorageError, FileNotFoundError):
     def __init__(self, blob_id: str, location: str) -> None:
         self.blob_id, self.location = blob_id, location
         super().__init__(
-            f"blob {blob_id} is missing from {location}; if the repository refers to it, put it back from a copy"
+            f"blob {blob_id} is missing from {location}; if the repository refers to it, "
+            "`pykopia snapshot verify` shows what it affects"
         )
 
     def __str__(self) -> str:
@@ -415,6 +407,16 @@ class UnsupportedSourceError(SourceError):
 class ActionFailedError(SourceError):
     """A program that a policy runs before or after a snapshot, or a folder of it, did not do what it should."""
 
+    def __init__(
+        self, message: str, *, status: int | None = None, output: tuple[str, ...] = (), timed_out: bool = False
+    ) -> None:
+        self.status = status
+        """Exit status; below 0 for a signal, None when it did not end by itself."""
+        self.output = output
+        """The last lines that it printed."""
+        self.timed_out = timed_out
+        super().__init__(message)
+
 
 class CollidingNamesError(SourceError):
     """Names of one directory that are equal once they are stored, because they are not UTF-8."""
@@ -463,7 +465,6 @@ __all__ = [
     "BlobNotFoundError",
     "CanceledError",
     "ClockError",
-    "ClosedError",
     "CollidingNamesError",
     "ConnectionFileError",
     "ContentNotFoundError",

@@ -183,7 +183,7 @@ def _origin(run: Run, name: str, source: SourceInfo, origin: SourceInfo | None) 
 def _options(run: Run, repository: Repository, source: SourceInfo, spec: Spec) -> SnapshotOptions:
     effective = repository.policies.effective(source)
     wanted = parallel_reads(spec, run.files.policy, effective.policy.upload.max_parallel_file_reads)
-    parallel = fitting_streams(wanted, memory_limit(run.places.memory_limit))
+    parallel = fitting_streams(wanted, memory_limit(run.places.memory_limits))
     if parallel < wanted:
         run.output.warning(
             f"parallelism {wanted} does not fit into the memory limit of the container: {parallel} is used"
@@ -329,12 +329,25 @@ def _finish(run: Run, repository: Repository, source: SourceInfo, result: Snapsh
     run.output.line("=== Applying retention policy ===")
     run.output.line(f"Retention: kept {kept}, deleted {max(0, before - kept)}")
     _tell_cache(run)
-    for each in result.errors:
-        if each not in failed:
-            run.output.warning(f"left out: {each.path}: {each.message}")
+    passed_over = [each for each in result.errors if each.ignored or _is_harmless(each)]
+    for each in passed_over[:MOST_PATHS]:
+        run.output.warning(f"left out: {each.path}: {each.message}")
+    if len(passed_over) > MOST_PATHS:
+        run.output.warning(f"left out: … and {len(passed_over) - MOST_PATHS} more entries")
+    _tell_special(run, counters)
     report.message = f"snapshot {manifest.id} of {source}"
     if failed:
         raise _unread(run, failed)
+
+
+def _tell_special(run: Run, counters: UploadCounters) -> None:
+    """Say how many entries are of kinds that no snapshot has."""
+    counts = {"sockets": counters.sockets, "pipes": counters.pipes, "devices": counters.devices}
+    found = {kind: count for kind, count in counts.items() if count}
+    if found:
+        run.report.snapshot["special"] = found
+        told = ", ".join(f"{count} {kind}" for kind, count in found.items())
+        run.output.line(f"Not in the snapshot, as they have no content: {told}")
 
 
 def _is_harmless(error: EntryError) -> bool:

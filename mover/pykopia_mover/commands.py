@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pykopia import clock
@@ -77,7 +77,9 @@ def run_command(
         )
     if process.returncode:
         raise MoverError(
-            "action", f"the {name} action failed: {_status(process.returncode)}{tail}", _advice(process, output)
+            "action",
+            f"the {name} action failed: {_status(process.returncode)}{tail}",
+            advice(process.returncode, output.tail),
         )
 
 
@@ -142,13 +144,19 @@ def _status(code: int) -> str:
     return f"exit status {code}" if code >= 0 else f"ended by signal {-code}"
 
 
-def _advice(process: "subprocess.Popen[bytes]", output: _Output) -> str:
-    if process.returncode == NOT_FOUND:
+def advice(status: int | None, output: Sequence[str]) -> str:
+    """Return what to do about an action that failed.
+
+    Args:
+        status: exit status of its shell.
+        output: its last lines.
+    """
+    if status == NOT_FOUND:
         return (
             "A command was not found (exit status 127): actions run in the mover's container, not in that of the "
             "application; it has a shell and the basic tools. Put the tool into the image, or dump from within the application"
         )
-    text = "\n".join(output.tail)
+    text = "\n".join(output)
     if "Read-only file system" in text or "Permission denied" in text or "Operation not permitted" in text:
         return (
             "Actions run in the mover's container, with its rights and without any to the node's kernel; the volume is at "
@@ -157,4 +165,4 @@ def _advice(process: "subprocess.Popen[bytes]", output: _Output) -> str:
     return "Actions run in the mover's container, where the volume is at /data"
 
 
-__all__ = ["command_environment", "run_command"]
+__all__ = ["advice", "command_environment", "run_command"]

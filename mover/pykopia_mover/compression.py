@@ -9,7 +9,8 @@ DEFAULT: Final = "zstd"
 
 NONE: Final = "none"
 
-ALIASES: Final = {"s2": "s2-default"}
+ALIASES: Final = {"s2": "s2-default", "lz4": "s2-default"}
+"""Names that stand for others. lz4 does because newer versions of Kopia can't read it; s2 is as fast."""
 
 NAMES: Final = (
     "deflate-best-compression",
@@ -31,7 +32,10 @@ NAMES: Final = (
     "zstd-better-compression",
     "zstd-fastest",
 )
-"""What new data may be compressed with. lz4 is not among them: newer Kopia refuses even to read it."""
+"""What new data may be compressed with."""
+
+COMMON: Final = ("zstd", "gzip", "s2", NONE)
+"""Named first in messages."""
 
 
 def compressor(name: str, *, setting: str) -> str:
@@ -46,10 +50,9 @@ def compressor(name: str, *, setting: str) -> str:
     """
     found = ALIASES.get(name, name)
     if found not in NAMES:
-        raise config_error(
-            f"{setting}: unknown compression {name!r}", f"Use one of zstd, gzip, s2, none, {', '.join(NAMES)}"
-        )
+        others = [each for each in (*NAMES, *ALIASES) if each not in COMMON]
+        raise config_error(f"{setting}: unknown compression {name!r}", f"Use one of {', '.join((*COMMON, *others))}")
     return found
 
 
-__all__ = ["ALIASES", "DEFAULT", "NAMES", "NONE", "compressor"]
+__all__ = ["ALIASES", "COMMON", "DEFAULT", "NAMES", "NONE", "compressor"]

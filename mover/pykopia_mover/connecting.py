@@ -1,6 +1,7 @@
 """Finds, opens and, for a backup, creates the repository (mover contract §5)."""
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -190,6 +191,7 @@ def _open(run: Run, connection: ConnectionInfo, *, create: bool = False) -> Blob
         except PykopiaError as error:
             pause = retries.pause_after(error)
             if pause is None:
+                run.place = replace(run.place, tried=f"{retries.attempts} attempts in {retries.seconds:.0f} s")
                 raise
             # why is for the debug level: a run that ends well must not have words that operators take for a failure
             run.output.line(
@@ -261,11 +263,11 @@ def _older_place(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage, byt
 
 def _opens(storage: BlobStorage, password: str) -> bool:
     """Tell whether the password is that of the repository in a storage, which stays open."""
-    try:
-        pykopia.connect(storage, password, client=ClientOptions(username=OWNER_USER, hostname=OWNER_HOST))
-    except InvalidPasswordError:
-        return False
-    return True
+    for each in password_forms(password):
+        with contextlib.suppress(InvalidPasswordError):
+            pykopia.connect(storage, each, client=ClientOptions(username=OWNER_USER, hostname=OWNER_HOST))
+            return True
+    return False
 
 
 def _refuse_foreign(run: Run, storage: BlobStorage) -> None:
@@ -294,15 +296,37 @@ def _connect(run: Run, target: Target, storage: BlobStorage, raw: bytes) -> Repo
         _manual(run).get("caching", {}).get("maxCacheSize"),
     )
     client = _client(run, target)
+    first, *others = password_forms(run.settings.password)
     try:
-        return pykopia.connect(storage, run.settings.password, client=client, caching=caching)
+        return pykopia.connect(storage, first, client=client, caching=caching)
     except InvalidPasswordError:
-        shorter = run.settings.password.rstrip("\r\n")
-        if shorter == run.settings.password:
-            raise
-        repository = pykopia.connect(storage, shorter, client=client, caching=caching)
-        run.output.warning("KOPIA_PASSWORD ends in a line break, which is not part of the password; remove it")
-        return repository
+        for password in others:
+            with contextlib.suppress(InvalidPasswordError):
+                repository = pykopia.connect(storage, password, client=client, caching=caching)
+                run.output.warning(_other_form(first, password))
+                return repository
+        raise
+
+
+def password_forms(password: str) -> tuple[str, ...]:
+    r"""Return the passwords to try: as it is, then without a line break at the end, then with one.
+
+    Who makes a Secret with ``echo PASSWORD | base64`` gives a line break that nobody sees.
+
+    >>> password_forms("word"), password_forms("word\r\n")
+    (('word', 'word\n'), ('word\r\n', 'word', 'word\n'))
+    """
+    plain = password.rstrip("\r\n")
+    return tuple(dict.fromkeys((password, plain, f"{plain}\n")))
+
+
+def _other_form(given: str, found: str) -> str:
+    if len(found) < len(given):
+        return "KOPIA_PASSWORD ends in a line break, which is not part of the password: remove it from the Secret"
+    return (
+        "the password of this repository ends in a line break, and KOPIA_PASSWORD does not: other programs will refuse it; "
+        "change the password of the repository"
+    )
 
 
 def _client(run: Run, target: Target) -> ClientOptions:
@@ -339,6 +363,11 @@ def _create(run: Run, target: Target) -> tuple[BlobStorage, bytes, bool]:
     if target.connection.type == "s3":
         run.output.lines(sections.s3_creation(run.environment, str(target.connection.config.get("prefix") or "")))
     storage = _open(run, target.connection, create=True)
+    if run.settings.password != run.settings.password.rstrip("\r\n"):
+        run.output.warning(
+            "KOPIA_PASSWORD ends in a line break, which becomes part of the password of this new repository: whoever types "
+            "the password will be refused. Make the Secret anew without it (printf instead of echo), and use another place"
+        )
     created = True
     try:
         pykopia.create(

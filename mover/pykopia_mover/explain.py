@@ -5,6 +5,7 @@ of the Secret, the field of the spec.
 """
 
 import errno
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,19 +13,14 @@ from typing import Final
 
 from pykopia import errors
 from pykopia.storage.environment import VARIABLES
+from pykopia_mover.commands import advice
 from pykopia_mover.failures import MoverError, config_error
 from pykopia_mover.variables import is_secret
 
 TARGET_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
-_CERTIFICATE: Final = (
-    "Its certificate is not trusted: give its authority by customCA (CUSTOM_CA); for a plain HTTP server set "
-    'KOPIA_S3_DISABLE_TLS: "true"'
-)
-_PLAIN_HTTP: Final = (
-    'The server speaks plain HTTP: set KOPIA_S3_DISABLE_TLS: "true", or write http:// before the endpoint'
-)
 _BUCKETS: Final = {"s3": "bucket", "gcs": "bucket", "b2": "bucket", "azureBlob": "container"}
+_COUNTED: Final = re.compile(r"\d (attempts|tries|times)")
 _IDS: Final = ("ACCOUNT", "ACCOUNT_ID", "USERNAME", "KEY_ID", "ACCESS_KEY_ID", "CLIENT_ID", "PROFILE", "ROLE_ARN")
 
 
@@ -37,6 +33,8 @@ class Place:
     name: str = ""
     """For messages."""
     environment: Mapping[str, str] | None = None
+    tried: str = ""
+    """How often and how long it was tried to open the storage, for messages."""
 
     def credentials(self) -> str:
         """Return the names of the variables that were used to log in."""
@@ -56,8 +54,10 @@ def explained(error: BaseException, place: Place) -> MoverError:
     kind = next((kind for kind in type(error).__mro__ if kind in _STORAGE), None)
     if kind is not None:
         return _STORAGE[kind](error, place)
+    if isinstance(error, errors.ActionFailedError):
+        return _action(error)
     if isinstance(error, errors.PykopiaError):
-        return _other(error)
+        return _other(error, place)
     if isinstance(error, OSError):
         told = error.strerror or str(error)
         return MoverError("internal", f"{error.filename}: {told}" if error.filename else told)
@@ -74,7 +74,26 @@ def _variable_fix(name: str) -> str:
     return f"The variable comes from the key {name} of the repository Secret" if name else ""
 
 
+_CREDENTIALS: Final = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "azure": "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
+    "b2": "B2_ACCOUNT_ID and B2_APPLICATION_KEY",
+    "webdav": "WEBDAV_USERNAME and WEBDAV_PASSWORD",
+    "sftp": "SFTP_USERNAME and SFTP_PASSWORD or SFTP_KEY_FILE",
+    "rclone": "RCLONE_CONFIG",
+    "gdrive": "GOOGLE_DRIVE_CREDENTIALS",
+}
+"""Variables with which to log in, by the scheme of the URL and by Kopia's name of the storage type."""
+
+
 def _url(error: BaseException, place: Place) -> MoverError:
+    scheme, _, rest = (place.environment or {}).get("KOPIA_REPOSITORY", "").strip().partition("://")
+    if "@" in rest and scheme.lower() in _CREDENTIALS:
+        return config_error(
+            "KOPIA_REPOSITORY holds a user or password",
+            f"Take them out of the URL: they belong into {_CREDENTIALS[scheme.lower()]}, keys of the repository Secret",
+        )
     return config_error(
         _told(error), "KOPIA_REPOSITORY is s3://BUCKET/FOLDER, filesystem:///PATH, sftp://HOST/PATH or the like"
     )
@@ -96,18 +115,39 @@ def _access(error: BaseException, place: Place) -> MoverError:
             "Let all movers of a repository run as one user, or make it with KOPIA_FS_FILE_MODE=0660 and "
             "KOPIA_FS_DIR_MODE=0770 for those of one group",
         )
-    return MoverError(
-        "auth",
-        f"access denied: {_told(error)} (credentials used: {place.credentials()})",
-        "Check these keys of the repository Secret, and what they may do there",
-    )
+    fix = "Check these keys of the repository Secret, and what they may do there"
+    if place.type == "sftp":
+        fix += "; SFTP_PATH must be writable for SFTP_USERNAME"
+    return MoverError("auth", f"access denied: {_told(error)} (credentials used: {place.credentials()})", fix)
 
 
 def _untrusted(error: BaseException, place: Place) -> MoverError:
     text = _told(error)
     if "host key" in text.lower():
         return MoverError("auth", text, "If the host was set up anew, correct SFTP_KNOWN_HOSTS_DATA")
-    return MoverError("unreachable", text, _CERTIFICATE)
+    return MoverError("unreachable", text, _certificate(place))
+
+
+def _certificate(place: Place) -> str:
+    environment = place.environment or {}
+    if environment.get("CUSTOM_CA") or environment.get("KOPIA_CUSTOM_CA"):
+        return (
+            "Its certificate is not trusted, and customCA (CUSTOM_CA) is set: it must hold the certificate of the authority "
+            "that signed that of this server, or the server's own"
+        )
+    return "Its certificate is not trusted: give that of its authority by customCA (CUSTOM_CA)" + _plain(place)
+
+
+def _plain(place: Place) -> str:
+    return '; for a plain HTTP server set KOPIA_S3_DISABLE_TLS: "true"' if place.type == "s3" else ""
+
+
+def _plain_http(place: Place) -> str:
+    if place.type == "s3":
+        return 'The server speaks plain HTTP: set KOPIA_S3_DISABLE_TLS: "true", or write http:// before the endpoint'
+    if place.type == "webdav":
+        return "The server speaks plain HTTP: let WEBDAV_URL begin with http://"
+    return "The server speaks plain HTTP, and TLS was expected: check the address and the port"
 
 
 def _missing_storage(error: BaseException, place: Place) -> MoverError:
@@ -127,11 +167,13 @@ def _missing_storage(error: BaseException, place: Place) -> MoverError:
 
 def _unreachable(error: BaseException, place: Place) -> MoverError:
     text = f"{place.name} can't be reached: {_told(error)}" if place.name else _told(error)
+    if place.tried and not _COUNTED.search(text):
+        text = f"{text.rstrip('.')} ({place.tried})"
     everything = " ".join(_causes(error))
     if _speaks_plain_http(everything):
-        return MoverError("unreachable", text, _PLAIN_HTTP)
+        return MoverError("unreachable", text, _plain_http(place))
     if _is_certificate(error, everything):
-        return MoverError("unreachable", text, _CERTIFICATE)
+        return MoverError("unreachable", text, _certificate(place))
     if any(mark in everything for mark in ("429", "SlowDown", "rateLimitExceeded", "TooManyRequests")):
         return MoverError("unreachable", text, "The storage limits the rate of requests: lower parallelism")
     return MoverError(
@@ -147,7 +189,7 @@ def _clock(error: BaseException, place: Place) -> MoverError:
 
 def _storage(error: BaseException, place: Place) -> MoverError:
     plain = _speaks_plain_http(" ".join(_causes(error)))
-    return MoverError("unreachable", _told(error), _PLAIN_HTTP if plain else "")
+    return MoverError("unreachable", _told(error), _plain_http(place) if plain else "")
 
 
 def _speaks_plain_http(text: str) -> bool:
@@ -156,7 +198,7 @@ def _speaks_plain_http(text: str) -> bool:
 
 def _is_certificate(error: BaseException, text: str) -> bool:
     return "certificate" in text.lower() or any(
-        isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error)
+        isinstance(each, ssl.SSLCertVerificationError) for each in chain_of(error)
     )
 
 
@@ -205,13 +247,35 @@ _CODES: Final = (
     (errors.UsageError, "config"),
     (errors.UnsupportedOptionError, "config"),
     (errors.ConnectionFileError, "config"),
-    (errors.ActionFailedError, "action"),
     (errors.SourceError, "source"),
     (errors.RestoreError, "target"),
 )
 
 
-def _other(error: errors.PykopiaError) -> MoverError:
+def _action(error: errors.ActionFailedError) -> MoverError:
+    """Explain an action of a policy like one of the spec."""
+    if error.timed_out:
+        return MoverError(
+            "action",
+            _told(error).partition(";")[0],
+            "The field timeout of the action in the policy file gives it more time",
+        )
+    tail = "".join(f"\n  {line}" for line in error.output)
+    return MoverError("action", f"{_told(error)}{tail}", advice(error.status, error.output))
+
+
+_SECRET_OF: Final = {
+    "sftp": ("key", "SFTP_KEY_FILE"),
+    "gcs": ("credential", "GOOGLE_APPLICATION_CREDENTIALS"),
+    "gdrive": ("credential", "GOOGLE_DRIVE_CREDENTIALS"),
+}
+"""By storage type: a word of messages on credentials that can't be used, and the variable that holds them."""
+
+
+def _other(error: errors.PykopiaError, place: Place) -> MoverError:
+    word, variable = _SECRET_OF.get(place.type, ("", ""))
+    if isinstance(error, errors.UsageError) and variable and word in _told(error).lower():
+        return config_error(_told(error), f"It is the key {variable} of the repository Secret")
     for kind, code in _CODES:
         if isinstance(error, kind):
             return MoverError(code, _told(error))
@@ -222,7 +286,8 @@ def _told(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what caused it."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -232,12 +297,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _causes(error: BaseException) -> Iterator[str]:
-    yield from (str(each) for each in _chain(error))
+    yield from (str(each) for each in chain_of(error))
 
 
 def target_error(error: BaseException) -> OSError | None:
     """Return the error of the target's file system behind an error, if that is what it is about."""
-    for each in _chain(error):
+    for each in chain_of(error):
         if isinstance(each, OSError) and not isinstance(each, errors.PykopiaError) and each.errno in TARGET_ERRNOS:
             return each
     return None
@@ -247,8 +312,8 @@ def is_damage(error: BaseException) -> bool:
     """Tell whether damage of the repository is behind an error."""
     return any(
         isinstance(each, errors.DamagedDataError | errors.BlobNotFoundError | errors.ContentNotFoundError)
-        for each in _chain(error)
+        for each in chain_of(error)
     )
 
 
-__all__ = ["TARGET_ERRNOS", "Place", "explained", "is_damage", "target_error"]
+__all__ = ["TARGET_ERRNOS", "Place", "chain_of", "explained", "is_damage", "target_error"]

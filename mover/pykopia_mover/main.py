@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn, TextIO
@@ -20,7 +22,7 @@ from pykopia_mover.additional_args import parse_additional_args
 from pykopia_mover.backup import backup
 from pykopia_mover.cache import CachePlace
 from pykopia_mover.discovery import discover
-from pykopia_mover.explain import explained
+from pykopia_mover.explain import Place, explained
 from pykopia_mover.failures import CODES, MoverError, config_error
 from pykopia_mover.identity import Wanted
 from pykopia_mover.loading import load_policy_files
@@ -31,7 +33,7 @@ from pykopia_mover.redaction import RedactingStream, Redactor
 from pykopia_mover.report import Report
 from pykopia_mover.restore import restore
 from pykopia_mover.run import INTERRUPTED, TERMINATED, Places, Run, Stop
-from pykopia_mover.settings import Settings, load, require
+from pykopia_mover.settings import TRUE, Settings, load, require
 
 OPERATIONS: Final[dict[str, Callable[[Run], None]]] = {
     "backup": backup,
@@ -42,8 +44,10 @@ OPERATIONS: Final[dict[str, Callable[[Run], None]]] = {
 DIRECTIONS: Final = {"source": "backup", "destination": "restore", "maintenance": "maintenance"}
 NEED_NO_VOLUME: Final = frozenset({"maintenance", "discover"})
 
-GRACE_SECONDS: Final = 18
-"""After a signal; then the process ends without more ado, before the kubelet does it."""
+GRACE_SECONDS: Final = 15
+"""After a signal, for the run to end by itself. Then another thread writes how it ended, and ends the process."""
+LAST_SECONDS: Final = 3
+"""For those last words, if even a write to the log or the termination message does not return."""
 HOLD_NAME: Final = "exit-debug-if-removed"
 
 USAGE: Final = """usage: pykopia-mover OPERATION...
@@ -78,12 +82,21 @@ def _redacting(stream: Any, redactor: Redactor) -> Any:  # noqa: ANN401 -- text 
 
 
 def _listen(stop: Stop) -> None:
+    def later(seconds: float, action: Callable[..., object], *arguments: object) -> None:
+        timer = threading.Timer(seconds, action, args=arguments)
+        timer.daemon = True
+        timer.start()
+
+    def give_up(status: int) -> None:
+        later(LAST_SECONDS, os._exit, status)
+        with contextlib.suppress(Exception):
+            stop.give_up()
+        os._exit(status)
+
     def handle(number: int, _frame: FrameType | None) -> None:
         code = INTERRUPTED if number == signal.SIGINT else TERMINATED
         stop.ask(code)
-        ending = threading.Timer(GRACE_SECONDS, os._exit, args=(CODES[code].status,))
-        ending.daemon = True
-        ending.start()
+        later(GRACE_SECONDS, give_up, CODES[code].status)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
@@ -124,8 +137,11 @@ def _run(
     places: Places,
 ) -> int:
     output.json_lines = environment.get("KOPIA_LOG_FORMAT", "").strip() == "json"
+    output.times = environment.get("KOPIA_LOG_TIMES", "").strip().lower() in TRUE
     started = clock.monotonic()
     report = Report(op=words[0] if words else "none")
+    told = _Told(environment, output, redactor, stop)
+    stop.give_up = lambda: told.given_up(report, None, started)
     try:
         operations, direction = wanted_operations(words, environment, output)
         report.op = operations[0]
@@ -135,18 +151,35 @@ def _run(
     except Exception as error:  # noqa: BLE001 -- every end has its message and status
         output.lines(sections.environment_status(environment, log_settings=[]))
         _end_badly(report, error, output, None, started)
-        _tell(report, None, environment, output, redactor)
+        told.ended(report, None)
         return report.code.status
     try:
-        for operation in operations:
-            current = replace(prepared, report=Report(op=operation), direction=direction, started=clock.monotonic())
-            _perform(current, operation)
-            _tell(current.report, current, environment, output, redactor)
-            if current.report.code.status:
-                return current.report.code.status
+        with _temporary_folder(prepared.cache):
+            for operation in operations:
+                current = replace(prepared, report=Report(op=operation), direction=direction, started=clock.monotonic())
+                stop.give_up = partial(told.given_up, current.report, current, current.started)
+                _perform(current, operation)
+                told.ended(current.report, current)
+                if current.report.code.status:
+                    return current.report.code.status
     finally:
         caches.forget(prepared.cache)
     return 0
+
+
+@contextlib.contextmanager
+def _temporary_folder(cache: CachePlace) -> Iterator[None]:
+    """Let temporary files lie on the volume of the cache where the pod has no folder for them."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        before, tempfile.tempdir = tempfile.tempdir, str(cache.folder) if cache.folder is not None else None
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+    else:
+        yield
 
 
 def wanted_operations(
@@ -216,6 +249,7 @@ def _prepare(
         stop=stop,
         cache=cache,
         report=Report(op=operations[0]),
+        place=Place(environment=environment),
     )
 
 
@@ -268,8 +302,6 @@ def _perform(run: Run, operation: str) -> None:
 
 
 def _end_badly(report: Report, error: Exception, output: Output, run: Run | None, started: float) -> None:
-    from pykopia_mover.explain import Place  # noqa: PLC0415
-
     told = explained(error, run.place if run is not None else Place())
     code = told.code
     if run is not None and run.stop():
@@ -286,19 +318,54 @@ def _end_badly(report: Report, error: Exception, output: Output, run: Run | None
     report.seconds = clock.monotonic() - started
 
 
-def _tell(report: Report, run: Run | None, environment: Mapping[str, str], output: Output, redactor: Redactor) -> None:
-    """Say how it ended: in the log, to the operator, and to Prometheus."""
-    report.warnings = list(output.warnings)
-    path = environment.get("TERMINATION_LOG") or Settings().termination_log
-    with contextlib.suppress(OSError):
-        _write_termination(Path(path), report.to_json(redactor))
-    if run is not None:
-        _tell_metrics(report, run, output)
-    output.lines(report.summary())
-    if report.result == "failure":
-        output.error(report.digest())
-    else:
-        output.line(report.digest())
+class _Told:
+    """Reports how operations ended: in the log, to the operator, and to Prometheus."""
+
+    def __init__(self, environment: Mapping[str, str], output: Output, redactor: Redactor, stop: Stop) -> None:
+        self._path = Path(environment.get("TERMINATION_LOG") or Settings().termination_log)
+        self._output, self._redactor, self._stop = output, redactor, stop
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._earlier: Report | None = None
+        """What the operations before the current one did."""
+
+    def ended(self, report: Report, run: Run | None) -> None:
+        """Report one operation, and in the termination message those before it too."""
+        with self._lock:
+            if self._given_up:
+                threading.Event().wait()  # the other thread ends the process
+            self._stop.give_up = lambda: None
+            self._write(report)
+            if run is not None:
+                _tell_metrics(report, run, self._output)
+            self._close(report)
+
+    def given_up(self, report: Report, run: Run | None, started: float) -> None:
+        """Report an operation that goes on although it was told to stop: a server does not answer, or a disk hangs."""
+        error = MoverError(
+            self._stop.code,
+            f"{report.op} was told to stop and did not end within {GRACE_SECONDS} seconds: something that it waits for "
+            "does not answer",
+        )
+        with self._lock:
+            self._given_up = True
+            _end_badly(report, error, self._output, run, started)
+            self._write(report)
+            self._close(report)
+
+    def _write(self, report: Report) -> None:
+        report.warnings = list(self._output.warnings)
+        whole = report.after(self._earlier)
+        with contextlib.suppress(OSError):
+            _write_termination(self._path, whole.to_json(self._redactor))
+        self._earlier = whole
+
+    def _close(self, report: Report) -> None:
+        self._output.closing(report.summary())
+        if report.result == "failure":
+            self._output.error(report.digest())
+        else:
+            self._output.closing([report.digest()])
 
 
 def _write_termination(path: Path, data: bytes) -> None:

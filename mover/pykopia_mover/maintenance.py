@@ -77,6 +77,7 @@ def maintain(run: Run) -> None:
         if not _is_ours(run, repository, info):
             return
         ran = _cycles(run, repository)
+        _tell_times(run, repository)
     took = f"{', '.join(each.mode or '' for each in ran)}" if ran else "nothing"
     freed = sum(each.deleted_size for each in ran)
     run.report.maintenance |= {"ran": [each.mode for each in ran], "freedBytes": freed}
@@ -145,7 +146,7 @@ def _cycles(run: Run, repository: Repository) -> list[MaintenanceResult]:
     modes: list[Literal["quick", "full"]] = ["quick", "full"]
     last_full = maintenance.schedule().last_end_ns(GARBAGE_COLLECTION)
     if last_full is not None:
-        run.report.maintenance["lastFull"] = timestamp(last_full)
+        run.report.maintenance["lastFull"] = timestamp(last_full)  # of an earlier run, for the case that this one fails
         if clock.now() - last_full < FULL_EVERY_NS and not run.settings.maintenance_force:
             run.output.line(f"Full maintenance is left out: it last ran at {timestamp(last_full)}")
             modes = ["quick"]
@@ -176,6 +177,13 @@ def _cycles(run: Run, repository: Repository) -> list[MaintenanceResult]:
     except CanceledError as error:
         raise MoverError(run.stop.code, str(error)) from error
     return done
+
+
+def _tell_times(run: Run, repository: Repository) -> None:
+    """Put the times of the last runs into the result, this one included."""
+    info = repository.maintenance.info()
+    times = {"last": info.last_success_ns, "lastFull": info.schedule.last_end_ns(GARBAGE_COLLECTION)}
+    run.report.maintenance |= {name: timestamp(ns) for name, ns in times.items() if ns is not None}
 
 
 def _tell(run: Run, result: MaintenanceResult) -> None:

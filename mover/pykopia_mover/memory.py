@@ -1,5 +1,6 @@
 """How many streams fit into the memory that the container may use (rule M-080b)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -9,13 +10,25 @@ STREAM_BYTES: Final = 32 << 20
 """For each file that is read at one time: chunks of at most 8 MiB, as they are read, compressed and encrypted."""
 
 
-def memory_limit(path: Path) -> int | None:
-    """Return the limit of the control group in bytes, None without one."""
+UNLIMITED: Final = 1 << 60
+"""Version 1 of control groups has a number of this size where there is no limit."""
+
+
+def memory_limit(paths: Iterable[Path]) -> int | None:
+    """Return the lowest limit of the control group in bytes, None without one.
+
+    Args:
+        paths: files that may hold it, of version 1 or 2 of control groups.
+    """
+    return min((limit for limit in map(_limit, paths) if limit is not None), default=None)
+
+
+def _limit(path: Path) -> int | None:
     try:
         text = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdigit() and int(text) < UNLIMITED else None
 
 
 def fitting_streams(wanted: int, limit: int | None) -> int:

@@ -17,6 +17,9 @@ from pykopia_mover.redaction import Redactor
 LONGEST_LINE: Final = 4 << 10
 """Bytes of a line."""
 
+MOST_WARNINGS: Final = 100
+"""Different warnings that are kept for the result; all are in the log."""
+
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 _NAMES: Final = {10: "debug", 20: "info", 30: "warn", 40: "error"}
 _MARKS: Final = {30: "WARNING: ", 40: "ERROR: "}
@@ -35,9 +38,11 @@ class Output:
         self._file: TextIO | None = None
         self._file_level = LEVELS["info"]
         self.json_lines = False
+        self.times = False
+        """Whether lines of text begin with the time."""
         self.level = LEVELS["info"]
-        self.warnings: list[str] = []
-        """What was warned of, for the result."""
+        self.warnings: dict[str, None] = {}
+        """The first different warnings, for the result."""
 
     # ------------------------------------------------------------------ saying things
 
@@ -54,31 +59,38 @@ class Output:
         """Say what only a search for a fault needs."""
         self.say(LEVELS["debug"], text)
 
+    def closing(self, texts: Iterable[str]) -> None:
+        """Write the last lines, which programs read: never with the time before them."""
+        for text in texts:
+            self.say(LEVELS["info"], text, times=False)
+
     def warning(self, text: str) -> None:
-        """Say what somebody should know; it is in the result too."""
+        """Write a warning to the log, and keep it for the result."""
         with self._lock:
-            if text not in self.warnings:
-                self.warnings.append(text)
+            if len(self.warnings) < MOST_WARNINGS:
+                self.warnings.setdefault(text)
         self.say(LEVELS["warn"], text)
 
     def error(self, text: str) -> None:
         """Say why the run goes no further."""
-        self.say(LEVELS["error"], text)
+        self.say(LEVELS["error"], text, times=False)
 
-    def say(self, level: int, text: str) -> None:
+    def say(self, level: int, text: str, *, times: bool = True) -> None:
         """Write a text at a level: each of its lines is one event."""
+        if level < self.level and (self._file is None or level < self._file_level):
+            return
         for line in self._redactor(text).splitlines() or [""]:
             clean = _shortened(_MARKS.get(level, "") + _CONTROL.sub("", line.replace("\t", "    ")))
             with self._lock:
                 if level >= self.level:
-                    self._stream.write(self._formatted(level, clean) + "\n")
+                    self._stream.write(self._formatted(level, clean, times=times and self.times) + "\n")
                     self._stream.flush()
                 if self._file is not None and level >= self._file_level:
                     self._write_to_file(clean)
 
-    def _formatted(self, level: int, text: str) -> str:
+    def _formatted(self, level: int, text: str, *, times: bool) -> str:
         if not self.json_lines:
-            return text
+            return f"{timestamp(clock.now())} {text}" if times else text
         return json.dumps(
             {"ts": timestamp(clock.now()), "level": _NAMES.get(level, "info"), "msg": text}, ensure_ascii=False
         )
@@ -115,7 +127,10 @@ class Output:
 
 
 RETRYING: Final = "pykopia.storage.retrying"
-"""Logger of what is tried again."""
+"""Logger of calls that are repeated."""
+UPLOAD: Final = "pykopia.snapshot.upload"
+ENTRY_FAILED: Final = "can't take %s: %s"
+"""Logger and text of entries that are not in a snapshot."""
 
 
 class LibraryLog(logging.Handler):
@@ -128,9 +143,12 @@ class LibraryLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on; a fault of the library that is no end of the run is a warning.
 
-        That it tries something again is for the debug level: operators of old take the words of that for a failure.
+        Attempts that are repeated are for the debug level: older operators take the words for a failure. Entries that could
+        not be read are too: there may be a million of them, and the backup lists the first ones.
         """
-        if record.levelno >= LEVELS["warn"]:
+        if record.name == UPLOAD and record.msg == ENTRY_FAILED:
+            self._output.debug(record.getMessage())
+        elif record.levelno >= LEVELS["warn"]:
             self._output.warning(record.getMessage())
         elif record.name == RETRYING:
             self._output.debug(record.getMessage())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pykopia_mover.failures import CODES, Code
@@ -13,6 +13,8 @@ LONGEST: Final = 4096
 LONGEST_DIGEST: Final = 700
 """Bytes of the last line."""
 MOST_WARNINGS: Final = 5
+SENTENCES: Final = ("message", "warnings")
+"""Members that are text for people."""
 MOST_IDENTITIES: Final = 10
 
 
@@ -63,9 +65,50 @@ class Report:
         always = {"v", "op", "result", "code", "message", "retryable", "seconds"}
         return {name: value for name, value in everything.items() if value or name in always}
 
+    def after(self, earlier: "Report | None") -> "Report":
+        """Return one report of this operation and of one that ran before it in the same process.
+
+        What only one of them has is kept. A failure counts for both; otherwise the first operation says how it ended.
+        """
+        if earlier is None:
+            return self
+        failed = self.result == "failure"
+
+        def both(name: str) -> dict[str, Any]:
+            return {**getattr(earlier, name), **getattr(self, name)}
+
+        return replace(
+            self,
+            result=self.result if failed else earlier.result,
+            message="; ".join(
+                filter(None, (self.message, earlier.message) if failed else (earlier.message, self.message))
+            ),
+            identity=self.identity or earlier.identity,
+            adopted=self.adopted or earlier.adopted,
+            snapshot=both("snapshot"),
+            restore=both("restore"),
+            retention=both("retention"),
+            maintenance=both("maintenance"),
+            repository={
+                **both("repository"),
+                "created": any(each.repository.get("created") for each in (earlier, self)),
+            },
+            cache=both("cache"),
+            seconds=self.seconds + earlier.seconds,
+            identities=self.identities or earlier.identities,
+        )
+
     def to_json(self, redactor: Redactor) -> bytes:
-        """Return the termination message: whole JSON of at most 4096 bytes, without secrets."""
-        members = redactor.in_value(self.members())
+        """Return the termination message: whole JSON of at most 4096 bytes, without secrets.
+
+        Sentences are redacted. Names, IDs and numbers are not: a secret that is a common word would change an identity.
+        """
+        members = self.members()
+        for name in SENTENCES:
+            if name in members:
+                members[name] = redactor.in_value(members[name])
+        if "skipped" in self.maintenance:
+            members["maintenance"] = {**self.maintenance, "skipped": redactor(self.maintenance["skipped"])}
         for shrink in (_fewer("identities"), _fewer("warnings"), _shorter_message, *map(_without, _LEAST_NEEDED)):
             data = _dumps(members)
             while len(data) > LONGEST and shrink(members):

@@ -6,9 +6,10 @@ snapshot is removed on the way, so nothing is lost before there is something to 
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +19,13 @@ from pykopia.errors import CanceledError, PykopiaError, RepositoryNotFoundError,
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreResult
 from pykopia_mover.connecting import open_repository
 from pykopia_mover.discovery import identities, section, visible
-from pykopia_mover.explain import is_damage, target_error
+from pykopia_mover.explain import chain_of, is_damage, target_error
 from pykopia_mover.failures import MoverError
 from pykopia_mover.identity import Snapshot, by_source, source_to_restore, wanted_by
 from pykopia_mover.memory import fitting_streams, memory_limit
 from pykopia_mover.output import timestamp
 from pykopia_mover.run import Run
-from pykopia_mover.selection import EXAMPLE, nothing_to_restore, parse_as_of, select
+from pykopia_mover.selection import EXAMPLE, end_of, nothing_to_restore, select
 
 LOST_AND_FOUND: Final = "lost+found"
 TOLD_EVERY: Final = 30
@@ -42,7 +43,7 @@ def restore(run: Run) -> None:
     """
     output, settings = run.output, run.settings
     output.line("=== Starting restore ===")
-    as_of = parse_as_of(settings.restore_as_of) if settings.restore_as_of else None
+    as_of = end_of(settings.restore_as_of) if settings.restore_as_of else None
     run.wanted = wanted_by(settings)
     output.lines(run.wanted.lines)
     run.report.overrides = list(run.wanted.lines)
@@ -94,7 +95,6 @@ def _require_index(run: Run, repository: Repository) -> None:
     """Refuse to call a repository empty whose index is lost or damaged: an empty volume must not pass for a restored one."""
     doing = "tell that there is nothing to restore"
     repository.contents.indexes.check_complete(doing)
-    repository.manifests.check_complete(doing)
     if not repository.contents.indexes.active_count and any(
         True for prefix in ("q", "p") for _ in repository.storage.list(prefix)
     ):
@@ -182,7 +182,7 @@ def _restore(run: Run, repository: Repository, snapshot: Any, source: SourceInfo
 
 def _options(run: Run) -> RestoreOptions:
     settings = run.settings
-    parallel = fitting_streams(settings.parallelism or 8, memory_limit(run.places.memory_limit))
+    parallel = fitting_streams(settings.parallelism or 8, memory_limit(run.places.memory_limits))
     options = RestoreOptions(
         mode="local",
         delete_extra=settings.enable_file_deletion,
@@ -223,7 +223,7 @@ def _failed(run: Run, error: BaseException, counters: RestoreCounters, needed: i
         return MoverError(
             "target",
             f"{run.data_dir}: {error} ({counters.restored_bytes} bytes were written, {left} bytes are still needed)",
-            "Give the volume more room (capacity of the PVC), and check that it may be written to",
+            _target_advice(run, [error]),
         )
     raise error
 
@@ -241,14 +241,48 @@ def _finish(run: Run, result: RestoreResult, needed: int) -> None:
     if result.errors:
         for line in result.errors[:MOST_PATHS]:
             run.output.line(line)
+        if len(result.errors) > MOST_PATHS:
+            run.output.line(f"… and {len(result.errors) - MOST_PATHS} more")
         damaged = any(is_damage(each) for each in result.causes)
-        more = f" and {len(result.errors) - 1} more" if len(result.errors) > 1 else ""
         raise MoverError(
             "damaged" if damaged else "target",
-            f"{len(result.errors)} entries could not be restored, all others were: {result.errors[0]}{more}",
+            _not_restored(result),
+            "" if damaged else _target_advice(run, result.causes),
         )
     run.report.message = f"snapshot {run.report.snapshot['id']}: {counters.restored_files} files, {needed} bytes"
     run.output.line("Snapshot restore completed")
+
+
+def _not_restored(result: RestoreResult) -> str:
+    counters, count = result.counters, len(result.errors)
+    done = counters.restored_files + counters.restored_symlinks + counters.skipped_files
+    more = f" and {count - 1} more" if count > 1 else ""
+    if not done:
+        return f"nothing could be restored: {result.errors[0]}{more}"
+    return f"{count} entries could not be restored, {done} files and links were: {result.errors[0]}{more}"
+
+
+def _target_advice(run: Run, causes: Sequence[BaseException]) -> str:
+    """Return what to do about a volume that did not take everything."""
+    numbers = {number for cause in causes for number in _numbers(cause)}
+    if numbers & {errno.ENOSPC, errno.EDQUOT}:
+        return "Give the volume more room (capacity of the PVC)"
+    if errno.EROFS in numbers:
+        return "That place is mounted read-only: leave it out of the backup, or mount the volume for writing"
+    if numbers & {errno.EACCES, errno.EPERM}:
+        if run.settings.privileged:
+            return "The mover is privileged already: look at the volume itself"
+        return (
+            f"User {os.geteuid()} may not write there: give the volume's group by fsGroup in moverSecurityContext, or allow "
+            'privileged movers for the namespace (annotation volsync.backube/privileged-movers: "true")'
+        )
+    return "Look at the volume itself"
+
+
+def _numbers(error: BaseException) -> Iterator[int]:
+    for each in chain_of(error):
+        if isinstance(each, OSError) and each.errno is not None:
+            yield each.errno
 
 
 def _sync(folder: Path) -> None:

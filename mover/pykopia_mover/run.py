@@ -1,7 +1,7 @@
 """One run of the mover: what every operation is given, and how it asks whether to go on."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,11 @@ class Places:
     credentials: Path = Path("/credentials")
     config: Path = Path("/kopia-config")
     temporary: Path = Path("/tmp")  # noqa: S108 -- the volume that the pod has for it
-    memory_limit: Path = Path("/sys/fs/cgroup/memory.max")
+    memory_limits: tuple[Path, ...] = (
+        Path("/sys/fs/cgroup/memory.max"),
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    )
+    """Of version 2 and version 1 of control groups."""
 
 
 class Stop:
@@ -37,6 +41,8 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self.code = TERMINATED
+        self.give_up: Callable[[], None] = lambda: None
+        """Ends the log of a run that does not end by itself; called by another thread when the grace is over."""
 
     def ask(self, code: str = TERMINATED) -> None:
         """Ask everybody to stop."""

@@ -55,6 +55,23 @@ def parse_as_of(text: str) -> int:
     return (whole + leap) * 1_000_000_000 + int((match[7] or "").ljust(9, "0") or 0)
 
 
+def end_of(text: str) -> int:
+    """Return the last nanosecond that an RFC 3339 time names: times are shown to the second, and snapshots begin within one.
+
+    >>> end_of("2026-01-02T03:04:05Z") - parse_as_of("2026-01-02T03:04:05Z")
+    999999999
+    >>> end_of("2026-01-02T03:04:05.123Z") - parse_as_of("2026-01-02T03:04:05.123Z")
+    999999
+
+    Raises:
+        MoverError: see ``parse_as_of``.
+    """
+    start = parse_as_of(text)
+    match = _RFC3339.fullmatch(text.strip())
+    digits = len(match[7] or "") if match is not None else 0
+    return start + int(10 ** (9 - digits)) - 1
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection(Generic[AnySnapshot]):
     """What a restore is to take."""
@@ -101,4 +118,4 @@ def nothing_to_restore(mode: str, *, available: int, as_of_given: bool, previous
     return "no-data" if available == 0 else "no-snapshot"
 
 
-__all__ = ["EXAMPLE", "Outcome", "Selection", "Started", "nothing_to_restore", "parse_as_of", "select"]
+__all__ = ["EXAMPLE", "Outcome", "Selection", "Started", "end_of", "nothing_to_restore", "parse_as_of", "select"]

@@ -242,6 +242,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _of("KOPIA_LOG_FORMAT", CACHE, "`text`, or `json` for one object a line", "`text`",
                  pattern="^(text|json)$")
     ] = "text"  # fmt: skip
+    log_times: Annotated[
+        bool, _of("KOPIA_LOG_TIMES", CACHE, "lines of text begin with the time, but for the last ones", "false")
+    ] = False
     derived_cache_directory: Annotated[
         str, _of("KOPIA_CACHE_DIRECTORY", CACHE, "always the same as `KOPIA_CACHE_DIR`; passed over with a warning")
     ] = ""

@@ -13,6 +13,7 @@ from typing import Protocol, TextIO, cast
 
 from pykopia.cli.session import Session
 from pykopia.errors import ConnectionFileError, InvalidPasswordError
+from pykopia.repository.options import default_username
 
 _ATTEMPTS = 5
 NO_TERMINAL = "no password: give --password or KOPIA_PASSWORD, as there is no terminal to ask on"
@@ -80,7 +81,7 @@ def recall(session: Session) -> str | None:
     ring = _keyring(session)
     if ring is not None:
         try:
-            found = ring.get_password(_ring_item(session), getpass.getuser())
+            found = ring.get_password(_ring_item(session), default_username())
         except Exception as error:  # noqa: BLE001 -- any backend may raise anything
             session.log.debug("the keyring can't be read: %s", error)
             found = None
@@ -103,7 +104,7 @@ def remember(session: Session, password: str) -> None:
     ring = _keyring(session)
     if ring is not None:
         try:
-            ring.set_password(_ring_item(session), getpass.getuser(), password)
+            ring.set_password(_ring_item(session), default_username(), password)
         except Exception as error:  # noqa: BLE001 -- any backend may raise anything
             session.log.debug("the keyring can't be written: %s", error)
         else:
@@ -120,7 +121,7 @@ def forget(session: Session) -> None:
     ring = _keyring(session)
     if ring is not None:
         try:
-            ring.delete_password(_ring_item(session), getpass.getuser())
+            ring.delete_password(_ring_item(session), default_username())
         except Exception as error:  # noqa: BLE001 -- any backend may raise anything
             session.log.debug("the keyring can't be written: %s", error)
     _file(session).unlink(missing_ok=True)

@@ -62,12 +62,21 @@ LOCK_SUFFIX = ".mlock"
 
 def default_config_path() -> Path:
     """Return the connection file that Kopia uses when none is named (Linux; spec 01 §7.1)."""
-    return Path.home() / ".config" / "kopia" / "repository.config"
+    return _home() / ".config" / "kopia" / "repository.config"
 
 
 def default_cache_root() -> Path:
     """Return the folder that holds the cache folders of all connections."""
-    return Path.home() / ".cache" / "kopia"
+    return _home() / ".cache" / "kopia"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError(
+            "can't find the folder of the connection file: this user has no home folder; set HOME, or name the file"
+        ) from None
 
 
 # ---------------------------------------------------------------------- create

@@ -69,10 +69,7 @@ class RepositoryWriter:
         self._repository.check_not_locked()
         self.manifests.write_pending()
         if self.contents.flush():
-            manifests = self._repository.manifests
-            manifests.forget()
-            if manifests.known_damage:
-                manifests.entries()  # what was written may have ended the damage
+            self._repository.manifests.forget()
 
     def close(self) -> None:
         """End without committing what was not flushed."""

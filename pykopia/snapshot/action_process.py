@@ -11,6 +11,7 @@ import selectors
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
@@ -26,6 +27,8 @@ GRACE_SECONDS = 3.0
 """Time between the request to end (SIGTERM) and the end (SIGKILL)."""
 LONGEST_LINE = 64 << 10
 """Bytes of a line of output; what is longer comes in pieces."""
+TAIL_LINES = 10
+"""Lines of output that an error keeps."""
 PIPE_READS = 17
 """So many reads empty a pipe of the greatest size, 1 MiB."""
 
@@ -54,7 +57,10 @@ class ActionProcess:
             assert process.stdout is not None
             assert process.stderr is not None
 
+            tail: deque[str] = deque(maxlen=TAIL_LINES)
+
             def log_line(line: str) -> None:
+                tail.append(line)
                 log.info("%s: %s", self.label, line)
 
             def told(line: str) -> None:
@@ -71,7 +77,9 @@ class ActionProcess:
                 for stream in streams:
                     stream.close()
         if process.returncode:
-            raise ActionFailedError(f"{self.label} failed: {_status(process.returncode)}")
+            raise ActionFailedError(
+                f"{self.label} failed: {_status(process.returncode)}", status=process.returncode, output=tuple(tail)
+            )
 
     def start(self, script: str = "") -> None:
         """Start without waiting: its output is dropped, its end is logged if this process sees it.
@@ -130,7 +138,7 @@ class ActionProcess:
                 if canceled():
                     raise CanceledError(f"{self.label} was ended: canceled")
                 if clock.monotonic() >= deadline:
-                    raise ActionFailedError(self._too_long())
+                    raise ActionFailedError(self._too_long(), timed_out=True)
         for stream in streams:
             stream.drain()  # children that are left may keep the pipes open: nobody waits for them
 

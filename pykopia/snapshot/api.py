@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pykopia.arguments import check_text
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
-from pykopia.ids import ManifestID
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from pykopia.format.directory import DirectoryEntry
     from pykopia.format.snapshot_manifest import SnapshotManifest
+    from pykopia.ids import ManifestID
     from pykopia.repository.repository import Repository
     from pykopia.repository.writer import RepositoryWriter
     from pykopia.snapshot.copy_history import HistoryStep
@@ -184,34 +184,16 @@ class Snapshots:
         return History(self._repository.objects, at_or_above(owned, source.path), source.path)
 
     def resolve(self, text: str, *, consistent_attributes: bool = False) -> DirectoryEntry:
-        """Return the entry that ``ID`` or ``ID/path/inside`` names.
-
-        Args:
-            text: ID is that of a snapshot or of an object, a unique beginning of four characters or more, or ``latest``:
-                the newest complete snapshot of a repository with one source.
-            consistent_attributes: fail when snapshots with this root object disagree on its attributes.
+        """Return the entry that ``ID`` or ``ID/path/inside`` names; ID is that of a snapshot or of an object.
 
         Raises:
-            SnapshotNotFoundError: no such ID, or several begin with it.
+            SnapshotNotFoundError: no such ID.
             PathNotInSnapshotError: no such path.
         """
-        return self._resolved(text, self.list(), consistent_attributes=consistent_attributes)
-
-    def _resolved(
-        self, text: str, snapshots: Sequence[SnapshotManifest], *, consistent_attributes: bool = False
-    ) -> DirectoryEntry:
         from pykopia.snapshot.resolve import resolve
 
         check_text("a reference to an entry", text)
-        objects, indexes = self._repository.objects, self._repository.contents.indexes
-        try:
-            return resolve(text, snapshots, objects, consistent_attributes=consistent_attributes)
-        except SnapshotNotFoundError as error:
-            if indexes.active_count and not indexes.damaged:
-                raise
-            raise SnapshotNotFoundError(
-                f"{error}. The index of the repository is empty or damaged: `index recover` shows what the packs hold"
-            ) from error
+        return resolve(text, self.list(), self._repository.objects, consistent_attributes=consistent_attributes)
 
     # ------------------------------------------------------------------ restoring
 
@@ -327,34 +309,25 @@ class Snapshots:
         """Check that snapshots can be restored.
 
         Args:
-            references: ``ID`` or ``ID/path``, see ``resolve``; all snapshots when there are none.
-            options: how much is read; by default it is checked that all contents are there, and none is read.
+            references: ``ID`` or ``ID/path``; all snapshots when there are none.
+            options: how much is read.
             progress: called about ten times a second.
             cancel: says whether to stop.
 
         Returns:
-            What was looked at, with one failure for each file or folder that can't be restored; failures do not raise.
-
-        Raises:
-            SnapshotNotFoundError: no such ID.
-            StorageError: the storage can't be read.
+            What was looked at, and one line for each error; errors do not raise.
         """
         from pykopia.snapshot.progress import Progress
-        from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
+        from pykopia.snapshot.resolve import resolve
+        from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions
 
-        options = options or VerifyOptions()
         snapshots = self.list()
-        by_id = {each.id: each for each in snapshots}
-        roots = []
-        for text in references:
-            entry = self._resolved(text, snapshots)
-            named = by_id.get(ManifestID(text))
-            roots.append(Root(entry, text) if named is None else snapshot_root(named, entry))
-        if not roots:
-            roots = [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
+        roots = [(text, resolve(text, snapshots, self._repository.objects)) for text in references] or [
+            (f"{each.source}@{each.id}", each.root_entry) for each in snapshots if each.root_entry is not None
+        ]
         counting = Progress(VerifyCounters(), progress, cancel)
         with counting.told():
-            return Verifier(self._repository, options, counting).run(roots)
+            return Verifier(self._repository, options or VerifyOptions(), counting).run(roots)
 
     def delete(self, snapshot_id: str) -> None:
         """Delete a snapshot; its data goes when maintenance finds that nothing else needs it.
@@ -476,22 +449,17 @@ class Snapshots:
             return migration.run(every, latest_only=latest_only)
 
     def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
-        """Compare two folders that ``resolve`` returned, with all below them.
-
-        Returns:
-            What to iterate over; its ``statistics`` are filled then.
+        """Compare two folders that ``resolve`` returned.
 
         Raises:
-            UsageError: one of them is a file, or no entry.
+            UsageError: one of both is no entry.
         """
-        from pykopia.format.directory import DIRECTORY, DirectoryEntry
+        from pykopia.format.directory import DirectoryEntry
         from pykopia.snapshot.diff import Comparison
 
         for name, entry in (("before", before), ("after", after)):
             if not isinstance(entry, DirectoryEntry):
                 raise UsageError(f"{name} must be an entry that `resolve` returned, not a {type(entry).__name__}")
-            if entry.type != DIRECTORY:
-                raise UsageError(f"only folders can be compared, and {entry.name} is a file")
         return Comparison(self._repository.objects, before, after)
 
 

@@ -245,9 +245,11 @@ class Upload:
                 else (policies.effective.error_handling.ignore_file_errors)
             )
             self._entry_failed(folder, name, failure, ignored=bool(ignored))
-        for name in found.unknown:
+        for name, status in found.unknown:
             if folder.policies.child(name).effective.error_handling.ignore_unknown_types is False:
                 self._entry_failed(folder, name, SourceReadError("unknown or unsupported entry type"), ignored=False)
+            else:
+                self._progress.add(**{_special_kind(status): 1})
         for name, status in found.folders:
             if name.endswith(PLACEHOLDER_SUFFIX):
                 self._placeholder(folder, name, found)
@@ -625,6 +627,13 @@ def _unchanged(
         ):
             return old
     return None
+
+
+def _special_kind(status: os.stat_result) -> str:
+    """Return the counter of an entry that is in no snapshot."""
+    if stat.S_ISSOCK(status.st_mode):
+        return "sockets"
+    return "pipes" if stat.S_ISFIFO(status.st_mode) else "devices"
 
 
 def _reason(error: Exception) -> str:

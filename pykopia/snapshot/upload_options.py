@@ -83,6 +83,10 @@ class UploadCounters:
     ignored_errors: int = 0
     changed_files: int = 0
     """Files that changed while they were read."""
+    sockets: int = 0
+    """Sockets, pipes and devices are in no snapshot: they have no content."""
+    pipes: int = 0
+    devices: int = 0
     current_directory: str = ""
     estimated_files: int = 0
     estimated_bytes: int = 0

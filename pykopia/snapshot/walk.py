@@ -25,8 +25,8 @@ class Found:
     folders: list[tuple[str, os.stat_result]] = field(default_factory=list)
     files: list[tuple[str, os.stat_result]] = field(default_factory=list)
     links: list[tuple[str, os.stat_result]] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    """Names of devices, sockets, pipes."""
+    unknown: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    """Devices, sockets, pipes."""
     failed: list[tuple[str, bool, OSError]] = field(default_factory=list)
     """Names that may not be looked at, whether they are folders, and why."""
     excluded_files: int = 0
@@ -142,7 +142,7 @@ def sort_out(
         elif stat.S_ISLNK(mode):
             links.append((name, status))
         else:
-            found.unknown.append(name)
+            found.unknown.append((name, status))
 
 
 def listed(path: str, found: Found) -> Sequence[tuple[str, os.stat_result]]:

@@ -84,7 +84,7 @@ class Mover:
             credentials=self.folder / "credentials",
             config=self.folder / "kopia-config",
             temporary=self.folder / "tmp",
-            memory_limit=self.folder / "memory.max",
+            memory_limits=(self.folder / "memory.max", self.folder / "memory.limit_in_bytes"),
         )
 
     def with_environment(self, **environment: str) -> "Mover":

@@ -124,7 +124,7 @@ def test_warnings_of_the_library_are_warnings_of_the_run() -> None:
     handler.emit(logging.LogRecord("pykopia.x", logging.ERROR, "f", 1, "bad %s", ("canary",), None))
     handler.emit(logging.LogRecord("pykopia.x", logging.DEBUG, "f", 1, "detail", (), None))
     assert stream.getvalue() == "WARNING: bad [REDACTED]\n"
-    assert log.warnings == ["bad canary"]
+    assert [*log.warnings] == ["bad canary"]
 
 
 def test_the_log_file_has_the_lines_too_and_old_ones_go(mover: Mover, tmp_path: Path) -> None:

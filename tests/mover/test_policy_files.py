@@ -126,7 +126,7 @@ def test_a_timeout_that_is_none_is_refused(text: str) -> None:
         ({"retention": 3}, "retention must be an object"),
         ({"retention": {"keepYearly": 1, "keepAnnual": 2}}, "the same"),
         ({"files": {"ignore": "*.log"}}, "files.ignore must be a list"),
-        ({"compression": {"compressorName": "lz4"}}, "zstd, gzip, s2, none"),
+        ({"compression": {"compressorName": "lz5"}}, "zstd, gzip, s2, none"),
         ({"compression": {"minSize": 10, "maxSize": 5}}, "minSize is above maxSize"),
         ({"compression": {"onlyCompress": ["jpg"]}}, "no extension"),
         ({"upload": {"parallelUploads": 0}}, "parallelUploads"),

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions of the three kinds, from the models: ``python -m pykopia_operator.model.crds FOLDER``."""
+"""CustomResourceDefinitions of the three kinds, generated from the models: ``python -m pykopia_operator.model.crds FOLDER``."""
 
 import sys
 from pathlib import Path
@@ -115,5 +115,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        write(Path(argument))
+    write(Path(sys.argv[1]))

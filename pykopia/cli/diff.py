@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pykopia.cli import formatting, jsontext
 from pykopia.cli.parsing import CommandLineError, Options, argument, flag
 from pykopia.cli.session import Session
-from pykopia.format.directory import DirectoryEntry
-from pykopia.snapshot.diff import Difference, DiffStatistics
+from pykopia.format.directory import DirectoryEntry, as_compared
+from pykopia.snapshot.diff import Difference, DiffStatistics, EntryStatistics
 
 if TYPE_CHECKING:
     from pykopia.repository.repository import Repository
@@ -31,8 +31,8 @@ class DiffOptions(Options):
 def diff(session: Session, options: DiffOptions) -> None:
     """Compare two folders of snapshots."""
     with session.open() as repository:
-        before = repository.snapshots.resolve(options.object_path1)
-        after = repository.snapshots.resolve(options.object_path2)
+        before = _resolved(repository, options.object_path1)
+        after = _resolved(repository, options.object_path2)
         if (before.type == "d") != (after.type == "d"):
             message = "arguments to diff must both be folders or both files"
             raise CommandLineError(message)
@@ -49,6 +49,12 @@ def diff(session: Session, options: DiffOptions) -> None:
         session.write(jsontext.dumps(_statistics(comparison.statistics)), end="")
 
 
+def _resolved(repository: "Repository", reference: str) -> DirectoryEntry:
+    """Return what a reference names, a folder below a root as it is compared below the two roots."""
+    entry = repository.snapshots.resolve(reference)
+    return as_compared(entry) if "/" in reference.strip("/") else entry
+
+
 def describe(difference: Difference) -> str:
     """Return the line that tells of a difference."""
     path, before, after = difference.path, difference.before, difference.after
@@ -57,6 +63,9 @@ def describe(difference: Difference) -> str:
         assert entry is not None
         verb = "added" if before is None else "removed"
         return f"{verb} directory {path}" if entry.type == "d" else f"{verb} file {path} ({entry.size} bytes)"
+    if difference.kind == "changed" and (before.type == "d") != (after.type == "d"):
+        change = "directory to non-directory" if before.type == "d" else "non-directory to a directory"
+        return f"changed {path} from {change}"
     if difference.kind == "changed":
         return f"changed {path} at {_time(after)} (size {before.size} -> {after.size})"
     label, old, new = {
@@ -81,7 +90,11 @@ def _time(entry: DirectoryEntry) -> str:
 
 
 def _statistics(found: DiffStatistics) -> dict[str, object]:
-    files = {
+    return {"fileEntries": _counts(found.files), "directoryEntries": _counts(found.directories)}
+
+
+def _counts(found: EntryStatistics) -> dict[str, int]:
+    return {
         "added": found.added,
         "removed": found.removed,
         "modified": found.modified,
@@ -91,12 +104,6 @@ def _statistics(found: DiffStatistics) -> dict[str, object]:
         "sameContentButDifferentUserOwner": found.same_content_different_user,
         "sameContentButDifferentGroupOwner": found.same_content_different_group,
     }
-    folders = dict.fromkeys(files, 0) | {
-        "added": found.directories_added,
-        "removed": found.directories_removed,
-        "modified": found.directories_modified,
-    }
-    return {"fileEntries": files, "directoryEntries": folders | found.directory_metadata}
 
 
 def _run_command(session: Session, repository: "Repository", command: list[str], difference: Difference) -> None:

@@ -94,7 +94,7 @@ def _run_logged(session: "Session", invocation: "Invocation") -> int:
         arguments = (invocation.options(command.options),) if command.takes_options else ()
         status = command.run(session, *arguments)
         session.stdout.flush()
-        status = status or _status_of_index(session)
+        status = status or _status_of_damage(session)
         _tell_mended(session)
     except BrokenPipeError:
         raise
@@ -121,11 +121,15 @@ def _run_logged(session: "Session", invocation: "Invocation") -> int:
     return status or 0
 
 
-def _status_of_index(session: "Session") -> int:
-    """Return the status of a command that went well but could not see the whole index, 0 when it could."""
-    repository = session.repository
-    damaged = {} if repository is None else repository.contents.indexes.known_damage
-    return next((error.exit_code for error in damaged.values()), 0)
+def _status_of_damage(session: "Session") -> int:
+    """Return the status of a command that went well but could not see all indexes or manifests, 0 when it could."""
+    if session.repository is None:
+        return 0
+    damaged = [
+        *session.repository.contents.indexes.known_damage.values(),
+        *session.repository.manifests.known_damage.values(),
+    ]
+    return next((error.exit_code for error in damaged), 0)
 
 
 def _tell_mended(session: "Session") -> None:

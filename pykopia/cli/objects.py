@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pykopia.cli import formatting
 from pykopia.cli.parsing import CommandLineError, Options, argument, flag
 from pykopia.cli.session import Session
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DirectoryEntry, with_total
 
 if TYPE_CHECKING:
     from pykopia.format.directory import Directory
@@ -55,7 +55,8 @@ class _Lister:
         if options.error_summary and entry.summary is not None and entry.summary.num_failed > 0:
             name += f" ({entry.summary.num_failed} errors)"
         if options.long:
-            length = session.size(entry.size) if options.human_readable else str(entry.size)
+            size = with_total(entry).size
+            length = session.size(size) if options.human_readable else str(size)
             mode = formatting.mode(entry.type, entry.mode)
             return f"{mode} {length:>12} {session.time(entry.mtime_ns)} {entry.object_id:<34} {name}"
         return f"{entry.object_id:<34} {name}" if options.show_object_id else name

@@ -44,6 +44,7 @@ class FixInvalidFilesOptions(FixFlags):
 
 def invalid_files(session: Session, options: FixInvalidFilesOptions) -> None:
     """Replace or remove the files of snapshots that can't be read."""
+    lost: list[str] = []
     with session.open() as repository:
         fixed = fix_invalid_files(
             repository,
@@ -51,6 +52,15 @@ def invalid_files(session: Session, options: FixInvalidFilesOptions) -> None:
             invalid_files=cast("Handling", options.invalid_file_handling),
             files_percent=options.verify_files_percent,
             on_snapshot=_Told(session),
+            on_lost=lost.append,
+        )
+    if lost:
+        marked = "Marked" if options.commit else "Would mark"
+        session.log.info(
+            "%s %d lost contents as deleted: `snapshot create SOURCE --force-hash=100` stores those again that the source "
+            "still has.",
+            marked,
+            len(lost),
         )
     _tell_end(session, options, fixed)
 

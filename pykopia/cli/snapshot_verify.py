@@ -22,7 +22,7 @@ class VerifyFlags(JsonFlags):
     """Flags of `snapshot verify`."""
 
     snapshot_ids = arguments("Snapshots to verify; all when nothing is named.")
-    max_errors = flag(0, "Errors after which to stop; 0 means one, a negative number never.")
+    max_errors = flag(-1, "Errors after which to stop; 0 means one, a negative number never.")
     directory_id = flag_list("Folder to verify.")
     file_id = flag_list("File to verify.")
     all_sources = flag(False, "Ignored: without a source all are verified.", hidden=True)
@@ -38,6 +38,7 @@ def verify(session: Session, options: VerifyFlags) -> None:
 
     Raises:
         VerifyError: Some can't.
+        DamagedDataError: All that is known can be, but index blobs or manifests can't be read.
     """
     with session.open() as repository, cancelable(session) as canceled:
         result = repository.snapshots.verify(
@@ -50,16 +51,28 @@ def verify(session: Session, options: VerifyFlags) -> None:
             progress=None if options.json else _Progress(session),
             cancel=canceled,
         )
+    lines = [failure.described(session.time) for failure in result.failures]
     if options.json:
-        options.write_json(session, _as_json(result))
-    else:
+        options.write_json(session, _as_json(result, lines))
+    elif result.snapshots:
         session.log.info("Finished processing %s", _text(session, result.counters))
-    for text in result.errors:
+    else:
+        session.log.info("There is nothing to verify: the repository has no snapshot.")
+    for text in lines:
         session.log.error("%s", text)
-    if result.errors:
-        number = len(result.errors)
-        message = f"encountered {number} error{'s' if number > 1 else ''} while verifying: restores would fail"
-        raise VerifyError(message)
+    if not result.failures:
+        return
+    for text in result.cures():
+        session.log.info("%s", text)
+    if result.stopped_early:
+        session.log.warning("Stopped early: there may be more errors. --max-errors=-1 finds all.")
+    if result.damaged_view:
+        raise type(result.failures[0].error)(
+            "all snapshots that can be seen can be restored, but there may be others: see the errors above"
+        )
+    number = len(result.failures)
+    message = f"encountered {number} error{'s' if number > 1 else ''} while verifying: restores would fail"
+    raise VerifyError(message)
 
 
 def _references(repository: "Repository", options: VerifyFlags) -> list[str]:
@@ -97,7 +110,7 @@ def _text(session: Session, counters: VerifyCounters) -> str:
     )
 
 
-def _as_json(result: VerifyResult) -> dict[str, object]:
+def _as_json(result: VerifyResult, lines: list[str]) -> dict[str, object]:
     counters = result.counters
     fields: dict[str, object] = {
         "stats": {
@@ -109,10 +122,10 @@ def _as_json(result: VerifyResult) -> dict[str, object]:
             "expectedTotalFileCount": counters.expected_files,
             "expectedTotalBytes": counters.expected_bytes,
         },
-        "errorCount": len(result.errors),
+        "errorCount": len(lines),
     }
-    if result.errors:
-        fields["errorStrings"] = list(result.errors)
+    if lines:
+        fields["errorStrings"] = lines
     return fields
 
 

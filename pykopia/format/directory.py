@@ -83,6 +83,20 @@ class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     """Of a directory, and of a file that is the root of a snapshot."""
 
 
+def with_total(entry: DirectoryEntry) -> DirectoryEntry:
+    """Return an entry of a folder with the total of the files in it as its size; other entries as they are."""
+    if entry.type != DIRECTORY or entry.summary is None or entry.size:
+        return entry
+    return msgspec.structs.replace(entry, size=entry.summary.size)
+
+
+def as_compared(entry: DirectoryEntry) -> DirectoryEntry:
+    """Return an entry as Kopia compares it: a folder has the total and the newest time of what is in it."""
+    if entry.type != DIRECTORY or entry.summary is None:
+        return entry
+    return msgspec.structs.replace(with_total(entry), mtime_ns=entry.summary.max_time_ns)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EntryFailure:
     """A name of a directory that could not be stored."""
@@ -467,6 +481,7 @@ __all__ = [
     "EntryError",
     "EntryFailure",
     "StoredEntry",
+    "as_compared",
     "colliding_names",
     "decode_entry",
     "encode_directory",
@@ -475,4 +490,5 @@ __all__ = [
     "python_encode_directory",
     "summarize",
     "summarize_file",
+    "with_total",
 ]

@@ -7,6 +7,7 @@ makes the whole repository unusable for Kopia, so what is written here is checke
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -39,12 +40,15 @@ class ManifestEntry:
 
     id: ManifestID
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Empty in a tombstone."""
+    """Empty in a tombstone; a copy of what was given, that can't be changed."""
     modified_ns: int
     """Time of the writing client: nanoseconds since 1970."""
     deleted: bool = False
     data: bytes = b"null"
     """The document: JSON text exactly as it stands in the content; empty when the entry has none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
 
     @property
     def type(self) -> str:

@@ -166,6 +166,7 @@ class Maintenance:
             return MaintenanceResult(mode=None, reason="the repository is connected read-only")
         repository.check_writable("maintain the repository")
         repository.check_not_locked()
+        repository.manifests.check_complete("run maintenance")
         parameters = self._owned_parameters(may_take=mode != "auto")
         schedule = self.schedule()
         client, now = client_name(repository), clock.now()
@@ -257,7 +258,7 @@ class Maintenance:
             raise UsageError("no changes specified")
         repository = self._repository
         repository.check_writable("change how the repository is maintained")
-        before = self.parameters()
+        before = self._owned_parameters(may_take=changes.owner is None)
         parameters = changed_parameters(before, changes, client=client_name(repository))
         warning = parameters.check(repository.blob_configuration)
         if warning:
@@ -265,6 +266,7 @@ class Maintenance:
         if changes.pause_quick_ns is not None or changes.pause_full_ns is not None:
             change_schedule(repository, lambda schedule: _paused(schedule, changes, clock.now()))
         if parameters != before or read_parameters(repository) is None:
+            repository.manifests.check_complete("change how the repository is maintained")
             write_parameters(repository, parameters)
         return self.info()
 

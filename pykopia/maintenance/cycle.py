@@ -88,6 +88,7 @@ class Cycle:
         check_clocks(self._started, clock.now())
         self._repository.refresh()
         self._repository.contents.indexes.check_complete("run maintenance")
+        self._repository.manifests.check_complete("run maintenance")
 
     # ------------------------------------------------------------------ cycles
 

@@ -110,9 +110,11 @@ def collect_garbage(
     Raises:
         MaintenanceError: a snapshot can't be followed to its end; nothing was marked.
         DamagedIndexError: a part of the index can't be read; nothing was marked.
+        DamagedManifestError: a part of the manifests can't be read; nothing was marked.
     """
     indexes = repository.contents.indexes
     indexes.check_complete("collect garbage")
+    repository.manifests.check_complete("collect garbage")
     live = LiveContents(indexes.merged, repository.caches.folder)
     try:
         marking = _Marking(repository, live, check)
@@ -120,6 +122,7 @@ def collect_garbage(
         repository.refresh()
         marking.mark_snapshots()  # those that were saved meanwhile
         indexes.check_complete("collect garbage")
+        repository.manifests.check_complete("collect garbage")
         return _Sweep(repository, started, safety, check).run(live, dry_run=dry_run)
     finally:
         live.close()

@@ -4,7 +4,7 @@ Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -87,8 +87,7 @@ class ContentStore:
             raise ContentNotFoundError(
                 f"content {content_id} is not in the repository's index"
                 + (f", of which {damaged} can't be read" if damaged else "")
-                + "; `pykopia snapshot verify` shows which "
-                "snapshots need it, `index recover` finds it again if its pack is still there"
+                + "; `index recover` finds it again if its pack is still there"
             )
         return entry
 
@@ -148,19 +147,27 @@ class ContentStore:
             original_length=entry.original_length,
         )
 
-    def get_many(self, content_ids: Iterable[str], *, limit: int | None = None) -> dict[str, bytes]:
+    def get_many(
+        self,
+        content_ids: Iterable[str],
+        *,
+        limit: int | None = None,
+        lengths: Mapping[str, int] | None = None,
+    ) -> dict[str, bytes]:
         """Return contents by ID, neighbours in a pack read together; those that can't be read are left out.
 
         Args:
             content_ids: their IDs.
             limit: bytes after which the rest is left out too.
+            lengths: expected bytes by ID. A content that has another length by the index is not read at all, so sizes
+                that lie cost no memory.
         """
         find = self.indexes.merged.find
         packs: dict[BlobID, list[IndexEntry]] = {}
         entries: list[IndexEntry] = []
         for content_id in content_ids:
             entry = find(key_of(content_id))
-            if entry is None:
+            if entry is None or (lengths is not None and entry.original_length != lengths.get(content_id)):
                 continue
             if self._caches is not None and entry.pack_blob.startswith("q"):
                 packs.setdefault(entry.pack_blob, []).append(entry)

@@ -1,22 +1,30 @@
 """Manifests: small labelled JSON documents, all read at once and merged.
 
 Facts: spec 04 §5. A manifest is visible to others once the writer's flush has stored the index.
+
+A content that is lost or damaged hides the manifests that only it holds. The others can be read all the same: Kopia
+reads either all contents or no manifest at all.
 """
 
+import logging
 import secrets
 import threading
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from pykopia import clock
 from pykopia.arguments import check_bytes
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
+    DamagedDataError,
     DamagedManifestError,
+    InvalidRangeError,
     ManifestNotFoundError,
+    PykopiaError,
     UsageError,
 )
-from pykopia.format import manifest
+from pykopia.format import gojson, manifest
 from pykopia.format.manifest import CompactionPlan, ManifestEntry
 from pykopia.ids import ContentID, ManifestID
 from pykopia.repository.content_writer import ContentWriter
@@ -25,6 +33,17 @@ from pykopia.repository.contents import ContentStore
 COMPRESSOR = "zstd-fastest"
 """What manifest contents are packed with, whatever the policies say (spec 04 §2.2)."""
 LOAD_ATTEMPTS = 3
+MISSING = (BlobNotFoundError, ContentNotFoundError)
+LOST = (*MISSING, InvalidRangeError, DamagedDataError)
+"""What hides manifests until it is repaired. A storage that can't be reached just now is an error of the whole call."""
+NAMED_CONTENTS = 3
+"""Contents that a message names; `content verify` lists all."""
+WAY_OUT = (
+    "put the blob back from a copy of the repository; if there is none, `content verify` lists the contents and "
+    "`content delete` gives up what they held"
+)
+
+log = logging.getLogger(__name__)
 
 
 class ManifestStore:
@@ -35,6 +54,42 @@ class ManifestStore:
         self._lock = threading.Lock()
         self._entries: dict[ManifestID, ManifestEntry] | None = None
         self._sources: dict[ContentID, list[ManifestEntry]] = {}
+        self._damaged: dict[ContentID, DamagedManifestError] = {}
+
+    @property
+    def damaged(self) -> Mapping[ContentID, DamagedManifestError]:
+        """Contents with manifests that are lost or can't be read, each with its error; loads the manifests.
+
+        Snapshots, policies and deletions that only these contents record are not known. ``error.__cause__`` is what the
+        storage or the format reported.
+        """
+        self.entries()
+        return self.known_damage
+
+    @property
+    def known_damage(self) -> Mapping[ContentID, DamagedManifestError]:
+        """Like ``damaged``, but never loads the manifests: reports only what earlier loads found."""
+        return MappingProxyType(self._damaged)
+
+    def check_complete(self, what: str) -> None:
+        """Refuse what must not be done while manifests may be missing.
+
+        Args:
+            what: names what is refused, in the message.
+
+        Raises:
+            DamagedManifestError: a content with manifests can't be read; the message names it and the way out.
+        """
+        if not self.damaged:
+            return
+        self.forget()
+        self._contents.indexes.load()
+        if self.damaged:
+            error = next(iter(self._damaged.values()))
+            raise DamagedManifestError(
+                f"can't {what}: {_described(self._damaged)}, and snapshots and policies that only they hold would be taken "
+                f"for deleted; {WAY_OUT}"
+            ) from error
 
     def find(self, labels: Mapping[str, str]) -> list[ManifestEntry]:
         """Return the manifests that carry all given labels, oldest first."""
@@ -60,9 +115,12 @@ class ManifestStore:
             return self._entries
 
     def compaction(self) -> CompactionPlan | None:
-        """Return how to put all manifests into one content, None while there are few (spec 04 §5.3)."""
+        """Return how to put all manifests into one content, None while there are few (spec 04 §5.3).
+
+        While a content can't be read there is no plan: the new content would replace that one too.
+        """
         self.entries()
-        return manifest.plan_compaction(self._sources)
+        return None if self._damaged else manifest.plan_compaction(self._sources)
 
     def forget(self) -> None:
         """Read the manifests again when they are next asked for."""
@@ -71,26 +129,46 @@ class ManifestStore:
 
     def _load(self) -> None:
         for attempt in range(LOAD_ATTEMPTS):
-            try:
-                sources = {
-                    entry.content_id: self._read(entry.content_id)
-                    for entry in self._contents.list(manifest.CONTENT_PREFIX, manifest.CONTENT_PREFIX + "{")
-                }
-            except (BlobNotFoundError, ContentNotFoundError):
-                # another client has put them together in the meantime
-                if attempt == LOAD_ATTEMPTS - 1:
-                    raise
-                self._contents.indexes.load()
-            else:
-                self._entries = manifest.merge(sources.values())
-                self._sources = sources
-                return
+            sources: dict[ContentID, list[ManifestEntry]] = {}
+            lost: dict[ContentID, PykopiaError] = {}
+            for entry in self._contents.list(manifest.CONTENT_PREFIX, manifest.CONTENT_PREFIX + "{"):
+                try:
+                    sources[entry.content_id] = manifest.decode_content(self._contents.get(entry.content_id))
+                except LOST as error:
+                    lost[entry.content_id] = error
+            # another client may have put them together in the meantime
+            if not any(isinstance(error, MISSING) for error in lost.values()) or attempt == LOAD_ATTEMPTS - 1:
+                break
+            self._contents.indexes.load()
+        damaged = {content_id: _damage(content_id, error) for content_id, error in lost.items()}
+        if damaged.keys() - self._damaged.keys():
+            log.warning(
+                "%s. Snapshots and policies that only they hold are not seen, and nothing expires until this is repaired: %s",
+                _described(damaged),
+                WAY_OUT,
+            )
+        self._entries = manifest.merge(sources.values())
+        self._sources = sources
+        self._damaged = damaged
 
-    def _read(self, content_id: ContentID) -> list[ManifestEntry]:
-        try:
-            return manifest.decode_content(self._contents.get(content_id))
-        except DamagedManifestError as error:
-            raise DamagedManifestError(f"manifest content {content_id} can't be read: {error}") from error
+
+def _damage(content_id: ContentID, cause: PykopiaError) -> DamagedManifestError:
+    error = DamagedManifestError(f"manifest content {content_id} can't be read: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def _described(damaged: Mapping[ContentID, DamagedManifestError]) -> str:
+    """Return the part of a sentence that names what can't be read, and why: each lost pack once."""
+    names = ", ".join(list(damaged)[:NAMED_CONTENTS]) + (", …" if len(damaged) > NAMED_CONTENTS else "")
+    causes = {_reason(error.__cause__): None for error in damaged.values()}
+    contents = "1 content" if len(damaged) == 1 else f"{len(damaged)} contents"
+    more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
+    return f"{contents} with manifests can't be read ({names}): {next(iter(causes))}{more}"
+
+
+def _reason(error: BaseException | None) -> str:
+    return f"pack {error.blob_id} is missing" if isinstance(error, BlobNotFoundError) else str(error)
 
 
 class ManifestWriter:
@@ -102,15 +180,23 @@ class ManifestWriter:
         self._lock = threading.Lock()
         self._pending: dict[ManifestID, ManifestEntry] = {}
 
+    @property
+    def damaged(self) -> Mapping[ContentID, DamagedManifestError]:
+        """Contents with manifests that can't be read, see ``ManifestStore.damaged``."""
+        return self._store.damaged
+
     def put(self, labels: Mapping[str, str], data: bytes) -> ManifestID:
         """Store a manifest under a new ID.
 
+        A manifest alone keeps nothing: full maintenance deletes objects that no snapshot refers to, whatever manifests
+        say of them. ``repository.snapshots.put`` makes a snapshot of stored objects, which keeps them.
+
         Args:
             labels: ``type`` is required.
-            data: JSON text.
+            data: JSON text. What is stored, and given back, has no blanks between its parts.
 
         Raises:
-            UsageError: there is no type, or the data are no bytes.
+            UsageError: there is no type, or ``data`` is not bytes of JSON; nothing was stored.
         """
         check_bytes("data", data)
         if not labels.get("type"):
@@ -138,7 +224,8 @@ class ManifestWriter:
 
     def _put(self, labels: Mapping[str, str], data: bytes, modified_ns: int) -> ManifestID:
         manifest_id = ManifestID(secrets.token_hex(16))
-        entry = ManifestEntry(id=manifest_id, labels=dict(labels), modified_ns=modified_ns, data=data)
+        compact = gojson.compact(data)
+        entry = ManifestEntry(id=manifest_id, labels=labels, modified_ns=modified_ns, data=compact)
         with self._lock:
             self._pending[manifest_id] = entry
         return manifest_id

@@ -51,6 +51,10 @@ class ObjectStore:
     def __init__(self, contents: ContentStore) -> None:
         self._contents = contents
 
+    def exists(self, object_id: str) -> bool:
+        """Return whether the index has the content that an object ID names; where its bytes are is not checked."""
+        return self._contents.exists(parse_object_id(object_id).content_id)
+
     def open(self, object_id: str, *, chunk_cache_bytes: int = CHUNK_CACHE_BYTES) -> BinaryIO:
         """Return an object as a seekable binary file.
 
@@ -143,15 +147,22 @@ class ObjectStore:
         """
         parsed = parse_object_id(object_id)
         if not parsed.indirection:
-            return [self._direct(parsed, 0)]
+            chunk = self._direct(parsed, 0)
+            if limit is not None and chunk.length > limit:
+                raise self._longer(object_id, limit)
+            return [chunk]
         chunks = []
         for chunk in self._pieces(parsed, 0, (), count(1)):
             if limit is not None and chunk.start + chunk.length > limit:
-                raise DamagedObjectError(
-                    f"object {object_id} has more than the {limit} bytes that its entry says: one of both is damaged"
-                )
+                raise self._longer(object_id, limit)
             chunks.append(chunk)
         return chunks
+
+    @staticmethod
+    def _longer(object_id: str, limit: int) -> DamagedObjectError:
+        return DamagedObjectError(
+            f"object {object_id} has more than the {limit} bytes that its entry says: one of both is damaged"
+        )
 
     def contents_of(self, object_id: str) -> Iterator[ContentID]:
         """Yield every content that an object needs, those of its chunk lists included."""

@@ -69,7 +69,10 @@ class RepositoryWriter:
         self._repository.check_not_locked()
         self.manifests.write_pending()
         if self.contents.flush():
-            self._repository.manifests.forget()
+            manifests = self._repository.manifests
+            manifests.forget()
+            if manifests.known_damage:
+                manifests.entries()  # what was written may have ended the damage
 
     def close(self) -> None:
         """End without committing what was not flushed."""

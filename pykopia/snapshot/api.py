@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pykopia.arguments import check_text
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
+from pykopia.ids import ManifestID
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from pykopia.format.directory import DirectoryEntry
     from pykopia.format.snapshot_manifest import SnapshotManifest
-    from pykopia.ids import ManifestID
     from pykopia.repository.repository import Repository
     from pykopia.repository.writer import RepositoryWriter
     from pykopia.snapshot.copy_history import HistoryStep
@@ -184,16 +184,34 @@ class Snapshots:
         return History(self._repository.objects, at_or_above(owned, source.path), source.path)
 
     def resolve(self, text: str, *, consistent_attributes: bool = False) -> DirectoryEntry:
-        """Return the entry that ``ID`` or ``ID/path/inside`` names; ID is that of a snapshot or of an object.
+        """Return the entry that ``ID`` or ``ID/path/inside`` names.
+
+        Args:
+            text: ID is that of a snapshot or of an object, a unique beginning of four characters or more, or ``latest``:
+                the newest complete snapshot of a repository with one source.
+            consistent_attributes: fail when snapshots with this root object disagree on its attributes.
 
         Raises:
-            SnapshotNotFoundError: no such ID.
+            SnapshotNotFoundError: no such ID, or several begin with it.
             PathNotInSnapshotError: no such path.
         """
+        return self._resolved(text, self.list(), consistent_attributes=consistent_attributes)
+
+    def _resolved(
+        self, text: str, snapshots: Sequence[SnapshotManifest], *, consistent_attributes: bool = False
+    ) -> DirectoryEntry:
         from pykopia.snapshot.resolve import resolve
 
         check_text("a reference to an entry", text)
-        return resolve(text, self.list(), self._repository.objects, consistent_attributes=consistent_attributes)
+        objects, indexes = self._repository.objects, self._repository.contents.indexes
+        try:
+            return resolve(text, snapshots, objects, consistent_attributes=consistent_attributes)
+        except SnapshotNotFoundError as error:
+            if indexes.active_count and not indexes.damaged:
+                raise
+            raise SnapshotNotFoundError(
+                f"{error}. The index of the repository is empty or damaged: `index recover` shows what the packs hold"
+            ) from error
 
     # ------------------------------------------------------------------ restoring
 
@@ -309,25 +327,34 @@ class Snapshots:
         """Check that snapshots can be restored.
 
         Args:
-            references: ``ID`` or ``ID/path``; all snapshots when there are none.
-            options: how much is read.
+            references: ``ID`` or ``ID/path``, see ``resolve``; all snapshots when there are none.
+            options: how much is read; by default it is checked that all contents are there, and none is read.
             progress: called about ten times a second.
             cancel: says whether to stop.
 
         Returns:
-            What was looked at, and one line for each error; errors do not raise.
+            What was looked at, with one failure for each file or folder that can't be restored; failures do not raise.
+
+        Raises:
+            SnapshotNotFoundError: no such ID.
+            StorageError: the storage can't be read.
         """
         from pykopia.snapshot.progress import Progress
-        from pykopia.snapshot.resolve import resolve
-        from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions
+        from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
 
+        options = options or VerifyOptions()
         snapshots = self.list()
-        roots = [(text, resolve(text, snapshots, self._repository.objects)) for text in references] or [
-            (f"{each.source}@{each.id}", each.root_entry) for each in snapshots if each.root_entry is not None
-        ]
+        by_id = {each.id: each for each in snapshots}
+        roots = []
+        for text in references:
+            entry = self._resolved(text, snapshots)
+            named = by_id.get(ManifestID(text))
+            roots.append(Root(entry, text) if named is None else snapshot_root(named, entry))
+        if not roots:
+            roots = [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
         counting = Progress(VerifyCounters(), progress, cancel)
         with counting.told():
-            return Verifier(self._repository, options or VerifyOptions(), counting).run(roots)
+            return Verifier(self._repository, options, counting).run(roots)
 
     def delete(self, snapshot_id: str) -> None:
         """Delete a snapshot; its data goes when maintenance finds that nothing else needs it.
@@ -449,17 +476,22 @@ class Snapshots:
             return migration.run(every, latest_only=latest_only)
 
     def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
-        """Compare two folders that ``resolve`` returned.
+        """Compare two folders that ``resolve`` returned, with all below them.
+
+        Returns:
+            What to iterate over; its ``statistics`` are filled then.
 
         Raises:
-            UsageError: one of both is no entry.
+            UsageError: one of them is a file, or no entry.
         """
-        from pykopia.format.directory import DirectoryEntry
+        from pykopia.format.directory import DIRECTORY, DirectoryEntry
         from pykopia.snapshot.diff import Comparison
 
         for name, entry in (("before", before), ("after", after)):
             if not isinstance(entry, DirectoryEntry):
                 raise UsageError(f"{name} must be an entry that `resolve` returned, not a {type(entry).__name__}")
+            if entry.type != DIRECTORY:
+                raise UsageError(f"only folders can be compared, and {entry.name} is a file")
         return Comparison(self._repository.objects, before, after)
 
 

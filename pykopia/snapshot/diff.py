@@ -1,10 +1,14 @@
-"""What differs between two folders of snapshots (spec 04 §15.7)."""
+"""What differs between two folders of snapshots (spec 04 §15.7).
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+Counts and lines are Kopia's, but for entries with the same content and other metadata: each difference has a line,
+where Kopia only counts it, and of a folder its own time is compared, where Kopia compares the newest time in it.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry, as_compared
 from pykopia.repository.objects import ObjectStore
 
 Kind = Literal["added", "removed", "changed", "modes", "sizes", "times", "owners", "groups"]
@@ -16,101 +20,117 @@ class Difference:
 
     kind: Kind
     path: str
-    """Relative to the compared folders, beginning with ``./``."""
+    """Relative to the compared folders, beginning with ``./``; ``.`` for these themselves."""
     before: DirectoryEntry | None
     after: DirectoryEntry | None
 
 
 @dataclass(slots=True)
-class DiffStatistics:
-    """How many entries are the same, and how many differ in what (Kopia's names)."""
+class EntryStatistics:
+    """How many entries differ in what (Kopia's names)."""
 
     added: int = 0
     removed: int = 0
     modified: int = 0
+    """Entries of another content with other metadata, and files with another content: a file may count twice."""
     same_content_different_metadata: int = 0
     same_content_different_mode: int = 0
     same_content_different_time: int = 0
     same_content_different_user: int = 0
     same_content_different_group: int = 0
-    directories_added: int = 0
-    directories_removed: int = 0
-    directories_modified: int = 0
-    directories_same: int = 0
-    directory_metadata: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class DiffStatistics:
+    """The counts of a comparison."""
+
+    files: EntryStatistics
+    """Of files, links, and entries that are a folder on one side alone."""
+    directories: EntryStatistics
 
 
 class Comparison:
-    """Compares two folders; iterate over it, then look at ``statistics``."""
+    """Compares two folders with all below them; iterate over it, then look at ``statistics``."""
 
     def __init__(self, objects: ObjectStore, before: DirectoryEntry, after: DirectoryEntry) -> None:
         self._objects = objects
         self._before = before
         self._after = after
-        self.statistics = DiffStatistics()
+        self.statistics = DiffStatistics(files=EntryStatistics(), directories=EntryStatistics())
 
     def __iter__(self) -> Iterator[Difference]:
-        return self._directories(self._before, self._after, ".")
+        return self._both(self._before, self._after, ".")
 
-    def _entries(self, entry: DirectoryEntry | None) -> dict[str, DirectoryEntry]:
-        if entry is None:
-            return {}
+    def _entries(self, entry: DirectoryEntry) -> dict[str, DirectoryEntry]:
         return {each.name: each for each in self._objects.directory(entry.object_id).entries}
 
-    def _directories(
-        self, before: DirectoryEntry | None, after: DirectoryEntry | None, path: str
-    ) -> Iterator[Difference]:
-        if before is not None and after is not None and before.object_id == after.object_id:
-            self.statistics.directories_same += 1
-            return
-        old, new = self._entries(before), self._entries(after)
-        for name in sorted(old.keys() | new.keys()):
-            yield from self._pair(old.get(name), new.get(name), f"{path}/{name}")
-
     def _pair(self, before: DirectoryEntry | None, after: DirectoryEntry | None, path: str) -> Iterator[Difference]:
-        if before is not None and after is not None and (before.type == "d") != (after.type == "d"):
-            yield from self._pair(before, None, path)
-            yield from self._pair(None, after, path)
-            return
-        is_directory = (before or after or self._before).type == "d"
-        if before is None or after is None:
-            self._count("added" if before is None else "removed", is_directory=is_directory)
-            yield Difference(kind="added" if before is None else "removed", path=path, before=before, after=after)
-            if is_directory:
-                yield from self._directories(before, after, path)
-            return
-        yield from self._metadata(before, after, path)
-        if is_directory:
-            yield from self._directories(before, after, path)
-        elif before.object_id != after.object_id:
-            self._count("modified", is_directory=False)
-            yield Difference(kind="changed", path=path, before=before, after=after)
+        if before is not None and after is not None:
+            if before.object_id != after.object_id:
+                before, after = as_compared(before), as_compared(after)
+            yield from self._both(before, after, path)
+        elif after is not None:
+            self._of(after).added += 1
+            yield Difference(kind="added", path=path, before=None, after=after)
+            if after.type == DIRECTORY:
+                for name, entry in sorted(self._entries(after).items()):
+                    yield from self._pair(None, entry, f"{path}/{name}")
+        elif before is not None:
+            self._of(before).removed += 1
+            yield Difference(kind="removed", path=path, before=before, after=None)
+            if before.type == DIRECTORY:
+                for name, entry in sorted(self._entries(before).items()):
+                    yield from self._pair(entry, None, f"{path}/{name}")
 
-    def _metadata(self, before: DirectoryEntry, after: DirectoryEntry, path: str) -> Iterator[Difference]:
-        kinds: list[Kind] = []
-        if before.type != after.type or before.mode != after.mode:
-            kinds.append("modes")
-        if before.size != after.size:
-            kinds.append("sizes")
-        if before.mtime_ns != after.mtime_ns:
-            kinds.append("times")
-        if before.uid != after.uid:
-            kinds.append("owners")
-        if before.gid != after.gid:
-            kinds.append("groups")
-        if before.object_id == after.object_id and kinds and before.type != "d":
-            counted = self.statistics
-            counted.same_content_different_metadata += 1
-            counted.same_content_different_mode += "modes" in kinds
-            counted.same_content_different_time += "times" in kinds
-            counted.same_content_different_user += "owners" in kinds
-            counted.same_content_different_group += "groups" in kinds
+    def _both(self, before: DirectoryEntry, after: DirectoryEntry, path: str) -> Iterator[Difference]:
+        kinds = _metadata(before, after)
         for kind in kinds:
             yield Difference(kind=kind, path=path, before=before, after=after)
+        folders = (before.type == DIRECTORY) + (after.type == DIRECTORY)
+        counted = self.statistics.directories if folders == _BOTH else self.statistics.files
+        if before.object_id == after.object_id:
+            _count_same(counted, kinds)
+            return
+        counted.modified += bool(kinds)
+        if folders == _BOTH:
+            old, new = self._entries(before), self._entries(after)
+            for name in sorted(old.keys() | new.keys()):
+                yield from self._pair(old.get(name), new.get(name), f"{path}/{name}")
+            return
+        files = before.type == after.type == FILE
+        counted.modified += files
+        # of a link only the metadata is compared, as in Kopia; but no change is passed over
+        if files or folders or not kinds:
+            yield Difference(kind="changed", path=path, before=before, after=after)
 
-    def _count(self, what: Literal["added", "removed", "modified"], *, is_directory: bool) -> None:
-        name = f"directories_{what}" if is_directory else what
-        setattr(self.statistics, name, getattr(self.statistics, name) + 1)
+    def _of(self, entry: DirectoryEntry) -> EntryStatistics:
+        return self.statistics.directories if entry.type == DIRECTORY else self.statistics.files
 
 
-__all__ = ["Comparison", "DiffStatistics", "Difference"]
+_BOTH = 2
+
+
+def _metadata(before: DirectoryEntry, after: DirectoryEntry) -> list[Kind]:
+    kinds: list[Kind] = []
+    if before.type != after.type or before.mode != after.mode:
+        kinds.append("modes")
+    if before.size != after.size:
+        kinds.append("sizes")
+    if before.mtime_ns != after.mtime_ns:
+        kinds.append("times")
+    if before.uid != after.uid:
+        kinds.append("owners")
+    if before.gid != after.gid:
+        kinds.append("groups")
+    return kinds
+
+
+def _count_same(counted: EntryStatistics, kinds: Collection[Kind]) -> None:
+    counted.same_content_different_metadata += bool(set(kinds) - {"sizes"})
+    counted.same_content_different_mode += "modes" in kinds
+    counted.same_content_different_time += "times" in kinds
+    counted.same_content_different_user += "owners" in kinds
+    counted.same_content_different_group += "groups" in kinds
+
+
+__all__ = ["Comparison", "DiffStatistics", "Difference", "EntryStatistics"]

@@ -5,20 +5,25 @@ Facts: spec 04 §15.2. A snapshot that changes is saved anew, with all it had bu
 
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
+from pykopia.arguments import check_number
 from pykopia.errors import PykopiaError, SnapshotNotFoundError, UsageError
 from pykopia.format.compression import decompress
+from pykopia.format.content_id import prefix_of
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
+from pykopia.format.manifest import CONTENT_PREFIX
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
-from pykopia.ids import ManifestID
+from pykopia.ids import BlobID, ContentID, ManifestID, ObjectID
+from pykopia.repository.format_blobs import has_blob
 from pykopia.repository.objects import UNKNOWN_LENGTH
 from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
-from pykopia.snapshot.locating import Located, Locator, check_length
-from pykopia.snapshot.rewriting import LOST, Change, Handling, Rewriter
+from pykopia.snapshot.locating import LOST, Located, Locator, check_length
+from pykopia.snapshot.rewriting import Change, Handling, Rewriter
 
 _HUNDRED = 100
 
@@ -60,8 +65,13 @@ def fix_invalid_files(
     invalid_files: Handling = "stub",
     files_percent: float = 0,
     on_snapshot: Callable[[FixedSnapshot], None] | None = None,
+    on_lost: Callable[[ContentID], None] | None = None,
 ) -> list[FixedSnapshot]:
     """Replace or remove the files of snapshots whose data is lost.
+
+    The lost contents are marked as deleted, so that the next snapshot that meets the same data stores it again, which
+    also heals older snapshots. Full maintenance brings a marked content back that a snapshot needs and whose pack has
+    been put back meanwhile.
 
     A storage that can't be reached stops it; only data that is gone or damaged for good makes a file invalid. While a
     part of the index can't be read it is refused, since recovering the index may bring the data back.
@@ -72,24 +82,35 @@ def fix_invalid_files(
         invalid_files: what becomes of such files.
         files_percent: share of files that are read in full, 0 to 100; where their contents lie is checked for all.
         on_snapshot: told of each snapshot.
+        on_lost: told of each lost content, which is marked when ``options.commit`` is set.
 
     Returns:
         All snapshots that were looked at.
 
     Raises:
+        UsageError: ``files_percent`` is no percentage.
         DamagedIndexError: a part of the index can't be read.
         PykopiaError: a file is invalid and the handling says to fail; nothing was saved.
     """
+    check_number("files_percent", files_percent, least=0, most=100)
     repository.contents.indexes.check_complete("fix snapshots")
     checker = _FileChecker(repository, files_percent)
 
     def change(rewriter: Rewriter, path: str, entry: DirectoryEntry) -> DirectoryEntry | None:
         if entry.type == DIRECTORY:
+            checker.look_at_folder(entry)
             return entry
         error = checker.error_of(entry)
         return entry if error is None else rewriter.handle(invalid_files, path, entry, error)
 
-    return _rewrite_all(repository, options or FixOptions(), change, on_snapshot)
+    def end(rewriter: Rewriter, writer: RepositoryWriter | None) -> None:
+        for content_id in checker.lost_contents(rewriter.unreadable):
+            if writer is not None:
+                writer.contents.delete(content_id)
+            if on_lost is not None:
+                on_lost(content_id)
+
+    return _rewrite_all(repository, options or FixOptions(), change, on_snapshot, end)
 
 
 def remove_files(
@@ -132,12 +153,13 @@ def _rewrite_all(
     options: FixOptions,
     change: Callable[[Rewriter, str, DirectoryEntry], DirectoryEntry | None],
     on_snapshot: Callable[[FixedSnapshot], None] | None,
+    end: Callable[[Rewriter, RepositoryWriter | None], None] = lambda *_: None,
 ) -> list[FixedSnapshot]:
     snapshots = chosen_snapshots(repository, options)
     if not options.commit:
-        return _rewrite(repository, None, snapshots, options, change, on_snapshot)
+        return _rewrite(repository, None, snapshots, options, change, on_snapshot, end)
     with repository.writer() as writer:
-        return _rewrite(repository, writer, snapshots, options, change, on_snapshot)
+        return _rewrite(repository, writer, snapshots, options, change, on_snapshot, end)
 
 
 def _rewrite(
@@ -147,6 +169,7 @@ def _rewrite(
     options: FixOptions,
     change: Callable[[Rewriter, str, DirectoryEntry], DirectoryEntry | None],
     on_snapshot: Callable[[FixedSnapshot], None] | None,
+    end: Callable[[Rewriter, RepositoryWriter | None], None],
 ) -> list[FixedSnapshot]:
     bound: Change = lambda path, entry: change(rewriter, path, entry)  # noqa: E731 -- they need each other
     rewriter = Rewriter(repository.objects, writer, bound, invalid_directories=options.invalid_directories)
@@ -165,6 +188,7 @@ def _rewrite(
         found.append(FixedSnapshot(before=before, after=after, changes=tuple(rewriter.changes[told:])))
         if on_snapshot is not None:
             on_snapshot(found[-1])
+    end(rewriter, writer)
     return found
 
 
@@ -206,6 +230,16 @@ class _FileChecker:
             self._known[object_id] = self._error_of(entry)
         return self._known[object_id]
 
+    def look_at_folder(self, entry: DirectoryEntry) -> None:
+        """Find out whether the contents of a folder are where they should be; the cache may still have lost ones."""
+        if entry.object_id not in self._known:
+            try:
+                self._locator.locate(entry.object_id)
+            except LOST as error:
+                self._known[entry.object_id] = error
+            else:
+                self._known[entry.object_id] = None
+
     def _error_of(self, entry: DirectoryEntry) -> PykopiaError | None:
         try:
             chunks = self._locator.locate(entry.object_id)
@@ -215,6 +249,37 @@ class _FileChecker:
         except LOST as error:
             return error
         return None
+
+    def lost_contents(self, folders: Iterable[ObjectID]) -> Iterator[ContentID]:
+        """Yield each content that is lost for the files and folders found invalid so far, and for ``folders``, once.
+
+        With a missing pack goes all that it held: what a lost folder names can't be known, and is likely to be there.
+        Contents with manifests are left out, because nothing stores them again.
+        """
+        contents = self._repository.contents
+        found: set[ContentID] = set()
+        missing: dict[str, bool] = {}
+        invalid = (ObjectID(object_id) for object_id, error in self._known.items() if error is not None)
+        for object_id in chain(invalid, folders):
+            for content_id in self._locator.lost_contents(object_id, read=True):
+                pack = contents.entry(content_id).pack_blob
+                if pack not in missing:
+                    missing[pack] = not has_blob(self._repository.storage, BlobID(pack))
+                if not missing[pack] and content_id not in found and self._is_damaged(content_id):
+                    found.add(content_id)
+                    yield content_id
+        if any(missing.values()):
+            for entry in contents.list():
+                if missing.get(entry.pack_blob) and prefix_of(entry.content_id) != CONTENT_PREFIX:
+                    yield entry.content_id
+
+    def _is_damaged(self, content_id: ContentID) -> bool:
+        """Return whether a content can't be read; its pack may be one that a listing left out."""
+        try:
+            self._repository.contents.get(content_id, check=True)
+        except LOST:
+            return True
+        return False
 
     def _read(self, chunks: Located) -> None:
         for chunk, found in chunks:

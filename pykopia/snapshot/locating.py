@@ -1,12 +1,23 @@
 """Where the contents of an object lie, checked without reading them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from pykopia.errors import BlobNotFoundError, DamagedObjectError
+from pykopia.errors import (
+    BlobNotFoundError,
+    ContentNotFoundError,
+    DamagedDataError,
+    DamagedObjectError,
+    InvalidIDError,
+    InvalidRangeError,
+)
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.index import IndexEntry
+from pykopia.ids import ContentID
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
 from pykopia.repository.repository import Repository
+
+LOST = (BlobNotFoundError, ContentNotFoundError, DamagedDataError, InvalidIDError, InvalidRangeError)
+"""What says that stored data is gone for good. A storage that can't be reached just now is none of it."""
 
 Located = Sequence[tuple[Chunk, IndexEntry]]
 """The chunks of an object, each with its place."""
@@ -45,6 +56,33 @@ class Locator:
             found.append((chunk, entry))
         return found
 
+    def lost_contents(self, object_id: str, *, read: bool) -> Iterator[ContentID]:
+        """Yield the contents of an object that the index has and that can't be had any more.
+
+        Args:
+            object_id: of a file or folder.
+            read: also read those whose packs are there.
+        """
+        contents = self._repository.contents
+        needed = self._repository.objects.contents_of(object_id)
+        while True:
+            try:
+                content_id = next(needed)
+            except StopIteration:
+                return
+            except LOST:
+                return  # what a list of chunks names can't be known without it; that list itself came before
+            try:
+                entry = contents.entry(content_id)
+            except ContentNotFoundError:
+                continue
+            try:
+                self._check_pack(entry)
+                if read:
+                    contents.read(entry, check=True)
+            except LOST:
+                yield content_id
+
     def _check_pack(self, entry: IndexEntry) -> None:
         length = self._packs.get(entry.pack_blob)
         if length is None:
@@ -71,4 +109,4 @@ def check_length(entry: DirectoryEntry, chunks: Located) -> None:
         )
 
 
-__all__ = ["Located", "Locator", "check_length"]
+__all__ = ["LOST", "Located", "Locator", "check_length"]

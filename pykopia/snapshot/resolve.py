@@ -1,4 +1,8 @@
-"""From what a user types to an entry of a snapshot: ``ID``, ``ID/path/inside`` (spec 04 §13)."""
+"""From what a user types to an entry of a snapshot: ``ID``, ``ID/path/inside`` (spec 04 §13).
+
+Beyond what Kopia takes, an ID may be shortened to a unique beginning, and ``latest`` names the newest complete snapshot
+of a repository with one source.
+"""
 
 from collections.abc import Sequence
 
@@ -13,6 +17,9 @@ from pykopia.repository.objects import ObjectStore
 
 UNKNOWN_DIRECTORY_MODE = 0o555
 UNKNOWN_FILE_MODE = 0o644
+LATEST = "latest"
+SHORTEST_BEGINNING = 4
+"""Characters of a shortened ID: fewer are a slip rather than an ID."""
 
 
 def resolve(
@@ -25,37 +32,35 @@ def resolve(
     """Return the entry that a text names.
 
     Args:
-        text: a snapshot's manifest ID or an object ID, then perhaps a path inside.
+        text: a snapshot's manifest ID, an object ID, a unique beginning of the manifest ID or root object ID of a
+            snapshot, or ``latest``; then perhaps a path inside.
         snapshots: all snapshots of the repository.
         objects: of the repository.
         consistent_attributes: fail when snapshots with the same root object disagree on its attributes.
 
     Raises:
-        SnapshotNotFoundError: no snapshot or object has this ID.
+        SnapshotNotFoundError: no snapshot or object has this ID, or several begin with it.
         PathNotInSnapshotError: there is no such path in it.
     """
     reference, _, path = text.strip("/").partition("/")
-    return descend(
-        root_of(reference, snapshots, consistent_attributes=consistent_attributes and not path), path, objects
-    )
+    root = root_of(reference, snapshots, objects, consistent_attributes=consistent_attributes and not path)
+    return descend(root, path, objects)
 
 
 def root_of(
-    reference: str, snapshots: Sequence[SnapshotManifest], *, consistent_attributes: bool = False
+    reference: str,
+    snapshots: Sequence[SnapshotManifest],
+    objects: ObjectStore,
+    *,
+    consistent_attributes: bool = False,
 ) -> DirectoryEntry:
     """Return the root entry of a snapshot, or an entry for an object that is no known root."""
+    if reference == LATEST:
+        return _root(_latest(snapshots))
     for snapshot in snapshots:
         if snapshot.id == reference:
             return _root(snapshot)
-    try:
-        parsed = parse_object_id(reference)
-    except InvalidIDError as error:
-        raise SnapshotNotFoundError(
-            f"{reference!r} is neither the ID of a snapshot nor of an object: `snapshot list` shows what there is"
-        ) from error
-    object_id = parsed.to_string()
-    if not parsed.content_id:
-        raise SnapshotNotFoundError(f"{reference!r} names no object: `snapshot list` shows what there is")
+    object_id = _object_id(reference)
     same = [each for each in snapshots if each.root_entry is not None and each.root_entry.object_id == object_id]
     if same:
         if consistent_attributes and len({each.root_entry for each in same}) > 1:
@@ -63,9 +68,53 @@ def root_of(
                 f"{len(same)} snapshots have the root {object_id} with different attributes: name one by its manifest ID"
             )
         return _root(max(same, key=lambda each: each.start_time_ns))
-    if parsed.is_directory:
-        return DirectoryEntry(name=object_id, type="d", mode=UNKNOWN_DIRECTORY_MODE, object_id=object_id)
-    return DirectoryEntry(name=object_id, type="f", mode=UNKNOWN_FILE_MODE, object_id=object_id)
+    if object_id is not None and objects.exists(object_id):
+        if parse_object_id(object_id).is_directory:
+            return DirectoryEntry(name=object_id, type="d", mode=UNKNOWN_DIRECTORY_MODE, object_id=object_id)
+        return DirectoryEntry(name=object_id, type="f", mode=UNKNOWN_FILE_MODE, object_id=object_id)
+    return _root(_beginning(reference, snapshots))
+
+
+def _object_id(reference: str) -> ObjectID | None:
+    """Return the object ID that a text is, None where it is none."""
+    try:
+        parsed = parse_object_id(reference)
+    except InvalidIDError:
+        return None
+    return parsed.to_string() if parsed.content_id else None
+
+
+def _latest(snapshots: Sequence[SnapshotManifest]) -> SnapshotManifest:
+    complete = [each for each in snapshots if not each.incomplete]
+    sources = sorted({str(each.source) for each in complete})
+    if len(sources) > 1:
+        raise SnapshotNotFoundError(
+            f"{LATEST!r} is unclear: there are snapshots of {len(sources)} sources, {sources[0]} and {sources[1]} among "
+            "them; name a snapshot by its ID, as `snapshot list --all` shows it"
+        )
+    if not complete:
+        raise SnapshotNotFoundError(
+            "there is no complete snapshot; `snapshot list --all --incomplete` shows what there is"
+        )
+    return max(complete, key=lambda each: each.start_time_ns)
+
+
+def _beginning(reference: str, snapshots: Sequence[SnapshotManifest]) -> SnapshotManifest:
+    """Return the newest of the snapshots whose manifest ID or root begins so; they must be of one root."""
+    found = [
+        each
+        for each in snapshots
+        if each.id.startswith(reference)
+        or (each.root_entry is not None and each.root_entry.object_id.startswith(reference))
+    ]
+    if len(reference) < SHORTEST_BEGINNING or not found:
+        raise SnapshotNotFoundError(
+            f"no snapshot or object has the ID {reference!r}, and no snapshot's ID begins so; `snapshot list --all` shows "
+            "what there is"
+        )
+    if len({each.root_entry and each.root_entry.object_id for each in found}) > 1:
+        raise SnapshotNotFoundError(f"the IDs of {len(found)} snapshots begin with {reference!r}; give more of the ID")
+    return max(found, key=lambda each: each.start_time_ns)
 
 
 def _root(snapshot: SnapshotManifest) -> DirectoryEntry:
@@ -102,4 +151,4 @@ def with_length(entry: DirectoryEntry, objects: ObjectStore) -> DirectoryEntry:
     return msgspec.structs.replace(entry, size=objects.length(ObjectID(entry.object_id)))
 
 
-__all__ = ["descend", "resolve", "root_of", "with_length"]
+__all__ = ["LATEST", "descend", "resolve", "root_of", "with_length"]

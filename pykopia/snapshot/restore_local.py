@@ -183,7 +183,8 @@ class LocalOutput:
         rest: Iterable[Item[LocalFolder]] = items
         if not self._options.write_sparse:
             small = [item for item in items if item[0].fresh and fetched_together(item[1])]
-            contents = self._contents.get_many(entry.object_id for _, entry, _ in small)
+            lengths = {entry.object_id: entry.size for _, entry, _ in small}
+            contents = self._contents.get_many(lengths, lengths=lengths)
             ready = [item for item in small if len(contents.get(item[1].object_id, WRONG)) == item[1].size]
             errors = write_files(
                 [folder.handle for folder, _, _ in ready],
@@ -287,7 +288,7 @@ class LocalOutput:
         What an ``old`` file has at the same place is taken from there; ``in_place`` says that it is the same file.
         """
         position = 0
-        chunks = self._objects.chunks(entry.object_id)
+        chunks = self._objects.chunks(entry.object_id, limit=entry.size)
         if len(chunks) > 1 and not self._options.write_sparse:
             with contextlib.suppress(OSError):
                 os.posix_fallocate(handle, 0, entry.size)

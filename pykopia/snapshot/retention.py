@@ -36,7 +36,11 @@ def plan_expirations(repository: Repository, source: SourceInfo | None = None) -
     Args:
         repository: Where they are.
         source: Whose; fields that are empty match any. All when not given.
+
+    Raises:
+        DamagedManifestError: Manifests can't be read: which snapshots or policies they hold is not known.
     """
+    repository.manifests.check_complete("decide which snapshots expire")
     entries = repository.manifests.find(labels_for(source))
     ordered = sorted(entries, key=lambda each: str(SourceInfo.from_labels(each.labels)))
     expirations = []
@@ -56,7 +60,12 @@ def apply_expirations(writer: RepositoryWriter, expirations: Iterable[Expiration
 
 
 def apply_retention(writer: RepositoryWriter, source: SourceInfo, policy: Policy) -> None:
-    """Delete the snapshots of a source that a policy does not keep, those of this session of writing included."""
+    """Delete the snapshots of a source that a policy does not keep, those of this session of writing included.
+
+    Nothing expires while manifests can't be read: a policy of this source, or newer snapshots, may be among them.
+    """
+    if writer.manifests.damaged:
+        return
     plan = _plan(source, writer.manifests.find(source.labels()), policy)
     apply_expirations(writer, [Expiration(source=source, plan=plan)])
 

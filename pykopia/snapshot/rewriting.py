@@ -11,15 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from pykopia.errors import (
-    BlobNotFoundError,
-    ContentNotFoundError,
-    DamagedDataError,
-    InvalidIDError,
-    InvalidRangeError,
-    PykopiaError,
-    UsageError,
-)
+from pykopia.errors import DamagedDataError, PykopiaError, UsageError
 from pykopia.format.directory import (
     DIRECTORY,
     FILE,
@@ -33,9 +25,7 @@ from pykopia.format.directory import (
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.writer import RepositoryWriter
-
-LOST = (BlobNotFoundError, ContentNotFoundError, DamagedDataError, InvalidIDError, InvalidRangeError)
-"""What says that stored data is gone for good. A storage that can't be reached just now is none of it."""
+from pykopia.snapshot.locating import LOST
 
 Handling = Literal["stub", "keep", "fail", "remove"]
 """What becomes of an entry that can't be read: a file in its place that tells of it, nothing, an error, its end."""
@@ -77,6 +67,8 @@ class Rewriter:
         self._known: dict[DirectoryEntry, _Known] = {}
         self.changes: list[str] = []
         """One line for each entry that was replaced or left out."""
+        self.unreadable: list[ObjectID] = []
+        """Folders that can't be read."""
 
     def root(self, entry: DirectoryEntry) -> DirectoryEntry:
         """Return the root of a snapshot after the change, the same one when nothing in it changed.
@@ -133,6 +125,7 @@ class Rewriter:
         try:
             directory = self._objects.directory(changed.object_id)
         except LOST as error:
+            self.unreadable.append(changed.object_id)
             return self.handle(self._invalid_directories, path, changed, error)
         return _Open(path, changed, directory, list(reversed(directory.entries)))
 
@@ -239,4 +232,4 @@ def stub_text(entry: DirectoryEntry, error: Exception) -> bytes:
     return (text.replace("\n", "\n  ") + "\n").encode("utf-8", "replace")
 
 
-__all__ = ["LOST", "Change", "Handling", "Rewriter", "stub_text", "summary_after"]
+__all__ = ["Change", "Handling", "Rewriter", "stub_text", "summary_after"]

@@ -7,15 +7,19 @@ of files share it; read contents are hashed and compared with their IDs, which K
 import random
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from queue import LifoQueue
+from typing import TypeAlias
 
-from pykopia.errors import PykopiaError
+from pykopia.arguments import check_number
+from pykopia.errors import BlobNotFoundError, ContentNotFoundError, DamagedDataError, PykopiaError
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DirectoryEntry
+from pykopia.format.gotime import format_time
 from pykopia.format.index import IndexEntry
+from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.repository.buffers import LargeBuffer, new_buffer
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, DirectoryReader
 from pykopia.repository.repository import Repository
@@ -33,6 +37,9 @@ CHECKED_BYTES = 32 << 20
 """Contents, or bytes of them, that are hashed at once: so many fill the lanes of the widest processor."""
 FETCHED_RUNS = 10
 """Runs in memory: a bound, and enough of them that some are fetched while others are hashed."""
+INDEX, MANIFESTS = "index", "manifests"
+"""Labels of failures that hide contents or snapshots instead of being in one."""
+_NO_ENTRY = DirectoryEntry(name="", type="")
 RUN_BUFFER = 9 << 20
 """Bytes of a buffer for a run: one content of the usual splitters, or a run of small ones, always fits it."""
 
@@ -43,9 +50,12 @@ class VerifyOptions:
 
     files_percent: float = 0
     """Share of files whose contents are read, 0 to 100; where all contents are is checked for every file."""
-    max_errors: int = 0
-    """Stop after so many errors; 0 stops after the first, as Kopia does, a negative number never."""
+    max_errors: int = -1
+    """Stop after so many errors; 0 stops after the first, as in Kopia, a negative number never."""
     parallel: int = 8
+
+    def __post_init__(self) -> None:
+        check_number("files_percent", self.files_percent, least=0, most=100)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,11 +73,88 @@ class VerifyCounters:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyFailure:
+    """One thing that can't be restored, or can't be told to be there."""
+
+    label: str
+    """What was verified: the source of the snapshot, or the reference that was given."""
+    start_time_ns: int | None
+    """When the snapshot began, nanoseconds since 1970, as the list shows it; None where no snapshot was named."""
+    root: str
+    """The root object of the snapshot, by which the list names it; empty where no snapshot was named."""
+    path: str
+    """Below the root, beginning with a slash; empty for the root itself."""
+    error: PykopiaError
+
+    def described(self, time: Callable[[int], str]) -> str:
+        """Return one line, with the times as ``time`` writes them."""
+        if self.start_time_ns is None:
+            return f"{self.label}{self.path}: {self.error}"
+        return f"{self.label} {time(self.start_time_ns)} ({self.root}){self.path}: {self.error}"
+
+    def __str__(self) -> str:
+        return self.described(format_time)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyResult:
     """What a verification found."""
 
     counters: VerifyCounters
-    errors: tuple[str, ...]
+    failures: tuple[VerifyFailure, ...]
+    snapshots: int
+    """Snapshots, folders and files that were to be verified; 0: there was nothing to verify."""
+    stopped_early: bool = False
+    """Whether there may be more errors, because the verification stopped after ``max_errors``."""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """One line for each failure, with times in UTC."""
+        return tuple(map(str, self.failures))
+
+    @property
+    def damaged_view(self) -> bool:
+        """Whether index blobs or manifests can't be read and nothing else is wrong, as far as can be told without them."""
+        return bool(self.failures) and all(each.label in (INDEX, MANIFESTS) for each in self.failures)
+
+    def cures(self) -> list[str]:
+        """Return what to do about the failures, one sentence for each kind of them."""
+        errors = [each.error for each in self.failures]
+        found = []
+        if any(isinstance(error, ContentNotFoundError) for error in errors):
+            found.append(
+                "Contents that are not in the index come back by `index recover --commit`, if their packs are there."
+            )
+        if any(isinstance(error, (BlobNotFoundError, DamagedDataError)) for error in errors):
+            found.append(
+                "Blobs that are missing or damaged: put them back from a copy of the repository. If there is none and the "
+                "source still has the files, `snapshot fix invalid-files --invalid-file-handling=keep --commit` marks what "
+                "is lost, and `snapshot create SOURCE --force-hash=100` stores it again."
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """An entry to verify with all below it, and what failures name it by; see ``VerifyFailure``."""
+
+    entry: DirectoryEntry
+    label: str
+    start_time_ns: int | None = None
+    root: str = ""
+
+    def failed(self, path: str, error: PykopiaError) -> VerifyFailure:
+        """Return a failure below this root."""
+        return VerifyFailure(label=self.label, start_time_ns=self.start_time_ns, root=self.root, path=path, error=error)
+
+
+Place: TypeAlias = tuple[Root, str]
+"""A path below a root."""
+
+
+def snapshot_root(snapshot: SnapshotManifest, entry: DirectoryEntry) -> Root:
+    """Return the root of a snapshot, named as the list names it."""
+    return Root(entry, str(snapshot.source), snapshot.start_time_ns, entry.object_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +165,7 @@ class Fetched:
     data: memoryview
     buffer: LargeBuffer
     """Where the bytes are, if they fit there; not to be used for others meanwhile."""
-    paths: dict[IndexEntry, str]
+    paths: dict[IndexEntry, Place]
     """What to name contents by."""
 
 
@@ -95,10 +182,10 @@ class Verifier:
         self._progress = progress
         self._lock = threading.Lock()
         self._seen: set[str] = set()
-        self._errors: list[str] = []
+        self._failures: list[VerifyFailure] = []
         self._locator = Locator(repository)
         self._directories = DirectoryReader(repository.objects)
-        self._to_read: dict[IndexEntry, str] = {}
+        self._to_read: dict[IndexEntry, Place] = {}
         self._compressed: dict[str, Chunk] = {}
         self._running: set[Future[None]] = set()
         self._fetched: list[Fetched] = []
@@ -109,27 +196,55 @@ class Verifier:
         self._checking = 0
         """Threads that open and hash: no more than there are processors, for each needs much memory."""
 
-    def run(self, roots: Iterable[tuple[str, DirectoryEntry]]) -> VerifyResult:
-        """Verify the trees of the given entries, each with the path that messages name it by."""
+    def run(self, roots: Sequence[Root]) -> VerifyResult:
+        """Verify the trees of the given roots."""
+        stopped = False
+        self._expect(roots)
         with ThreadPoolExecutor(max(1, self._options.parallel), thread_name_prefix="pykopia-verify") as pool:
             try:
-                for error in self._repository.contents.indexes.damaged.values():
-                    self._report("index", error)
-                for path, entry in roots:
-                    self._walk(pool, path, entry)
+                self._check_view()
+                for root in roots:
+                    self._walk(pool, root)
                 self._send(pool)
                 self._drain(0)
             except _Enough:
+                stopped = True
                 pool.shutdown(wait=True, cancel_futures=True)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        return VerifyResult(counters=self._progress.counters, errors=tuple(self._errors))
+        return VerifyResult(
+            counters=self._progress.counters,
+            failures=tuple(self._failures),
+            snapshots=len(roots),
+            stopped_early=stopped,
+        )
+
+    def _expect(self, roots: Iterable[Root]) -> None:
+        """Count what the roots say that they hold; what they share is counted for each, as in Kopia."""
+        for root in roots:
+            summary = root.entry.summary
+            if summary is not None:
+                self._progress.add(
+                    expected_objects=summary.files + summary.dirs,
+                    expected_files=summary.files,
+                    expected_bytes=summary.size,
+                )
+
+    def _check_view(self) -> None:
+        """Report what hides snapshots or contents."""
+        repository = self._repository
+        for kind, errors in (
+            (INDEX, repository.contents.indexes.damaged.values()),
+            (MANIFESTS, repository.manifests.damaged.values()),
+        ):
+            for error in errors:
+                self._report((Root(_NO_ENTRY, kind), ""), error)
 
     # ------------------------------------------------------------------ walking
 
-    def _walk(self, pool: ThreadPoolExecutor, path: str, root: DirectoryEntry) -> None:
-        stack = deque([(path, root)])
+    def _walk(self, pool: ThreadPoolExecutor, root: Root) -> None:
+        stack = deque([("", root.entry)])
         while stack:
             here, entry = stack.pop()
             self._progress.check()
@@ -137,7 +252,7 @@ class Verifier:
                 continue
             self._seen.add(entry.object_id)
             if entry.type != "d":
-                self._verify_files(pool, [(here, entry)])
+                self._verify_files(pool, root, [(here, entry)])
                 continue
             try:
                 following = (
@@ -148,7 +263,7 @@ class Verifier:
                 entries = self._directories.read(entry.object_id, following).entries
                 self._locator.locate(entry.object_id)
             except PykopiaError as error:
-                self._report(here, error)
+                self._report((root, here), error)
                 continue
             files = []
             for child in entries:
@@ -158,22 +273,22 @@ class Verifier:
                     self._seen.add(child.object_id)
                     files.append((f"{here}/{child.name}", child))
             self._progress.add(processed_objects=1)
-            self._verify_files(pool, files)
+            self._verify_files(pool, root, files)
 
-    def _verify_files(self, pool: ThreadPoolExecutor, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
+    def _verify_files(self, pool: ThreadPoolExecutor, root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
         size = read = 0
         for path, entry in files:
             try:
                 chunks = self._locator.locate(entry.object_id)
                 check_length(entry, chunks)
             except PykopiaError as error:
-                self._report(path, error)
+                self._report((root, path), error)
                 continue
             size += entry.size
             if self._options.files_percent > 0 and random.random() * 100 < self._options.files_percent:  # noqa: S311
                 read += 1
                 for chunk, found in chunks:
-                    self._to_read.setdefault(found, path)
+                    self._to_read.setdefault(found, (root, path))
                     if chunk.compressed:
                         self._compressed[chunk.content_id] = chunk
                 if len(self._to_read) >= READ_AT_ONCE:
@@ -194,7 +309,7 @@ class Verifier:
             for future in done:
                 future.result()
 
-    def _read(self, run: Run, paths: dict[IndexEntry, str]) -> None:
+    def _read(self, run: Run, paths: dict[IndexEntry, Place]) -> None:
         """Fetch a run; check it together with others once they are enough."""
         if any(entry.content_id in self._compressed for entry in run.entries):
             self._read_now(run, paths)
@@ -247,7 +362,7 @@ class Verifier:
                 self._report(paths[entry], error)
         self._progress.add(read_bytes=size)
 
-    def _read_now(self, run: Run, paths: dict[IndexEntry, str]) -> None:
+    def _read_now(self, run: Run, paths: dict[IndexEntry, Place]) -> None:
         """Read a run whose contents are needed, or of which not all can be had."""
         size = 0
         for entry, data in self._repository.contents.read_run(run, check=True):
@@ -266,14 +381,25 @@ class Verifier:
             return len(data)
         return len(decompress(data, expected_length=None if chunk.length == UNKNOWN_LENGTH else chunk.length))
 
-    def _report(self, path: str, error: PykopiaError) -> None:
+    def _report(self, place: Place, error: PykopiaError) -> None:
         limit = self._options.max_errors or 1
+        root, path = place
         with self._lock:
-            self._errors.append(f"{path}: {error}")
-            count = len(self._errors)
+            self._failures.append(root.failed(path, error))
+            count = len(self._failures)
         self._progress.add(errors=1)
         if 0 < limit <= count:
             raise _Enough
 
 
-__all__ = ["Verifier", "VerifyCounters", "VerifyOptions", "VerifyResult"]
+__all__ = [
+    "INDEX",
+    "MANIFESTS",
+    "Root",
+    "Verifier",
+    "VerifyCounters",
+    "VerifyFailure",
+    "VerifyOptions",
+    "VerifyResult",
+    "snapshot_root",
+]

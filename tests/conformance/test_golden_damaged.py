@@ -8,10 +8,10 @@ import pytest
 
 from pykopia.errors import (
     BlobNotFoundError,
-    ContentNotFoundError,
     DamagedContentError,
     DamagedFormatBlobError,
     DamagedIndexError,
+    DamagedManifestError,
     DamagedPackError,
     DecryptionError,
     InvalidPasswordError,
@@ -161,13 +161,20 @@ def test_all_snapshots_are_listed(name: str, opened: Open) -> None:
     assert [str(each.id) for each in repository.snapshots.list()] == [each.id for each in golden.snapshots]
 
 
-def test_manifests_that_are_gone_are_an_error_and_not_an_empty_list(opened: Open) -> None:
+def test_manifests_that_are_gone_are_told_and_the_others_listed(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
     golden, repository = load("damaged-metadata-pack"), opened("damaged-metadata-pack")
     assert golden.damage is not None
     assert attempt(golden, "snapshot list") == 1
-    for use in (repository.snapshots.list, repository.snapshots.verify, repository.policies.list):
-        with pytest.raises(BlobNotFoundError, match=golden.damage["blob"]):
-            use()
+    repository.manifests.forget()
+    listed = {str(each.id) for each in repository.snapshots.list()}
+    assert listed < {each.id for each in golden.snapshots}
+    assert listed
+    (error,) = repository.manifests.damaged.values()
+    assert golden.damage["blob"] in str(error)
+    assert golden.damage["blob"] in caplog.text
+    assert any(golden.damage["blob"] in line for line in repository.snapshots.verify().errors)
+    with pytest.raises(DamagedManifestError, match=golden.damage["blob"]):
+        repository.snapshots.expire()
 
 
 def test_without_any_index_there_are_no_snapshots(opened: Open, tmp_path: Path) -> None:
@@ -175,8 +182,7 @@ def test_without_any_index_there_are_no_snapshots(opened: Open, tmp_path: Path) 
     assert repository.snapshots.list() == []
     assert list(repository.contents.list(include_deleted=True)) == []
     for snapshot in golden.snapshots:
-        # the ID could be that of an object, which is not there either
-        with pytest.raises(ContentNotFoundError, match="index recover"):
+        with pytest.raises(SnapshotNotFoundError, match="index recover"):
             repository.snapshots.restore(snapshot.id, tmp_path / "restored")
         with pytest.raises(SnapshotNotFoundError):
             repository.snapshots.get(snapshot.id)

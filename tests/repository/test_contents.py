@@ -361,3 +361,13 @@ def test_what_error_correction_mended_is_named(new_repository: NewRepository, st
     assert repository.sealer.sealer.mended == {}
     assert repository.contents.get(damaged) == b"damaged" * 500
     assert repository.sealer.sealer.mended == {damaged: 1}
+
+
+def test_contents_of_another_length_than_expected_are_not_read(new_repository: NewRepository) -> None:
+    repository = new_repository()
+    with repository.writer() as writer:
+        large = writer.contents.write(bytes(1 << 20), compressor="zstd-fastest")
+        small = writer.contents.write(b"small")
+    lengths = {large: 5, small: 5}
+    assert repository.contents.get_many(lengths, lengths=lengths) == {small: b"small"}
+    assert set(repository.contents.get_many([large], lengths={large: 1 << 20})) == {large}

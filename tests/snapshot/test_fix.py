@@ -1,7 +1,8 @@
 """Taking out of snapshots what can't be read, and what is not wanted."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from pykopia.errors import (
     StorageUnavailableError,
     UsageError,
 )
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.directory import Directory, DirectoryEntry, DirectorySummary, EntryError
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
@@ -24,7 +26,8 @@ from pykopia.repository.repository import Repository
 from pykopia.snapshot.fix import FixedSnapshot, FixOptions, fix_invalid_files, name_pattern, remove_files
 from pykopia.snapshot.rewriting import Handling, stub_text, summary_after
 from pykopia.snapshot.upload_options import SnapshotOptions
-from pykopia.snapshot.verify import VerifyOptions
+from pykopia.snapshot.verify import MANIFESTS, VerifyOptions
+from pykopia.storage.base import StorageWrapper
 from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import FaultyStorage
 from tests.golden_repositories import DAMAGED_NAMES, load
@@ -167,6 +170,64 @@ def test_damage_inside_of_a_file_is_found_when_files_are_read(
     storage.put(entry.pack_blob, pack)
     assert not fix_invalid_files(repository, COMMIT)[0].changed
     assert fix_invalid_files(repository, COMMIT, files_percent=100)[0].changed
+
+
+def delete_pack(storage: MemoryStorage, repository: Repository, object_id: str) -> None:
+    storage.delete(repository.contents.entry(object_id).pack_blob)
+
+
+@pytest.mark.parametrize("path", ["/deep/er/lost", "/deep"])
+@pytest.mark.parametrize("handling", ["keep", "stub"])
+def test_lost_contents_are_marked_so_that_the_next_snapshot_stores_them_again(
+    repository: Repository, taken: SnapshotManifest, storage: MemoryStorage, source: Path, handling: Handling, path: str
+) -> None:
+    repository.snapshots.pin(taken.id, add=["kept"])  # so that its manifest is in another pack than its folders
+    delete_pack(storage, repository, paths(repository, taken)[path].object_id)
+    with connect(storage, PASSWORD, client=CLIENT) as opened:
+        lost: list[str] = []
+        options = FixOptions(invalid_directories=handling)
+        fix_invalid_files(opened, options, invalid_files=handling, on_lost=lost.append)
+        assert lost
+        assert not [each for each in opened.contents.list(include_deleted=True) if each.deleted]
+        fix_invalid_files(opened, replace(options, commit=True), invalid_files=handling)
+        assert {each.content_id for each in opened.contents.list(include_deleted=True) if each.deleted} == set(lost)
+        opened.snapshots.create(source, options=SnapshotOptions(force_hash_percent=100))
+        found = opened.snapshots.verify(options=ALL)
+        assert not [each for each in found.failures if each.label != MANIFESTS]
+
+
+def test_damaged_contents_are_marked_when_files_are_read(
+    repository: Repository, taken: SnapshotManifest, storage: MemoryStorage, source: Path
+) -> None:
+    entry = repository.contents.entry(paths(repository, taken)["/deep/er/lost"].object_id)
+    pack = bytearray(storage.get(entry.pack_blob))
+    pack[entry.pack_offset] ^= 1
+    storage.put(entry.pack_blob, pack)
+    fix_invalid_files(repository, COMMIT, invalid_files="keep", files_percent=100)
+    repository.snapshots.create(source, options=SnapshotOptions(force_hash_percent=100))
+    assert repository.snapshots.verify(options=ALL).errors == ()
+
+
+def test_a_pack_that_a_listing_left_out_is_not_lost(
+    repository: Repository, taken: SnapshotManifest, storage: MemoryStorage
+) -> None:
+    class Forgetful(StorageWrapper):
+        def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
+            return (blob for blob in self.inner.list(prefix) if not blob.blob_id.startswith("p"))
+
+    with connect(Forgetful(storage), PASSWORD, client=CLIENT) as opened:
+        lost: list[str] = []
+        fix_invalid_files(opened, invalid_files="keep", on_lost=lost.append)
+        assert lost == []
+    assert taken.id
+
+
+@pytest.mark.parametrize("percent", [-5, 200, float("nan")])
+def test_odd_percentages_are_refused(repository: Repository, percent: float) -> None:
+    with pytest.raises(UsageError, match="from 0 to 100"):
+        fix_invalid_files(repository, files_percent=percent)
+    with pytest.raises(UsageError, match="from 0 to 100"):
+        VerifyOptions(files_percent=percent)
 
 
 def test_a_storage_that_cannot_be_reached_removes_nothing(

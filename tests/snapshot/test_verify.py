@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pykopia.errors import CanceledError, StorageUnavailableError
+from pykopia.errors import BlobNotFoundError, CanceledError, StorageUnavailableError
+from pykopia.format.gotime import format_time
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID
 from pykopia.repository import runs
+from pykopia.repository.opening import connect
 from pykopia.repository.repository import Repository
 from pykopia.snapshot import verify
 from pykopia.snapshot.verify import VerifyOptions
 from pykopia.storage.memory import MemoryStorage
+from tests.snapshot.conftest import CLIENT, PASSWORD
 
 LARGE_FILES = 4
 MAX_RUN = 256 << 10
@@ -103,7 +106,7 @@ def test_it_stops_after_the_first_error_though_others_wait(
 ) -> None:
     for chunks in contents.values():
         alter(storage, chunks[0])
-    result = repository.snapshots.verify(options=VerifyOptions(files_percent=100, parallel=parallel))
+    result = repository.snapshots.verify(options=VerifyOptions(files_percent=100, max_errors=0, parallel=parallel))
     assert 1 <= len(result.errors) < len(contents) / 2  # some may be found before the first one is known
 
 
@@ -122,3 +125,71 @@ def test_it_can_be_canceled_while_content_is_read(repository: Repository, parall
 
     with pytest.raises(CanceledError):
         repository.snapshots.verify(options=VerifyOptions(files_percent=100, parallel=parallel), cancel=cancel_later())
+
+
+def test_a_failure_is_named_as_the_list_names_its_snapshot(
+    repository: Repository, storage: MemoryStorage, source: Path
+) -> None:
+    for number in range(5):
+        (source / f"file {number}").write_bytes(random.Random(number).randbytes(1000))
+    snapshot = repository.snapshots.create(source).manifest
+    root = snapshot.root_entry
+    assert root is not None
+    for blob in list(storage.list("p")):
+        storage.delete(blob.blob_id)
+    result = repository.snapshots.verify()
+    assert len(result.errors) == 5
+    assert not result.stopped_early
+    assert result.snapshots == 1
+    (third,) = (each for each in result.failures if each.path == "/file 3")
+    assert str(third).startswith(f"{snapshot.source} {format_time(snapshot.start_time_ns)} ({root.object_id})/file 3: ")
+    assert isinstance(third.error, BlobNotFoundError)
+    assert not any("snapshot verify" in text for text in result.errors)
+    (cure,) = result.cures()
+    assert "snapshot fix invalid-files --invalid-file-handling=keep --commit" in cure
+
+
+@pytest.mark.parametrize(("most", "found"), [(0, 1), (1, 1), (3, 3)])
+def test_it_is_told_when_a_verification_stopped_early(
+    repository: Repository, storage: MemoryStorage, source: Path, most: int, found: int
+) -> None:
+    for number in range(5):
+        (source / f"file {number}").write_bytes(random.Random(number).randbytes(1000))
+    repository.snapshots.create(source)
+    for blob in list(storage.list("p")):
+        storage.delete(blob.blob_id)
+    result = repository.snapshots.verify(options=VerifyOptions(max_errors=most))
+    assert result.stopped_early
+    assert len(result.failures) == found
+
+
+def test_expected_totals_are_those_of_the_snapshots(repository: Repository, source: Path) -> None:
+    (source / "folder").mkdir()
+    (source / "folder" / "file").write_bytes(b"x" * 1000)
+    (source / "other").write_bytes(b"y" * 24)
+    repository.snapshots.create(source)
+    counters = repository.snapshots.verify().counters
+    assert (counters.expected_files, counters.expected_objects, counters.expected_bytes) == (2, 4, 1024)
+
+
+def test_nothing_to_verify_is_told(repository: Repository) -> None:
+    result = repository.snapshots.verify()
+    assert result.snapshots == 0
+    assert not result.failures
+
+
+def test_lost_manifests_are_a_damaged_view_and_the_other_snapshots_are_verified(
+    repository: Repository, storage: MemoryStorage, source: Path
+) -> None:
+    (source / "file").write_text("one")
+    repository.snapshots.create(source)
+    before = {entry.content_id for entry in repository.contents.list("m", "m{")}
+    (source / "file").write_text("two")
+    repository.snapshots.create(source)
+    (newest,) = {entry.content_id for entry in repository.contents.list("m", "m{")} - before
+    storage.delete(repository.contents.entry(newest).pack_blob)
+    with connect(storage, PASSWORD, client=CLIENT) as opened:
+        result = opened.snapshots.verify()
+    assert result.snapshots == 1
+    assert result.damaged_view
+    assert newest in result.errors[0]

@@ -54,6 +54,8 @@ class Controller:
         around.running = self._movers_running
         self._reconciler = Reconciler(api, self.performer, settings, now, around)
         self._api = api
+        self.on_deleted: Callable[[Obj], None] = lambda _: None
+        """Called when an object of ours is gone."""
         self.volume_listeners: list[Callable[[str, Obj], None]] = []
         for namespace in settings.namespaces or ("",):
             self._add_stores(namespace)
@@ -115,14 +117,11 @@ class Controller:
         key = (obj["kind"], namespace_of(obj), name_of(obj))
         if change == "DELETED":
             self.queue.forget(key)
-            self.deleted(obj)
+            self.on_deleted(obj)
         else:
             self.queue.add(key)
         if obj["kind"] == "KopiaMaintenance":
             self._referenced(namespace_of(obj), str((spec_of(obj).get("repository") or {}).get("repository") or ""))
-
-    def deleted(self, obj: Obj) -> None:
-        """Forget what is remembered of an object that is gone; replaced by whoever remembers something."""
 
     def _owned_changed(self, _change: str, obj: Obj) -> None:
         for owner in meta(obj).get("ownerReferences") or []:

@@ -10,10 +10,13 @@ from typing import Final
 
 from pykopia_operator.api.client import HttpApi, load_config
 from pykopia_operator.control.controller import Controller
+from pykopia_operator.control.http import metrics, metrics_context, probes, serve
 from pykopia_operator.control.leader import LeaseLock
+from pykopia_operator.control.meters import Meters
 from pykopia_operator.control.reconciler import Surroundings
 from pykopia_operator.control.start import VOLSYNC_LEASE, look_around
 from pykopia_operator.decide.environment import proxy_environment
+from pykopia_operator.decide.objects import Obj, name_of, namespace_of
 from pykopia_operator.settings import Settings
 
 log: Final = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ class Service:
         self, settings: Settings, environment: Mapping[str, str], *, identity: str, now: Callable[[], datetime]
     ) -> None:
         self._settings, self._environment, self._identity, self._now = settings, environment, identity, now
+        self._ready = False
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Work until told to stop. Return False if the Lease was lost."""
@@ -38,12 +42,32 @@ class Service:
                 status_fields=cluster.status_fields,
                 proxies=proxy_environment(self._environment),
             )
-            controller = Controller(
-                api, settings, now=self._now, around=around, monotonic=time.monotonic, instance=self._identity
-            )
-            return await self._lead(api, controller, stop)
+            meters = Meters()
+            controller = Controller(api, settings, now=self._now, around=around, meters=meters, instance=self._identity)
+            meters.queue = lambda: (len(controller.queue), controller.queue.active)
+            controller.on_deleted = lambda obj: _forget(meters, obj)
+            async with await self._serve(api, meters, lambda: self._ready):
+                self._ready = True
+                return await self._lead(api, controller, stop)
         finally:
             await api.close()
+
+    async def _serve(self, api: HttpApi, meters: Meters, is_ready: Callable[[], bool]) -> contextlib.AsyncExitStack:
+        """Begin to serve probes and metrics."""
+        settings = self._settings
+        stack = contextlib.AsyncExitStack()
+        if settings.health_probe_bind_address not in {"", "0"}:
+            await stack.enter_async_context(await serve(settings.health_probe_bind_address, probes(is_ready)))
+        if settings.metrics_bind_address not in {"", "0"}:
+            reviewer = api if settings.metrics_require_rbac and settings.metrics_secure else None
+            await stack.enter_async_context(
+                await serve(
+                    settings.metrics_bind_address,
+                    metrics(meters.text, reviewer),
+                    context=metrics_context(settings),
+                )
+            )
+        return stack
 
     async def _lead(self, api: HttpApi, controller: Controller, stop: asyncio.Event) -> bool:
         settings = self._settings
@@ -87,3 +111,8 @@ class Service:
                 await each
         for each in done:
             each.result()
+
+
+def _forget(meters: Meters, obj: Obj) -> None:
+    role = "source" if obj["kind"] == "ReplicationSource" else "destination"
+    meters.forget(namespace_of(obj), name_of(obj), role)

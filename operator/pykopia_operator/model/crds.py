@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions of the three kinds, generated from the models: ``python -m pykopia_operator.model.crds FOLDER``."""
+"""CustomResourceDefinitions of the three kinds, from the models: ``python -m pykopia_operator.model.crds FOLDER``."""
 
 import sys
 from pathlib import Path
@@ -115,4 +115,5 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    for argument in sys.argv[1:]:
+        write(Path(argument))

@@ -183,7 +183,7 @@ class LocalOutput:
         rest: Iterable[Item[LocalFolder]] = items
         if not self._options.write_sparse:
             small = [item for item in items if item[0].fresh and fetched_together(item[1])]
-            lengths = {entry.object_id: entry.size for _, entry, _ in small}
+            lengths: dict[str, int] = {entry.object_id: entry.size for _, entry, _ in small}
             contents = self._contents.get_many(lengths, lengths=lengths)
             ready = [item for item in small if len(contents.get(item[1].object_id, WRONG)) == item[1].size]
             errors = write_files(

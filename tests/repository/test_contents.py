@@ -368,6 +368,6 @@ def test_contents_of_another_length_than_expected_are_not_read(new_repository: N
     with repository.writer() as writer:
         large = writer.contents.write(bytes(1 << 20), compressor="zstd-fastest")
         small = writer.contents.write(b"small")
-    lengths = {large: 5, small: 5}
+    lengths: dict[str, int] = {large: 5, small: 5}
     assert repository.contents.get_many(lengths, lengths=lengths) == {small: b"small"}
     assert set(repository.contents.get_many([large], lengths={large: 1 << 20})) == {large}

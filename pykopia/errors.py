@@ -62,6 +62,7 @@
     │   └── SourceReadError
     ├── SnapshotError                    a snapshot was saved, or not, with errors in it
     ├── RestoreError
+    │   ├── DuplicateNameError           two entries that have one name in the target
     │   ├── TargetExistsError            (also FileExistsError)
     │   └── UnsafePathError              a name that would leave the target
     └── VerifyError
@@ -458,6 +459,17 @@ class TargetExistsError(RestoreError, FileExistsError):
     """Something stands in the target that the options do not allow to replace."""
 
 
+class DuplicateNameError(RestoreError):
+    """Two entries of a folder have one name in the target; all were restored, the later one under another name."""
+
+    def __init__(self, path: str, restored_as: str) -> None:
+        self.path, self.restored_as = path, restored_as
+        super().__init__(
+            f"more than one entry of the snapshot is {path} in the target: a later one was restored as {restored_as}; "
+            "all other entries have their names"
+        )
+
+
 class UnsafePathError(RestoreError):
     """An entry name that would leave the target."""
 
@@ -486,6 +498,7 @@ __all__ = [
     "DamagedPackError",
     "DecompressionError",
     "DecryptionError",
+    "DuplicateNameError",
     "InvalidEnvironmentError",
     "InvalidIDError",
     "InvalidPasswordError",

@@ -1,6 +1,9 @@
 """`restore`, `snapshot restore`."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pykopia import clock
@@ -11,11 +14,12 @@ from pykopia.cli.progress import RestoreProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.time_spec import latest_start
-from pykopia.cli.values import integer
+from pykopia.cli.values import boolean, integer
 from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.source import SourceInfo
+from pykopia.snapshot.api import restore_mode
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import read_placeholder
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
@@ -34,18 +38,28 @@ _ARCHIVES = {
 }
 
 
+STANDARD_OUTPUT = "-"
+OUTPUT_NAMES = frozenset({STANDARD_OUTPUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+"""Names of standard output: what they lead to is written on, not begun anew."""
+
+
 class RestoreFlags(JsonFlags):
     """Flags of `restore`."""
 
     sources = arguments(
         "What to restore and where to: SOURCE TARGET, where SOURCE is a snapshot or object ID with a path inside, or a "
-        "path; a path alone is restored to its place; placeholders alone are replaced by what they stand for.",
+        "path, and TARGET may be - for standard output; a path alone is restored to its place; placeholders alone are "
+        "replaced by what they stand for.",
         required=True,
     )
     overwrite_directories = flag(True, "Put into folders that exist.")
     overwrite_files = flag(True, "Replace files that exist.")
     overwrite_symlinks = flag(True, "Replace symbolic links that exist.")
-    write_sparse_files = flag(False, "Leave holes for blocks of zeros.")
+    write_sparse_files: bool | None = flag(
+        None,
+        "Leave holes for all blocks of zeros, or for none; only for long runs of them when not given.",
+        kind=boolean,
+    )
     consistent_attributes = flag(
         False,
         "Fail when snapshots that share a root disagree about its attributes.",
@@ -74,39 +88,47 @@ class RestoreFlags(JsonFlags):
 def restore(session: Session, options: RestoreFlags) -> None:
     """Restore snapshots or parts of them."""
     with session.open() as repository:
-        for source, target in _pairs(repository, options.sources):
+        for source, target in _pairs(repository, options):
+            entry = _entry(session, repository, source, options)
+            restoring = _restore_options(options, placeholder=_is_placeholder(source))
+            if len(options.sources) != 2 and options.mode == "auto":  # to its own place: never an archive of that name
+                restoring = replace(restoring, mode="local")
             if options.dry_run:
-                _tell_changes(session, repository, source, target, options)
+                _tell_changes(session, repository, entry, target, options, restoring)
                 continue
-            _tell_target(session, options, target)
+            _tell_target(session, restoring, entry, target)
             progress = RestoreProgress(session)
             with cancelable(session) as canceled:
                 try:
                     result = repository.snapshots.restore(
-                        _entry(session, repository, source, options),
-                        target,
-                        options=_restore_options(options, placeholder=_is_placeholder(source)),
+                        entry,
+                        session.binary_stdout if target == STANDARD_OUTPUT else target,
+                        options=restoring,
                         progress=progress,
                         cancel=canceled,
                     )
                 finally:
                     progress.finish()
-            for line in result.errors:
+            for line in (*result.warnings, *result.errors):
                 session.log.warning("%s", line)
             session.log.info("%s", _summary(session, result.counters))
             if options.json:
                 options.write_json(session, _result_members(target, result))
 
 
-def _tell_changes(session: Session, repository: "Repository", source: str, target: str, options: RestoreFlags) -> None:
-    """Tell what a restore would change."""
+def _tell_changes(
+    session: Session,
+    repository: "Repository",
+    entry: DirectoryEntry,
+    target: str,
+    options: RestoreFlags,
+    restoring: RestoreOptions,
+) -> None:
+    """Print what a restore would change."""
+    if target == STANDARD_OUTPUT:
+        raise CommandLineError("--dry-run compares with a folder or file, and the target is standard output")
     with cancelable(session) as canceled:
-        plan = repository.snapshots.plan_restore(
-            _entry(session, repository, source, options),
-            target,
-            options=_restore_options(options, placeholder=_is_placeholder(source)),
-            cancel=canceled,
-        )
+        plan = repository.snapshots.plan_restore(entry, target, options=restoring, cancel=canceled)
         printer = options.json_list(session) if options.json else None
         counts: dict[str, int] = {}
         for change in plan:
@@ -119,10 +141,28 @@ def _tell_changes(session: Session, repository: "Repository", source: str, targe
             session.write(f"{change.kind:<10} {change.path or '.'}{folder}{reason}")
     if printer is not None:
         printer.end()
-    told = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
     session.log.info(
-        "Would %s in %s; %d unchanged. Nothing was written.", told or "change nothing", target, plan.unchanged
+        "Would %s in %s; %d unchanged. Nothing was written.", changes_in_words(counts), target, plan.unchanged
     )
+
+
+def changes_in_words(counts: Mapping[str, int]) -> str:
+    """Return what a restore would do, as the rest of a sentence that begins with "Would"."""
+    parts = [
+        f"{word} {counts[kind]}"
+        for kind, word in (
+            ("create", "create"),
+            ("replace", "replace"),
+            ("attributes", "change the attributes of"),
+            ("delete", "delete"),
+            ("refuse", "refuse to touch"),
+        )
+        if counts.get(kind)
+    ]
+    if not parts:
+        return "change nothing"
+    last = parts[-1] + (" entry" if parts[-1].endswith(" 1") else " entries")
+    return f"{', '.join(parts[:-1])} and {last}" if len(parts) > 1 else last
 
 
 def _result_members(target: str, result: RestoreResult) -> dict[str, object]:
@@ -146,8 +186,9 @@ def _entry(session: Session, repository: "Repository", source: str, options: Res
     return repository.snapshots.resolve(reference, consistent_attributes=options.consistent_attributes)
 
 
-def _pairs(repository: "Repository", sources: list[str]) -> list[tuple[str, str]]:
+def _pairs(repository: "Repository", options: RestoreFlags) -> list[tuple[str, str]]:
     """Return what to restore to where."""
+    sources = options.sources
     placeholders = [os.path.abspath(path) for path in sources if _is_placeholder(path)]
     if len(placeholders) == len(sources):
         return [(path, path.removesuffix(PLACEHOLDER_SUFFIX)) for path in placeholders]
@@ -155,6 +196,10 @@ def _pairs(repository: "Repository", sources: list[str]) -> list[tuple[str, str]
         message = "restore takes a source and a target, or placeholders alone"
         raise CommandLineError(message)
     if len(sources) == 2:
+        if sources[1] in OUTPUT_NAMES:
+            if options.json:
+                raise CommandLineError("--json writes to standard output, which is the target of this restore")
+            return [(sources[0], STANDARD_OUTPUT)]
         return [(sources[0], os.path.abspath(sources[1]))]
     source = _parse_source(repository, sources[0])
     if (source.host, source.user_name) != (repository.hostname, repository.username):
@@ -246,11 +291,11 @@ def _restore_options(options: RestoreFlags, *, placeholder: bool) -> RestoreOpti
     )
 
 
-def _tell_target(session: Session, options: RestoreFlags, target: str) -> None:
-    if options.mode != "auto":
+def _tell_target(session: Session, options: RestoreOptions, entry: DirectoryEntry, target: str) -> None:
+    if options.mode != "auto" or target == STANDARD_OUTPUT:
         return
     kinds = [kind for ending, kind in _ARCHIVES.items() if target.endswith(ending)]
-    if kinds:
+    if kinds and restore_mode(options.mode, entry, Path(target)) != "local":
         session.log.info("Restoring to %s (%s)...", kinds[0], target)
     else:
         session.log.info("Restoring to local filesystem (%s) with parallelism=%d...", target, options.parallel)

@@ -36,6 +36,43 @@ cdef extern from "unistd.h" nogil:
     int fsync(int fd)
     int unlinkat(int folder, const char *path, int flags)
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <stdio.h>
+    #include <unistd.h>
+    #include <sys/stat.h>
+    #ifdef __linux__
+    #include <sys/syscall.h>
+    #endif
+
+    /* Give a file its final name unless something has it; see ``python_publish``. */
+    static int publish_file(int folder, const char *temporary, const char *name)
+    {
+        struct stat status;
+    #ifdef SYS_renameat2
+        if (syscall(SYS_renameat2, folder, temporary, folder, name, 1 /* RENAME_NOREPLACE */) == 0) return 0;
+        if (errno != EINVAL && errno != ENOSYS) return errno;
+    #endif
+        if (linkat(folder, temporary, folder, name, 0) == 0) {
+            unlinkat(folder, temporary, 0);
+            return 0;
+        }
+        if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL) return errno;
+        /* a file system without hard links */
+        if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0) return EEXIST;
+        return renameat(folder, temporary, folder, name) == 0 ? 0 : errno;
+    }
+
+    static void name_temporary(char *name, unsigned long long number)
+    {
+        snprintf(name, 26, ".pykopia-%016llx", number);
+    }
+    """
+    int publish_file(int folder, const char *temporary, const char *name) noexcept nogil
+    void name_temporary(char *name, unsigned long long number) noexcept nogil
+
 cdef extern from "sys/uio.h" nogil:
     struct iovec:
         void *iov_base
@@ -235,11 +272,14 @@ cdef int _set_attributes(int fd, const Wanted *wanted, int flags) noexcept nogil
     return result
 
 
-cdef int _write_file(const Wanted *wanted, int flags) noexcept nogil:
+cdef int _write_file(const Wanted *wanted, int flags, uint64_t number) noexcept nogil:
+    """Write a file under the temporary name of a number, and give it its own name when it is whole."""
     cdef int fd, result = 0
     cdef Py_ssize_t written = 0
     cdef ssize_t count
-    fd = openat(wanted.folder, wanted.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    cdef char temporary[26]
+    name_temporary(temporary, number)
+    fd = openat(wanted.folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
     if fd < 0:
         return errno
     while written < wanted.length:
@@ -254,8 +294,10 @@ cdef int _write_file(const Wanted *wanted, int flags) noexcept nogil:
         result = _set_attributes(fd, wanted, flags)
     if close(fd) != 0 and result == 0:
         result = errno
+    if result == 0:
+        result = publish_file(wanted.folder, temporary, wanted.name)
     if result != 0:
-        unlinkat(wanted.folder, wanted.name, 0)
+        unlinkat(wanted.folder, temporary, 0)
     return result
 
 
@@ -264,6 +306,7 @@ def write_files(list folders, entries, list contents, int flags):
     cdef Py_ssize_t count = len(entries), index
     cdef Wanted *wanted
     cdef int *results
+    cdef uint64_t number = int.from_bytes(os.urandom(8))
     cdef list names = [PyUnicode_EncodeFSDefault(entry.name) for entry in entries]
     if len(folders) != count or len(contents) != count:
         raise ValueError("these are not as many folders and contents as entries")
@@ -282,10 +325,23 @@ def write_files(list folders, entries, list contents, int flags):
             _take_attributes(&wanted[index], entry)
         with nogil:
             for index in range(count):
-                results[index] = _write_file(&wanted[index], flags)
+                results[index] = _write_file(&wanted[index], flags, number + index)
         return [results[index] for index in range(count)]
     finally:
         free(wanted); free(results)
+
+
+def publish(int folder, str temporary, str name):
+    """Give a file of an open folder its final name unless something has it."""
+    cdef bytes before = PyUnicode_EncodeFSDefault(temporary)
+    cdef bytes after = PyUnicode_EncodeFSDefault(name)
+    cdef const char *old = PyBytes_AsString(before)
+    cdef const char *new = PyBytes_AsString(after)
+    cdef int result
+    with nogil:
+        result = publish_file(folder, old, new)
+    if result != 0:
+        raise OSError(result, os.strerror(result), name)
 
 
 cdef int _take_attributes(Wanted *wanted, entry) except -1:

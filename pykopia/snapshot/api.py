@@ -6,7 +6,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pykopia.arguments import check_text
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
@@ -218,7 +218,7 @@ class Snapshots:
     def restore(
         self,
         reference: str | DirectoryEntry,
-        target: str | os.PathLike[str],
+        target: str | os.PathLike[str] | IO[bytes],
         *,
         options: RestoreOptions | None = None,
         progress: Callable[[RestoreCounters], None] | None = None,
@@ -228,7 +228,9 @@ class Snapshots:
 
         Args:
             reference: ``ID``, ``ID/path/inside``, or what ``resolve`` returned.
-            target: a folder, the name of a file, or an archive (``.tar``, ``.tgz``, ``.tar.gz``, ``.zip``).
+            target: a folder, the name of a file, an archive (``.tar``, ``.tgz``, ``.tar.gz``, ``.zip``), or a binary
+                stream, which gets the contents of a file, or an archive of the ``mode`` that the options name. An archive
+                to a pipe, a device or a link is written there, and replaces nothing.
             options: how; the defaults when not given.
             progress: called about ten times a second.
             cancel: says whether to stop.
@@ -236,42 +238,50 @@ class Snapshots:
         Raises:
             SnapshotNotFoundError: no such ID.
             RestoreError: an entry can't be restored. What was restored before stays.
+            DuplicateNameError: entries of one name were restored under different names; nothing else went wrong.
+            UsageError: a pattern can't be read, or a folder is restored to a stream without a mode.
             DamagedDataError: the repository is damaged where the snapshot lies.
         """
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.resolve import with_length
         from pykopia.snapshot.restore import Restore
         from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
+        from pykopia.snapshot.selection import Selection
 
         options = options or RestoreOptions()
         entry = self.resolve(reference) if isinstance(reference, str) else reference
         entry = with_length(entry, self._repository.objects)
         counting = Progress(RestoreCounters(), progress, cancel)
-        path = Path(target)
-        mode = options.mode if options.mode != "auto" else archive_mode(path.name)
+        place = Path(target) if isinstance(target, str | os.PathLike) else target
+        mode = restore_mode(options.mode, entry, place)
         with counting.told():
             if entry.type != "d":
                 if mode != "local":
                     raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
-                from pykopia.snapshot.restore_file import restore_single
+                from pykopia.snapshot.restore_file import restore_single, restore_to_stream
 
-                return restore_single(self._repository, entry, path, options, counting)
+                if not isinstance(place, Path):
+                    return restore_to_stream(self._repository, entry, place, counting)
+                return restore_single(self._repository, entry, place, options, counting)
+            selection = Selection(options.include, options.exclude)
             objects = self._repository.objects
             if mode == "local":
+                if not isinstance(place, Path):
+                    raise UsageError("a folder is written to a stream as an archive: choose a mode, such as tar or zip")
                 from pykopia.snapshot.restore_local import LocalOutput
 
-                local = LocalOutput(
-                    path, self._repository.contents, objects, self._repository.sealer.hash, options, counting
-                )
-                return Restore(self._repository, local, options, counting).run(entry)
+                hashing = self._repository.sealer.hash
+                local = LocalOutput(place, self._repository.contents, objects, hashing, options, counting, selection)
+                return Restore(self._repository, local, options, counting, selection).run(entry)
             from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
+            from pykopia.snapshot.restore_stream import sink_for
 
-            overwrite, whole = options.overwrite_files, options.ignore_errors
+            sink, whole = sink_for(place, overwrite=options.overwrite_files), options.ignore_errors
             if mode in ("tar", "tgz"):
-                tar = TarOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "tgz")
-                return Restore(self._repository, tar, options, counting).run(entry)
-            zipped = ZipOutput(path, objects, overwrite=overwrite, whole=whole, compressed=mode == "zip")
-            return Restore(self._repository, zipped, options, counting).run(entry)
+                tar = TarOutput(sink, objects, whole=whole, compressed=mode == "tgz")
+                return Restore(self._repository, tar, options, counting, selection).run(entry)
+            zipped = ZipOutput(sink, objects, whole=whole, compressed=mode == "zip")
+            return Restore(self._repository, zipped, options, counting, selection).run(entry)
 
     def plan_restore(
         self,
@@ -299,11 +309,11 @@ class Snapshots:
         from pykopia.snapshot.restore_plan import RestorePlan
 
         options = options or RestoreOptions()
-        if options.mode != "local" and (options.mode != "auto" or archive_mode(Path(target).name) != "local"):
+        entry = self.resolve(reference) if isinstance(reference, str) else reference
+        if restore_mode(options.mode, entry, Path(target)) != "local":
             raise UsageError(
                 f"what a restore would change can be told of folders and files, and {target} is an archive"
             )
-        entry = self.resolve(reference) if isinstance(reference, str) else reference
         objects = self._repository.objects
         return RestorePlan(
             objects,
@@ -495,6 +505,15 @@ class Snapshots:
         return Comparison(self._repository.objects, before, after)
 
 
+def restore_mode(mode: RestoreMode, entry: DirectoryEntry, target: Path | IO[bytes]) -> RestoreMode:
+    """Return how an entry is restored: ``auto`` means an archive only for a folder, and where none is in its place."""
+    if mode != "auto":
+        return mode
+    if entry.type != "d" or not isinstance(target, Path) or target.is_dir():
+        return "local"
+    return archive_mode(target.name)
+
+
 def archive_mode(name: str) -> RestoreMode:
     """Return how a target of this name is restored to."""
     for ending, mode in ((".zip", "zip"), (".tar", "tar"), (".tar.gz", "tgz"), (".tgz", "tgz")):
@@ -503,4 +522,4 @@ def archive_mode(name: str) -> RestoreMode:
     return "local"
 
 
-__all__ = ["Snapshots", "archive_mode"]
+__all__ = ["Snapshots", "archive_mode", "restore_mode"]

@@ -9,14 +9,15 @@ import resource
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Generic, Protocol, TypeVar
 
-from pykopia.errors import CanceledError, PykopiaError, RestoreError, UnsafePathError
+from pykopia.crew import Crew
+from pykopia.errors import CanceledError, DuplicateNameError, PykopiaError, RestoreError, UnsafePathError
 from pykopia.format.directory import DirectoryEntry
-from pykopia.repository.objects import INDIRECT, DirectoryReader
+from pykopia.repository.objects import INDIRECT, DirectoryReader, ObjectStore
 from pykopia.repository.repository import Repository
 from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.restore_decision import apart, collide, unusable
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
 from pykopia.snapshot.selection import Selection
 
@@ -27,13 +28,19 @@ MOST_OPEN = 384
 SMALL_FILE = 1 << 20
 """Bytes of a file up to which its content is fetched together with those of others."""
 QUEUED_PER_THREAD = 4
-TARGET_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+TARGET_ERRNOS = FULL_ERRNOS | {errno.EROFS, errno.EIO}
 """Errors of a target that is full, read-only or broken."""
+ENTRY_ERRORS = (PykopiaError, OSError, ValueError, OverflowError)
+"""Errors of one entry: of the repository, of the target, and of values that the target can't take."""
 
 Folder = TypeVar("Folder")
 
 Item = tuple[Folder, DirectoryEntry, str]
 """What is to be made: the folder it goes into, its entry, and the path of that folder."""
+
+Failed = tuple[str, Exception]
+"""The path of something and why it could not be done."""
 
 
 class Output(Protocol[Folder]):
@@ -45,8 +52,17 @@ class Output(Protocol[Folder]):
     def directory(self, parent: Folder, entry: DirectoryEntry, path: str) -> Folder:
         """Make a folder in another; its attributes are set when it is finished."""
 
-    def prepare(self, folder: Folder, entries: Sequence[DirectoryEntry], path: str) -> None:
-        """Look at all entries of a folder before the first is made (to remove what is not among them)."""
+    def name_key(self, folder: Folder, entries: Sequence[DirectoryEntry]) -> Callable[[str], str]:
+        """Return what decides whether two names of a folder are one for this output."""
+
+    def prepare(
+        self, folder: Folder, entries: Sequence[DirectoryEntry], path: str, *, shallow: bool
+    ) -> Iterator[Failed]:
+        """Look at all entries of a folder before the first is made (to remove what is not among them).
+
+        Yields:
+            What could not be removed.
+        """
 
     def needed(self, folder: Folder, entries: Iterable[DirectoryEntry]) -> Iterator[DirectoryEntry]:
         """Yield the entries whose contents will be asked for, as far as one can tell before."""
@@ -64,8 +80,18 @@ class Output(Protocol[Folder]):
     def placeholder(self, parent: Folder, entry: DirectoryEntry, path: str) -> bool:
         """Make a placeholder for an entry (shallow restore); False when the entry is to be restored in full."""
 
-    def finish(self, folder: Folder, entry: DirectoryEntry, path: str) -> None:
-        """Set the attributes of a folder whose entries are all made."""
+    def park(self, folder: Folder) -> None:
+        """Give up the open file of a folder that nothing is made in for now; it is opened again when need be."""
+
+    def finish(self, folder: Folder, entry: DirectoryEntry, path: str, *, complete: bool) -> None:
+        """Set the attributes of a folder whose entries are all made; ``complete`` is false if one below it failed."""
+
+    def ends_all(self, error: OSError) -> bool:
+        """Return True if an error is of the target as a whole, so that nothing else would go well."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What was done in another way than usual, one line each."""
 
     def close(self, *, complete: bool) -> None:
         """End; ``complete`` is false after an error."""
@@ -74,13 +100,16 @@ class Output(Protocol[Folder]):
 class _Open(Generic[Folder]):
     """A folder that is being filled."""
 
-    __slots__ = ("entry", "folder", "included", "parent", "path", "unfinished")
+    __slots__ = ("batches", "entry", "failed", "folder", "included", "parent", "path", "unfinished")
 
     def __init__(
         self, folder: Folder, entry: DirectoryEntry, path: str, parent: "_Open[Folder] | None", *, included: bool
     ) -> None:
         self.folder, self.entry, self.path, self.parent, self.included = folder, entry, path, parent, included
         self.unfinished = 1  # the walk itself
+        self.batches = 0
+        """Batches with files of this folder that are not made yet."""
+        self.failed = False
         if parent is not None:
             parent.unfinished += 1
 
@@ -94,56 +123,59 @@ class Restore(Generic[Folder]):
         output: Output[Folder],
         options: RestoreOptions,
         progress: Progress[RestoreCounters],
+        selection: Selection,
     ) -> None:
         self._repository = repository
         self._output = output
         self._options = options
-        self._selection = Selection(options.include, options.exclude)
+        self._selection = selection
         self._progress = progress
         self._lock = threading.Lock()
         self._errors: list[str] = []
         self._causes: list[Exception] = []
-        self._failure: BaseException | None = None
-        self._running: set[Future[None]] = set()
+        self._collisions: list[DuplicateNameError] = []
         self._directories = DirectoryReader(repository.objects)
         self._batch: list[tuple[_Open[Folder], DirectoryEntry]] = []
         self._batch_size = 0
         self._most_open = min(MOST_OPEN, _open_files() // 4)
         self._unfinished = 0
         """Folders that are made and not finished."""
+        threads = max(1, options.parallel)
+        self._crew: Crew[None] = Crew(threads, most=QUEUED_PER_THREAD * threads, name="pykopia-restore")
 
     def run(self, root: DirectoryEntry) -> RestoreResult:
         """Restore a directory.
 
         Raises:
             RestoreError: an entry could not be restored, and errors are not ignored; the first one is told.
+            DuplicateNameError: all was restored, and entries of one name are under different names now.
             CanceledError: the caller asked to stop.
         """
-        with ThreadPoolExecutor(max(1, self._options.parallel), thread_name_prefix="pykopia-restore") as pool:
-            try:
-                self._walk(pool, root)
-                self._send(pool)
-                self._drain(0)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                self._output.close(complete=False)
-                raise
-        if self._failure is not None:
+        try:
+            with self._crew:
+                self._walk(root)
+                self._send()
+        except BaseException:
             self._output.close(complete=False)
-            raise self._failure
+            raise
         self._output.close(complete=True)
+        if self._collisions and not self._options.ignore_errors:
+            raise self._collisions[0]
         return RestoreResult(
-            counters=self._progress.counters, errors=tuple(sorted(self._errors)), causes=tuple(self._causes)
+            counters=self._progress.counters,
+            errors=tuple(sorted(self._errors)),
+            causes=tuple(self._causes),
+            warnings=tuple(self._output.warnings),
         )
 
     # ------------------------------------------------------------------ walking
 
-    def _walk(self, pool: ThreadPoolExecutor, root: DirectoryEntry) -> None:
+    def _walk(self, root: DirectoryEntry) -> None:
         self._selection.look_into(root, self._repository.objects)
         top = _Open(self._output.root(root), root, "", None, included=self._selection.all_included)
         stack: deque[tuple[_Open[Folder], DirectoryEntry, int]] = deque()
         self._unfinished += 1
-        self._fill(pool, top, 0, stack)
+        self._fill(top, 0, stack)
         while stack:
             parent, entry, depth = stack.pop()
             path = _join(parent.path, entry.name)
@@ -152,8 +184,8 @@ class Restore(Generic[Folder]):
                 folder = self._output.directory(parent.folder, entry, path)
             except CanceledError:
                 raise
-            except (PykopiaError, OSError) as error:
-                self._failed(path, error)
+            except ENTRY_ERRORS as error:
+                self._failed(parent, path, error)
                 self._done(parent)
                 continue
             included = parent.included or self._selection.includes(path, is_directory=True)
@@ -161,40 +193,35 @@ class Restore(Generic[Folder]):
             with self._lock:
                 self._unfinished += 1
             self._done(parent)
-            self._fill(pool, opened, depth, stack)
-            self._wait_for_folders(pool, depth)
+            self._wait_for_folders(opened, depth)
+            self._fill(opened, depth, stack)
 
     def _fill(
-        self,
-        pool: ThreadPoolExecutor,
-        opened: "_Open[Folder]",
-        depth: int,
-        stack: "deque[tuple[_Open[Folder], DirectoryEntry, int]]",
+        self, opened: "_Open[Folder]", depth: int, stack: "deque[tuple[_Open[Folder], DirectoryEntry, int]]"
     ) -> None:
         """Hand the files of a folder to threads, put its folders on the stack."""
+        shallow = self._options.shallow_depth is not None and depth >= self._options.shallow_depth
         try:
             following = (entry.object_id for _, entry, _ in reversed(stack))
             entries: Sequence[DirectoryEntry] = self._directories.read(opened.entry.object_id, following).entries
-            self._output.prepare(opened.folder, entries, opened.path)
+            stored = entries = self._apart(opened, entries)
             entries = self._selection.of_folder(opened.path, entries, included=opened.included)
-        except (PykopiaError, OSError) as error:
-            self._failed(opened.path, error)
+            for path, error in self._output.prepare(opened.folder, stored, opened.path, shallow=shallow):
+                self._failed(opened, path, error)
+        except CanceledError:
+            raise
+        except ENTRY_ERRORS as error:
+            self._failed(opened, opened.path, error)
             self._done(opened)
             return
-        shallow = self._options.shallow_depth is not None and depth >= self._options.shallow_depth
+        entries = self._usable(opened, entries)
         if not shallow:
-            needed = self._output.needed(opened.folder, (entry for entry in entries if _safe(entry.name)))
+            needed = self._output.needed(opened.folder, entries)
             self._repository.contents.expect(entry.object_id for entry in needed if fetched_together(entry))
         folders: list[DirectoryEntry] = []
         total = files = links = 0
         for entry in entries:
-            if not _safe(entry.name):
-                self._failed(
-                    _join(opened.path, entry.name),
-                    UnsafePathError(f"entry name {entry.name!r} would leave the target; it was not restored"),
-                )
-                continue
-            if shallow and entry.type != "s" and self._shallow(opened, entry):
+            if shallow and self._shallow(opened, entry):
                 continue
             if entry.type == "d":
                 folders.append(entry)
@@ -202,7 +229,7 @@ class Restore(Generic[Folder]):
             links += entry.type == "s"
             files += entry.type != "s"
             total += entry.size
-            self._enqueue(pool, opened, entry)
+            self._enqueue(opened, entry)
         self._progress.add(
             enqueued_files=files, enqueued_symlinks=links, enqueued_directories=len(folders), enqueued_bytes=total
         )
@@ -212,53 +239,95 @@ class Restore(Generic[Folder]):
             stack.extend((opened, entry, depth + 1) for entry in reversed(folders))
         self._done(opened)
 
+    def _apart(self, opened: "_Open[Folder]", entries: Sequence[DirectoryEntry]) -> Sequence[DirectoryEntry]:
+        """Return the entries of a folder, those whose name an earlier one has under names of their own."""
+        key = self._output.name_key(opened.folder, entries)
+        if not collide(entries, key):
+            return entries
+        restored = []
+        for entry, renamed in apart(entries, key):
+            restored.append(renamed or entry)
+            if renamed is not None:
+                self._note_collision(opened, entry, renamed.name)
+        return restored
+
+    def _note_collision(self, opened: "_Open[Folder]", entry: DirectoryEntry, name: str) -> None:
+        path = _join(opened.path, entry.name)
+        if not self._selection.wants(path, is_directory=entry.type == "d"):
+            return
+        error = DuplicateNameError(path, _join(opened.path, name))
+        with self._lock:
+            self._collisions.append(error)
+            self._errors.append(str(error))
+            self._causes.append(error)
+        self._progress.add(ignored_errors=1)
+
+    def _usable(self, opened: "_Open[Folder]", entries: Sequence[DirectoryEntry]) -> list[DirectoryEntry]:
+        """Return the entries that can be restored; the others are errors."""
+        usable = []
+        for entry in entries:
+            problem = unusable(entry)
+            if problem is None:
+                usable.append(entry)
+                continue
+            path = _join(opened.path, entry.name)
+            error = (
+                UnsafePathError(problem.reason)
+                if problem.unsafe
+                else RestoreError(f"can't restore {path}: {problem.reason}")
+            )
+            self._failed(opened, path, error)
+        return usable
+
     def _shallow(self, opened: "_Open[Folder]", entry: DirectoryEntry) -> bool:
         path = _join(opened.path, entry.name)
         try:
             return self._output.placeholder(opened.folder, entry, path)
-        except (PykopiaError, OSError) as error:
-            self._failed(path, error)
+        except CanceledError:
+            raise
+        except ENTRY_ERRORS as error:
+            self._failed(opened, path, error)
             return True
 
     # ------------------------------------------------------------------ threads
 
-    def _enqueue(self, pool: ThreadPoolExecutor, opened: "_Open[Folder]", entry: DirectoryEntry) -> None:
+    def _enqueue(self, opened: "_Open[Folder]", entry: DirectoryEntry) -> None:
         """Put a file or link into the batch that is made next."""
         if not self._batch or self._batch[-1][0] is not opened:
             with self._lock:
                 opened.unfinished += 1  # once for each batch: see _make
+                opened.batches += 1
         self._batch.append((opened, entry))
         self._batch_size += entry.size
         if len(self._batch) >= BATCH_FILES or self._batch_size >= BATCH_BYTES:
-            self._send(pool)
+            self._send()
 
-    def _send(self, pool: ThreadPoolExecutor) -> None:
+    def _send(self) -> None:
         if self._batch:
-            self._drain(QUEUED_PER_THREAD * max(1, self._options.parallel))
-            self._running.add(pool.submit(self._make, self._batch))
-            self._batch, self._batch_size = [], 0
+            batch, self._batch, self._batch_size = self._batch, [], 0
+            self._crew.submit(self._make, batch)
 
-    def _wait_for_folders(self, pool: ThreadPoolExecutor, depth: int) -> None:
-        """Wait until not too many folders are open; those above the last one stay so in any case."""
+    def _wait_for_folders(self, opened: "_Open[Folder]", depth: int) -> None:
+        """Bound the folders that are open: wait for those beside the path to this one, park those far above it."""
         if self._unfinished > self._most_open + depth:
-            self._send(pool)
-            while self._unfinished > self._most_open // 2 + depth and self._running:
-                self._drain(len(self._running) - 1)
-
-    def _drain(self, most: int) -> None:
-        """Wait until at most ``most`` batches are under way; raise what has failed."""
-        while len(self._running) > most:
-            done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-        if self._failure is not None:
-            raise self._failure
+            self._send()
+            while self._unfinished > self._most_open // 2 + depth and self._crew.under_way:
+                self._crew.drain(self._crew.under_way - 1)
+        if depth <= self._most_open // 2:
+            return
+        above, distance = opened.parent, 1
+        while above is not None:
+            if distance > self._most_open // 2 and not above.batches:
+                self._output.park(above.folder)
+            above, distance = above.parent, distance + 1
 
     def _make(self, batch: "Sequence[tuple[_Open[Folder], DirectoryEntry]]") -> None:
         made = links = size = skipped = skipped_size = 0
-        for (_, entry, path), done in self._made([(opened.folder, entry, opened.path) for opened, entry in batch]):
+        folders = dict.fromkeys(opened for opened, _ in batch)
+        of_folder = {id(opened.folder): opened for opened in folders}
+        for (folder, entry, path), done in self._made([(opened.folder, entry, opened.path) for opened, entry in batch]):
             if isinstance(done, Exception):
-                self._failed(_join(path, entry.name), done)
+                self._failed(of_folder[id(folder)], _join(path, entry.name), done)
             elif not done:
                 skipped += 1
                 skipped_size += entry.size
@@ -267,7 +336,7 @@ class Restore(Generic[Folder]):
             else:
                 made += 1
                 size += entry.size
-            if self._failure is not None:
+            if self._crew.stopped:
                 return
             self._progress.check()
         self._progress.add(
@@ -277,7 +346,9 @@ class Restore(Generic[Folder]):
             skipped_files=skipped,
             skipped_bytes=skipped_size,
         )
-        for opened in dict.fromkeys(opened for opened, _ in batch):
+        for opened in folders:
+            with self._lock:
+                opened.batches -= 1
             self._done(opened)
 
     def _made(self, items: Sequence[Item[Folder]]) -> Iterator[tuple[Item[Folder], bool | Exception]]:
@@ -286,12 +357,9 @@ class Restore(Generic[Folder]):
         if files:
             yield from self._output.files(files)
         if len(files) < len(items):
-            yield from one_by_one(self._other, (item for item in items if item[1].type != "f"))
+            yield from one_by_one(self._link, (item for item in items if item[1].type != "f"))
 
-    def _other(self, folder: Folder, entry: DirectoryEntry, path: str) -> bool:
-        """Make what is neither folder nor file."""
-        if entry.type != "s":
-            raise RestoreError(f"{_join(path, entry.name)} has type {entry.type!r}, which can't be restored")
+    def _link(self, folder: Folder, entry: DirectoryEntry, path: str) -> bool:
         return self._output.symlink(folder, entry, _join(path, entry.name))
 
     def _done(self, opened: "_Open[Folder] | None") -> None:
@@ -303,31 +371,40 @@ class Restore(Generic[Folder]):
                     return
                 self._unfinished -= 1
             try:
-                self._output.finish(opened.folder, opened.entry, opened.path)
+                self._output.finish(opened.folder, opened.entry, opened.path, complete=not opened.failed)
                 self._progress.add(restored_directories=1)
-            except (PykopiaError, OSError) as error:
-                self._failed(opened.path or ".", error)
+            except ENTRY_ERRORS as error:
+                self._failed(opened, opened.path or ".", error)
+            if opened.failed and opened.parent is not None:
+                opened.parent.failed = True
             opened = opened.parent
 
-    def _failed(self, path: str, error: Exception) -> None:
-        told = describe(path, error)
+    def _failed(self, opened: "_Open[Folder]", path: str, error: Exception) -> None:
+        """Take note of an error of an entry in a folder, or raise it if errors are not ignored.
+
+        Raises:
+            RestoreError: errors are not ignored, or this one is of the target as a whole.
+        """
         if isinstance(error, CanceledError):
             raise error
-        ignored = self._options.ignore_errors and not _ends_all(error)
+        told = describe(path, error)
+        if not self._options.ignore_errors or self._ends_all(error):
+            if isinstance(error, RestoreError):
+                raise error
+            raise RestoreError(told) from error
+        opened.failed = True
         with self._lock:
-            if ignored:
-                self._errors.append(told)
-                self._causes.append(error)
-            elif self._failure is None:
-                self._failure = error if isinstance(error, RestoreError) else RestoreError(told)
-                self._failure.__cause__ = error
-        if ignored:
-            self._progress.add(ignored_errors=1)
+            self._errors.append(told)
+            self._causes.append(error)
+        self._progress.add(ignored_errors=1)
 
-
-def _ends_all(error: Exception) -> bool:
-    """Tell whether an error is of the target as a whole."""
-    return isinstance(error, OSError) and not isinstance(error, PykopiaError) and error.errno in TARGET_ERRNOS
+    def _ends_all(self, error: Exception) -> bool:
+        return (
+            isinstance(error, OSError)
+            and not isinstance(error, PykopiaError)
+            and error.errno in TARGET_ERRNOS
+            and self._output.ends_all(error)
+        )
 
 
 def _open_files() -> int:
@@ -344,7 +421,22 @@ def fetched_together(entry: DirectoryEntry) -> bool:
 def describe(path: str, error: Exception) -> str:
     """Return one line that says what could not be restored and why."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, RestoreError) and reason.startswith("can't "):
+        return reason
     return f"can't restore {path or '.'}: {reason}"
+
+
+def link_target(objects: ObjectStore, entry: DirectoryEntry) -> bytes:
+    """Return what a symbolic link leads to.
+
+    Raises:
+        RestoreError: no link can lead there.
+    """
+    target = objects.read(entry.object_id)
+    if not target or b"\0" in target:
+        what = "is empty" if not target else "has a NUL byte"
+        raise RestoreError(f"can't restore symbolic link {entry.name}: its target {what}")
+    return target
 
 
 def one_by_one(
@@ -354,7 +446,7 @@ def one_by_one(
     for item in items:
         try:
             yield item, make(*item)
-        except (PykopiaError, OSError) as error:
+        except ENTRY_ERRORS as error:
             yield item, error
 
 
@@ -362,8 +454,15 @@ def _join(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-def _safe(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
-
-
-__all__ = ["SMALL_FILE", "Item", "Output", "Restore", "describe", "fetched_together", "one_by_one"]
+__all__ = [
+    "FULL_ERRNOS",
+    "SMALL_FILE",
+    "Failed",
+    "Item",
+    "Output",
+    "Restore",
+    "describe",
+    "fetched_together",
+    "link_target",
+    "one_by_one",
+]

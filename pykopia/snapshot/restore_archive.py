@@ -13,18 +13,20 @@ import tempfile
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO
 
-from pykopia.errors import RestoreError, TargetExistsError
+from pykopia.errors import RestoreError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.repository.objects import ObjectStore
-from pykopia.snapshot.restore import Item, one_by_one
+from pykopia.snapshot.restore import Failed, Item, link_target, one_by_one
+from pykopia.snapshot.restore_stream import Sink
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 """Earliest time that a zip can say."""
+ZIP_NAME_MAX = 65535
+"""Bytes of the longest path that a zip can hold."""
 ZIP_END = (2107, 12, 31, 23, 59, 58)
 NANOSECONDS = 1_000_000_000
 COPY_BYTES = 1 << 20
@@ -38,17 +40,14 @@ class _Archive(ABC):
     So an unpacking program, which sets the time of a folder when it meets its entry, does not change it afterwards.
     """
 
-    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, whole: bool) -> None:
+    warnings: Sequence[str] = ()
+
+    def __init__(self, sink: Sink, objects: ObjectStore, *, whole: bool) -> None:
         """Begin an archive; with ``whole`` no part of a file is written before all of it was read."""
         self._objects = objects
         self._whole = whole
         self._lock = threading.Lock()
-        self._target = target
-        self._temporary = target.with_name(f".{target.name}.pykopia-tmp")
-        if target.exists() and not overwrite:
-            raise TargetExistsError(f"{target} exists and files may not be overwritten; it was left as it is")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._temporary, "wb")  # noqa: SIM115 -- closed by close()
+        self._sink = sink
 
     def root(self, entry: DirectoryEntry) -> str:
         """Return the path of the top: the archive has no entry for it."""
@@ -58,9 +57,21 @@ class _Archive(ABC):
         """Return the path of a folder; its entry is written when it is finished."""
         return path
 
-    def prepare(self, folder: str, entries: Sequence[DirectoryEntry], path: str) -> None:
+    def name_key(self, folder: str, entries: Sequence[DirectoryEntry]) -> Callable[[str], str]:
+        """Return what makes two names one: only that they are equal."""
+        return str
+
+    def prepare(self, folder: str, entries: Sequence[DirectoryEntry], path: str, *, shallow: bool) -> Iterator[Failed]:
         """Pass: an archive is always new."""
+        return iter(())
+
+    def park(self, folder: str) -> None:
+        """Pass: nothing is open."""
         return
+
+    def ends_all(self, error: OSError) -> bool:
+        """Return True: the archive is one file."""
+        return True
 
     def needed(self, folder: str, entries: Iterable[DirectoryEntry]) -> Iterator[DirectoryEntry]:
         """Yield all: an archive is always new."""
@@ -80,7 +91,7 @@ class _Archive(ABC):
         """Refuse: an archive has no placeholders."""
         raise RestoreError("shallow restore needs a folder as its target, not an archive")
 
-    def finish(self, folder: str, entry: DirectoryEntry, path: str) -> None:
+    def finish(self, folder: str, entry: DirectoryEntry, path: str, *, complete: bool) -> None:
         """Write the entry of a folder; the top has none."""
         if path:
             self._folder(entry, path)
@@ -103,27 +114,36 @@ class _Archive(ABC):
                 with self._lock:
                     yield source
                 return
-            with tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=str(self._target.parent)) as copy:
+            with tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=self._sink.scratch) as copy:
                 shutil.copyfileobj(source, copy, COPY_BYTES)
                 copy.seek(0)
                 with self._lock:
                     yield copy
 
-    def _finish_file(self, *, complete: bool) -> None:
-        self._file.close()
-        if complete:
-            os.replace(self._temporary, self._target)
-        else:
-            self._temporary.unlink(missing_ok=True)
+    def close(self, *, complete: bool) -> None:
+        """Write the end of the archive and put it in its place; after an error it is removed."""
+        done = False
+        try:
+            with contextlib.nullcontext() if complete else contextlib.suppress(OSError, ValueError):
+                self._end()
+            done = complete
+        except OSError as error:
+            raise RestoreError(f"can't write the archive: {error.strerror}") from error
+        finally:
+            self._sink.close(complete=done)
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Write the end of the archive."""
 
 
 class TarOutput(_Archive):
     """A tar archive (POSIX, with full times), gzip-compressed or not."""
 
-    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, whole: bool, compressed: bool) -> None:
-        super().__init__(target, objects, overwrite=overwrite, whole=whole)
+    def __init__(self, sink: Sink, objects: ObjectStore, *, whole: bool, compressed: bool) -> None:
+        super().__init__(sink, objects, whole=whole)
         self._tar = tarfile.open(  # noqa: SIM115 -- closed by close()
-            fileobj=self._file, mode="w|gz" if compressed else "w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
+            fileobj=sink.stream, mode="w|gz" if compressed else "w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
         )
 
     def _folder(self, entry: DirectoryEntry, path: str) -> None:
@@ -144,7 +164,7 @@ class TarOutput(_Archive):
         """Write a symbolic link."""
         info = self._info(entry, path)
         info.type = tarfile.SYMTYPE
-        info.linkname = os.fsdecode(self._objects.read(entry.object_id))
+        info.linkname = os.fsdecode(link_target(self._objects, entry))
         with self._lock:
             self._tar.addfile(info)
         return True
@@ -160,20 +180,17 @@ class TarOutput(_Archive):
             info.pax_headers = {"mtime": _decimal_seconds(entry.mtime_ns)}
         return info
 
-    def close(self, *, complete: bool) -> None:
-        """Write the end of the archive and put it in its place; after an error it is removed."""
-        with contextlib.nullcontext() if complete else contextlib.suppress(OSError):
-            self._tar.close()
-        self._finish_file(complete=complete)
+    def _end(self) -> None:
+        self._tar.close()
 
 
 class ZipOutput(_Archive):
     """A zip archive with folders and symbolic links."""
 
-    def __init__(self, target: Path, objects: ObjectStore, *, overwrite: bool, whole: bool, compressed: bool) -> None:
-        super().__init__(target, objects, overwrite=overwrite, whole=whole)
+    def __init__(self, sink: Sink, objects: ObjectStore, *, whole: bool, compressed: bool) -> None:
+        super().__init__(sink, objects, whole=whole)
         self._method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-        self._zip = zipfile.ZipFile(self._file, "w", self._method, strict_timestamps=False)
+        self._zip = zipfile.ZipFile(sink.stream, "w", self._method, strict_timestamps=False)
 
     def _folder(self, entry: DirectoryEntry, path: str) -> None:
         with self._lock:
@@ -190,10 +207,12 @@ class ZipOutput(_Archive):
     def symlink(self, parent: str, entry: DirectoryEntry, path: str) -> bool:
         """Write a symbolic link: a file that holds its target, marked as a link."""
         with self._lock:
-            self._zip.writestr(self._info(entry, path, stat.S_IFLNK), self._objects.read(entry.object_id))
+            self._zip.writestr(self._info(entry, path, stat.S_IFLNK), link_target(self._objects, entry))
         return True
 
     def _info(self, entry: DirectoryEntry, path: str, kind: int) -> zipfile.ZipInfo:
+        if len(path.encode("utf-8", "surrogateescape")) > ZIP_NAME_MAX:
+            raise RestoreError(f"can't put {path[:80]}… into a zip: its path has more than {ZIP_NAME_MAX} bytes")
         try:
             moment = datetime.fromtimestamp(entry.mtime_ns // NANOSECONDS, UTC).timetuple()[:6]
         except (OverflowError, ValueError, OSError):
@@ -204,11 +223,8 @@ class ZipOutput(_Archive):
         info.external_attr = (kind | entry.mode) << 16
         return info
 
-    def close(self, *, complete: bool) -> None:
-        """Write the directory of the archive and put it in its place; after an error it is removed."""
-        with contextlib.nullcontext() if complete else contextlib.suppress(OSError):
-            self._zip.close()
-        self._finish_file(complete=complete)
+    def _end(self) -> None:
+        self._zip.close()
 
 
 def _decimal_seconds(nanoseconds: int) -> str:

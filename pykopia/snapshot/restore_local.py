@@ -1,65 +1,84 @@
 """Restoring into a folder, never outside it: every step is relative to an open folder and follows no link.
 
 Facts: spec 04 §14.2. Where Kopia follows links that it finds in the target, cuts times or leaves lengths unchecked,
-this does not (docs/kopia-differences.md).
+this does not (docs/kopia-differences.md). What is done with each entry is decided by ``restore_decision``.
 """
 
 import contextlib
 import errno
+import fcntl
 import os
-import secrets
-import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from pykopia.errors import RestoreError, TargetExistsError
+import msgspec
+
+from pykopia.errors import RestoreError, TargetExistsError, UnsafePathError
+from pykopia.format import gojson
 from pykopia.format.directory import DirectoryEntry
 from pykopia.ids import Buffer
 from pykopia.repository.contents import ContentStore
-from pykopia.repository.objects import UNKNOWN_LENGTH, ObjectStore, Part
-from pykopia.snapshot.parts import Parts
+from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.file_writing import FileWriter, write_all
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
-from pykopia.snapshot.restore import SMALL_FILE, Item, fetched_together, one_by_one
+from pykopia.snapshot.restore import FULL_ERRNOS, SMALL_FILE, Failed, Item, fetched_together, link_target, one_by_one
+from pykopia.snapshot.restore_decision import (
+    MAKE,
+    NAME_MAX,
+    Decision,
+    Keep,
+    Make,
+    Placeholder,
+    Refuse,
+    Replace,
+    SetAttributes,
+    alike,
+    collide,
+    decide,
+    extra_names,
+)
 from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.snapshot.selection import Selection
 from pykopia.snapshot.small_files import (
     FLUSH,
-    FOLDER_FLAGS,
     IGNORE_RIGHTS,
     MODE,
     OWNER,
+    TEMPORARY_NAME,
     TIME,
     finish_folder,
     make_folder,
+    publish,
+    temporary_name,
     write_files,
 )
+from pykopia.snapshot.target_folder import (
+    PARKED,
+    LocalFolder,
+    allow_owner,
+    existing_of,
+    kind_of,
+    made_writable,
+    opened,
+    remove,
+    reopened,
+    status_of,
+)
 
-SAME_TIME_NS = 2_000_000_000
-"""Difference of times up to which ``skip_existing`` takes a file as the same."""
-NAME_MAX = 255
-SPARSE_BLOCK = 4096
-LARGE_FILE = 8 << 20
-"""Bytes from which on the chunks of a file are read and written by several threads."""
-MOST_PARTS = 4
-"""Parts of large files that are read and written at one time: a bound on memory, for each takes some 12 to 20 MiB."""
 WRONG = b"?" * (SMALL_FILE + 1)
-"""In the place of contents that could not be read: of no small file's length."""
+"""Stands in for a content that could not be read. Longer than any small file, so the length check rejects it."""
+COMMON_TIMES = range(-(1 << 31) * 10**9, (1 << 31) * 10**9)
+"""Times in nanoseconds that every file system can hold."""
+
+SECONDS_OFF_NS = 2 * 10**9
+"""Difference up to which a time was only rounded by the file system."""
 
 FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class LocalFolder:
-    """An open folder of the target, closed when it is finished."""
-
-    __slots__ = ("fresh", "handle")
-
-    def __init__(self, handle: int, *, fresh: bool) -> None:
-        self.handle = handle
-        self.fresh = fresh
-        """Whether this restore has made it, so nothing can be in it yet."""
 
 
 class LocalOutput:
@@ -73,6 +92,7 @@ class LocalOutput:
         content_hash: Callable[[Buffer], bytes],
         options: RestoreOptions,
         progress: Progress[RestoreCounters],
+        selection: Selection,
     ) -> None:
         self._target = target
         self._contents = contents
@@ -80,10 +100,14 @@ class LocalOutput:
         self._options = options
         self._progress = progress
         self._differences = Differences(objects, content_hash)
-        self._selection = Selection(options.include, options.exclude)
+        self._selection = selection
+        self._lock = threading.Lock()
+        """Held while a folder is parked or opened again."""
         self._open: set[LocalFolder] = set()
         """Folders that are not finished."""
-        self._parts = Parts[Part](min(options.parallel, MOST_PARTS))
+        self._writer = FileWriter(objects, self._differences, options, progress.check)
+        self.warnings: list[str] = []
+        """What was done in another way than usual, one line each."""
         self._flags = (
             OWNER * (not options.skip_owners)
             | MODE * (not options.skip_permissions)
@@ -92,145 +116,245 @@ class LocalOutput:
             | FLUSH * options.flush_files
         )
 
+    # ------------------------------------------------------------------ deciding
+
+    def _decide(
+        self, folder: LocalFolder, entry: DirectoryEntry, status: os.stat_result | None, *, shallow: bool = False
+    ) -> Decision:
+        """Decide what is done with an entry that has ``status`` in its place."""
+        empty = True
+        if status is not None and entry.type == "d" and not self._options.overwrite_directories:
+            empty = self._is_empty(folder, entry.name)
+
+        def same() -> bool:
+            return status is not None and self._same(folder, entry, status)
+
+        return decide(entry, existing_of(status, empty=empty), self._options, same, shallow=shallow)
+
+    def _is_empty(self, folder: LocalFolder, name: str) -> bool:
+        try:
+            handle, mode = opened(self._handle(folder), name)
+        except OSError:
+            return True  # it is no folder, or opening it again tells what is wrong
+        with _closing(handle):
+            empty = not any(not TEMPORARY_NAME.fullmatch(each) for each in os.listdir(handle))
+            if mode is not None:
+                os.fchmod(handle, mode)
+            return empty
+
+    def _same(self, folder: LocalFolder, entry: DirectoryEntry, status: os.stat_result) -> bool:
+        """Return True if what is there has the contents of a file, or the target of a link."""
+        if entry.type == "s":
+            there = os.readlink(entry.name, dir_fd=self._handle(folder))
+            return os.fsencode(there) == self._objects.read(entry.object_id)
+        with self._old(folder, entry.name, status) as old:
+            return old is not None and self._differences.same(old, entry)
+
+    def _refused(self, path: str, refusal: Refuse) -> RestoreError:
+        if refusal.unsafe:
+            return UnsafePathError(refusal.reason)
+        return TargetExistsError(f"can't restore {self._target / path}: {refusal.reason}")
+
+    def _warn(self, text: str) -> None:
+        with self._lock:
+            self.warnings.append(text)
+
+    def ends_all(self, error: OSError) -> bool:
+        """Return True unless only a part of the target is read-only, see ``Output.ends_all``."""
+        if error.errno != errno.EROFS:
+            return True
+        try:
+            return bool(os.statvfs(self._target).f_flag & os.ST_RDONLY)
+        except OSError:
+            return True
+
     # ------------------------------------------------------------------ folders
 
     def root(self, entry: DirectoryEntry) -> LocalFolder:
         """Make or open the target folder; a link to a folder is followed here, because the caller named it."""
-        fresh = not self._target.exists()
+        options = self._options
         try:
-            self._target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except FileExistsError:
-            raise TargetExistsError(f"can't restore a folder to {self._target}: a file is there") from None
-        if not fresh and not self._options.overwrite_directories and os.listdir(self._target):
-            raise TargetExistsError(
-                f"{self._target} exists and is not empty; restore to another folder or allow overwriting directories"
-            )
-        return self._opened(os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fresh=fresh)
+            status: os.stat_result | None = os.stat(self._target)
+        except FileNotFoundError:
+            status = None
+        empty = True
+        if status is not None and stat.S_ISDIR(status.st_mode) and not options.overwrite_directories:
+            empty = not os.listdir(self._target)
+        decision = decide(root_entry(entry), existing_of(status, empty=empty), options, lambda: False)
+        if isinstance(decision, Refuse):
+            raise self._refused("", decision)
+        self._target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self._opened(LocalFolder(handle, fresh=status is None, mode=made_writable(handle)))
 
-    def _opened(self, handle: int, *, fresh: bool) -> LocalFolder:
-        folder = LocalFolder(handle, fresh=fresh)
+    def _opened(self, folder: LocalFolder) -> LocalFolder:
         self._open.add(folder)
         return folder
 
+    def _handle(self, folder: LocalFolder) -> int:
+        if folder.handle != PARKED:
+            return folder.handle
+        with self._lock:
+            return reopened(folder)
+
+    def park(self, folder: LocalFolder) -> None:
+        """Close a folder for now, see ``Output.park``; the target itself stays open."""
+        if folder.parent is not None:
+            with self._lock:
+                folder.park()
+
     def directory(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> LocalFolder:
         """Make or open a folder within another."""
-        try:
-            handle, fresh = make_folder(parent.handle, entry.name)
-        except OSError as error:
-            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-                raise
-            raise TargetExistsError(
-                f"can't restore folder {path}: something that is no folder is there (links are not followed); "
-                "move it away, or let the restore delete what is not in the snapshot"
-            ) from None
-        if not fresh and not self._options.overwrite_directories and os.listdir(handle):
-            os.close(handle)
-            raise TargetExistsError(f"folder {path} exists and is not empty; it was left as it is")
-        return self._opened(handle, fresh=fresh)
+        above, name = self._handle(parent), entry.name
+        status = None if parent.fresh else status_of(name, above)
+        decision = self._decide(parent, entry, status)
+        if isinstance(decision, Refuse):
+            raise self._refused(path, decision)
+        if isinstance(decision, Make):
+            handle, fresh = make_folder(above, name)
+            mode = None if fresh else made_writable(handle)
+        else:
+            fresh = False
+            handle, mode = opened(above, name)
+        return self._opened(LocalFolder(handle, fresh=fresh, name=name, parent=parent, mode=mode))
 
-    def prepare(self, folder: LocalFolder, entries: Sequence[DirectoryEntry], path: str) -> None:
-        """Remove what the snapshot does not have here (``delete_extra``)."""
-        if folder.fresh or not self._options.delete_extra:
+    def name_key(self, folder: LocalFolder, entries: Sequence[DirectoryEntry]) -> Callable[[str], str]:
+        """Return what decides whether two names are one here: a target may ignore case."""
+        if collide(entries, alike) and not collide(entries, str) and self._ignores_case(folder):
+            return alike
+        return str
+
+    def _ignores_case(self, folder: LocalFolder) -> bool:
+        """Return True if the file system of a folder takes names in other letters for the same."""
+        handle, name = self._handle(folder), temporary_name()
+        try:
+            os.close(os.open(name, FILE_FLAGS, 0o600, dir_fd=handle))
+        except OSError:
+            return False
+        try:
+            return status_of(name.upper(), handle) is not None
+        finally:
+            os.unlink(name, dir_fd=handle)
+
+    def prepare(
+        self, folder: LocalFolder, entries: Sequence[DirectoryEntry], path: str, *, shallow: bool
+    ) -> Iterator[Failed]:
+        """Remove what the snapshot does not have here (``delete_extra``), and what a killed restore has left."""
+        if folder.fresh:
             return
-        wanted = {entry.name: entry.type for entry in entries}
-        with os.scandir(folder.handle) as found:
-            extra = [
-                each.name
-                for each in found
-                if wanted.get(each.name) != (kind := kind_of(each.stat(follow_symlinks=False).st_mode))
-                and self._selection.wants(f"{path}/{each.name}".lstrip("/"), is_directory=kind == "d")
-            ]
-        if not path:
-            extra = [name for name in extra if name not in self._options.keep_at_root]
-        for name in extra:
-            self._remove(folder, name, path)
-        if extra:
-            self._progress.add(deleted_entries=len(extra))
+        handle = self._handle(folder)
+        leftovers = leftover_names(os.listdir(handle), entries)
+        for name in leftovers:
+            _remove_leftover(handle, name)
+        if not self._options.delete_extra:
+            return
+        with os.scandir(handle) as found:
+            there = {each.name: kind_of(each.stat(follow_symlinks=False).st_mode) for each in found}
+        for name in extra_names(path, entries, there, self._selection, self._options, shallow=shallow):
+            try:
+                remove(handle, name)
+            except OSError as error:
+                where = f"{path}/{name}" if path else name
+                yield where, RestoreError(f"can't delete {where}: {error.strerror}")
+            else:
+                self._progress.add(deleted_entries=1)
 
-    @staticmethod
-    def _remove(folder: LocalFolder, name: str, path: str) -> None:
-        """Remove an entry with all that is in it; links are removed, not followed."""
-        try:
-            os.unlink(name, dir_fd=folder.handle)
-        except IsADirectoryError:
-            shutil.rmtree(name, dir_fd=folder.handle)
-        except PermissionError as error:
-            # unlink of a folder: EPERM on some systems
-            if not stat.S_ISDIR(os.lstat(name, dir_fd=folder.handle).st_mode):
-                raise RestoreError(f"can't delete {path}/{name}: {error.strerror}") from error
-            shutil.rmtree(name, dir_fd=folder.handle)
-
-    def finish(self, folder: LocalFolder, entry: DirectoryEntry, path: str) -> None:
+    def finish(self, folder: LocalFolder, entry: DirectoryEntry, path: str, *, complete: bool) -> None:
         """Set owner, mode and time of a folder; its time is its own, not that of what is in it."""
+        handle = self._handle(folder)
         self._open.discard(folder)
-        finish_folder(folder.handle, entry, self._flags & ~FLUSH)
+        parent = folder.parent
+        if complete and (parent is None or not parent.fresh):
+            self._drop_folder_placeholder(folder)
+        if parent is not None and parent.handle == PARKED:
+            self._take_back(parent, handle)
+        if folder.mode is not None and not self._flags & MODE:
+            os.fchmod(handle, folder.mode)
+        finish_folder(handle, entry, self._flags & ~FLUSH)
+
+    def _take_back(self, parent: LocalFolder, handle: int) -> None:
+        """Open a parked folder by the one in it, which costs less than by those above it."""
+        with self._lock, contextlib.suppress(OSError):
+            above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
+            if not parent.take_back(above):
+                os.close(above)
+
+    def _drop_folder_placeholder(self, folder: LocalFolder) -> None:
+        """Remove the placeholder of a folder that is here in full now."""
+        if folder.parent is not None:
+            self._drop_placeholder(folder.parent, folder.name)
+            return
+        name = self._target.name
+        with contextlib.suppress(FileNotFoundError):
+            above = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with _closing(above):
+                drop_placeholder(above, name)
 
     # ------------------------------------------------------------------ files
 
     def needed(self, folder: LocalFolder, entries: Iterable[DirectoryEntry]) -> Iterator[DirectoryEntry]:
         """Yield the entries that are not there yet, and those that replace what is."""
-        options = self._options
         for entry in entries:
-            existing = None if folder.fresh else _lstat(entry.name, folder)
-            if existing is not None:
-                alike = options.only_differences and existing.st_size == entry.size  # which its hash may prove
-                if alike or not options.overwrite_files or self._keep(existing, entry):
-                    continue
-            yield entry
+            status = None if folder.fresh else status_of(entry.name, self._handle(folder))
+            # where the hash of what is there can say that it is the same, contents are not fetched ahead
+            same = status is not None and status.st_size == entry.size
+            decision = decide(entry, existing_of(status), self._options, partial(bool, same))
+            if isinstance(decision, Make | Replace):
+                yield entry
 
     def files(self, items: Sequence[Item[LocalFolder]]) -> Iterator[tuple[Item[LocalFolder], bool | Exception]]:
         """Make files, see ``Output.files``; small ones in new folders all at once."""
         rest: Iterable[Item[LocalFolder]] = items
         if not self._options.write_sparse:
-            small = [item for item in items if item[0].fresh and fetched_together(item[1])]
-            lengths: dict[str, int] = {entry.object_id: entry.size for _, entry, _ in small}
-            contents = self._contents.get_many(lengths, lengths=lengths)
-            ready = [item for item in small if len(contents.get(item[1].object_id, WRONG)) == item[1].size]
+            made = {id(item) for item in self._small_files(items)}
+            yield from ((item, True) for item in items if id(item) in made)
+            # what did not go well is tried again, to say what is wrong with it
+            rest = (item for item in items if id(item) not in made)
+        yield from one_by_one(
+            lambda parent, entry, path: self.file(parent, entry, f"{path}/{entry.name}" if path else entry.name), rest
+        )
+
+    def _small_files(self, items: Sequence[Item[LocalFolder]]) -> Sequence[Item[LocalFolder]]:
+        """Make the small files in new folders; return those that were made."""
+        small = [
+            item for item in items if item[0].fresh and fetched_together(item[1]) and item[1].mtime_ns in COMMON_TIMES
+        ]
+        lengths: dict[str, int] = {entry.object_id: entry.size for _, entry, _ in small}
+        contents = self._contents.get_many(lengths, lengths=lengths)
+        ready = [item for item in small if len(contents.get(item[1].object_id, WRONG)) == item[1].size]
+        try:
             errors = write_files(
-                [folder.handle for folder, _, _ in ready],
+                [self._handle(folder) for folder, _, _ in ready],
                 [entry for _, entry, _ in ready],
                 [contents[entry.object_id] for _, entry, _ in ready],
                 self._flags,
             )
-            made = {id(item) for item, error in zip(ready, errors, strict=True) if not error}
-            yield from ((item, True) for item in ready if id(item) in made)
-            # what did not go well is tried again, to say what is wrong with it
-            rest = (item for item in items if id(item) not in made)
-        yield from one_by_one(lambda parent, entry, path: self.file(parent, entry, f"{path}/{entry.name}"), rest)
+        except (ValueError, OverflowError):
+            return []  # one of them has a value that no file can have
+        return [item for item, error in zip(ready, errors, strict=True) if not error]
 
     def file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
         """Make a file; return False when one that is there was left as it is.
 
-        One that exists is replaced only by a finished one (unless it is to be written in place).
+        A file has its name only when it is whole, unless it is to be written in place.
         """
-        name = entry.name
-        if parent.fresh:
-            self._write_new(parent, name, entry, path)
-            return True
-        existing = _lstat(name, parent)
-        kept = existing is not None and (self._keep(existing, entry) or self._is_same(parent, name, existing, entry))
-        if existing is None:
-            self._write_new(parent, name, entry, path)
-        elif not kept:
-            self._replace(parent, name, entry, path, existing)
-        self._drop_placeholder(parent, name)
-        return not kept
-
-    def _keep(self, existing: os.stat_result, entry: DirectoryEntry) -> bool:
-        return (
-            self._options.skip_existing
-            and stat.S_ISREG(existing.st_mode)
-            and existing.st_size == entry.size
-            and abs(existing.st_mtime_ns - entry.mtime_ns) <= SAME_TIME_NS
-        )
-
-    def _is_same(self, parent: LocalFolder, name: str, existing: os.stat_result, entry: DirectoryEntry) -> bool:
-        """Tell whether a file has the right contents already (``only_differences``); give it the attributes then."""
-        with self._old(parent, name, existing) as old:
-            if old is None or not self._differences.same(old, entry):
-                return False
-            self._attributes(old, entry)
-            return True
+        handle, name = self._handle(parent), entry.name
+        status = None if parent.fresh else status_of(name, handle)
+        decision = MAKE if status is None else self._decide(parent, entry, status)
+        match decision:
+            case Make():
+                self._make_file(handle, entry, path)
+            case Replace(in_place=True):
+                self._write_in_place(parent, entry, path, status)
+            case Replace():
+                self._replace_file(parent, entry, path, status)
+            case SetAttributes():
+                self._give_attributes(parent, entry, path)
+            case Refuse():
+                raise self._refused(path, decision)
+        if not parent.fresh:
+            self._drop_placeholder(parent, name)
+        return isinstance(decision, Make | Replace)
 
     @contextlib.contextmanager
     def _old(self, parent: LocalFolder, name: str, existing: os.stat_result | None) -> Iterator[int | None]:
@@ -238,131 +362,132 @@ class LocalOutput:
         handle = None
         if self._options.only_differences and existing is not None and stat.S_ISREG(existing.st_mode):
             with contextlib.suppress(PermissionError):  # then it is written in full
-                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.handle)
+                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._handle(parent))
         try:
             yield handle
         finally:
             if handle is not None:
                 os.close(handle)
 
-    def _replace(
-        self, parent: LocalFolder, name: str, entry: DirectoryEntry, path: str, existing: os.stat_result
-    ) -> None:
-        if stat.S_ISDIR(existing.st_mode):
-            raise TargetExistsError(f"can't restore file {path}: a folder is there")
-        if stat.S_ISLNK(existing.st_mode) and not self._options.overwrite_symlinks:
-            raise TargetExistsError(
-                f"can't restore file {path}: a symbolic link is there and links may not be replaced"
-            )
-        if not self._options.overwrite_files:
-            raise TargetExistsError(f"file {path} exists and files may not be overwritten; it was left as it is")
-        if not self._options.atomic_files and stat.S_ISREG(existing.st_mode):
-            handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.handle)
-            with _closing(handle), self._old(parent, name, existing) as old:
-                os.ftruncate(handle, 0 if old is None else entry.size)
-                self._fill(handle, entry, path, old=old, in_place=old is not None)
-            return
-        temporary = f".pykopia-{secrets.token_hex(8)}"
-        with self._old(parent, name, existing) as old:
-            self._write_new(parent, temporary, entry, path, old=old)
-        os.replace(temporary, name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+    def _give_attributes(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> None:
+        handle = os.open(entry.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._handle(parent))
+        with _closing(handle):
+            self._attributes(handle, entry, path)
 
-    def _write_new(
-        self, parent: LocalFolder, name: str, entry: DirectoryEntry, path: str, *, old: int | None = None
-    ) -> None:
-        handle = os.open(name, FILE_FLAGS, 0o600, dir_fd=parent.handle)
+    def _make_file(self, folder: int, entry: DirectoryEntry, path: str) -> None:
+        temporary = self._write_new(folder, entry, path)
         try:
-            with _closing(handle):
-                self._fill(handle, entry, path, old=old)
-        except BaseException:
-            # no half-made file stays behind under a name that looks whole
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=parent.handle)
+            publish(folder, temporary, entry.name)
+        except OSError:
+            os.unlink(temporary, dir_fd=folder)
             raise
 
-    def _fill(
-        self, handle: int, entry: DirectoryEntry, path: str, *, old: int | None = None, in_place: bool = False
+    def _replace_file(
+        self, parent: LocalFolder, entry: DirectoryEntry, path: str, existing: os.stat_result | None
     ) -> None:
-        """Write contents and attributes; the length must be what the entry says.
-
-        What an ``old`` file has at the same place is taken from there; ``in_place`` says that it is the same file.
-        """
-        position = 0
-        chunks = self._objects.chunks(entry.object_id, limit=entry.size)
-        if len(chunks) > 1 and not self._options.write_sparse:
-            with contextlib.suppress(OSError):
-                os.posix_fallocate(handle, 0, entry.size)
-        if old is None and entry.size >= LARGE_FILE and all(chunk.length != UNKNOWN_LENGTH for chunk in chunks):
-            self._parts.run(lambda part: self._write_part(handle, part), self._objects.parts(chunks))
-            position, chunks = chunks[-1].start + chunks[-1].length, []
-        for chunk in chunks:
-            self._progress.check()
-            data = None if old is None else self._differences.piece(old, chunk)
-            if data is not None and in_place:
-                position += len(data)
-                continue
-            if data is None:
-                data = self._objects.read_chunk(chunk)
-            if self._options.write_sparse and not in_place:
-                _write_sparse(handle, data, position)
-            else:
-                _write_all(handle, data, position)
-            position += len(data)
-        if position != entry.size:
-            raise RestoreError(
-                f"can't restore {path}: its object has {position} bytes, its entry says {entry.size} (an unfinished file "
-                "of a checkpoint, or damage)"
+        folder = self._handle(parent)
+        try:
+            with self._old(parent, entry.name, existing) as old:
+                temporary = self._write_new(folder, entry, path, old=old)
+        except OSError as error:
+            if error.errno not in FULL_ERRNOS or not self._fits_in_place(folder, entry, existing):
+                raise
+            self._warn(
+                f"{path}: there is no room for a second copy, so the file that is there is written over; if the restore is "
+                "cut off, run it again"
             )
-        if self._options.write_sparse:
-            os.ftruncate(handle, position)
-        self._attributes(handle, entry)
+            self._write_in_place(parent, entry, path, existing)
+            return
+        try:
+            os.replace(temporary, entry.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError:
+            os.unlink(temporary, dir_fd=folder)
+            raise
+
+    def _fits_in_place(self, folder: int, entry: DirectoryEntry, existing: os.stat_result | None) -> bool:
+        """Return True if a file may be written over where it is and there is room for that.
+
+        A file with several names is not: the others may be another's.
+        """
+        if not self._options.in_place_when_full or existing is None or not stat.S_ISREG(existing.st_mode):
+            return False
+        volume = os.fstatvfs(folder)
+        room = volume.f_bavail * volume.f_frsize + existing.st_blocks * 512
+        return existing.st_nlink == 1 and room >= entry.size
+
+    def _write_in_place(
+        self, parent: LocalFolder, entry: DirectoryEntry, path: str, existing: os.stat_result | None
+    ) -> None:
+        folder, flags = self._handle(parent), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            handle = os.open(entry.name, flags, dir_fd=folder)
+        except PermissionError:
+            if allow_owner(folder, entry.name, stat.S_IWUSR) is None:
+                raise
+            handle = os.open(entry.name, flags, dir_fd=folder)
+        with _closing(handle), self._old(parent, entry.name, existing) as old:
+            os.ftruncate(handle, 0 if old is None else entry.size)
+            self._writer.write(handle, entry, path, old=old, in_place=old is not None)
+            self._complete(handle, entry, path)
+
+    def _write_new(self, folder: int, entry: DirectoryEntry, path: str, *, old: int | None = None) -> str:
+        """Write a file under a temporary name and return this name; nothing is left after an error."""
+        temporary = temporary_name()
+        handle = os.open(temporary, FILE_FLAGS, 0o600, dir_fd=folder)
+        try:
+            with _closing(handle):
+                with contextlib.suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # see _remove_leftover
+                self._writer.write(handle, entry, path, old=old)
+                self._complete(handle, entry, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        return temporary
+
+    def _complete(self, handle: int, entry: DirectoryEntry, path: str) -> None:
+        self._attributes(handle, entry, path)
         if self._options.flush_files:
             os.fsync(handle)
-
-    def _write_part(self, handle: int, part: Part) -> None:
-        for chunk, data in self._objects.read_part(part):
-            self._progress.check()
-            if self._options.write_sparse:
-                _write_sparse(handle, data, chunk.start)
-            else:
-                _write_all(handle, data, chunk.start)
 
     # ------------------------------------------------------------------ links
 
     def symlink(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
         """Make a symbolic link, in the place of one that is there; return False when that was left as it is."""
-        name = entry.name
-        target = self._objects.read(entry.object_id)
+        handle, name = self._handle(parent), entry.name
+        status = None if parent.fresh else status_of(name, handle)
+        decision = MAKE if status is None else self._decide(parent, entry, status)
+        match decision:
+            case Make():
+                os.symlink(link_target(self._objects, entry), os.fsencode(name), dir_fd=handle)
+            case Replace():
+                temporary = temporary_name()
+                os.symlink(link_target(self._objects, entry), os.fsencode(temporary), dir_fd=handle)
+                os.replace(temporary, name, src_dir_fd=handle, dst_dir_fd=handle)
+            case Refuse():
+                raise self._refused(path, decision)
+        if not isinstance(decision, Keep):
+            self._link_attributes(handle, entry, path)
         if not parent.fresh:
-            existing = _lstat(name, parent)
-            if existing is not None:
-                if not stat.S_ISLNK(existing.st_mode):
-                    raise TargetExistsError(f"can't restore symbolic link {path}: something else is there")
-                if self._options.skip_existing:
-                    return False
-                if self._options.only_differences and os.fsencode(os.readlink(name, dir_fd=parent.handle)) == target:
-                    self._link_attributes(parent, entry)
-                    return False
-                if not self._options.overwrite_symlinks:
-                    raise TargetExistsError(f"symbolic link {path} exists and links may not be replaced")
-                os.unlink(name, dir_fd=parent.handle)
-        os.symlink(target, os.fsencode(name), dir_fd=parent.handle)
-        self._link_attributes(parent, entry)
-        return True
+            self._drop_placeholder(parent, name)
+        return isinstance(decision, Make | Replace)
 
-    def _link_attributes(self, parent: LocalFolder, entry: DirectoryEntry) -> None:
+    def _link_attributes(self, folder: int, entry: DirectoryEntry, path: str) -> None:
         name = entry.name
         with self._permission_errors():
             if not self._options.skip_owners:
-                os.chown(name, entry.uid, entry.gid, dir_fd=parent.handle, follow_symlinks=False)
+                os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
         with self._permission_errors():
             if not self._options.skip_times:
                 times = (entry.mtime_ns, entry.mtime_ns)
-                os.utime(name, ns=times, dir_fd=parent.handle, follow_symlinks=False)
+                os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+                if entry.mtime_ns not in COMMON_TIMES:
+                    self._compare_time(os.lstat(name, dir_fd=folder), entry, path)
 
     # ------------------------------------------------------------------ attributes
 
-    def _attributes(self, handle: int, entry: DirectoryEntry) -> None:
+    def _attributes(self, handle: int, entry: DirectoryEntry, path: str) -> None:
         """Set owner, then mode (a change of owner clears set-uid bits), then time."""
         options = self._options
         if not options.skip_owners:
@@ -374,6 +499,14 @@ class LocalOutput:
         if not options.skip_times:
             with self._permission_errors():
                 os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
+                if entry.mtime_ns not in COMMON_TIMES:
+                    self._compare_time(os.fstat(handle), entry, path)
+
+    def _compare_time(self, found: os.stat_result, entry: DirectoryEntry, path: str) -> None:
+        """Warn where the file system can't hold a time."""
+        if abs(found.st_mtime_ns - entry.mtime_ns) > SECONDS_OFF_NS:
+            stored, here = gojson.format_time(entry.mtime_ns), gojson.format_time(found.st_mtime_ns)
+            self._warn(f"{path}: the file system can't hold its time {stored}; it has {here} now")
 
     @contextlib.contextmanager
     def _permission_errors(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
@@ -388,46 +521,81 @@ class LocalOutput:
 
     def placeholder(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
         """Make the placeholder of an entry (spec 04 §14.3)."""
-        if entry.type == "f" and entry.size < self._options.shallow_min_size:
+        folder = self._handle(parent)
+        status = None if parent.fresh else status_of(entry.name, folder)
+        decision = self._decide(parent, entry, status, shallow=True)
+        if isinstance(decision, Refuse):
+            raise self._refused(path, decision)
+        if not isinstance(decision, Placeholder):
             return False
-        name = entry.name + PLACEHOLDER_SUFFIX
-        if len(os.fsencode(name)) > NAME_MAX:
-            return False
-        if not parent.fresh and _lstat(entry.name, parent) is not None:
-            raise TargetExistsError(f"can't put a placeholder for {path}: the real thing is there")
-        data = placeholder_bytes(entry)
+        name, data = entry.name + PLACEHOLDER_SUFFIX, placeholder_bytes(entry)
+        if not parent.fresh and status_of(name, folder) is not None:
+            remove(folder, name)
         if entry.type == "d":
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=parent.handle)
-            inner = os.open(name, FOLDER_FLAGS, dir_fd=parent.handle)
+            inner, _ = make_folder(folder, name)
             with _closing(inner):
-                self._placeholder_file(inner, PLACEHOLDER_SUFFIX, data, entry)
+                self._placeholder_file(inner, PLACEHOLDER_SUFFIX, data, entry, path)
         else:
-            self._placeholder_file(parent.handle, name, data, entry)
+            self._placeholder_file(folder, name, data, entry, path)
         return True
 
-    def _placeholder_file(self, folder: int, name: str, data: bytes, entry: DirectoryEntry) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)
+    def _placeholder_file(self, folder: int, name: str, data: bytes, entry: DirectoryEntry, path: str) -> None:
         handle = os.open(name, FILE_FLAGS, 0o600, dir_fd=folder)
         with _closing(handle):
-            _write_all(handle, data, 0)
-            self._attributes(handle, entry)
+            write_all(handle, data, 0)
+            self._attributes(handle, entry, path)
             if not self._options.skip_permissions:
                 with self._permission_errors():
                     os.chmod(handle, entry.mode & ~0o222)
 
     def _drop_placeholder(self, parent: LocalFolder, name: str) -> None:
-        """Remove the placeholder of what is here in full now."""
-        placeholder = name + PLACEHOLDER_SUFFIX
-        if _lstat(placeholder, parent) is not None:
-            self._remove(parent, placeholder, name)
+        drop_placeholder(self._handle(parent), name)
 
     def close(self, *, complete: bool) -> None:
         """End the threads, and close the folders that an error left unfinished."""
-        self._parts.close()
+        self._writer.close()
         while self._open:
-            os.close(self._open.pop().handle)
+            folder = self._open.pop()
+            if folder.handle == PARKED:
+                continue
+            if folder.mode is not None:
+                with contextlib.suppress(OSError):
+                    os.fchmod(folder.handle, folder.mode)
+            os.close(folder.handle)
+
+
+def root_entry(entry: DirectoryEntry) -> DirectoryEntry:
+    """Return the entry of a root as a decision takes it: its name, often a whole path, is not used."""
+    return msgspec.structs.replace(entry, name="root")
+
+
+def leftover_names(names: Iterable[str], entries: Sequence[DirectoryEntry]) -> list[str]:
+    """Return the names in a folder of the target that a restore which was killed has left."""
+    found = [name for name in names if TEMPORARY_NAME.fullmatch(name)]
+    if found:
+        stored = {entry.name for entry in entries}
+        found = [name for name in found if name not in stored]
+    return sorted(found)
+
+
+def _remove_leftover(folder: int, name: str) -> None:
+    """Remove a temporary file or link, unless another restore is writing it now."""
+    with contextlib.suppress(OSError):
+        status = os.lstat(name, dir_fd=folder)
+        if stat.S_ISLNK(status.st_mode):
+            os.unlink(name, dir_fd=folder)
+        elif stat.S_ISREG(status.st_mode):
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            with _closing(handle):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=folder)
+
+
+def drop_placeholder(folder: int, name: str) -> None:
+    """Remove the placeholder of what is in an open folder in full now."""
+    placeholder = name + PLACEHOLDER_SUFFIX
+    if len(os.fsencode(placeholder)) <= NAME_MAX and status_of(placeholder, folder) is not None:
+        remove(folder, placeholder)
 
 
 @contextlib.contextmanager
@@ -438,42 +606,4 @@ def _closing(handle: int) -> Iterator[int]:
         os.close(handle)
 
 
-def _lstat(name: str, folder: LocalFolder) -> os.stat_result | None:
-    try:
-        return os.lstat(name, dir_fd=folder.handle)
-    except FileNotFoundError:
-        return None
-
-
-def kind_of(mode: int) -> str:
-    """Return the type of an entry, from the mode of what is in the target; empty for devices and the like."""
-    if stat.S_ISLNK(mode):
-        return "s"
-    if stat.S_ISDIR(mode):
-        return "d"
-    return "f" if stat.S_ISREG(mode) else ""
-
-
-def _write_all(handle: int, data: bytes, position: int) -> None:
-    written = os.pwrite(handle, data, position)
-    while written < len(data):
-        written += os.pwrite(handle, memoryview(data)[written:], position + written)
-
-
-def _write_sparse(handle: int, data: bytes, position: int) -> None:
-    """Write all but blocks of zeros; runs of other blocks in one go."""
-    zeros = bytes(SPARSE_BLOCK)
-    start: int | None = None
-    for offset in range(0, len(data), SPARSE_BLOCK):
-        block = data[offset : offset + SPARSE_BLOCK]
-        if block == zeros[: len(block)]:
-            if start is not None:
-                _write_all(handle, data[start:offset], position + start)
-                start = None
-        elif start is None:
-            start = offset
-    if start is not None:
-        _write_all(handle, data[start:], position + start)
-
-
-__all__ = ["LocalFolder", "LocalOutput", "kind_of"]
+__all__ = ["LocalFolder", "LocalOutput", "leftover_names", "root_entry"]

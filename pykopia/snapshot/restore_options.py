@@ -36,18 +36,21 @@ class RestoreOptions:
     """Remove what is in the target and not in the snapshot, and what is of another kind."""
     keep_at_root: frozenset[str] = frozenset()
     """Names in the target itself that ``delete_extra`` leaves alone, such as ``lost+found``."""
-    write_sparse: bool = False
-    """Leave holes for blocks of zeros."""
+    write_sparse: bool | None = None
+    """Leave holes for blocks of 4 KiB of zeros. None: in files above 1 MiB, and for blocks of 64 KiB. False: nowhere."""
     atomic_files: bool = True
     """Replace a file by renaming a finished one over it; otherwise it is written in place."""
+    in_place_when_full: bool = True
+    """Write over a file in place, with a warning, where there is no room for a second copy of it but for the file itself.
+    A file with several names never is."""
     skip_owners: bool = False
     skip_permissions: bool = False
     skip_times: bool = False
     ignore_permission_errors: bool = True
     """Go on where owner, mode or time can't be set for lack of rights."""
     ignore_errors: bool = False
-    """Go on after an entry that can't be restored; the result names it. A target that is full, read-only or broken ends
-    the restore all the same: nothing else would go well there."""
+    """Go on after an entry that can't be restored; the result names it. A target that is full, read-only or broken as a
+    whole ends the restore all the same: nothing else would go well there."""
     parallel: int = 8
     flush_files: bool = False
     """Wait until each file is on disk."""
@@ -95,6 +98,8 @@ class RestoreResult:
     """One line for each entry that was left out (``ignore_errors``)."""
     causes: tuple[Exception, ...] = field(default=())
     """What went wrong with them, in the order in which it did."""
+    warnings: tuple[str, ...] = field(default=())
+    """One line for each entry that was restored in another way than usual."""
 
 
 __all__ = ["RestoreCounters", "RestoreMode", "RestoreOptions", "RestoreResult"]

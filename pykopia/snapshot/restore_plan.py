@@ -1,21 +1,44 @@
-"""What a restore into a folder would change: the target is looked at, nothing is written."""
+"""What a restore would change: the target is looked at, nothing is written.
 
+What is done with each entry is decided by ``restore_decision``, as in the restore itself.
+"""
+
+import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from pykopia.errors import PykopiaError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
+from pykopia.snapshot.restore_decision import (
+    Decision,
+    Keep,
+    Make,
+    Placeholder,
+    Refuse,
+    Replace,
+    SetAttributes,
+    apart,
+    collide,
+    decide,
+    extra_names,
+)
 from pykopia.snapshot.restore_differences import Differences
-from pykopia.snapshot.restore_local import SAME_TIME_NS, kind_of
+from pykopia.snapshot.restore_local import leftover_names, root_entry
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.selection import Selection
+from pykopia.snapshot.small_files import FOLDER_FLAGS, TEMPORARY_NAME
+from pykopia.snapshot.target_folder import PARKED, existing_of, kind_of
 
 ChangeKind = Literal["create", "replace", "attributes", "delete", "refuse"]
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,124 +85,146 @@ class RestorePlan:
     def __iter__(self) -> Iterator[Change]:
         """Yield changes, folder by folder."""
         if self._root.type != "d":
-            if os.path.lexists(self._target):
-                yield from self._existing(self._root, "", os.lstat(self._target))
-            else:
-                yield Change(kind="create", path="", entry=self._root)
+            yield from self._single()
             return
         self._selection.look_into(self._root, self._objects)
-        top = _Folder(self._root, "", self._selection.all_included, exists=True)
-        if not self._target.exists():
-            top.exists = False
-            yield Change(kind="create", path="", entry=self._root)
-        elif (refusal := self._refusal(top)) is not None:
-            yield refusal
+        top = _Folder(self._root, "", 0, self._selection.all_included, exists=self._target.exists())
+        status = os.stat(self._target) if top.exists else None
+        empty = self._options.overwrite_directories or status is None or self._is_empty(self._target)
+        decision = decide(root_entry(self._root), existing_of(status, empty=empty), self._options, lambda: False)
+        if isinstance(decision, Refuse):
+            yield Change(kind="refuse", path="", entry=self._root, reason=decision.reason)
             return
+        if status is None:
+            yield Change(kind="create", path="", entry=self._root)
+        else:
+            yield from self._attributes("", self._root, status)
         stack = [top]
         while stack:
             self._check()
             yield from self._folder(stack.pop(), stack)
 
-    def _refusal(self, folder: "_Folder") -> Change | None:
-        """Return why nothing can be put into a folder of the target, None if it can."""
-        path = self._target / folder.path
-        if not path.is_dir():
-            reason = "something that is no folder is there"
-        elif not self._options.overwrite_directories and os.listdir(path):
-            reason = "the folder is not empty"
-        else:
-            return None
-        return Change(kind="refuse", path=folder.path, entry=folder.entry, reason=reason)
+    @staticmethod
+    def _is_empty(path: Path) -> bool:
+        return not path.is_dir() or not os.listdir(path)
+
+    def _single(self) -> Iterator[Change]:
+        """Compare a file or link that is restored by itself."""
+        try:
+            status: os.stat_result | None = os.lstat(self._target)
+        except FileNotFoundError:
+            status = None
+        entry = msgspec.structs.replace(self._root, name=self._target.name)
+        if status is None:
+            yield from self._told(decide(entry, None, self._options, lambda: False), PARKED, entry, "", None, ())
+            return
+        with _opened(os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+            decision = self._decide(folder, entry, status, shallow=False)
+            yield from self._told(decision, folder, entry, "", status, os.listdir(folder))
 
     def _folder(self, folder: "_Folder", stack: "list[_Folder]") -> Iterator[Change]:
         """Compare what is in a folder; put the folders in it on the stack."""
-        path = folder.path
-        listed = self._objects.directory(folder.entry.object_id).entries
-        there: dict[str, os.stat_result] = {}
-        here = self._target / path
-        if folder.exists:
-            with os.scandir(here) as found:
-                there = {each.name: each.stat(follow_symlinks=False) for each in found}
-            yield from self._attributes(path, folder.entry, os.stat(here))
-            if self._options.delete_extra:
-                yield from self._extra(path, listed, there)
-        inner = []
-        for entry in self._selection.of_folder(path, listed, included=folder.included):
-            below = f"{path}/{entry.name}" if path else entry.name
-            status = there.get(entry.name)
-            if status is None:
-                yield Change(kind="create", path=below, entry=entry)
-            elif entry.type != "d":
-                yield from self._existing(entry, below, status)
-            if entry.type == "d":
-                included = folder.included or self._selection.includes(below, is_directory=True)
-                child = _Folder(entry, below, included, exists=status is not None)
-                linked = status is not None and stat.S_ISLNK(status.st_mode)
-                refusal = self._refusal(child) if child.exists and not linked else None
-                if linked:
-                    yield Change(kind="refuse", path=below, entry=entry, reason="a link is there")
-                elif refusal is not None:
-                    yield refusal
-                else:
-                    inner.append(child)
+        path, options = folder.path, self._options
+        listed: Sequence[DirectoryEntry] = self._objects.directory(folder.entry.object_id).entries
+        if collide(listed, str):
+            listed = [renamed or entry for entry, renamed in apart(listed, str)]
+        shallow = options.shallow_depth is not None and folder.depth >= options.shallow_depth
+        inner: list[_Folder] = []
+        with contextlib.ExitStack() as ends:
+            here, there = PARKED, dict[str, os.stat_result]()
+            if folder.exists:
+                try:
+                    here = ends.enter_context(_opened(self._open(path)))
+                    with os.scandir(here) as found:
+                        there = {each.name: each.stat(follow_symlinks=False) for each in found}
+                except PermissionError as error:
+                    reason = f"what is in it can't be compared: {error.strerror}"
+                    yield Change(kind="attributes", path=path, entry=folder.entry, reason=reason)
+                    return
+                for name in leftover_names(there, listed):
+                    del there[name]
+                    yield Change(kind="delete", path=_join(path, name), entry=None, reason="left by a restore")
+                kinds = {name: kind_of(status.st_mode) for name, status in there.items()}
+                for name in extra_names(path, listed, kinds, self._selection, options, shallow=shallow):
+                    del there[name]
+                    yield Change(kind="delete", path=_join(path, name), entry=None)
+            for entry in self._selection.of_folder(path, listed, included=folder.included):
+                below, status = _join(path, entry.name), there.get(entry.name)
+                decision = self._decide(here, entry, status, shallow=shallow)
+                yield from self._told(decision, here, entry, below, status, there)
+                if entry.type == "d" and isinstance(decision, Make | SetAttributes):
+                    included = folder.included or self._selection.includes(below, is_directory=True)
+                    inner.append(_Folder(entry, below, folder.depth + 1, included, exists=status is not None))
         stack += reversed(inner)
 
-    def _extra(self, path: str, listed: Sequence[DirectoryEntry], there: dict[str, os.stat_result]) -> Iterator[Change]:
-        """Tell what would be deleted, and forget it."""
-        types = {each.name: each.type for each in listed}
-        for name in sorted(there):
-            kind = kind_of(there[name].st_mode)
-            below = f"{path}/{name}" if path else name
-            if types.get(name) == kind or (not path and name in self._options.keep_at_root):
-                continue
-            if self._selection.wants(below, is_directory=kind == "d"):
-                yield Change(kind="delete", path=below, entry=None)
-                del there[name]
-
-    def _existing(self, entry: DirectoryEntry, path: str, status: os.stat_result) -> Iterator[Change]:
-        """Compare a file or link with what is in its place."""
-        options, kind = self._options, kind_of(status.st_mode)
-        if kind == "d" or (entry.type == "s" and kind != "s"):
-            yield Change(kind="refuse", path=path, entry=entry, reason="something of another kind is there")
-        elif kind == "s" and not options.overwrite_symlinks:
-            yield Change(kind="refuse", path=path, entry=entry, reason="links may not be replaced")
-        elif entry.type == "s":
-            yield from self._link(entry, path, status)
-        elif kind != "f":
-            yield Change(kind="replace", path=path, entry=entry, reason="something of another kind is there")
-        elif options.skip_existing and _looks_same(status, entry):
-            self.unchanged += 1
-        elif not options.overwrite_files:
-            yield Change(kind="refuse", path=path, entry=entry, reason="files may not be overwritten")
-        else:
-            yield from self._file(entry, path, status)
-
-    def _file(self, entry: DirectoryEntry, path: str, status: os.stat_result) -> Iterator[Change]:
-        if status.st_size != entry.size:
-            reason = f"{status.st_size} bytes become {entry.size}"
-            yield Change(kind="replace", path=path, entry=entry, reason=reason)
-            return
-        try:
-            handle = os.open(self._target / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    def _open(self, path: str) -> int:
+        """Open a folder of the target step by step: its path may be longer than the system takes at once."""
+        handle = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for name in path.split("/") if path else ():
             try:
-                same = self._differences.same(handle, entry)
+                inner = os.open(name, FOLDER_FLAGS, dir_fd=handle)
             finally:
                 os.close(handle)
-        except (OSError, PykopiaError) as error:
-            yield Change(kind="replace", path=path, entry=entry, reason=f"it can't be compared: {error}")
-            return
-        if same:
-            yield from self._attributes(path, entry, status)
-        else:
-            yield Change(kind="replace", path=path, entry=entry, reason="its contents differ")
+            handle = inner
+        return handle
 
-    def _link(self, entry: DirectoryEntry, path: str, status: os.stat_result) -> Iterator[Change]:
-        if self._options.skip_existing:
-            self.unchanged += 1
-        elif os.fsencode(os.readlink(self._target / path)) != self._objects.read(entry.object_id):
-            yield Change(kind="replace", path=path, entry=entry, reason="it leads elsewhere")
-        else:
-            yield from self._attributes(path, entry, status)
+    def _decide(self, folder: int, entry: DirectoryEntry, status: os.stat_result | None, *, shallow: bool) -> Decision:
+        """Decide what a restore does with an entry that has ``status`` in its place in an open folder."""
+        empty = True
+        if status is not None and stat.S_ISDIR(status.st_mode) and not self._options.overwrite_directories:
+            with contextlib.suppress(OSError), _opened(os.open(entry.name, FOLDER_FLAGS, dir_fd=folder)) as inner:
+                empty = all(TEMPORARY_NAME.fullmatch(name) for name in os.listdir(inner))
+
+        def same() -> bool:
+            return status is not None and not self._difference(folder, entry, status)
+
+        return decide(entry, existing_of(status, empty=empty), self._options, same, shallow=shallow)
+
+    def _told(
+        self,
+        decision: Decision,
+        folder: int,
+        entry: DirectoryEntry,
+        path: str,
+        status: os.stat_result | None,
+        there: Container[str],
+    ) -> Iterator[Change]:
+        """Yield what a decision comes to, for an entry in an open folder that has these names."""
+        placeholder = entry.name + PLACEHOLDER_SUFFIX
+        match decision:
+            case Refuse(reason):
+                yield Change(kind="refuse", path=path, entry=entry, reason=reason)
+                return
+            case Placeholder():
+                kind: ChangeKind = "replace" if placeholder in there else "create"
+                yield Change(kind=kind, path=path + PLACEHOLDER_SUFFIX, entry=entry, reason="a placeholder")
+                return
+            case Keep():
+                self.unchanged += 1
+            case Make():
+                yield Change(kind="create", path=path, entry=entry)
+            case Replace() if status is not None and (reason := self._difference(folder, entry, status)):
+                yield Change(kind="replace", path=path, entry=entry, reason=reason)
+            case _ if status is not None:
+                yield from self._attributes(path, entry, status)
+        if placeholder in there:
+            reason = "what it stands for is restored"
+            yield Change(kind="delete", path=path + PLACEHOLDER_SUFFIX, entry=None, reason=reason)
+
+    def _difference(self, folder: int, entry: DirectoryEntry, status: os.stat_result) -> str:
+        """Return in what the contents of a file, or the target of a link, differ; empty if they do not."""
+        if kind_of(status.st_mode) != entry.type:
+            return "something of another kind is there"
+        if entry.type == "s":
+            there = os.fsencode(os.readlink(entry.name, dir_fd=folder))
+            return "" if there == self._objects.read(entry.object_id) else "it leads elsewhere"
+        if status.st_size != entry.size:
+            return f"{status.st_size} bytes become {entry.size}"
+        try:
+            with _opened(os.open(entry.name, READ_FLAGS, dir_fd=folder)) as handle:
+                return "" if self._differences.same(handle, entry) else "its contents differ"
+        except (OSError, PykopiaError) as error:
+            return f"it can't be compared: {error}"
 
     def _attributes(self, path: str, entry: DirectoryEntry, status: os.stat_result) -> Iterator[Change]:
         """Compare what would be set; a link has no mode of its own."""
@@ -201,13 +246,22 @@ class RestorePlan:
 class _Folder:
     entry: DirectoryEntry
     path: str
+    depth: int
     included: bool
     """Whether it, or one above it, is included."""
     exists: bool
 
 
-def _looks_same(status: os.stat_result, entry: DirectoryEntry) -> bool:
-    return status.st_size == entry.size and abs(status.st_mtime_ns - entry.mtime_ns) <= SAME_TIME_NS
+@contextlib.contextmanager
+def _opened(handle: int) -> Iterator[int]:
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
 
 
 __all__ = ["Change", "RestorePlan"]

@@ -5,7 +5,9 @@ lock back and forth than in the system calls themselves.
 """
 
 import contextlib
+import errno
 import os
+import re
 from collections.abc import Callable, Sequence
 
 from pykopia.format.directory import DirectoryEntry
@@ -15,6 +17,11 @@ READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+TEMPORARY_NAME = re.compile(r"\.pykopia-[0-9a-f]{16}")
+"""Names of files that a restore has not finished."""
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""Errors of a file system without hard links."""
 
 GREW = -1
 SHRANK = -2
@@ -69,29 +76,63 @@ def python_write_files(
         flags: which attributes are set, and how.
 
     Returns:
-        For each file 0, or the errno that making it ended with; nothing is left of such a file.
+        For each file 0, or the errno that making it ended with; nothing is left of such a file. A file has a temporary
+        name until it is whole.
     """
     return [_write(*each, flags) for each in zip(folders, entries, contents, strict=True)]
 
 
 def _write(folder: int, entry: DirectoryEntry, data: bytes, flags: int) -> int:
-    name = os.fsencode(entry.name)
+    temporary = temporary_name()
     try:
-        descriptor = os.open(name, CREATE_FLAGS, 0o600, dir_fd=folder)
+        descriptor = os.open(temporary, CREATE_FLAGS, 0o600, dir_fd=folder)
     except OSError as error:
         return error.errno or -1
     try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        _set_attributes(descriptor, entry, flags)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            _set_attributes(descriptor, entry, flags)
+        finally:
+            os.close(descriptor)
+        python_publish(folder, temporary, entry.name)
     except OSError as error:
         with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=folder)
+            os.unlink(temporary, dir_fd=folder)
         return error.errno or -1
-    finally:
-        os.close(descriptor)
     return 0
+
+
+def temporary_name() -> str:
+    """Return a new name that ``TEMPORARY_NAME`` matches."""
+    return f".pykopia-{os.urandom(8).hex()}"
+
+
+def python_publish(folder: int, temporary: str, name: str) -> None:
+    """Give a file of an open folder its final name, unless something has this name.
+
+    Args:
+        folder: descriptor of the folder.
+        temporary: name of the file so far.
+        name: name that the file gets.
+
+    Raises:
+        OSError: the name is taken (EEXIST), or can't be given.
+    """
+    old, new = os.fsencode(temporary), os.fsencode(name)
+    try:
+        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+    else:
+        os.unlink(old, dir_fd=folder)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(new, dir_fd=folder, follow_symlinks=False)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+    os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _set_attributes(descriptor: int, entry: DirectoryEntry, flags: int) -> None:
@@ -161,10 +202,10 @@ def python_list_folder(path: bytes) -> list[tuple[str, os.stat_result]] | None:
 
 
 try:
-    from pykopia.snapshot._files import finish_folder, list_folder, make_folder, read_files, write_files
+    from pykopia.snapshot._files import finish_folder, list_folder, make_folder, publish, read_files, write_files
 except ImportError:  # no compiler was there
     list_folder, read_files, write_files = python_list_folder, python_read_files, python_write_files
-    make_folder, finish_folder = python_make_folder, python_finish_folder
+    make_folder, finish_folder, publish = python_make_folder, python_finish_folder, python_publish
 
 __all__ = [
     "FLUSH",
@@ -175,15 +216,19 @@ __all__ = [
     "OWNER",
     "READ_FLAGS",
     "SHRANK",
+    "TEMPORARY_NAME",
     "TIME",
     "finish_folder",
     "list_folder",
     "make_folder",
+    "publish",
     "python_finish_folder",
     "python_list_folder",
     "python_make_folder",
+    "python_publish",
     "python_read_files",
     "python_write_files",
     "read_files",
+    "temporary_name",
     "write_files",
 ]

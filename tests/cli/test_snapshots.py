@@ -348,7 +348,7 @@ def test_parts_are_restored_and_a_dry_run_tells_what_would_change(client: Runner
     words = ("restore", snapshot, str(target), "--include=keep.*", "--exclude=*.bin")
     told = client.ok(*words, "--dry-run")
     assert told.lines == ["create     .", "create     keep.txt"]
-    assert "Would create 2 in" in told.stderr
+    assert "Would create 2 entries in" in told.stderr
     assert not target.exists()
     assert client.ok(*words, "--json").json["restoredFiles"] == 1
     assert [path.name for path in target.iterdir()] == ["keep.txt"]

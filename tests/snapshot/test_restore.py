@@ -21,7 +21,7 @@ from pykopia.errors import (
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.ids import ManifestID, ObjectID
 from pykopia.repository.repository import Repository
-from pykopia.snapshot import restore, restore_local
+from pykopia.snapshot import file_writing, restore
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.storage.memory import MemoryStorage
@@ -51,7 +51,7 @@ def test_large_files_are_put_together_by_several_threads(
     monkeypatch: pytest.MonkeyPatch,
     parallel: int,
 ) -> None:
-    monkeypatch.setattr(restore_local, "LARGE_FILE", MIB)
+    monkeypatch.setattr(file_writing, "LARGE_FILE", MIB)
     big_files(source)
     result = repository.snapshots.restore(take(), target, options=RestoreOptions(parallel=parallel))
     assert_trees_equal(source, target)
@@ -465,7 +465,7 @@ def test_a_full_disk_ends_a_restore_and_leaves_no_half_made_file(
     parallel: int,
     large: int,
 ) -> None:
-    monkeypatch.setattr(restore_local, "LARGE_FILE", large)
+    monkeypatch.setattr(file_writing, "LARGE_FILE", large)
     with TreeBuilder(source) as tree:
         tree.file("large", noise(2 * MIB, "large"))
     snapshot = take()

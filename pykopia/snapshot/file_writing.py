@@ -1,0 +1,139 @@
+"""Writing the contents of one file of a restore."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+
+from pykopia.errors import RestoreError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.repository.objects import UNKNOWN_LENGTH, ObjectStore, Part
+from pykopia.snapshot.parts import Parts
+from pykopia.snapshot.restore import FULL_ERRNOS
+from pykopia.snapshot.restore_differences import Differences
+from pykopia.snapshot.restore_options import RestoreOptions
+
+LARGE_FILE = 8 << 20
+"""Bytes from which on the chunks of a file are read and written by several threads."""
+MOST_PARTS = 4
+"""Parts of large files that are read and written at one time: a bound on memory, for each takes some 12 to 20 MiB."""
+SPARSE_BLOCK = 4096
+"""Bytes of zeros that become a hole where holes are asked for."""
+LONG_SPARSE_BLOCK = 1 << 16
+"""Bytes of zeros that become a hole where holes are left as the data has them."""
+
+
+class FileWriter:
+    """Writes contents into open files, the parts of a large one by several threads."""
+
+    def __init__(
+        self, objects: ObjectStore, differences: Differences, options: RestoreOptions, check: Callable[[], None]
+    ) -> None:
+        """Prepare; ``check`` is called between chunks, to raise when the restore is to end."""
+        self._objects = objects
+        self._differences = differences
+        self._check = check
+        self._parts = Parts[Part](min(options.parallel, MOST_PARTS))
+        self._hole = {True: SPARSE_BLOCK, None: LONG_SPARSE_BLOCK, False: 0}[options.write_sparse]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._parts.close()
+
+    def write(
+        self, handle: int, entry: DirectoryEntry, path: str, *, old: int | None = None, in_place: bool = False
+    ) -> None:
+        """Write contents; the length must be what the entry says.
+
+        Args:
+            handle: the file, open for writing.
+            entry: of the file.
+            path: that messages name it by.
+            old: an open file; what it has at the same place is taken from there.
+            in_place: whether that is the same file.
+
+        Raises:
+            RestoreError: the object has another length than the entry.
+        """
+        position = 0
+        hole = 0 if in_place else self._hole
+        chunks = self._objects.chunks(entry.object_id, limit=entry.size)
+        if len(chunks) > 1 and not hole:
+            _allocate(handle, entry.size)
+        if old is None and entry.size >= LARGE_FILE and all(chunk.length != UNKNOWN_LENGTH for chunk in chunks):
+            self._parts.run(lambda part: self._write_part(handle, part, hole), self._objects.parts(chunks))
+            position, chunks = chunks[-1].start + chunks[-1].length, []
+        for chunk in chunks:
+            self._check()
+            data = None if old is None else self._differences.piece(old, chunk)
+            if data is not None and in_place:
+                position += len(data)
+                continue
+            if data is None:
+                data = self._objects.read_chunk(chunk)
+            _write(handle, data, position, hole)
+            position += len(data)
+        if position != entry.size:
+            raise RestoreError(
+                f"can't restore {path}: its object has {position} bytes, its entry says {entry.size} (an unfinished file "
+                "of a checkpoint, or damage)"
+            )
+        if hole:
+            os.ftruncate(handle, position)
+
+    def _write_part(self, handle: int, part: Part, hole: int) -> None:
+        for chunk, data in self._objects.read_part(part):
+            self._check()
+            _write(handle, data, chunk.start, hole)
+
+
+def _allocate(handle: int, size: int) -> None:
+    """Reserve room for a file where the file system can.
+
+    Raises:
+        OSError: there is not so much room.
+    """
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        if error.errno in FULL_ERRNOS:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, 0)
+            raise
+
+
+def _write(handle: int, data: bytes, position: int, hole: int) -> None:
+    if hole:
+        write_sparse(handle, data, position, hole)
+    else:
+        write_all(handle, data, position)
+
+
+def write_all(handle: int, data: bytes | memoryview, position: int) -> None:
+    """Write all bytes at a position of an open file."""
+    written = os.pwrite(handle, data, position)
+    while written < len(data):
+        more = os.pwrite(handle, memoryview(data)[written:], position + written)
+        if not more:
+            raise OSError(errno.EIO, "nothing was written")
+        written += more
+
+
+def write_sparse(handle: int, data: bytes, position: int, block: int) -> None:
+    """Write all but blocks of zeros, whose places in the file are multiples of ``block``; runs of other blocks in one go."""
+    zeros = bytes(block)
+    view = memoryview(data)
+    start = 0
+    offset = -position % block
+    while offset + block <= len(data):
+        # the ends first: a comparison copies the block
+        if not data[offset] and not data[offset + block - 1] and data[offset : offset + block] == zeros:
+            if start < offset:
+                write_all(handle, view[start:offset], position + start)
+            start = offset + block
+        offset += block
+    if start < len(data) and (len(data) - start >= block or any(view[start:])):
+        write_all(handle, view[start:], position + start)
+
+
+__all__ = ["LARGE_FILE", "FileWriter", "write_all", "write_sparse"]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, NoReturn, TextIO
 
 from pykopia import __version__, clock
+from pykopia.signals import hand_over
 from pykopia_mover import cache as caches
 from pykopia_mover import sections
 from pykopia_mover.additional_args import parse_additional_args
@@ -93,13 +93,12 @@ def _listen(stop: Stop) -> None:
             stop.give_up()
         os._exit(status)
 
-    def handle(number: int, _frame: FrameType | None) -> None:
+    def ask(number: int) -> None:  # in a thread of its own: an event that is set in the handler may wait for ever
         code = INTERRUPTED if number == signal.SIGINT else TERMINATED
         stop.ask(code)
         later(GRACE_SECONDS, give_up, CODES[code].status)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    hand_over(ask)
 
 
 def run(

@@ -1,6 +1,7 @@
 """`blob list`, `blob show`, `blob stats`, `blob delete`."""
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from pykopia.cli import jsontext
 from pykopia.cli.histogram import Histogram
@@ -30,7 +31,8 @@ class BlobListOptions(JsonFlags):
 def list_blobs(session: Session, options: BlobListOptions) -> None:
     """List blobs."""
     with session.open() as repository:
-        blobs = (blob for blob in repository.storage.list(options.prefix) if _included(blob, options))
+        found = (blob for blob in repository.storage.list(options.prefix) if _included(blob, options))
+        blobs = sorted(found, key=attrgetter("blob_id"))
         if not options.json:
             for blob in blobs:
                 session.write(f"{blob.blob_id:<70} {blob.length:>10} {session.time(blob.timestamp_ns)}")

@@ -4,7 +4,7 @@ from pykopia import clock
 from pykopia.cli.content_range import ContentRangeFlags
 from pykopia.cli.parsing import Options, arguments, flag, flag_list
 from pykopia.cli.session import Session
-from pykopia.cli.values import duration
+from pykopia.cli.values import duration, threads
 from pykopia.errors import UsageError
 from pykopia.format.content_id import key_of, parse_content_id
 from pykopia.format.index import IndexEntry
@@ -29,7 +29,7 @@ class BlobGCOptions(SafetyFlags):
     """Flags of `blob gc`."""
 
     delete = flag("", "`yes` deletes what is not used.")
-    parallel = flag(16, "Blobs deleted at one time.")
+    parallel = flag(16, "Blobs deleted at one time.", kind=threads)
     prefix = flag("", "Only blobs whose names begin so.")
 
 
@@ -47,7 +47,7 @@ def collect_blobs(session: Session, options: BlobGCOptions) -> None:
             prefixes=(options.prefix,) if options.prefix else PACK_PREFIXES,
         )
         if deletes:
-            blobs.delete_unused_packs(repository, plan, parallel=options.parallel)
+            blobs.delete_unused_packs(repository, plan, parallel=options.parallel or 16)
     size = session.size(blobs.total(plan.delete))
     if deletes:
         session.log.info("Deleted total %d unreferenced blobs (%s)", len(plan.delete), size)
@@ -76,7 +76,7 @@ def _storage_time(repository: Repository) -> int:
 class ContentRewriteOptions(SafetyFlags, ContentRangeFlags):
     """Flags of `content rewrite`."""
 
-    parallelism = flag(16, "Contents moved at one time.")
+    parallelism = flag(16, "Contents moved at one time.", kind=threads)
     short = flag(False, "Contents of packs that are hardly used.")
     format_version = flag(-1, "Contents that were written in this format version.")
     pack_prefix = flag("", "Only contents of packs whose names begin so.")
@@ -108,7 +108,7 @@ def rewrite_contents(session: Session, options: ContentRewriteOptions) -> None:
             min_age_ns=SAFETY[options.safety].rewrite_min_age_ns,
         )
         if not options.dry_run:
-            rewrite.rewrite_contents(repository, plan, parallel=options.parallelism)
+            rewrite.rewrite_contents(repository, plan, parallel=options.parallelism or 16)
     log, size = session.log, session.size(sum(entry.packed_length for entry in plan.rewrite))
     what = "Would rewrite" if options.dry_run else "Rewrote"
     log.info("%s %d contents (%s)", what, len(plan.rewrite), size)

@@ -156,16 +156,22 @@ class CreateFlags(ConnectFlags):
         "scrypt-65536-8-1", "How the key is derived from the password.", choices=_key_derivations
     )
 
+    @property
+    def ignores_ecc(self) -> bool:
+        """Whether error correction is asked for and not available: format version 1 has none, as in Kopia."""
+        return self.format_version == 1 and self.ecc_overhead_percent > 0
+
     def repository_options(self) -> "NewRepositoryOptions":
         """Return what is fixed at creation."""
         from pykopia.repository.options import NewRepositoryOptions  # noqa: PLC0415
 
+        overhead = 0 if self.ignores_ecc else self.ecc_overhead_percent
         return NewRepositoryOptions(
             hash=self.block_hash,
             encryption=self.encryption,
             splitter=self.object_splitter,
-            ecc=self.ecc if self.ecc_overhead_percent else "",
-            ecc_overhead_percent=self.ecc_overhead_percent,
+            ecc=self.ecc if overhead else "",
+            ecc_overhead_percent=overhead,
             format_version=self.format_version or NewRepositoryOptions().format_version,
             key_derivation=self.format_block_key_derivation_algorithm,
             retention_mode=self.retention_mode,

@@ -11,7 +11,7 @@ from pykopia.cli.content_range import ContentRangeFlags
 from pykopia.cli.histogram import Histogram
 from pykopia.cli.parsing import flag
 from pykopia.cli.session import Session
-from pykopia.cli.values import duration
+from pykopia.cli.values import duration, threads
 from pykopia.errors import VerifyError
 from pykopia.format.compression import HEADER_NAMES
 from pykopia.format.index_layout import IndexEntry
@@ -77,7 +77,7 @@ def _write_methods(session: Session, by_method: dict[int, _Totals], size: Callab
 class ContentVerifyOptions(ContentRangeFlags):
     """Flags of `content verify`."""
 
-    parallel = flag(16, "Contents read at one time.")
+    parallel = flag(16, "Contents read at one time.", kind=threads)
     full = flag(False, "Read every content.")
     include_deleted = flag(False, "Also deleted contents.")
     download_percent = flag(0.0, "Share of contents to read, in percent.")

@@ -8,6 +8,7 @@ from pykopia.cli.blob import as_json
 from pykopia.cli.json_flags import JsonFlags
 from pykopia.cli.parsing import CommandLineError, Options, arguments, flag, flag_list
 from pykopia.cli.session import Session
+from pykopia.cli.values import threads
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
 
@@ -51,7 +52,7 @@ class IndexInspectOptions(Options):
     all = flag(False, "All index blobs, also those that are not used any more.")
     active = flag(False, "All index blobs in use.")
     content_id = flag_list("Only entries of this content.")
-    parallel = flag(8, "Index blobs read at one time.")
+    parallel = flag(8, "Index blobs read at one time.", kind=threads)
     blobs = arguments("Index blobs to print.")
 
 

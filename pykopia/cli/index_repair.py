@@ -4,6 +4,7 @@ from pykopia import clock
 from pykopia.cli import formatting
 from pykopia.cli.parsing import Options, flag, flag_list
 from pykopia.cli.session import Session
+from pykopia.cli.values import threads
 from pykopia.errors import UsageError
 from pykopia.format.epoch import BlobSet, EpochState
 from pykopia.ids import BlobID
@@ -18,7 +19,7 @@ class IndexRecoverOptions(Options):
 
     blob_prefixes = flag_list("What the names of the packs to recover from begin with (default: all packs).")
     blobs = flag_list("Packs to recover from (default: all packs).")
-    parallel = flag(1, "Packs read at one time.")
+    parallel = flag(1, "Packs read at one time.", kind=threads)
     ignore_errors = flag(False, "Go on when a pack can't be read.")
     delete_indexes = flag(False, "Delete the index blobs of format version 1 that were there before.")
     commit = flag(False, "Write what was recovered, and move damaged index blobs aside.")
@@ -33,7 +34,7 @@ def recover(session: Session, options: IndexRecoverOptions) -> None:
             RecoveryOptions(
                 blob_ids=tuple(map(BlobID, options.blobs)),
                 prefixes=tuple(options.blob_prefixes),
-                parallel=options.parallel,
+                parallel=options.parallel or 1,
                 ignore_errors=options.ignore_errors,
                 delete_indexes=options.delete_indexes,
                 commit=options.commit,
@@ -107,7 +108,8 @@ def list_epochs(session: Session) -> None:
 
 
 def _write_epoch(session: Session, state: EpochState, epoch: int) -> None:
-    flushed = state.uncompacted.get(epoch, ())
+    compacted = state.singles.get(epoch, ())
+    flushed = () if compacted else state.uncompacted.get(epoch, ())
     if flushed:
         first, last = min(blob.timestamp_ns for blob in flushed), max(blob.timestamp_ns for blob in flushed)
         span = formatting.duration(round((last - first) / 1e9) * 1_000_000_000)
@@ -115,7 +117,6 @@ def _write_epoch(session: Session, state: EpochState, epoch: int) -> None:
             f"{epoch} {session.time(first)} ... {session.time(last)}, {len(flushed)} blobs, "
             f"{_size(session, flushed)}, span {span}"
         )
-    compacted = state.singles.get(epoch, ())
     if compacted:
         session.write(
             f"{epoch}: {session.time(compacted[0].timestamp_ns)} single-epoch {len(compacted)} blobs, "

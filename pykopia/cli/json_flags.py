@@ -19,7 +19,7 @@ class JsonFlags(Options):
 
     def json_list(self, session: Session) -> jsontext.JsonList:
         """Return the printer of a JSON list."""
-        return jsontext.JsonList(session.stdout.write, indented=self.json_indent)
+        return jsontext.JsonList(lambda text: session.write(text, end=""), indented=self.json_indent)
 
 
 __all__ = ["JsonFlags"]

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -44,6 +45,11 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the base's name
         """Do nothing: there is nowhere to complain."""
 
+    def flush(self) -> None:
+        """Write what is held back."""
+        with suppress(OSError, ValueError):
+            super().flush()
+
 
 class FileFormatter(logging.Formatter):
     """Time to the microsecond, level, name of the logger, message, traceback."""
@@ -81,7 +87,7 @@ class OnDemandFile(logging.Handler):
         self._broken = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; a log that can't be written is told once and disturbs nothing."""
+        """Write a line; a log that can't be written is reported once and never fails a command."""
         if self._broken:
             return
         try:
@@ -89,25 +95,32 @@ class OnDemandFile(logging.Handler):
                 self._stream = self._open()
             self._stream.write(self.format(record) + "\n")
             self._stream.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: the path has a NUL
             self._broken = True
-            self._stderr.write(f"pykopia: no log file is written: {error}\n")
+            reason = getattr(error, "strerror", None) or str(error)
+            with suppress(OSError):
+                self._stderr.write(
+                    f"can't write the log file {self._path}: {reason}; the command goes on without it "
+                    "(--log-dir chooses another folder, --disable-file-logging none)\n"
+                )
 
     def _open(self) -> TextIO:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         stream = self._path.open("a", encoding="utf-8", errors="backslashreplace")
         if self._link is not None:
             temporary = self._link.with_name(f"{self._link.name}.{os.getpid()}")
-            temporary.unlink(missing_ok=True)
-            temporary.symlink_to(self._path.name)
-            temporary.replace(self._link)
+            with suppress(OSError):  # file systems without links
+                temporary.unlink(missing_ok=True)
+                temporary.symlink_to(self._path.name)
+                temporary.replace(self._link)
         return stream
 
     def close(self) -> None:
-        """Close the file."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        """Close the file; what could not be written to a full volume is dropped."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
         super().close()
 
 
@@ -172,7 +185,8 @@ def sweep(folder: Path, flags: LogFlags, *, now_ns: int) -> None:
         too_many = 0 < flags.log_dir_max_files < place
         too_old = flags.log_dir_max_age > 0 and modified < now_ns - flags.log_dir_max_age
         if too_many or too_old or (limit > 0 and total > limit):
-            Path(path).unlink(missing_ok=True)
+            with suppress(OSError):  # a folder of another user
+                os.unlink(path)
 
 
 __all__ = ["ConsoleFormatter", "ConsoleHandler", "FileFormatter", "OnDemandFile", "start", "stop", "sweep"]

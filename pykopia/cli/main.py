@@ -2,45 +2,38 @@
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pykopia import __version__
-from pykopia.cli import early
+from pykopia.cli import early, streams
+from pykopia.signals import Interrupter, Stopped
 
 if TYPE_CHECKING:
     from pykopia.cli.parsing import Invocation
     from pykopia.cli.session import Session
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C: 128 and the number of the signal, as shells count."""
+READER_GONE = 141
+"""Exit status when the reader of our output went away: 128 and the number of SIGPIPE, as shells count."""
 
 _YOUNG_OBJECTS = 100_000
 """New objects after which cycles are looked for: the modules of a command make some, and all of them stay."""
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
-
-
 def main() -> NoReturn:
     """Run the program with what the process was given, and end it."""
-    signal.signal(signal.SIGTERM, _terminate)
-    gc.set_threshold(_YOUNG_OBJECTS)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        # names of files need not be UTF-8; what was read from the file system goes out as it came in
-        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    interrupter = Interrupter()
+    interrupter.install()
     try:
+        gc.set_threshold(_YOUNG_OBJECTS)
+        streams.prepare()
         status = run(sys.argv[1:], environment=os.environ, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
-    except KeyboardInterrupt:  # before the log was there, or after it was closed
-        sys.stderr.write("interrupted\n")
-        status = INTERRUPTED
-    except _Terminated:
-        sys.stderr.write("terminated\n")
-        status = 128 + signal.SIGTERM
+        interrupter.uninstall()
+    except Stopped as stopped:  # before the log was there, or after it was closed
+        streams.tell(sys.stderr, f"{stopped}\n")
+        status = stopped.status
+    streams.close_quietly(sys.stdout, sys.stderr)
     gc.freeze()  # or the end of the process would look for cycles in all that goes with it anyway
     sys.exit(status)
 
@@ -56,15 +49,18 @@ def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, 
         invocation = parse(tree.ROOT, words, environment)
     except CommandLineError as error:
         end = " try --help" if error.hint.endswith("?") else "; try --help"
-        stderr.write(f"pykopia: error: {error}{end}\n")
+        streams.tell(stderr, f"pykopia: error: {error}{end}\n")
         return error.exit_code
+    session = Session(invocation, environment=environment, stdin=stdin, stdout=stdout, stderr=stderr)
     try:
-        status = _dispatch(
-            Session(invocation, environment=environment, stdin=stdin, stdout=stdout, stderr=stderr), invocation
-        )
-        stdout.flush()
-    except BrokenPipeError:
-        _silence(stdout)
+        status = _dispatch(session, invocation)
+        session.flush()
+    except streams.OutputClosed:
+        streams.silence(stdout)
+        return READER_GONE
+    except streams.OutputError as error:
+        streams.silence(stdout)
+        streams.tell(stderr, f"can't write the output: {error}\n")
         return 1
     return status
 
@@ -93,10 +89,10 @@ def _run_logged(session: "Session", invocation: "Invocation") -> int:
         command = invocation.command
         arguments = (invocation.options(command.options),) if command.takes_options else ()
         status = command.run(session, *arguments)
-        session.stdout.flush()
+        session.flush()
         status = status or _status_of_damage(session)
         _tell_mended(session)
-    except BrokenPipeError:
+    except (streams.OutputClosed, streams.OutputError):
         raise
     except PykopiaError as error:
         log.debug("error", exc_info=error)
@@ -106,12 +102,9 @@ def _run_logged(session: "Session", invocation: "Invocation") -> int:
         log.debug("error", exc_info=error)
         log.error("%s", _os_error_text(error))  # noqa: TRY400
         return 1
-    except KeyboardInterrupt:
-        log.error("interrupted")  # noqa: TRY400
-        return INTERRUPTED
-    except _Terminated:
-        log.error("terminated")  # noqa: TRY400
-        return 128 + signal.SIGTERM
+    except Stopped as stopped:
+        log.error("%s", stopped)  # noqa: TRY400
+        return stopped.status
     except Exception as error:
         log.debug("internal error", exc_info=error)
         log.error("internal error in `%s`: %s: %s", invocation.name, type(error).__name__, error)  # noqa: TRY400
@@ -149,16 +142,4 @@ def _os_error_text(error: OSError) -> str:
     return f"{error.filename}: {text}" if error.filename else text
 
 
-def _silence(stdout: TextIO) -> None:
-    """Let nothing be written to a reader that is gone."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
-    except (OSError, ValueError):
-        return
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated
-
-
-__all__ = ["INTERRUPTED", "main", "run"]
+__all__ = ["READER_GONE", "main", "run"]

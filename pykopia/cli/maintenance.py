@@ -9,7 +9,7 @@ from pykopia.cli import formatting
 from pykopia.cli.json_flags import JsonFlags
 from pykopia.cli.parsing import Options, flag, flag_list
 from pykopia.cli.session import Session
-from pykopia.cli.values import boolean, duration
+from pykopia.cli.values import boolean, interval, threads, waiting_time
 from pykopia.errors import PykopiaError
 from pykopia.format.gotime import format_time
 from pykopia.format.maintenance_plan import SAFETY
@@ -97,7 +97,7 @@ def _tell(session: Session, result: "MaintenanceResult") -> None:
     if result.ledger is not None:
         _tell_ledger(session, result.ledger)
     for warning in result.warnings:
-        log.warning("WARNING: %s", warning)
+        log.warning("%s", warning)
 
 
 def _tell_ledger(session: Session, ledger: "Ledger") -> None:
@@ -205,7 +205,7 @@ def info(session: Session, options: InfoOptions) -> None:
     if ledger is not None:
         _tell_ledger(session, ledger)
     for warning in found.warnings:
-        session.log.warning("WARNING: %s", warning)
+        session.log.warning("%s", warning)
 
 
 def _show(session: Session, found: "MaintenanceInfo") -> None:
@@ -232,14 +232,14 @@ def _show(session: Session, found: "MaintenanceInfo") -> None:
             write(f"    {_run_line(session, each)}")
 
 
-def _show_cycle(session: Session, name: str, cycle: CycleParameters, due_ns: int) -> None:
+def _show_cycle(session: Session, name: str, cycle: CycleParameters, due_ns: int | None) -> None:
     session.write(f"{name} Cycle:")
     session.write(f"  scheduled: {'true' if cycle.enabled else 'false'}")
     if not cycle.enabled:
         return
     session.write(f"  interval: {formatting.duration(cycle.interval_ns)}")
-    left = due_ns - clock.now()
-    if left > 0:
+    left = 0 if due_ns is None else due_ns - clock.now()
+    if due_ns is not None and left > 0:
         session.write(f"  next run: {session.time(due_ns)} (in {formatting.duration(left // _SECOND * _SECOND)})")
     else:
         session.write("  next run: now")
@@ -269,15 +269,15 @@ class SetOptions(Options):
     owner = flag("", "Client that maintains the repository; me: this one.", placeholder="USER@HOST")
     enable_quick = flag_list("Whether quick maintenance runs.", kind=boolean)
     enable_full = flag_list("Whether full maintenance runs.", kind=boolean)
-    quick_interval = flag(_UNSET, "Time between two quick runs.", kind=duration)
-    full_interval = flag(_UNSET, "Time between two full runs.", kind=duration)
-    pause_quick = flag(_UNSET, "Let the next quick run wait for so long.", kind=duration)
-    pause_full = flag(_UNSET, "Let the next full run wait for so long.", kind=duration)
+    quick_interval = flag(_UNSET, "Time between two quick runs.", kind=interval)
+    full_interval = flag(_UNSET, "Time between two full runs.", kind=interval)
+    pause_quick = flag(_UNSET, "Let the next quick run wait for so long.", kind=waiting_time)
+    pause_full = flag(_UNSET, "Let the next full run wait for so long.", kind=waiting_time)
     max_retained_log_count = flag(_UNSET, "Log blobs to keep.")
-    max_retained_log_age = flag(_UNSET, "Age of log blobs to keep.", kind=duration)
+    max_retained_log_age = flag(_UNSET, "Age of log blobs to keep.", kind=waiting_time)
     max_retained_log_size_mb = flag(_UNSET, "Size of all log blobs to keep.", placeholder="MB")
     extend_object_locks = flag_list("Whether full maintenance locks blobs for longer.", kind=boolean)
-    list_parallelism = flag(_UNSET, "Listings at one time.")
+    list_parallelism = flag(_UNSET, "Listings at one time.", kind=threads)
 
 
 def set_maintenance(session: Session, options: SetOptions) -> None:
@@ -311,14 +311,36 @@ def _given(value: int) -> int | None:
 
 def _tell_changes(session: Session, before: "MaintenanceInfo", after: "MaintenanceInfo") -> None:
     log = session.log
-    old, new = before.parameters.members(), after.parameters.members()
-    for name, value in new.items():
-        if value != old.get(name):
-            log.info("%s is %s now.", name, value)
-    if after.schedule.next_quick_ns != before.schedule.next_quick_ns:
-        log.info("Quick maintenance paused until %s", session.time(after.schedule.next_quick_ns))
-    if after.schedule.next_full_ns != before.schedule.next_full_ns:
-        log.info("Full maintenance paused until %s", session.time(after.schedule.next_full_ns))
+    old, new = _in_words(session, before), _in_words(session, after)
+    for name, words in new.items():
+        if words != old[name]:
+            log.info("%s: %s (before: %s).", name, words, old[name])
+    for name, due_ns, due_before_ns in (
+        ("Quick", after.schedule.next_quick_ns, before.schedule.next_quick_ns),
+        ("Full", after.schedule.next_full_ns, before.schedule.next_full_ns),
+    ):
+        if due_ns is not None and due_ns != due_before_ns:
+            log.info("%s maintenance is paused until %s.", name, session.time(due_ns))
+
+
+def _in_words(session: Session, info: "MaintenanceInfo") -> dict[str, str]:
+    """Return the parameters that can be set, by what they are called."""
+    parameters = info.parameters
+    retention = parameters.log_retention.effective
+    return {
+        "Owner": parameters.owner or "none",
+        "Quick maintenance": _cycle_words(parameters.quick),
+        "Full maintenance": _cycle_words(parameters.full),
+        "Log blobs kept at most": str(retention.max_count),
+        "Age of log blobs at most": formatting.duration(retention.max_age_ns),
+        "Size of all log blobs at most": session.size(retention.max_total_size),
+        "Object lock extension": "on" if parameters.extend_object_locks else "off",
+        "Listings at one time": str(parameters.list_parallelism or "default"),
+    }
+
+
+def _cycle_words(cycle: CycleParameters) -> str:
+    return f"every {formatting.duration(cycle.interval_ns)}" if cycle.enabled else "off"
 
 
 # --- after other commands --------------------------------------------------------------------------------------------
@@ -351,7 +373,7 @@ def maintained(session: Session) -> "Iterator[Repository]":
         else:
             log.debug("no maintenance: %s", result.reason)
         for warning in result.warnings:
-            log.warning("WARNING: %s", warning)
+            log.warning("%s", warning)
 
 
 __all__ = [

@@ -49,7 +49,7 @@ class _Lister:
 
     def _line(self, entry: DirectoryEntry, prefix: str) -> str:
         options, session = self._options, self._session
-        name = entry.name
+        name = session.name(entry.name)
         if options.long or options.recursive:
             name = prefix + name + ("/" if entry.type == "d" else "")
         if options.error_summary and entry.summary is not None and entry.summary.num_failed > 0:
@@ -65,10 +65,10 @@ class _Lister:
         summary = directory.summary
         if not self._options.error_summary or summary is None or summary.num_failed == 0:
             return
-        stderr = self._session.stderr
-        print(f"\nNOTE: Encountered {summary.num_failed} errors while snapshotting this directory:\n", file=stderr)
+        session = self._session
+        session.tell(f"\nNOTE: Encountered {summary.num_failed} errors while snapshotting this directory:\n\n")
         for error in summary.errors:
-            print(f'- Error in "{error.path}": {error.error}', file=stderr)
+            session.tell(f'- Error in "{session.name(error.path)}": {session.name(error.error)}\n')
 
 
 class ShowOptions(Options):

@@ -68,7 +68,7 @@ def ask_twice(session: Session, prompt: str) -> str:
         first = ask(session, prompt)
         if first == ask(session, "Re-enter password for verification: "):
             return first
-        print("Passwords don't match!", file=session.stderr)
+        session.tell("Passwords don't match!\n")
 
 
 # --- keeping ---

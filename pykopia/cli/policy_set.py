@@ -11,7 +11,7 @@ from pykopia.cli import formatting
 from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.policy_flags import INHERIT, UNCHANGED, VOLUME_SHADOW_COPY, PolicySetOptions, ScheduleFlags
 from pykopia.cli.session import Session
-from pykopia.cli.values import boolean
+from pykopia.cli.values import boolean, size
 from pykopia.format.policy import ActionCommand, Policy, SchedulingPolicy, TimeOfDay
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class _Editor:
         try:
             value = parse(text)
         except ValueError:
-            message = f"can't parse the {label} {text!r}: a value or `inherit` is wanted"
+            allowed = _ALLOWED.get(parse, "a whole number")
+            message = f"the {label} must be {allowed}, or inherit; it is {text!r}"
             raise CommandLineError(message) from None
         self._session.log.info(' - setting "%s" to %s.', label, text)
         self._put(path, value)
@@ -131,7 +132,7 @@ class _Editor:
         )
 
     def _files(self, options: PolicySetOptions) -> None:
-        self._text("files.max_file_size", "maximum file size", options.max_file_size, int, 0)
+        self._text("files.max_file_size", "maximum file size", options.max_file_size, size, 0)
         self._list(
             "files.dot_ignore_files",
             "dot-ignore filenames",
@@ -158,8 +159,8 @@ class _Editor:
 
     def _compression(self, options: PolicySetOptions) -> None:
         smallest, largest = options.compression_min_size, options.compression_max_size
-        self._text("compression.min_size", "minimum file size subject to compression", smallest, int, 0)
-        self._text("compression.max_size", "maximum file size subject to compression", largest, int, 0)
+        self._text("compression.min_size", "minimum file size subject to compression", smallest, size, 0)
+        self._text("compression.max_size", "maximum file size subject to compression", largest, size, 0)
         self._text("compression.compressor_name", "compression algorithm", options.compression, str, "")
         self._list(
             "compression.only_compress",
@@ -264,6 +265,14 @@ def _detail(text: str) -> int:
     if not 0 <= value <= _MAX_DETAIL:
         raise ValueError(text)
     return value
+
+
+_ALLOWED: Mapping[Callable[[str], object], str] = {
+    boolean: "true or false",
+    size: "a size such as 1000000, 10MB or 1GiB",
+    _detail: f"a whole number from 0 to {_MAX_DETAIL}",
+    VOLUME_SHADOW_COPY.index: ", ".join(VOLUME_SHADOW_COPY),
+}
 
 
 def _times_of_day(texts: Iterable[str]) -> tuple[TimeOfDay, ...] | None:

@@ -93,6 +93,8 @@ def _require_empty(storage: "BlobStorage") -> None:
 
 def _tell_options(session: Session, flags: CreateFlags, options: "NewRepositoryOptions") -> None:
     log = session.log
+    if flags.ignores_ecc:
+        log.warning("--ecc-overhead-percent has no effect: format version 1 has no error correction")
     log.info("Initializing repository with:")
     if flags.format_version:
         log.info("  format version:      %d", options.format_version)

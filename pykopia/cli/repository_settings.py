@@ -4,7 +4,7 @@ from pykopia.cli import formatting, passwords
 from pykopia.cli.connection_file import change_connection
 from pykopia.cli.parsing import CommandLineError, Options, flag, flag_list
 from pykopia.cli.session import Session
-from pykopia.cli.values import duration, integer
+from pykopia.cli.values import duration, integer, threads
 
 _MIB = 1 << 20
 
@@ -85,7 +85,7 @@ class SetParametersOptions(Options):
     epoch_cleanup_safety_margin = flag(0, "Age below which no superseded index is deleted.", kind=duration)
     epoch_advance_on_count = flag(0, "Number of index blobs that ends an epoch.")
     epoch_advance_on_size_mb = flag(0, "Size of index blobs that ends an epoch.", kind=integer, placeholder="MB")
-    epoch_delete_parallelism = flag(0, "Index blobs deleted at one time.")
+    epoch_delete_parallelism = flag(0, "Index blobs deleted at one time.", kind=threads)
     epoch_checkpoint_frequency = flag(0, "Epochs between two range checkpoints.", placeholder="NUMBER")
     add_required_feature = flag("", "Feature that a client must have to open the repository.", hidden=True)
     remove_required_feature = flag("", "Feature that a client need not have any more.", hidden=True)

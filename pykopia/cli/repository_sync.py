@@ -6,6 +6,7 @@ from pykopia import clock
 from pykopia.cli.parsing import Options, flag
 from pykopia.cli.session import Session
 from pykopia.cli.storage_flags import StorageFlags
+from pykopia.cli.values import threads
 
 if TYPE_CHECKING:
     from pykopia.repository.sync import SyncCounters, SyncPlan
@@ -20,7 +21,7 @@ class SyncFlags(Options):
     update = flag(True, "Copy blobs that are newer than in the copy.")
     delete = flag(False, "Delete blobs of the copy that the repository has not.")
     dry_run = flag(False, "Copy nothing.", short="n")
-    parallel = flag(1, "Blobs copied at one time.")
+    parallel = flag(1, "Blobs copied at one time.", kind=threads)
     must_exist = flag(False, "Fail if the copy does not exist yet.")
     times = flag(False, "Keep the times of blobs, where the storage can.")
 
@@ -47,7 +48,7 @@ def sync_to(session: Session, options: StorageFlags) -> None:
                 update=flags.update,
                 delete=flags.delete,
                 dry_run=flags.dry_run,
-                parallel=flags.parallel,
+                parallel=flags.parallel or 1,
                 times=flags.times,
                 must_exist=flags.must_exist,
             ),

@@ -14,7 +14,7 @@ from pykopia.cli.progress import RestoreProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.time_spec import latest_start
-from pykopia.cli.values import boolean, integer
+from pykopia.cli.values import boolean, integer, threads
 from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.object_id import parse_object_id
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pykopia.format.snapshot_manifest import SnapshotManifest
     from pykopia.repository.repository import Repository
 
+_PARALLEL = 8
 _MODES = ("auto", "local", "zip", "zip-nocompress", "tar", "tgz")
 _ARCHIVES = {
     ".zip": "a zip file",
@@ -66,7 +67,7 @@ class RestoreFlags(JsonFlags):
         env="KOPIA_RESTORE_CONSISTENT_ATTRIBUTES",
     )
     mode = flag("auto", "What to write; auto goes by the ending of the target.", choices=_MODES)
-    parallel = flag(8, "Files written at one time.")
+    parallel = flag(8, "Files written at one time.", kind=threads)
     skip_owners = flag(False, "Don't restore owners.")
     skip_permissions = flag(False, "Don't restore permissions.")
     skip_times = flag(False, "Don't restore times.")
@@ -281,7 +282,7 @@ def _restore_options(options: RestoreFlags, *, placeholder: bool) -> RestoreOpti
         skip_times=options.skip_times,
         ignore_permission_errors=options.ignore_permission_errors,
         ignore_errors=options.ignore_errors,
-        parallel=options.parallel,
+        parallel=options.parallel or _PARALLEL,
         flush_files=options.flush_files,
         shallow_depth=0 if placeholder and options.shallow is None else options.shallow,
         shallow_min_size=options.shallow_minsize,
@@ -298,7 +299,9 @@ def _tell_target(session: Session, options: RestoreOptions, entry: DirectoryEntr
     if kinds and restore_mode(options.mode, entry, Path(target)) != "local":
         session.log.info("Restoring to %s (%s)...", kinds[0], target)
     else:
-        session.log.info("Restoring to local filesystem (%s) with parallelism=%d...", target, options.parallel)
+        session.log.info(
+            "Restoring to local filesystem (%s) with parallelism=%d...", target, options.parallel
+        )
 
 
 def _summary(session: Session, counters: RestoreCounters) -> str:

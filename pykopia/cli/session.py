@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO, TypeVar
 
 from pykopia.cli.global_flags import GlobalFlags
 from pykopia.cli.parsing import CommandLineError, Invocation, Options
+from pykopia.cli.streams import OutputClosed, OutputError
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -91,12 +92,40 @@ class Session:
 
     def write(self, text: str = "", *, end: str = "\n") -> None:
         """Print a result to stdout."""
-        self.stdout.write(text + end)
+        try:
+            self.stdout.write(text + end)
+        except OSError as error:
+            raise _output_error(error) from error
 
     def write_bytes(self, data: bytes | bytearray | memoryview) -> None:
         """Print bytes to stdout as they are."""
-        self.stdout.flush()
-        self.binary_stdout.write(data)
+        try:
+            self.stdout.flush()
+            self.binary_stdout.write(data)
+        except OSError as error:
+            raise _output_error(error) from error
+
+    def flush(self) -> None:
+        """Write what was printed so far.
+
+        Raises:
+            OutputClosed: The reader is gone.
+            OutputError: The output can't be written.
+        """
+        try:
+            self.stdout.flush()
+        except OSError as error:
+            raise _output_error(error) from error
+
+    def tell(self, text: str) -> None:
+        """Write to stderr; a stderr that can't be written to disturbs nothing."""
+        from pykopia.cli import streams  # noqa: PLC0415
+
+        streams.tell(self.stderr, text)
+
+    def name(self, text: str, *, stream: "TextIO | None" = None) -> str:
+        """Return a name from a snapshot or source as it is to be printed: quoted on a terminal if need be."""
+        return quoted(text) if (stream or self.stdout).isatty() else text
 
     @property
     def binary_stdout(self) -> BinaryIO:
@@ -142,7 +171,7 @@ class Session:
             NotConnectedError: There is no connection file.
         """
         from pykopia.cli import early, passwords  # noqa: PLC0415
-        from pykopia.errors import NotConnectedError  # noqa: PLC0415
+        from pykopia.errors import ConnectionFileError, NotConnectedError  # noqa: PLC0415
         from pykopia.repository.opening import open_connected  # noqa: PLC0415
 
         path = self.config_path
@@ -150,9 +179,15 @@ class Session:
             message = f"repository is not connected: there is no {path}; use `pykopia repository connect`"
             raise NotConnectedError(message)
         early.import_ahead(self.invocation.name)
-        self.repository = open_connected(
-            path, passwords.for_opening(self), upgrade_owner_id=self.flags.upgrade_owner_id
-        )
+        try:
+            self.repository = open_connected(
+                path, passwords.for_opening(self), upgrade_owner_id=self.flags.upgrade_owner_id
+            )
+        except ConnectionFileError as error:
+            if str(path) in str(error):
+                raise
+            message = f"{path}: {error}"
+            raise ConnectionFileError(message) from error
         return self.repository
 
     def require_dangerous_commands(self) -> None:
@@ -164,6 +199,35 @@ class Session:
     def purpose(self) -> str:
         """What this run is for, as write sessions record it."""
         return f"cli:{self.invocation.name}"
+
+
+def quoted(text: str) -> str:
+    r"""Return ``text`` as it is, or, if it has control characters, in quotes with these escaped.
+
+    Raw control characters in names could rewrite what the terminal shows.
+
+    >>> print(quoted("two\nlines"), quoted("plain name"))
+    'two\nlines' plain name
+    """
+    if text.isprintable():
+        return text
+    # surrogates stand for bytes that are not UTF-8, and are printed as these bytes
+    escaped = "".join(
+        each if each.isprintable() or "\ud800" <= each <= "\udfff" else _ESCAPES.get(each) or _escape(ord(each))
+        for each in text
+    )
+    return text if escaped == text else f"'{escaped}'"
+
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _output_error(error: OSError) -> Exception:
+    return OutputClosed() if isinstance(error, BrokenPipeError) else OutputError(error.strerror or str(error))
 
 
 __all__ = ["DANGEROUS", "Session"]

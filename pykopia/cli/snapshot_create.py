@@ -14,7 +14,7 @@ from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import local_sources, parse_source
 from pykopia.cli.tags import parse_tags
 from pykopia.cli.time_spec import parse_timestamp
-from pykopia.cli.values import duration
+from pykopia.cli.values import duration, percentage, threads
 from pykopia.errors import CanceledError, PykopiaError, SnapshotError
 from pykopia.format.gojson import Raw
 from pykopia.format.source import SourceInfo
@@ -41,8 +41,8 @@ class CreateOptions(JsonFlags):
     checkpoint_interval = flag(0, "Time between two checkpoints, 45m at most.", kind=duration, hidden=True)
     description = flag("", "What this snapshot is, for people.")
     fail_fast = flag(False, "Stop at the first error.", env="KOPIA_SNAPSHOT_FAIL_FAST")
-    force_hash = flag(0.0, "Share of unchanged files to read again, in percent.")
-    parallel = flag(0, "Files read at one time.", placeholder="N")
+    force_hash = flag(0.0, "Share of unchanged files to read again, in percent.", kind=percentage)
+    parallel = flag(0, "Files read at one time.", kind=threads, placeholder="N")
     start_time = flag("", "Time to record as the start.")
     end_time = flag("", "Time to record as the end.")
     force_enable_actions = flag(
@@ -101,6 +101,9 @@ def create(session: Session, options: CreateOptions) -> None:
 
 
 def _check(options: CreateOptions) -> None:
+    if options.checkpoint_interval > CHECKPOINT_INTERVAL_SECONDS * _SECOND:
+        message = "--checkpoint-interval can't be longer than 45m: maintenance relies on a checkpoint in that time"
+        raise CommandLineError(message)
     if options.all and options.source:
         message = "--all can't be used together with sources"
         raise CommandLineError(message)
@@ -190,11 +193,6 @@ def _report(session: Session, options: CreateOptions, result: SnapshotResult) ->
         SnapshotError: There are fatal errors in it.
     """
     log, manifest = session.log, result.manifest
-    for error in result.errors:
-        if error.ignored:
-            log.warning('Ignored error when processing "%s": %s', error.path, error.message)
-        else:
-            log.error('Error when processing "%s": %s', error.path, error.message)
     if not result.saved:
         log.info("\n Not saving snapshot because no files have been changed since previous snapshot")
         return

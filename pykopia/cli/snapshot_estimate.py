@@ -27,8 +27,8 @@ class EstimateOptions(Options):
     max_examples_per_bucket = flag(10, "Examples of each size.")
 
 
-def estimate(session: Session, options: EstimateOptions) -> None:
-    """Count what a snapshot would take in."""
+def estimate(session: Session, options: EstimateOptions) -> int:
+    """Count what a snapshot would take in; the status is 1 when a part of the source can't be read."""
     if options.upload_speed <= 0:
         message = "--upload-speed must be above 0"
         raise CommandLineError(message)
@@ -53,10 +53,11 @@ def estimate(session: Session, options: EstimateOptions) -> None:
     seconds = int(found.total_bytes * _BITS / _MEGA / options.upload_speed)
     took = formatting.duration(seconds * _SECOND)
     session.write(f"\nEstimated upload time: {took} at {options.upload_speed:g} Mbit/s")
+    return 1 if found.errors else 0
 
 
 def _write_classes(session: Session, options: EstimateOptions, classes: "Mapping[int, SizeClass]") -> None:
-    for bound in sorted(classes):
+    for bound in sorted(classes, reverse=True):
         group = classes[bound]
         low = session.size(bound // 10 if bound > 1000 else 0)
         between = f"{low:<6}...{session.size(bound):>6}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 from pykopia.cli.parsing import Options, flag, flag_list
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
+from pykopia.cli.values import threads
 from pykopia.snapshot.fix import FixedSnapshot, FixOptions, fix_invalid_files, remove_files
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class FixFlags(Options):
     manifest_id = flag_list("Snapshot to fix; all when neither snapshots nor sources are named.")
     source = flag_list("Source whose snapshots to fix (user@host:/path).")
     commit = flag(False, "Save what changed.")
-    parallel = flag(0, "Ignored.")
+    parallel = flag(0, "Ignored.", kind=threads)
     invalid_directory_handling = flag(
         "stub", "What becomes of folders that can't be read.", choices=("fail", "stub", "keep")
     )

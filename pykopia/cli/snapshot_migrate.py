@@ -9,7 +9,7 @@ from pykopia.cli.parsing import CommandLineError, Options, flag, flag_list
 from pykopia.cli.progress import UploadProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
-from pykopia.cli.values import existing_file
+from pykopia.cli.values import existing_file, threads
 from pykopia.errors import NotConnectedError, SnapshotError
 from pykopia.repository.opening import open_connected
 
@@ -26,7 +26,7 @@ class MigrateOptions(Options):
     policies = flag(True, "Copy policies too.")
     overwrite_policies = flag(False, "Replace policies that are defined here.")
     latest_only = flag(False, "Only the latest snapshot of each source.")
-    parallel = flag(1, "Files copied at one time; as many as there are CPUs at least.")
+    parallel = flag(1, "Files copied at one time; as many as there are CPUs at least.", kind=threads)
     apply_ignore_rules = flag(False, "Leave out what the rules that hold here ignore.")
 
 

@@ -8,6 +8,7 @@ from pykopia.cli.json_flags import JsonFlags
 from pykopia.cli.parsing import arguments, flag, flag_list
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
+from pykopia.cli.values import threads
 from pykopia.errors import SnapshotNotFoundError, VerifyError
 from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
@@ -27,9 +28,9 @@ class VerifyFlags(JsonFlags):
     file_id = flag_list("File to verify.")
     all_sources = flag(False, "Ignored: without a source all are verified.", hidden=True)
     sources = flag_list("Source whose snapshots to verify.")
-    parallel = flag(8, "Objects looked at at one time.")
+    parallel = flag(8, "Objects looked at at one time.", kind=threads)
     file_queue_length = flag(20000, "Ignored.")
-    file_parallelism = flag(0, "Files read at one time; 0 is the same number as --parallel.")
+    file_parallelism = flag(0, "Files read at one time; 0 is the same number as --parallel.", kind=threads)
     verify_files_percent = flag(0.0, "Share of files to read, in percent.")
 
 
@@ -46,7 +47,7 @@ def verify(session: Session, options: VerifyFlags) -> None:
             options=VerifyOptions(
                 files_percent=options.verify_files_percent,
                 max_errors=options.max_errors,
-                parallel=options.file_parallelism or options.parallel,
+                parallel=options.file_parallelism or options.parallel or 8,
             ),
             progress=None if options.json else _Progress(session),
             cancel=canceled,

@@ -27,7 +27,10 @@ def parse_timestamp(text: str, *, local: tzinfo | None = None) -> int:
     if found is None or found["second"] is None or found["zone"] is None:
         message = f"{text!r} is not a time such as '2026-08-01 12:30:00 UTC'"
         raise CommandLineError(message)
-    return _nanoseconds(_moment(found, text, local))
+    try:
+        return _nanoseconds(_moment(found, text, local))
+    except OverflowError:
+        raise _beyond_calendar(text) from None
 
 
 def latest_start(spec: str, *, now_ns: int, local: tzinfo | None = None) -> int:
@@ -41,6 +44,17 @@ def latest_start(spec: str, *, now_ns: int, local: tzinfo | None = None) -> int:
     Raises:
         CommandLineError: ``spec`` has none of these forms.
     """
+    try:
+        return _latest_start(spec, now_ns, local)
+    except OverflowError:
+        raise _beyond_calendar(spec) from None
+
+
+def _beyond_calendar(text: str) -> CommandLineError:
+    return CommandLineError(f"{text!r} is beyond the calendar: give a time from year 2 to year 9998")
+
+
+def _latest_start(spec: str, now_ns: int, local: tzinfo | None) -> int:
     now = datetime.fromtimestamp(now_ns // _SECOND, UTC).astimezone(local)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if spec == "yesterday":
@@ -92,6 +106,8 @@ def _moment(found: re.Match[str], text: str, local: tzinfo | None) -> datetime:
     except ValueError as error:
         message = f"{text!r} is not a time: {error}"
         raise CommandLineError(message) from None
+    if not 1 < plain.year < 9999:  # near the ends of the calendar a zone, or a day more, leads out of it
+        raise _beyond_calendar(text)
     return _in_zone(plain, (found["zone"] or "").strip(), local)
 
 
@@ -110,6 +126,8 @@ def _in_zone(plain: datetime, zone: str, local: tzinfo | None) -> datetime:
 def _back(moment: datetime, months: int) -> datetime:
     """Return the same day some months earlier; days beyond the month's end run over into the next, as in Go."""
     year, month = divmod(moment.year * 12 + moment.month - 1 - months, 12)
+    if not 1 < year < 9999:
+        raise OverflowError(year)
     last = calendar.monthrange(year, month + 1)[1]
     over = max(0, moment.day - last)
     return moment.replace(year=year, month=month + 1, day=min(moment.day, last)) + timedelta(days=over)

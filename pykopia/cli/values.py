@@ -10,6 +10,8 @@ import stat
 from pykopia.format.duration import NANOSECONDS
 from pykopia.format.duration import parse_duration as duration
 
+_MOST_THREADS = 1024
+_UNITS = "KMGTPE"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -40,6 +42,59 @@ def integer(value: str) -> int:
     except (ValueError, OverflowError):
         msg = f"{value!r} is not a number"
         raise ValueError(msg) from None
+
+
+def threads(value: str) -> int:
+    """Return how many things are done at one time; 0 stands for the default."""
+    number = integer(value)
+    if not 0 <= number <= _MOST_THREADS:
+        msg = f"it must be from 1 to {_MOST_THREADS}, or 0 for the default; it is {number}"
+        raise ValueError(msg)
+    return number
+
+
+def percentage(value: str) -> float:
+    """Return a percentage."""
+    number = decimal(value)
+    if not 0 <= number <= 100:
+        msg = f"it must be from 0 to 100; it is {value}"
+        raise ValueError(msg)
+    return number
+
+
+def interval(value: str) -> int:
+    """Return a duration above 0, in nanoseconds."""
+    nanoseconds = duration(value)
+    if nanoseconds <= 0:
+        msg = f"it must be above 0; it is {value}"
+        raise ValueError(msg)
+    return nanoseconds
+
+
+def waiting_time(value: str) -> int:
+    """Return a duration of 0 or more, in nanoseconds."""
+    nanoseconds = duration(value)
+    if nanoseconds < 0:
+        msg = f"it must be 0 or more; it is {value}"
+        raise ValueError(msg)
+    return nanoseconds
+
+
+def size(value: str) -> int:
+    """Return a size in bytes: a whole number, alone or with a unit.
+
+    >>> size("1000"), size("1GB"), size("1.5 MiB")
+    (1000, 1000000000, 1572864)
+    """
+    text = value.strip().upper().removesuffix("B")
+    base = 1024 if text.endswith("I") else 1000
+    text = text.removesuffix("I")
+    power = _UNITS.find(text[-1:]) + 1 if text else 0
+    number = text[:-1].strip() if power else text
+    if not number.replace(".", "", 1).isdecimal() or ("." in number and not power):
+        msg = f"{value!r} is not a size such as 1000000, 10MB or 1GiB"
+        raise ValueError(msg)
+    return round(float(number) * base**power) if power else int(number)
 
 
 def decimal(value: str) -> float:
@@ -73,4 +128,18 @@ def _mode_of(path: str) -> int:
         raise ValueError(msg) from None
 
 
-__all__ = ["NANOSECONDS", "boolean", "decimal", "duration", "existing_file", "existing_path", "integer", "text"]
+__all__ = [
+    "NANOSECONDS",
+    "boolean",
+    "decimal",
+    "duration",
+    "existing_file",
+    "existing_path",
+    "integer",
+    "interval",
+    "percentage",
+    "size",
+    "text",
+    "threads",
+    "waiting_time",
+]

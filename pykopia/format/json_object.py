@@ -160,6 +160,15 @@ def _read_time(data: bytes) -> int:
     return gotime.parse_time(_read_text(data))
 
 
+def _read_time_or_never(data: bytes) -> int | None:
+    time_ns = _read_time(data)
+    return None if time_ns == gotime.ZERO_TIME_NS else time_ns
+
+
+def _write_time_or_never(time_ns: int | None) -> str:
+    return gotime.format_time(gotime.ZERO_TIME_NS if time_ns is None else time_ns)
+
+
 def _read_object(data: bytes) -> dict[str, gojson.JSONValue]:
     value = gojson.loads(data)
     if not isinstance(value, dict):
@@ -183,6 +192,8 @@ BASE64: Final = Codec(_read_base64, _write_base64)
 """``bytes`` as standard base64"""
 TIME: Final = Codec(_read_time, gotime.format_time)
 """``int`` nanoseconds since 1970 as RFC 3339"""
+TIME_OR_NEVER: Final = Codec(_read_time_or_never, _write_time_or_never)
+"""``int`` nanoseconds since 1970 as RFC 3339, or None, which is stored as the zero time of Go"""
 RAW_OBJECT: Final = Codec(_read_object, _same)
 """``dict`` of whatever an object holds"""
 
@@ -212,6 +223,7 @@ __all__ = [
     "RAW_OBJECT",
     "TEXT",
     "TIME",
+    "TIME_OR_NEVER",
     "Codec",
     "JSONObject",
     "list_of",

@@ -124,11 +124,15 @@ class Rule(StrEnum):
 
 def plan_mode(parameters: MaintenanceParameters, schedule: MaintenanceSchedule, *, now: int) -> Mode | None:
     """Return the cycle that is due, None when none is (spec 03 §8); whose turn it is, is another question."""
-    if parameters.full.enabled and now >= schedule.next_full_ns:
+    if parameters.full.enabled and _is_due(schedule.next_full_ns, now):
         return "full"
-    if parameters.quick.enabled and now >= schedule.next_quick_ns:
+    if parameters.quick.enabled and _is_due(schedule.next_quick_ns, now):
         return "quick"
     return None
+
+
+def _is_due(due_ns: int | None, now: int) -> bool:
+    return due_ns is None or now >= due_ns
 
 
 def may_rewrite(schedule: MaintenanceSchedule, safety: Safety, mode: Mode) -> bool:

@@ -14,7 +14,7 @@ from pykopia.errors import DamagedDataError, UsageError
 from pykopia.format import gojson
 from pykopia.format.gojson import Raw
 from pykopia.format.gotime import ZERO_TIME_NS
-from pykopia.format.json_object import FLAG, INTEGER, TEXT, TIME, Codec, JSONObject, member, nested
+from pykopia.format.json_object import FLAG, INTEGER, TEXT, TIME, TIME_OR_NEVER, Codec, JSONObject, member, nested
 from pykopia.format.repository_blob import BlobConfiguration
 from pykopia.ids import Buffer
 
@@ -195,9 +195,9 @@ def _write_runs(runs: Mapping[str, tuple[TaskRun, ...]]) -> Mapping[str, object]
 class MaintenanceSchedule(JSONObject):
     """When maintenance is due next, and what the last runs did."""
 
-    next_full_ns: int = field(default=ZERO_TIME_NS, metadata=member("nextFullMaintenance", TIME, always=True))
-    """Nanoseconds since 1970; the zero time of Go when it never ran."""
-    next_quick_ns: int = field(default=ZERO_TIME_NS, metadata=member("nextQuickMaintenance", TIME, always=True))
+    next_full_ns: int | None = field(default=None, metadata=member("nextFullMaintenance", TIME_OR_NEVER, always=True))
+    """Nanoseconds since 1970; None when full maintenance never ran, and is due now."""
+    next_quick_ns: int | None = field(default=None, metadata=member("nextQuickMaintenance", TIME_OR_NEVER, always=True))
     runs: Mapping[str, tuple[TaskRun, ...]] = field(
         default_factory=dict, metadata=member("runs", Codec(_read_runs, _write_runs), always=True)
     )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pykopia.format.gotime import ZERO_TIME_NS, format_time
+from pykopia.format.gotime import format_time
 from pykopia.format.maintenance_plan import SNAPSHOT_GC
 from pykopia.format.maintenance_schedule import MaintenanceParameters, MaintenanceSchedule
 
@@ -49,7 +49,7 @@ def _overdue(parameters: MaintenanceParameters, schedule: MaintenanceSchedule, c
     last = last_success_ns(schedule, SNAPSHOT_GC)
     due = schedule.next_full_ns
     late = OVERDUE_INTERVALS * parameters.full.interval_ns
-    if due == ZERO_TIME_NS or now < due + late:
+    if due is None or now < due + late:
         return []
     when = "has never run" if last is None else f"last succeeded at {format_time(last)}"
     days = (now - due) // (24 * 3600 * 1_000_000_000)

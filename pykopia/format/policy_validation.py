@@ -150,6 +150,12 @@ def _comments(schedule: SchedulingPolicy) -> Iterator[str]:
             yield f"scheduling.cron[{number}]: all behind # is a comment, so {text!r} means {before!r}"
 
 
+def _suggested(extension: str) -> str:
+    """Return the extension that was probably meant."""
+    words = "".join(each if each.isalnum() else " " for each in extension).split()
+    return f"'.{words[-1]}'" if words else "'.gz', for example"
+
+
 def _compression(compression: CompressionPolicy) -> Iterator[str]:
     for path, extensions in (
         ("compression.onlyCompress", compression.only_compress),
@@ -157,7 +163,7 @@ def _compression(compression: CompressionPolicy) -> Iterator[str]:
     ):
         for number, extension in enumerate(extensions):
             if extension and not _is_extension(extension):
-                yield f"{path}[{number}]: {extension!r} never matches; write it as '.gz'"
+                yield f"{path}[{number}]: {extension!r} never matches; write it as {_suggested(extension)}"
         if not _sorted(extensions):
             yield f"{path}: must be sorted, or some of it is not found where the policy is used below a source's root"
     if 0 < compression.max_size < compression.min_size:

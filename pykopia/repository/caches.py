@@ -43,10 +43,11 @@ class Caches:
         folder = caching.folder(config_path) if caching is not None else None
         if folder is None or caching is None:
             return
+        own = folder / OWN_FOLDER
         with contextlib.suppress(OSError):
             tag_cache_folder(folder)
+            tag_cache_folder(own)
         self.folder = folder
-        own = folder / OWN_FOLDER
         self.index_folder = own / "indexes"
         if local_storage:
             return

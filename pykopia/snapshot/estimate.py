@@ -13,8 +13,8 @@ from pykopia.snapshot import walk
 from pykopia.snapshot.progress import Cancel
 from pykopia.snapshot.source_path import local_source, source_root
 
-SIZE_CLASSES = (0, *(10**power for power in range(3, 16)))
-"""Upper bounds of the classes that files are counted in, in bytes."""
+SIZE_CLASSES = (*(10**power for power in range(3, 16)), 10**18)
+"""Upper bounds of the classes that files are counted in, in bytes; a file of that size is in the next class."""
 
 
 @dataclass(slots=True)
@@ -70,13 +70,13 @@ def estimate(repository: Repository, path: str, cancel: Cancel | None) -> Estima
                 continue
             found = walk.look(here, relative, context, status.st_dev)
         except (OSError, PykopiaError) as error:
-            counted.errors.append(f"{here}: {error}")
+            counted.errors.append(f"{here}: {_reason(error)}")
             continue
         counted.symlinks += len(found.links)
         counted.excluded_files += found.excluded_files
         counted.excluded_bytes += found.excluded_bytes
         counted.excluded_directories += found.excluded_folders
-        counted.errors += [f"{here}/{name}: {error}" for name, _, error in found.failed]
+        counted.errors += [f"{here}/{name}: {_reason(error)}" for name, _, error in found.failed]
         for name, each in found.files:
             _count_file(counted, f"{here}/{name}", each.st_size)
         pending += [
@@ -86,10 +86,14 @@ def estimate(repository: Repository, path: str, cancel: Cancel | None) -> Estima
     return counted
 
 
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def _count_file(counted: Estimate, path: str, size: int) -> None:
     counted.files += 1
     counted.total_bytes += size
-    bound = next((each for each in SIZE_CLASSES if size <= each), SIZE_CLASSES[-1])
+    bound = next((each for each in SIZE_CLASSES if size < each), SIZE_CLASSES[-1])
     group = counted.size_classes.setdefault(bound, SizeClass())
     group.count += 1
     group.total_bytes += size

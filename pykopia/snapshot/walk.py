@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pykopia.errors import SourceReadError
 from pykopia.format.ignore import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, IgnoreContext, is_cache_tag
 from pykopia.format.policy import FilesPolicy
 from pykopia.snapshot.small_files import list_folder
@@ -52,6 +53,7 @@ def rules_of(
 
     Raises:
         OSError: an ignore file can't be read.
+        SourceReadError: an ignore file is a link that leads to no file.
         InvalidPolicyError: a rule makes no sense.
     """
     files = []
@@ -74,9 +76,14 @@ def _ignore_file(path: str) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     if stat.S_ISLNK(found.st_mode):
-        found = os.stat(path)
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise SourceReadError(
+                f"its ignore file {path} is a link that can't be followed: {error.strerror}"
+            ) from error
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(0, f"ignore file {path} leads to something that is no file")
+            raise SourceReadError(f"its ignore file {path} is a link to something that is not a file")
     elif not stat.S_ISREG(found.st_mode):
         return None
     with open(path, "rb") as file:

@@ -37,6 +37,12 @@ class ConnectionInfo:
                 "can't use the storage of this connection: it must be an object with a text `type` and an object "
                 "`config`; connect to the repository again to write a new one"
             )
+        for name, text in config.items():
+            if isinstance(text, str) and "\0" in text:
+                raise ConnectionFileError(
+                    f"can't use the storage of this connection: its field {name!r} has a NUL character; connect to the "
+                    "repository again to write a new one"
+                )
         return cls(type=kind, config=dict(config))
 
     def to_json(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_the_level_of_the_terminal_can_be_set(cli: Runner) -> None:
 def test_a_log_folder_that_cant_be_made_disturbs_nothing(cli: Runner, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = cli.fails("snapshot", "list", "--log-file", str(tmp_path / "file" / "x.log"))
-    assert "no log file is written" in result.stderr
+    assert "can't write the log file" in result.stderr
     assert "repository is not connected" in result.stderr
 
 

@@ -84,15 +84,6 @@ def test_starting_imports_nothing_heavy(tmp_path: Path) -> None:
     assert {name for name in loaded if name.startswith(("pykopia.repository", "pykopia.snapshot"))} == set()
 
 
-def test_start_up_is_quick(tmp_path: Path) -> None:
-    best = 9.0
-    for _ in range(8):
-        before = time.perf_counter()
-        run("--version", folder=tmp_path)
-        best = min(best, time.perf_counter() - before)
-    assert best < 0.25  # far above what is aimed at, 80 ms, so that a slow machine does not fail
-
-
 @pytest.mark.parametrize("words", [["help"], ["help", "snapshot", "create"], ["repository", "create", "s3", "--help"]])
 def test_help_goes_to_stdout(words: list[str], tmp_path: Path) -> None:
     status, stdout, stderr = run(*words, folder=tmp_path)
@@ -106,7 +97,7 @@ def test_a_reader_that_went_away_is_no_trouble(tmp_path: Path) -> None:
     process = start("--help-full", folder=tmp_path, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     stderr = process.communicate(timeout=60)[1]
-    assert process.returncode == 1
+    assert process.returncode == 128 + signal.SIGPIPE
     assert stderr == b""
 
 
@@ -157,7 +148,7 @@ def test_a_signal_while_the_password_is_awaited_ends_the_program(
         time.sleep(0.01)
     process.send_signal(number)
     status, stdout, stderr = finish(process)
-    # shells show both alike; CPython ends itself by the signal when it came while a class was made from text
-    assert status in {128 + number, -number}
+    assert status == 128 + number
     assert stdout == ""
-    assert stderr in {"interrupted\n", "terminated\n"}
+    # the end of stdin may be noticed first when the signal came while a module was imported
+    assert stderr.splitlines()[-1] in {"interrupted", "terminated"}

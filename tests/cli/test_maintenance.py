@@ -110,3 +110,17 @@ def test_what_can_be_freed_is_shown_without_changing_anything(runner: Runner, so
     assert "Not free yet" in shown
     assert "24 hours" in shown
     assert sorted(path.name for path in (tmp_path / "repository").iterdir()) == before
+
+
+def test_changes_are_told_in_words(runner: Runner) -> None:
+    told = runner.ok("maintenance", "set", "--quick-interval=2h", "--enable-full=false").stderr
+    assert "Quick maintenance: every 2h0m0s (before: every 1h0m0s)." in told
+    assert "Full maintenance: off (before: every 24h0m0s)." in told
+    assert "{" not in told
+
+
+@pytest.mark.parametrize("flag", ["--quick-interval=-1h", "--full-interval=0", "--pause-full=-1s"])
+def test_an_interval_that_is_none_is_refused(runner: Runner, flag: str) -> None:
+    before = info(runner)
+    assert "it must be" in runner.fails("maintenance", "set", flag).stderr
+    assert info(runner) == before

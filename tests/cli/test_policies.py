@@ -152,8 +152,8 @@ def test_a_policy_is_named_by_its_id(client: Runner) -> None:
     ("flags", "told"),
     [
         ([], "no changes specified"),
-        (["--keep-latest=many"], "can't parse the number of latest backups"),
-        (["--log-dir-ignored=11"], "can't parse the directory ignored detail"),
+        (["--keep-latest=many"], "the number of latest backups to keep must be a whole number"),
+        (["--log-dir-ignored=11"], "the directory ignored detail must be a whole number from 0 to 10"),
         (["--snapshot-time=25:00"], "--snapshot-time must be times"),
         (["--manual", "--snapshot-interval=1h"], "exclude each other"),
         (["--before-folder-action=/nowhere/script", "--persist-action-script"], "can't be read"),

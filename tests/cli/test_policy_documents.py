@@ -135,7 +135,7 @@ def test_set_refuses_what_makes_no_sense(client: Runner) -> None:
         (["--max-parallel-snapshots=2"], "maxParallelSnapshots can be set only globally"),
         (["--action-command-timeout=-1s", "--before-folder-action=x"], "must not be negative"),
         (["--snapshot-time-crontab=1 2"], "scheduling.cron[0]"),
-        (["--max-file-size=-5"], "must not be negative"),
+        (["--max-file-size=-5"], "must be a size such as"),
     ):
         assert told in client.fails("policy", "set", "/b", *flags).stderr
     assert client.ok("policy", "export").stdout == before
@@ -143,7 +143,7 @@ def test_set_refuses_what_makes_no_sense(client: Runner) -> None:
 
 def test_odd_values_are_stored_with_a_warning(client: Runner) -> None:
     result = client.ok("policy", "set", "/b", "--add-never-compress=zip")
-    assert "'zip' never matches; write it as '.gz'" in result.stderr
+    assert "'zip' never matches; write it as '.zip'" in result.stderr
     assert "never matches" not in client.ok("policy", "set", "/b", "--keep-latest=1").stderr
 
 

@@ -76,3 +76,23 @@ def test_a_typed_time_needs_seconds_and_zone() -> None:
     for text in ("2026-08-01", "2026-08-01 12:30", "2026-08-01 12:30:00"):
         with pytest.raises(CommandLineError):
             parse_timestamp(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01 00:00:00 UTC", "9999-12-31 23:59:59 UTC", "0000-01-01 00:00:00 UTC"])
+def test_a_time_at_the_end_of_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(CommandLineError):
+        parse_timestamp(text)
+
+
+@given(st.integers(0, 9999), st.integers(1, 12), st.integers(1, 28), st.sampled_from(["", "Z", "+14:00", "-12:00"]))
+def test_every_day_of_the_calendar_is_understood_or_refused(year: int, month: int, day: int, zone: str) -> None:
+    for spec in (f"{year:04d}", f"{year:04d}-{month:02d}", f"{year:04d}-{month:02d}-{day:02d} 00:00:00{zone}"):
+        try:
+            latest_start(spec, now_ns=NOW, local=BERLIN)
+        except CommandLineError:
+            continue
+
+
+def test_a_time_long_ago_is_refused() -> None:
+    with pytest.raises(CommandLineError, match="beyond the calendar"):
+        latest_start("999y-999m-ago", now_ns=parse_timestamp("0900-01-01 00:00:00 UTC"), local=ZoneInfo("UTC"))

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,37 @@ def test_paths_must_exist(tmp_path: Path) -> None:
         values.existing_file(str(tmp_path))
     with pytest.raises(ValueError, match="No such file"):
         values.existing_path(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [
+        ("0", 0),
+        ("1000000", 10**6),
+        ("1GB", 10**9),
+        ("10 MB", 10**7),
+        ("1.5MiB", 3 << 19),
+        ("2k", 2000),
+        ("1Gi", 1 << 30),
+    ],
+)
+def test_a_size_may_have_a_unit(text: str, bytes_: int) -> None:
+    assert values.size(text) == bytes_
+
+
+@pytest.mark.parametrize("text", ["", "B", "GB", "-5", "1.5", "1XB", "1e9", "ten"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size such as"):
+        values.size(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (values.threads, "-1"), (values.threads, "100000"), (values.percentage, "-5"), (values.percentage, "200"),
+        (values.interval, "0"), (values.interval, "-1h"), (values.waiting_time, "-1s"),
+    ],
+)  # fmt: skip
+def test_a_number_out_of_range_is_refused(kind: Callable[[str], object], text: str) -> None:
+    with pytest.raises(ValueError, match="it must be"):
+        kind(text)

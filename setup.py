@@ -21,7 +21,7 @@ class CheckedBuild(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Generate the C code, add the check, and compile."""
-        from Cython.Build import cythonize
+        from Cython.Build import cythonize  # noqa: PLC0415 -- the Python definitions alone build without it
 
         ext.sources = cythonize(ext, force=bool(self.force), quiet=True)[0].sources
         for source in map(Path, ext.sources):

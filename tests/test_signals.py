@@ -121,3 +121,32 @@ def test_a_signal_while_modules_are_imported_ends_the_command_without_a_tracebac
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1] in {"interrupted", "terminated"}
+
+
+def test_the_mover_keeps_a_signal_that_arrives_while_its_modules_are_imported(tmp_path: Path) -> None:
+    code = """
+    import os, signal, sys
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "pykopia_mover.main":
+                os.kill(os.getpid(), signal.SIGTERM)
+    sys.meta_path.insert(0, Finder)
+    sys.argv = ["pykopia-mover", "backup"]
+    from pykopia_mover.__main__ import main
+    main()
+    """
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'mover'}",
+        "TERMINATION_LOG": str(tmp_path / "termination"),
+        "KOPIA_REPOSITORY": f"filesystem://{tmp_path}/repository",
+        "KOPIA_PASSWORD": "secret",
+        "DATA_DIR": str(tmp_path),
+        "KOPIA_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 143, done.stdout + done.stderr
+    assert '"code":"terminated"' in (tmp_path / "termination").read_text().replace(" ", "")

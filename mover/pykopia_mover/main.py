@@ -62,13 +62,13 @@ the README. DIRECTION=source, destination or maintenance takes the place of the 
 """
 
 
-def main() -> NoReturn:
-    """Run with what the process was given, and end it."""
+def main(early: Sequence[int] = ()) -> NoReturn:
+    """Run with what the process was given, and end it; ``early`` are signals that arrived before."""
     redactor = Redactor.of_environment(os.environ)
     # whatever writes to these, a traceback of the interpreter too, goes by the redactor
     sys.stdout, sys.stderr = _redacting(sys.stdout, redactor), _redacting(sys.stderr, redactor)
     stop = Stop()
-    _listen(stop)
+    _listen(stop, early)
     status = run(sys.argv[1:], os.environ, stdout=sys.stdout, redactor=redactor, stop=stop)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -81,7 +81,7 @@ def _redacting(stream: Any, redactor: Redactor) -> Any:  # noqa: ANN401 -- text 
     return RedactingStream(stream, redactor)
 
 
-def _listen(stop: Stop) -> None:
+def _listen(stop: Stop, early: Sequence[int]) -> None:
     def later(seconds: float, action: Callable[..., object], *arguments: object) -> None:
         timer = threading.Timer(seconds, action, args=arguments)
         timer.daemon = True
@@ -99,6 +99,8 @@ def _listen(stop: Stop) -> None:
         later(GRACE_SECONDS, give_up, CODES[code].status)
 
     hand_over(ask)
+    for number in early:
+        ask(number)
 
 
 def run(

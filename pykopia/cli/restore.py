@@ -299,9 +299,7 @@ def _tell_target(session: Session, options: RestoreOptions, entry: DirectoryEntr
     if kinds and restore_mode(options.mode, entry, Path(target)) != "local":
         session.log.info("Restoring to %s (%s)...", kinds[0], target)
     else:
-        session.log.info(
-            "Restoring to local filesystem (%s) with parallelism=%d...", target, options.parallel
-        )
+        session.log.info("Restoring to local filesystem (%s) with parallelism=%d...", target, options.parallel)
 
 
 def _summary(session: Session, counters: RestoreCounters) -> str:

@@ -34,7 +34,9 @@
     │   ├── RequiredFeatureError
     │   ├── UpgradeInProgressError
     │   ├── ReadOnlyRepositoryError      (also PermissionError)
-    │   └── WriteConflictError           another writer went ahead: nothing was committed
+    │   ├── WriteConflictError           another writer went ahead: nothing was committed
+    │   ├── NotVisibleError              what was written would not be found by a reader
+    │   └── ContradictedViewError        storage and index contradict each other: nothing may be destroyed
     ├── MaintenanceError                 maintenance was not done, or stopped; it deleted nothing that it was not sure of
     │   ├── MaintenanceNotOwnedError     another client maintains the repository
     │   ├── MaintenanceBusyError         temporary: another process is at it
@@ -69,6 +71,8 @@
 
 Every message says what was being done, to which thing, what went wrong and what to do. No message carries a secret.
 """
+
+from collections.abc import Sequence
 
 
 class PykopiaError(Exception):
@@ -303,6 +307,27 @@ class WriteConflictError(RepositoryError):
     temporary = True
 
 
+class NotVisibleError(RepositoryError):
+    """What was just written is not where a reader looks: it does not count as stored."""
+
+    exit_code = 29
+
+
+class ContradictedViewError(RepositoryError):
+    """What is on storage, the index and the snapshots contradict each other: nothing may be destroyed or hidden.
+
+    Attributes:
+        contradictions: one ``pykopia.format.complete_view.Contradiction`` for each kind.
+    """
+
+    exit_code = 45
+
+    def __init__(self, what: str, location: str, contradictions: Sequence[object]) -> None:
+        self.what, self.location, self.contradictions = what, location, tuple(contradictions)
+        texts = " ".join(f"({number}) {each}." for number, each in enumerate(self.contradictions, 1))
+        super().__init__(f"can't {what}: what {location} holds is contradictory, and nothing is deleted then: {texts}")
+
+
 class MaintenanceError(PykopiaError):
     """Maintenance was not done, or stopped on the way; what it had finished by then is right and stays."""
 
@@ -489,6 +514,7 @@ __all__ = [
     "CollidingNamesError",
     "ConnectionFileError",
     "ContentNotFoundError",
+    "ContradictedViewError",
     "DamagedContentError",
     "DamagedDataError",
     "DamagedFormatBlobError",
@@ -511,6 +537,7 @@ __all__ = [
     "ManifestNotFoundError",
     "NotConnectedError",
     "NotFoundError",
+    "NotVisibleError",
     "PathNotInSnapshotError",
     "PolicyNotFoundError",
     "PykopiaError",

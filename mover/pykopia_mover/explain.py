@@ -208,6 +208,15 @@ def _damaged(error: BaseException, place: Place) -> MoverError:
     )
 
 
+def _contradicted(error: BaseException, place: Place) -> MoverError:
+    return MoverError(
+        "damaged",
+        _told(error),
+        "Backups go on; nothing expires and maintenance deletes nothing until this is repaired, with `pykopia` or by "
+        "putting the missing blobs back from a copy of the repository",
+    )
+
+
 def _no_repository(error: BaseException, place: Place) -> MoverError:
     return MoverError("no-repository", _told(error), "A repository is created by the first backup")
 
@@ -237,6 +246,7 @@ _STORAGE: Final[Mapping[type, Callable[[BaseException, Place], MoverError]]] = {
     errors.DamagedDataError: _damaged,
     errors.ContentNotFoundError: _damaged,
     errors.RepositoryNotFoundError: _no_repository,
+    errors.ContradictedViewError: _contradicted,
 }
 
 _CODES: Final = (

@@ -1,5 +1,7 @@
 """Tasks of maintenance by hand: `blob gc`, `content rewrite`, `index optimize`."""
 
+from contextlib import nullcontext
+
 from pykopia import clock
 from pykopia.cli.content_range import ContentRangeFlags
 from pykopia.cli.parsing import Options, arguments, flag, flag_list
@@ -8,10 +10,10 @@ from pykopia.cli.values import duration, threads
 from pykopia.errors import UsageError
 from pykopia.format.content_id import key_of, parse_content_id
 from pykopia.format.index import IndexEntry
-from pykopia.format.maintenance_plan import PACK_PREFIXES, SAFETY
+from pykopia.format.maintenance_plan import PACK_PREFIXES, SAFETY, Rule
 from pykopia.format.repository_blob import MAINTENANCE_ID
 from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
-from pykopia.maintenance.lease import check_clocks
+from pykopia.maintenance.lease import check_clocks, maintaining
 from pykopia.maintenance.stored import change_schedule
 from pykopia.repository.repository import Repository
 
@@ -37,17 +39,25 @@ def collect_blobs(session: Session, options: BlobGCOptions) -> None:
     """Find packs that no index lists, and delete them when asked to."""
     session.require_dangerous_commands()
     deletes = options.delete == "yes"
+    safety, prefixes = SAFETY[options.safety], (options.prefix,) if options.prefix else PACK_PREFIXES
     with session.open() as repository:
         if deletes:
             repository.check_writable("delete blobs")
-        plan = blobs.plan_unused_packs(
-            repository,
-            started=_storage_time(repository) if deletes else clock.now(),
-            safety=SAFETY[options.safety],
-            prefixes=(options.prefix,) if options.prefix else PACK_PREFIXES,
-        )
-        if deletes:
-            blobs.delete_unused_packs(repository, plan, parallel=options.parallel or 16)
+        with maintaining(repository) if deletes else nullcontext() as lease:
+            started = _storage_time(repository) if deletes else clock.now()
+            view = blobs.look_before_deletion(
+                repository,
+                started=started,
+                safety=safety,
+                unreadable_is_garbage=options.safety == "none",
+                what="collect blobs",
+            )
+            plan = blobs.plan_unused_packs(repository, view, started=started, safety=safety, prefixes=prefixes)
+            if lease is not None:
+                blobs.delete_unused_packs(repository, view, plan, check=lease.check, parallel=options.parallel or 16)
+    for kept in plan.kept:
+        if kept.rule is Rule.UNPROVEN:
+            session.log.warning("%s is kept: %s", kept.blob.blob_id, view.unproven().get(kept.blob.blob_id, ""))
     size = session.size(blobs.total(plan.delete))
     if deletes:
         session.log.info("Deleted total %d unreferenced blobs (%s)", len(plan.delete), size)
@@ -108,7 +118,11 @@ def rewrite_contents(session: Session, options: ContentRewriteOptions) -> None:
             min_age_ns=SAFETY[options.safety].rewrite_min_age_ns,
         )
         if not options.dry_run:
-            rewrite.rewrite_contents(repository, plan, parallel=options.parallelism or 16)
+            with maintaining(repository) as lease:
+                started, safety = clock.now(), SAFETY[options.safety]
+                view = blobs.look_before_deletion(repository, started=started, safety=safety, what="rewrite contents")
+                parallel = options.parallelism or 16
+                rewrite.rewrite_contents(repository, view, plan, check=lease.check, parallel=parallel)
     log, size = session.log, session.size(sum(entry.packed_length for entry in plan.rewrite))
     what = "Would rewrite" if options.dry_run else "Rewrote"
     log.info("%s %d contents (%s)", what, len(plan.rewrite), size)
@@ -141,23 +155,27 @@ def optimize_index(session: Session, options: IndexOptimizeOptions) -> None:
         repository.check_writable("optimize the index")
         indexes = repository.contents.indexes
         count = len(indexes.blobs())
-        if not indexes.epochs:
-            legacy_indexes.compact_indexes(
-                repository,
-                max_small_blobs=options.max_small_blobs,
-                all_indexes=options.all,
-                drop_deleted_before_ns=before,
-                drop_contents=dropped,
-            )
-        elif dropped:
+        if indexes.epochs and dropped:
             message = "--drop-contents needs an index of format version 1; `content delete` and maintenance do it here"
             raise UsageError(message)
-        else:
-            indexes.check_complete("optimize the index")
-            if before is not None:
-                epochs.drop_deleted(repository, before_ns=before)
-            epochs.compact_single_epoch(repository)
-            epochs.generate_range(repository)
+        with maintaining(repository) as lease:
+            started, safety = clock.now(), SAFETY["full"]
+            view = blobs.look_before_deletion(repository, started=started, safety=safety, what="optimize the index")
+            if not indexes.epochs:
+                legacy_indexes.compact_indexes(
+                    repository,
+                    view,
+                    max_small_blobs=options.max_small_blobs,
+                    all_indexes=options.all,
+                    drop_deleted_before_ns=before,
+                    drop_contents=dropped,
+                    check=lease.check,
+                )
+            else:
+                if before is not None:
+                    epochs.drop_deleted(repository, view, before_ns=before)
+                epochs.compact_single_epoch(repository, view)
+                epochs.generate_range(repository, view)
         session.log.info("Index blobs: %d before, %d now", count, len(indexes.blobs()))
 
 

@@ -33,10 +33,9 @@ def delete(session: Session, options: DeleteOptions) -> None:
             for manifest in chosen:
                 session.log.info("Would delete %s (pass --delete to confirm)", _described(session, manifest))
             return
-        with repository.writer() as writer:  # all or none
-            for manifest in chosen:
-                session.log.info("Deleting %s...", _described(session, manifest))
-                writer.manifests.delete(manifest.id)
+        for manifest in chosen:
+            session.log.info("Deleting %s...", _described(session, manifest))
+        repository.snapshots.delete_all([manifest.id for manifest in chosen])
 
 
 def _described(session: Session, manifest: "SnapshotManifest") -> str:

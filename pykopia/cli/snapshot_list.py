@@ -12,10 +12,11 @@ from pykopia.cli.parsing import argument, flag, flag_list
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.tags import parse_tags
-from pykopia.errors import PykopiaError
+from pykopia.errors import ContradictedViewError, PykopiaError
 from pykopia.format.directory import DirectoryEntry
-from pykopia.format.retention import compact_reasons, retention_reasons
+from pykopia.format.retention import compact_reasons, reasons_despite_errors
 from pykopia.format.snapshot_manifest import SnapshotManifest, StorageStats
+from pykopia.repository.view import contradictions
 from pykopia.snapshot.source_path import path_inside
 from pykopia.snapshot.storage_stats import storage_stats
 
@@ -43,7 +44,11 @@ class SnapshotListOptions(JsonFlags):
 
 
 def list_snapshots(session: Session, options: SnapshotListOptions) -> None:
-    """List snapshots by source."""
+    """List snapshots by source.
+
+    Raises:
+        ContradictedViewError: The list is printed, and names on storage show that snapshots may be missing from it.
+    """
     tags = parse_tags(options.tags)
     with session.open() as repository:
         source = parse_source(repository, options.source) if options.source else None
@@ -53,6 +58,10 @@ def list_snapshots(session: Session, options: SnapshotListOptions) -> None:
             _write_json(session, repository, options, groups)
         else:
             _Table(session, repository, options, source.path if source else "").write(groups)
+        wrong = contradictions(repository, packs=False)
+        if wrong:
+            what = "vouch for this list, snapshots may be missing"
+            raise ContradictedViewError(what, repository.storage.display_name, wrong)
 
 
 def _by_source(manifests: Iterable[SnapshotManifest]) -> Iterator[list[SnapshotManifest]]:
@@ -77,7 +86,9 @@ def _reasons(
     except PykopiaError as error:
         session.log.error("unable to determine the policy of %s: %s", source, error)  # noqa: TRY400
         return {}
-    found = retention_reasons(group, policy.retention, tz=clock.LOCAL_TIMEZONE)
+    found = reasons_despite_errors(
+        group, policy.retention, tz=clock.LOCAL_TIMEZONE, has_errors=lambda each: each.has_errors
+    )
     return {manifest.id: tuple(reasons) for manifest, reasons in zip(group, found, strict=True)}
 
 

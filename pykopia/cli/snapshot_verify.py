@@ -9,7 +9,7 @@ from pykopia.cli.parsing import arguments, flag, flag_list
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 from pykopia.cli.values import threads
-from pykopia.errors import SnapshotNotFoundError, VerifyError
+from pykopia.errors import ContradictedViewError, SnapshotNotFoundError, VerifyError
 from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def verify(session: Session, options: VerifyFlags) -> None:
     Raises:
         VerifyError: Some can't.
         DamagedDataError: All that is known can be, but index blobs or manifests can't be read.
+        ContradictedViewError: All that are listed can, but storage and index contradict each other.
     """
     with session.open() as repository, cancelable(session) as canceled:
         result = repository.snapshots.verify(
@@ -53,6 +54,7 @@ def verify(session: Session, options: VerifyFlags) -> None:
             cancel=canceled,
         )
     lines = [failure.described(session.time) for failure in result.failures]
+        location = repository.storage.display_name
     if options.json:
         options.write_json(session, _as_json(result, lines))
     elif result.snapshots:
@@ -61,6 +63,12 @@ def verify(session: Session, options: VerifyFlags) -> None:
         session.log.info("There is nothing to verify: the repository has no snapshot.")
     for text in lines:
         session.log.error("%s", text)
+    if result.contradictions and result.failures:
+        for each in result.contradictions:
+            session.log.error("%s", each)
+    elif result.contradictions:
+        what = "vouch for the list of snapshots, some of which may be missing"
+        raise ContradictedViewError(what, location, result.contradictions)
     if not result.failures:
         return
     for text in result.cures():
@@ -125,6 +133,8 @@ def _as_json(result: VerifyResult, lines: list[str]) -> dict[str, object]:
         },
         "errorCount": len(lines),
     }
+    if result.contradictions:
+        fields["contradictions"] = [str(each) for each in result.contradictions]
     if lines:
         fields["errorStrings"] = lines
     return fields

@@ -38,6 +38,8 @@ WATERMARK_CONTENT: Final = b"deletion-watermark"
 """What a deletion watermark holds, not encrypted."""
 
 _SETTLED_AFTER: Final = 2  # epochs: a writer may not have seen the newest marker yet, or be busy in the epoch before
+_LAST_EPOCH: Final = 1 << 62
+"""An epoch beyond this one, in the name of an index blob, says nothing about the current one: no writer ever got there."""
 _MAX_LISTED_PREFIXES: Final = 16
 _EPOCH: Final = re.compile(r"[^0-9]*([0-9]{1,64})")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,64}")
@@ -170,7 +172,9 @@ class EpochState:
     """
 
     write_epoch: int = 0
-    """Epoch that new index blobs belong to."""
+    """Epoch of the newest marker: new index blobs belong to it, by Kopia's rule."""
+    current_epoch: int = 0
+    """Epoch that new index blobs belong to; later than ``write_epoch`` where index blobs prove that markers are lost."""
     watermark: int | None = None
     """Deletion watermark in seconds since 1970: deleted contents up to it do not exist (spec 02 §6)."""
     ranges: tuple[EpochRange, ...] = ()
@@ -183,6 +187,10 @@ class EpochState:
     """Markers of epochs."""
     watermarks: BlobSet = ()
     """Deletion watermarks, superseded ones too."""
+    unchained: BlobSet = ()
+    """Index blobs that Kopia does not read and no other blob replaces: parts of incomplete sets, ranges behind a gap."""
+    listed: BlobSet = ()
+    """All index blobs: of flushes, singles and ranges."""
 
     @classmethod
     def from_blobs(cls, blobs: Iterable[BlobMetadata]) -> Self:
@@ -211,20 +219,35 @@ class EpochState:
                 markers.append(blob)
             elif blob_id.startswith(WATERMARK_PREFIX) and watermark_of(blob_id) is not None:
                 watermarks.append(blob)
+        chain = _longest_chain(
+            EpochRange(first=first, last=last, blobs=sets[0])
+            for (first, last), members in ranges.items()
+            if (sets := complete_sets(members))
+        )
+        complete_singles = {epoch: sets[0] for epoch, members in singles.items() if (sets := complete_sets(members))}
+        by_epoch = _by_epoch(uncompacted)
+        marked = max((epoch for b in markers if (epoch := epoch_of(b.blob_id)) is not None), default=0)
+        chained = chain[-1].last if chain else -1
+        unchained = [blob for (_, last), members in ranges.items() if last > chained for blob in members]
+        unchained += [
+            blob
+            for epoch, members in singles.items()
+            if epoch > chained and epoch not in complete_singles
+            for blob in members
+        ]
         return cls(
-            write_epoch=max((epoch for b in markers if (epoch := epoch_of(b.blob_id)) is not None), default=0),
+            write_epoch=marked,
+            current_epoch=_current_epoch(marked, by_epoch, singles, (last for _, last in ranges)),
             watermark=max((mark for b in watermarks if (mark := watermark_of(b.blob_id)) is not None), default=None),
-            ranges=_longest_chain(
-                EpochRange(first=first, last=last, blobs=sets[0])
-                for (first, last), members in ranges.items()
-                if (sets := complete_sets(members))
-            ),
-            singles=MappingProxyType(
-                {epoch: sets[0] for epoch, members in singles.items() if (sets := complete_sets(members))}
-            ),
-            uncompacted=_by_epoch(uncompacted),
+            ranges=chain,
+            singles=MappingProxyType(complete_singles),
+            uncompacted=by_epoch,
             markers=tuple(markers),
             watermarks=tuple(watermarks),
+            unchained=tuple(unchained),
+            listed=tuple(
+                blob for members in (*by_epoch.values(), *singles.values(), *ranges.values()) for blob in members
+            ),
         )
 
     def with_uncompacted(self, blobs: Iterable[BlobMetadata]) -> Self:
@@ -235,6 +258,11 @@ class EpochState:
     def first_after_ranges(self) -> int:
         """The first epoch that is in no range."""
         return self.ranges[-1].last + 1 if self.ranges else 0
+
+    @property
+    def lacks_markers(self) -> bool:
+        """Whether there are index blobs that can only be there when a later epoch than the marked one has begun."""
+        return self.current_epoch > self.write_epoch
 
     @property
     def last_settled(self) -> int:
@@ -260,8 +288,24 @@ class EpochState:
         return [index_blob_prefix(epoch) for epoch in sorted(epochs)]
 
     def complete_index_set(self) -> list[BlobID]:
-        """Return the index blobs that together hold the index of the repository (spec 02 §9.5)."""
+        """Return the index blobs that together hold the index of the repository, by Kopia's rule (spec 02 §9.5)."""
         return [blob.blob_id for blob in self.index_blobs(0, self.write_epoch + 1)]
+
+    def readable_index_set(self) -> list[BlobID]:
+        """Return the index blobs to read: the complete index set, and what it leaves out although nothing replaces it.
+
+        In a repository without some markers every index blob is read: a client that still believed an old marker may have
+        written to an epoch that is compacted.
+        """
+        more = self.listed if self.lacks_markers else self.unchained
+        return list(dict.fromkeys([*self.complete_index_set(), *(BlobID(blob.blob_id) for blob in more)]))
+
+    def unread_without_markers(self) -> list[BlobMetadata]:
+        """Return the index blobs that may hold entries of their own and that readers would miss once markers are complete.
+
+        Those are flushes, which a client may have written to a compacted epoch, and what is in ``unchained``.
+        """
+        return [*(blob for blobs in self.uncompacted.values() for blob in blobs), *self.unchained]
 
     def index_blobs(self, first: int, last: int) -> list[BlobMetadata]:
         """Return the index blobs that hold all epochs from ``first`` to ``last``, both included."""
@@ -277,6 +321,18 @@ class EpochState:
 
     def _is_compacted(self, epoch: int) -> bool:
         return epoch <= self.last_settled and epoch in self.singles
+
+
+def _current_epoch(marked: int, flushed: Iterable[int], singles: Iterable[int], lasts: Iterable[int]) -> int:
+    """Return the epoch to write to: behind every range and single and no earlier than any flush, whatever markers say.
+
+    Without its markers, a single would only be read once its epoch is settled, so the current epoch is then far enough
+    behind it.
+    """
+    current = max(marked, *(epoch for epoch in flushed if epoch <= _LAST_EPOCH), 0)
+    current = max(current, *(last + 1 for last in lasts if last <= _LAST_EPOCH), 0)
+    beyond = [epoch + _SETTLED_AFTER for epoch in singles if current <= epoch <= _LAST_EPOCH]
+    return max(current, *beyond, 0)
 
 
 def _by_epoch(blobs: Iterable[BlobMetadata]) -> Mapping[int, BlobSet]:

@@ -4,12 +4,15 @@ Everything is a pure function with the time among its arguments. Times are nanos
 seconds. A decision to keep something says why (``Rule``), so that a user can be told what holds space back and until when.
 """
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
+from pykopia.errors import DamagedDataError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.gotime import parse_time
 from pykopia.format.index_layout import IndexEntry
 from pykopia.format.maintenance_schedule import (
     LogRetention,
@@ -17,7 +20,7 @@ from pykopia.format.maintenance_schedule import (
     MaintenanceSchedule,
     TaskRun,
 )
-from pykopia.format.session import SessionMarker, session_of_blob
+from pykopia.format.session import SESSION_PREFIX, SessionMarker, session_of_blob
 
 _SECOND_NS: Final = 1_000_000_000
 _MINUTE_NS: Final = 60 * _SECOND_NS
@@ -117,6 +120,7 @@ class Rule(StrEnum):
     SESSION = "active-session"
     AFTER_REWRITE = "after-rewrite"
     PARTLY_USED = "pack-partly-used"
+    UNPROVEN = "not-proven-unused"
 
 
 # --- when ------------------------------------------------------------------------------------------------------------
@@ -178,6 +182,21 @@ def safe_drop_time(runs: Iterable[TaskRun], safety: Safety, *, now: int) -> int 
     return None
 
 
+def latest_drop_ns(schedule: MaintenanceSchedule) -> int | None:
+    """Return before when deleted contents were dropped from an index of format version 1, by the recorded runs.
+
+    None when none was. The runs of the drop and of every compaction say it, whoever ran them.
+    """
+    found = []
+    for run in schedule.successes(DROP_DELETED, INDEX_COMPACTION):
+        for statistics in run.statistics:
+            text = (statistics.values or {}).get("droppedContentsDeletedBefore")
+            if isinstance(text, str):
+                with contextlib.suppress(DamagedDataError):
+                    found.append(parse_time(text))
+    return max((time for time in found if time > 0), default=None)
+
+
 def clock_skew_ns(storage_ns: int, local_ns: int) -> int | None:
     """Return by how much the storage's clock is ahead of ours when that is too much to delete anything, else None."""
     skew = storage_ns - local_ns
@@ -231,8 +250,8 @@ class KeptBlob:
 
     blob: BlobMetadata
     rule: Rule
-    until_ns: int
-    """When this rule lets it go."""
+    until_ns: int | None
+    """When this rule lets it go; None: not by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,8 +275,10 @@ def plan_pack_deletion(
     started: int,
     safety: Safety,
     prefixes: tuple[str, ...] = PACK_PREFIXES,
+    unproven: Collection[str] = (),
+    busy: Collection[str] = (),
 ) -> PackDeletion:
-    """Return which packs and session markers can be deleted (spec 03 §14).
+    """Return which packs and session markers can be deleted (spec 03 §14), markers after the packs of their sessions.
 
     Args:
         listed: packs and session markers, as the storage lists them.
@@ -266,17 +287,28 @@ def plan_pack_deletion(
         started: when maintenance began, by the storage's clock.
         safety: how old they must be.
         prefixes: what the names of blobs that may be deleted begin with; others are left alone.
+        unproven: packs that are not used by the index and not proven to be garbage: they and their markers stay.
+        busy: sessions that had a marker when packs were listed: without one by now, they have just ended.
     """
     cutoff = started + CUTOFF_SLACK_NS
+    ended = {session for session in busy if session not in sessions}
+    unproven_sessions = {session_of_blob(blob_id) for blob_id in unproven}
     delete, kept = [], []
     for blob in listed:
         if blob.blob_id in used or not blob.blob_id.startswith(prefixes):
             continue
+        session = session_of_blob(blob.blob_id)
         found = _kept_blob(blob, sessions, cutoff, safety)
+        if found is None and session is not None and session in ended:
+            found = KeptBlob(blob=blob, rule=Rule.AFTER_START, until_ns=None)
+        is_marker = blob.blob_id.startswith(SESSION_PREFIX)
+        if found is None and (blob.blob_id in unproven or (is_marker and session in unproven_sessions)):
+            found = KeptBlob(blob=blob, rule=Rule.UNPROVEN, until_ns=None)
         if found is None:
             delete.append(blob)
         else:
             kept.append(found)
+    delete.sort(key=lambda blob: blob.blob_id.startswith(SESSION_PREFIX))
     return PackDeletion(delete=tuple(delete), kept=tuple(kept))
 
 
@@ -352,6 +384,7 @@ __all__ = [
     "clock_skew_ns",
     "decide_content",
     "had_recent_full_rewrite",
+    "latest_drop_ns",
     "may_delete_packs",
     "may_delete_packs_from",
     "may_rewrite",

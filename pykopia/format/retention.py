@@ -77,16 +77,26 @@ class _Period:
     """Returns the name of the period from a snapshot's position and start; of each period one snapshot is kept."""
 
 
-def plan_expire(snapshots: Iterable[AnySnapshot], policy: RetentionPolicy, *, tz: tzinfo) -> ExpirePlan[AnySnapshot]:
+def plan_expire(
+    snapshots: Iterable[AnySnapshot],
+    policy: RetentionPolicy,
+    *,
+    tz: tzinfo,
+    has_errors: Callable[[AnySnapshot], bool] | None = None,
+) -> ExpirePlan[AnySnapshot]:
     """Decide which snapshots of a source are deleted: those that have neither a reason to be kept nor a pin.
 
     Args:
         snapshots: All of one source, in any order.
         policy: In effect for the source.
         tz: Local time zone.
+        has_errors: See ``reasons_despite_errors``; without it the rule is Kopia's.
     """
     listed = list(snapshots)
-    reasons = retention_reasons(listed, policy, tz=tz)
+    if has_errors is None:
+        reasons = retention_reasons(listed, policy, tz=tz)
+    else:
+        reasons = reasons_despite_errors(listed, policy, tz=tz, has_errors=has_errors)
     return ExpirePlan(
         kept=tuple((each, why) for each, why in zip(listed, reasons, strict=True) if why or each.pins),
         expired=tuple(each for each, why in zip(listed, reasons, strict=True) if not (why or each.pins)),
@@ -128,6 +138,32 @@ def retention_reasons(
         if not snapshots[index].incomplete or not (age < INCOMPLETE_AGE_NS or position < INCOMPLETE_COUNT):
             break
         reasons[index] = (INCOMPLETE,)
+    return reasons
+
+
+def reasons_despite_errors(
+    snapshots: Sequence[AnySnapshot],
+    policy: RetentionPolicy,
+    *,
+    tz: tzinfo,
+    has_errors: Callable[[AnySnapshot], bool],
+) -> list[tuple[str, ...]]:
+    """Return the reasons of ``retention_reasons``; those without errors also keep what they would keep among themselves.
+
+    So retries of a backup that can't read a file push no good snapshot out. All that Kopia keeps is kept too.
+
+    Args:
+        snapshots: All of one source, in any order.
+        policy: In effect for the source.
+        tz: Local time zone.
+        has_errors: Tells whether a snapshot lacks entries that could not be read.
+    """
+    reasons = retention_reasons(snapshots, policy, tz=tz)
+    good = [index for index, each in enumerate(snapshots) if not has_errors(each)]
+    if len(good) < len(snapshots):
+        among_good = retention_reasons([snapshots[index] for index in good], policy, tz=tz)
+        for index, why in zip(good, among_good, strict=True):
+            reasons[index] = reasons[index] or why
     return reasons
 
 
@@ -229,6 +265,7 @@ __all__ = [
     "RetainedSnapshot",
     "compact_reasons",
     "plan_expire",
+    "reasons_despite_errors",
     "retention_reasons",
     "sorted_reasons",
 ]

@@ -93,6 +93,12 @@ class SnapshotManifest:
     """JSON texts of members that this version does not know."""
 
     @property
+    def has_errors(self) -> bool:
+        """Whether entries are missing from it because they could not be read, or it ended early."""
+        summary = None if self.root_entry is None else self.root_entry.summary
+        return bool(self.incomplete or self.stats.error_count or (summary is not None and summary.num_failed))
+
+    @property
     def root_object_id(self) -> ObjectID:
         """Object ID of the root; empty when there is none."""
         return self.root_entry.object_id if self.root_entry else ObjectID("")

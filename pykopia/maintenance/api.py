@@ -25,7 +25,7 @@ from pykopia.format.maintenance_schedule import (
 )
 from pykopia.format.maintenance_warnings import last_success_ns, plan_warnings
 from pykopia.maintenance import blobs
-from pykopia.maintenance.lease import FoundLease, Lease, find_leases, local_lock
+from pykopia.maintenance.lease import FoundLease, Lease, find_leases, maintaining
 from pykopia.maintenance.report import Ledger, MaintenanceResult, make_ledger
 from pykopia.maintenance.stored import (
     change_schedule,
@@ -122,8 +122,11 @@ class Maintenance:
 
         repository = self._repository
         now = clock.now()
-        collection = collect_garbage(repository, started=now, safety=FULL_SAFETY, dry_run=True)
-        deletion = blobs.plan_unused_packs(repository, started=now, safety=FULL_SAFETY, prefixes=PACK_PREFIXES)
+        view = blobs.look_before_deletion(
+            repository, started=now, safety=FULL_SAFETY, what="tell where the bytes of the repository are"
+        )
+        collection = collect_garbage(repository, view, started=now, safety=FULL_SAFETY, dry_run=True)
+        deletion = blobs.plan_unused_packs(repository, view, started=now, safety=FULL_SAFETY, prefixes=PACK_PREFIXES)
         return make_ledger(
             repository,
             blobs.list_blobs(repository.storage, ("p", "q")),
@@ -157,6 +160,7 @@ class Maintenance:
             MaintenanceBusyError: another process is at it (not with ``auto``), or took over.
             ClockError: the clocks of this machine and the storage disagree.
             MaintenanceError: garbage could not be collected; nothing was marked.
+            ContradictedViewError: storage, index and snapshots contradict each other; nothing was done.
             ReadOnlyRepositoryError: the repository is connected read-only.
         """
         check_choice("mode", mode, ("auto", "quick", "full"))
@@ -187,12 +191,8 @@ class Maintenance:
         if chosen is None:
             return replace(result, reason="nothing is due")
         try:
-            with local_lock(repository.config_path):
-                lease = Lease(repository, monotonic=monotonic)
-                try:
-                    return self._run(result, chosen, parameters, safety, lease, on_task, asked_for=mode != "auto")
-                finally:
-                    lease.release()
+            with maintaining(repository, monotonic=monotonic) as lease:
+                return self._run(result, chosen, parameters, safety, lease, on_task, asked_for=mode != "auto")
         except MaintenanceBusyError as error:
             if mode != "auto":
                 raise

@@ -4,13 +4,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
-from pykopia.errors import BlobNotFoundError, DamagedDataError, InvalidIDError, MaintenanceError, PykopiaError
+from pykopia.errors import (
+    BlobNotFoundError,
+    DamagedDataError,
+    InvalidIDError,
+    MaintenanceError,
+    PykopiaError,
+    UsageError,
+)
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.complete_view import CompleteView
 from pykopia.format.maintenance_plan import (
+    CUTOFF_SLACK_NS,
     LOG_PREFIX,
     PACK_PREFIXES,
     PackDeletion,
     Safety,
+    latest_drop_ns,
     plan_log_deletion,
     plan_pack_deletion,
 )
@@ -18,13 +28,15 @@ from pykopia.format.maintenance_schedule import LogRetention, TaskStatistics
 from pykopia.format.repository_blob import LOCKED_BLOB_PREFIXES
 from pykopia.format.session import SESSION_PREFIX, SessionMarker
 from pykopia.ids import BlobID
+from pykopia.maintenance.dropped import read_dropped
+from pykopia.maintenance.stored import read_schedule
 from pykopia.repository.repository import Repository
+from pykopia.repository.view import SETTLE_NS, Look, complete_view, list_blobs
 from pykopia.storage.base import BlobStorage, RetentionMode
 
 PARALLEL_DELETES = 16
 DELETED_AT_ONCE = 64
 """Blobs that are deleted between two looks at the clocks and the lease."""
-_HEX_DIGITS = "0123456789abcdef"
 
 Check = Callable[[], None]
 
@@ -38,43 +50,100 @@ def no_check() -> None:
 
 def plan_unused_packs(
     repository: Repository,
+    view: CompleteView,
     *,
     started: int,
     safety: Safety,
     prefixes: tuple[str, ...] = PACK_PREFIXES,
-    list_parallelism: int = 0,
 ) -> PackDeletion:
     """Return which packs and session markers can be deleted (spec 03 §14).
 
-    Packs are listed before the index is read again, so that one whose index came in between is not taken for unused.
+    Args:
+        repository: open.
+        view: the proof, with packs; those that came later are not looked at.
+        started: when maintenance began, by the storage's clock; nanoseconds since 1970.
+        safety: how old unused packs must be.
+        prefixes: what their names begin with.
+
+    Raises:
+        DamagedDataError: a session marker can't be read: the packs of its session can't be told from unused ones then.
+    """
+    return plan_pack_deletion(
+        view.listed,
+        view.named,
+        active_sessions(repository),
+        started=started,
+        safety=safety,
+        prefixes=prefixes,
+        unproven=view.unproven(),
+        busy=view.sessions,
+    )
+
+
+def look_before_deletion(
+    repository: Repository,
+    *,
+    started: int,
+    safety: Safety,
+    listed: Sequence[BlobMetadata] | None = None,
+    list_parallelism: int = 0,
+    uncollected: str = "",
+    unreadable_is_garbage: bool = False,
+    what: str = "delete unused packs",
+) -> CompleteView:
+    """Return the proof that unused packs may be deleted.
 
     Args:
         repository: open. Its index is loaded anew.
         started: when maintenance began, by the storage's clock; nanoseconds since 1970.
         safety: how old unused packs must be.
-        prefixes: what their names begin with.
+        listed: packs, where they were listed before; younger ones are not looked at then.
         list_parallelism: listings at one time, see ``MaintenanceParameters``.
+        uncollected: why there was no garbage collection.
+        unreadable_is_garbage: delete also unnamed packs that do not tell what they hold.
+        what: what is to be done, for the message.
 
     Raises:
-        DamagedDataError: a session marker or a part of the index can't be read: nothing can be taken for unused then.
+        ContradictedViewError: storage and index contradict each other.
+        DamagedIndexError: a part of the index can't be read.
     """
-    listed = list_blobs(repository.storage, prefixes, list_parallelism)
-    sessions = active_sessions(repository)
-    indexes = repository.contents.indexes
-    repository.refresh()
-    indexes.check_complete("delete unused packs")
-    used = {entry.pack_blob for entry in indexes.merged.entries(include_deleted=True)}
-    return plan_pack_deletion(listed, used, sessions, started=started, safety=safety, prefixes=prefixes)
+    settles = min(SETTLE_NS, safety.pack_delete_min_age_ns)
+    return complete_view(
+        repository,
+        what,
+        packs=Look(
+            listed=listed,
+            list_parallelism=list_parallelism,
+            older_than_ns=started + CUTOFF_SLACK_NS - settles,
+            sessions_before_ns=started + CUTOFF_SLACK_NS - safety.session_expiration_ns,
+            dropped_before_ns=_dropped_before(repository),
+            dropped=read_dropped(repository),
+            unreadable_is_garbage=unreadable_is_garbage,
+        ),
+        uncollected=uncollected,
+    )
+
+
+def _dropped_before(repository: Repository) -> int | None:
+    """Return before when deleted contents may have been dropped from the index; only format version 1 does that."""
+    if repository.contents.indexes.epochs:
+        return None
+    return latest_drop_ns(read_schedule(repository))
 
 
 def delete_unused_packs(
-    repository: Repository, plan: PackDeletion, *, check: Check = no_check, parallel: int = 0
+    repository: Repository, view: CompleteView, plan: PackDeletion, *, check: Check = no_check, parallel: int = 0
 ) -> TaskStatistics:
-    """Delete what a plan says.
+    """Delete what a plan says and what a view proves to be garbage.
 
     Raises:
+        UsageError: the view does not prove it; nothing was deleted.
         StorageError: a blob can't be deleted; others were.
     """
+    proven = {blob.blob_id for blob in view.listed} - set(view.named) - view.unproven().keys()
+    for blob in plan.delete:
+        if blob.blob_id not in proven:
+            raise UsageError(f"pack {blob.blob_id} is not deleted: nothing proves that it is unused")
     delete_blobs(repository.storage, [blob.blob_id for blob in plan.delete], check=check, parallel=parallel)
     return pack_statistics(plan, deleted=plan.delete)
 
@@ -115,19 +184,6 @@ def active_sessions(repository: Repository) -> dict[str, SessionMarker]:
             ) from error
         found[marker.session_id] = marker
     return found
-
-
-def list_blobs(storage: BlobStorage, prefixes: Iterable[str], parallelism: int = 0) -> list[BlobMetadata]:
-    """Return the blobs with some prefixes; with more ``parallelism`` than prefixes, listed by their second letter.
-
-    Names whose second letter is no hexadecimal digit, which no pack has, are not found then, as by Kopia.
-    """
-    prefixes = list(prefixes)
-    if parallelism <= len(prefixes):
-        return [blob for prefix in prefixes for blob in storage.list(prefix)]
-    narrow = [prefix + digit for prefix in prefixes for digit in _HEX_DIGITS]
-    with ThreadPoolExecutor(parallelism, thread_name_prefix="pykopia-list") as pool:
-        return [blob for found in pool.map(lambda prefix: list(storage.list(prefix)), narrow) for blob in found]
 
 
 def delete_blobs(
@@ -233,6 +289,7 @@ __all__ = [
     "delete_unused_packs",
     "extend_locks",
     "list_blobs",
+    "look_before_deletion",
     "no_check",
     "pack_statistics",
     "plan_unused_packs",

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pykopia import clock
 from pykopia.errors import PykopiaError
 from pykopia.format import maintenance_plan as plan
+from pykopia.format.blob import BlobMetadata
+from pykopia.format.complete_view import CompleteView
 from pykopia.format.maintenance_plan import METADATA_PACK_PREFIXES, PACK_PREFIXES, Mode, PackDeletion, Safety
 from pykopia.format.maintenance_schedule import MaintenanceParameters, MaintenanceSchedule, TaskRun, TaskStatistics
 from pykopia.format.repository_blob import MAINTENANCE_ID
@@ -15,9 +17,10 @@ from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
 from pykopia.maintenance.blobs import Check
 from pykopia.maintenance.lease import check_clocks
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
-from pykopia.maintenance.snapshot_gc import STATISTICS_KIND, Collection, collect_garbage, may_find_garbage
+from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
 from pykopia.maintenance.stored import change_schedule, read_schedule
 from pykopia.repository.repository import Repository
+from pykopia.repository.view import PACKS, complete_view
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,11 @@ class Cycle:
         self._on_task = on_task
         self._started = 0
         self._collection: Collection | None = None
+        self._full_run = False
+        self._uncollected = "it is still to come"
         self._deletion: PackDeletion | None = None
+        self._packs: list[BlobMetadata] = []
+        self._view: CompleteView | None = None
         self.reports: list[TaskReport] = []
         self.deleted: PackDeletion = _NOTHING
         self.ledger: Ledger | None = None
@@ -65,9 +72,12 @@ class Cycle:
         """Run all tasks of a cycle that may run now.
 
         Raises:
+            ContradictedViewError: storage, index and snapshots contradict each other; this is recorded, nothing was done.
             PykopiaError: a task failed; it is recorded, and the tasks behind it were not begun.
         """
+        self._full_run = mode == "full"
         self._begin(mode)
+        self._look(mode)
         if mode == "full":
             self._full()
         else:
@@ -90,11 +100,46 @@ class Cycle:
         self._repository.contents.indexes.check_complete("run maintenance")
         self._repository.manifests.check_complete("run maintenance")
 
+    def _look(self, mode: Mode) -> None:
+        """Make sure that storage and index fit together before anything is marked, moved, merged or deleted.
+
+        Packs are listed once, here: those that come later are too young to be deleted by this run.
+        """
+        repository = self._repository
+        first = plan.SNAPSHOT_GC if mode == "full" else plan.COMPACT_EPOCH
+        start = clock.now()
+        try:
+            if mode == "full" or not repository.contents.indexes.epochs or epochs.has_work(repository):
+                self._packs = blobs.list_blobs(repository.storage, PACKS, self._parameters.list_parallelism)
+                self._view = self._look_again("run maintenance")
+            else:
+                self._view = complete_view(repository, "run maintenance")
+        except PykopiaError as error:
+            with contextlib.suppress(PykopiaError):
+                self._record(first, TaskRun(start_ns=start, end_ns=clock.now(), error=str(error)))
+            raise
+
+    def _look_again(self, what: str, uncollected: str = "") -> CompleteView:
+        return blobs.look_before_deletion(
+            self._repository,
+            started=self._started,
+            safety=self._safety,
+            listed=self._packs,
+            uncollected=uncollected,
+            what=what,
+        )
+
+    @property
+    def view(self) -> CompleteView:
+        """The proof that storage and index fit together."""
+        assert self._view is not None
+        return self._view
+
     # ------------------------------------------------------------------ cycles
 
     def _quick(self) -> None:
         if self._repository.contents.indexes.epochs:
-            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(self._repository))
+            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(self._repository, self.view))
             self._task(plan.ADVANCE_EPOCH, lambda: epochs.advance_epoch(self._repository))
             return
         self._rewrite("quick")
@@ -102,34 +147,44 @@ class Cycle:
         self._delete_packs("full" if full else "quick")
         self._task(
             plan.INDEX_COMPACTION,
-            lambda: legacy_indexes.compact_indexes(self._repository, settles=self._safety.settles, check=self._check),
+            lambda: legacy_indexes.compact_indexes(
+                self._repository, self.view, settles=self._safety.settles, check=self._check
+            ),
         )
         self._delete_logs()
 
     def _full(self) -> None:
         repository = self._repository
-        self._task(plan.SNAPSHOT_GC, self._collect)
+        self._collect()
         self._rewrite("full")
         self._drop()
         self._delete_packs("full")
         if self._parameters.extend_object_locks:
             self._task(plan.EXTEND_RETENTION, lambda: blobs.extend_locks(repository, check=self._check))
         if repository.contents.indexes.epochs:
-            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(repository))
+            view, check = self.view, self._check
+            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(repository, view))
             self._task(plan.ADVANCE_EPOCH, lambda: epochs.advance_epoch(repository))
-            self._task(plan.RANGE_CHECKPOINT, lambda: epochs.generate_range(repository))
-            self._task(plan.CLEANUP_MARKERS, lambda: epochs.clean_up_markers(repository, check=self._check))
-            self._task(plan.DELETE_SUPERSEDED, lambda: epochs.delete_superseded(repository, check=self._check))
+            self._task(plan.RANGE_CHECKPOINT, lambda: epochs.generate_range(repository, view))
+            self._task(plan.CLEANUP_MARKERS, lambda: epochs.clean_up_markers(repository, view, check=check))
+            self._task(plan.DELETE_SUPERSEDED, lambda: epochs.delete_superseded(repository, view, check=check))
         self._delete_logs()
         self.ledger = self._make_ledger()
 
     # ------------------------------------------------------------------ tasks
 
-    def _collect(self) -> TaskStatistics:
+    def _collect(self) -> None:
+        """Collect garbage, unless that can't find any; without it no content is dropped and no pack deleted."""
         if not self._asked_for and not may_find_garbage(self._repository, started=self._started, safety=self._safety):
-            return TaskStatistics(kind=STATISTICS_KIND, values=None)
+            self._uncollected = "all contents are too young to be garbage"
+            self._left_out(plan.SNAPSHOT_GC, self._uncollected)
+            return
+        self._task(plan.SNAPSHOT_GC, self._collect_now)
+        self._uncollected = ""
+
+    def _collect_now(self) -> TaskStatistics:
         self._collection = collect_garbage(
-            self._repository, started=self._started, safety=self._safety, check=self._check
+            self._repository, self.view, started=self._started, safety=self._safety, check=self._check
         )
         return self._collection.statistics()
 
@@ -143,11 +198,14 @@ class Cycle:
 
         def move() -> TaskStatistics:
             found = rewrite.plan_short_packs(self._repository, prefixes=prefixes, min_age_ns=min_age)
-            return rewrite.rewrite_contents(self._repository, found, check=self._check)
+            return rewrite.rewrite_contents(self._repository, self.view, found, check=self._check)
 
         self._task(task, move)
 
     def _drop(self) -> None:
+        if self._uncollected:
+            self._left_out(plan.DROP_DELETED, f"garbage was not collected: {self._uncollected}")
+            return
         runs = read_schedule(self._repository).runs.get(plan.SNAPSHOT_GC, ())
         before = plan.safe_drop_time(runs, self._safety, now=clock.now())
         if before is None:
@@ -162,9 +220,10 @@ class Cycle:
     def _drop_before(self, before_ns: int) -> TaskStatistics:
         repository = self._repository
         if repository.contents.indexes.epochs:
-            return epochs.drop_deleted(repository, before_ns=before_ns)
+            return epochs.drop_deleted(repository, self.view, before_ns=before_ns)
         return legacy_indexes.compact_indexes(
             repository,
+            self.view,
             max_small_blobs=0,
             drop_deleted_before_ns=before_ns,
             settles=self._safety.settles,
@@ -173,6 +232,9 @@ class Cycle:
 
     def _delete_packs(self, mode: Mode) -> None:
         task = plan.FULL_DELETE if mode == "full" else plan.QUICK_DELETE
+        if self._full_run and self._uncollected:
+            self._left_out(task, f"garbage was not collected: {self._uncollected}")
+            return
         schedule = read_schedule(self._repository)
         if not plan.may_delete_packs(schedule, self._safety, now=clock.now()):
             until = plan.may_delete_packs_from(schedule, self._safety)
@@ -181,20 +243,32 @@ class Cycle:
         self._task(task, lambda: self._delete_planned(mode))
 
     def _delete_planned(self, mode: Mode) -> TaskStatistics:
-        found = self._plan_deletion(mode)
+        view = self._look_again("delete unused packs", self._uncollected if self._full_run else "")
+        found = self._plan_deletion(view, mode)
+        unproven = [kept for kept in found.kept if kept.rule is plan.Rule.UNPROVEN]
+        if unproven:
+            reasons = view.unproven()
+            first = unproven[0].blob.blob_id
+            log.warning(
+                "%d packs that no index entry names are kept: nothing proves that they are unused. %s, for one: %s. "
+                "`index recover` shows what they hold, `index recover --commit` lists it in the index again",
+                len(unproven),
+                first,
+                reasons.get(first, "its session has such packs"),
+            )
         statistics = blobs.delete_unused_packs(
-            self._repository, found, check=self._check, parallel=self._parameters.list_parallelism
+            self._repository, view, found, check=self._check, parallel=self._parameters.list_parallelism
         )
         self.deleted, self._deletion = found, replace(found, delete=())
         return statistics
 
-    def _plan_deletion(self, mode: Mode) -> PackDeletion:
+    def _plan_deletion(self, view: CompleteView, mode: Mode) -> PackDeletion:
         return blobs.plan_unused_packs(
             self._repository,
+            view,
             started=self._started,
             safety=self._safety,
             prefixes=PACK_PREFIXES if mode == "full" else METADATA_PACK_PREFIXES,
-            list_parallelism=self._parameters.list_parallelism,
         )
 
     def _delete_logs(self) -> None:
@@ -205,7 +279,7 @@ class Cycle:
         )
 
     def _make_ledger(self) -> Ledger:
-        deletion = self._deletion or self._plan_deletion("full")
+        deletion = self._deletion or self._plan_deletion(self._look_again("look for unused packs"), "full")
         return make_ledger(
             self._repository,
             blobs.list_blobs(self._repository.storage, ("p", "q")),

@@ -1,4 +1,8 @@
-"""Epochs in effect: advancing, compacting, cleaning up what ``format.epoch_plan`` plans (spec 02 §9)."""
+"""Epochs in effect: advancing, compacting, cleaning up what ``format.epoch_plan`` plans (spec 02 §9).
+
+What merges, hides or deletes takes the proof that the index is complete (``CompleteView``): once an epoch is compacted, no
+reader finds an index blob of that epoch that is put back from a copy.
+"""
 
 import logging
 import secrets
@@ -9,6 +13,7 @@ from typing import Self
 from pykopia.errors import DamagedIndexError
 from pykopia.format import epoch
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.complete_view import CompleteView
 from pykopia.format.epoch import BlobSet, EpochState
 from pykopia.format.epoch_plan import (
     EpochCompaction,
@@ -45,7 +50,12 @@ def advance_epoch(repository: Repository) -> TaskStatistics:
     )
 
 
-def compact_single_epoch(repository: Repository) -> TaskStatistics:
+def has_work(repository: Repository) -> bool:
+    """Tell whether the index blobs of an epoch can be put together now."""
+    return plan_single_compaction(repository.contents.indexes.epoch_state()) is not None
+
+
+def compact_single_epoch(repository: Repository, view: CompleteView) -> TaskStatistics:
     """Put the index blobs of the oldest settled epoch that has not been compacted yet together.
 
     Raises:
@@ -53,7 +63,7 @@ def compact_single_epoch(repository: Repository) -> TaskStatistics:
     """
     plan = plan_single_compaction(repository.contents.indexes.epoch_state())
     if plan is not None:
-        _compact(repository, plan)
+        _compact(repository, view, plan)
     return TaskStatistics(
         kind="compactSingleEpochStats",
         values=None
@@ -66,7 +76,7 @@ def compact_single_epoch(repository: Repository) -> TaskStatistics:
     )
 
 
-def generate_range(repository: Repository) -> TaskStatistics:
+def generate_range(repository: Repository, view: CompleteView) -> TaskStatistics:
     """Put the index blobs of many settled epochs together.
 
     Raises:
@@ -74,14 +84,14 @@ def generate_range(repository: Repository) -> TaskStatistics:
     """
     plan = plan_range_checkpoint(repository.contents.indexes.epoch_state(), repository.format.epoch_parameters)
     if plan is not None:
-        _compact(repository, plan)
+        _compact(repository, view, plan)
     return TaskStatistics(
         kind="generateRangeCheckpointStats",
         values=None if plan is None else {"rangeMinEpoch": plan.first, "rangeMaxEpoch": plan.last},
     )
 
 
-def _compact(repository: Repository, plan: EpochCompaction) -> None:
+def _compact(repository: Repository, _view: CompleteView, plan: EpochCompaction) -> None:
     """Write the index blobs of a compaction; they count once all of them are there."""
     with _Files(repository, plan.inputs) as files:
         plain = merge_index_files(files, version=repository.format.effective_index_version)
@@ -91,7 +101,7 @@ def _compact(repository: Repository, plan: EpochCompaction) -> None:
         repository.storage.put(blob_id, sealed)
 
 
-def drop_deleted(repository: Repository, *, before_ns: int) -> TaskStatistics:
+def drop_deleted(repository: Repository, _view: CompleteView, *, before_ns: int) -> TaskStatistics:
     """Let contents that were deleted before a time count as gone: move the deletion watermark (spec 03 §12)."""
     seconds = before_ns // _SECOND_NS
     marker = plan_watermark(repository.contents.indexes.epoch_state(), seconds)
@@ -104,7 +114,7 @@ def drop_deleted(repository: Repository, *, before_ns: int) -> TaskStatistics:
     )
 
 
-def clean_up_markers(repository: Repository, *, check: Check = no_check) -> TaskStatistics:
+def clean_up_markers(repository: Repository, _view: CompleteView, *, check: Check = no_check) -> TaskStatistics:
     """Delete markers of epochs that are over, and watermarks that a greater one has replaced."""
     state = repository.contents.indexes.epoch_state()
     plan = plan_cleanup(state, repository.format.epoch_parameters)
@@ -117,7 +127,7 @@ def clean_up_markers(repository: Repository, *, check: Check = no_check) -> Task
     )
 
 
-def delete_superseded(repository: Repository, *, check: Check = no_check) -> TaskStatistics:
+def delete_superseded(repository: Repository, _view: CompleteView, *, check: Check = no_check) -> TaskStatistics:
     """Delete the index blobs of epochs whose compaction is old enough.
 
     Unlike Kopia, this first reads the compaction and makes sure that it holds every entry of what it stands for: the
@@ -184,4 +194,5 @@ __all__ = [
     "delete_superseded",
     "drop_deleted",
     "generate_range",
+    "has_work",
 ]

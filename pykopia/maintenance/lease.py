@@ -256,4 +256,29 @@ def local_lock(config_path: Path | None) -> Iterator[None]:
         os.close(file)
 
 
-__all__ = ["LEASE_PREFIX", "FoundLease", "Lease", "LeaseDocument", "check_clocks", "find_leases", "local_lock"]
+@contextlib.contextmanager
+def maintaining(repository: Repository, *, monotonic: Callable[[], float] = clock.monotonic) -> Iterator[Lease]:
+    """Hold the local lock and the lease: whatever maintains the repository, in a cycle or by hand, does it alone.
+
+    Raises:
+        MaintenanceBusyError: another process maintains the repository.
+        ClockError: the clocks of this machine and of the storage differ too much to judge the age of anything.
+    """
+    with local_lock(repository.config_path):
+        lease = Lease(repository, monotonic=monotonic)
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+
+__all__ = [
+    "LEASE_PREFIX",
+    "FoundLease",
+    "Lease",
+    "LeaseDocument",
+    "check_clocks",
+    "find_leases",
+    "local_lock",
+    "maintaining",
+]

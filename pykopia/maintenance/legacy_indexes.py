@@ -6,10 +6,13 @@ A crash at any point leaves an index that holds the same.
 
 import contextlib
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 
 from pykopia.errors import BlobNotFoundError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.complete_view import CompleteView
+from pykopia.format.content_id import key_of
 from pykopia.format.gotime import ZERO_TIME_NS, format_time
 from pykopia.format.index_merge import merge_index_files
 from pykopia.format.legacy_index import (
@@ -30,13 +33,26 @@ from pykopia.format.pack import LOCAL_INDEX_TAIL_LENGTH
 from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.maintenance.blobs import Check, delete_blobs, no_check
+from pykopia.maintenance.dropped import record_dropped
 from pykopia.repository.repository import Repository
 
 _SECOND_NS = 1_000_000_000
 
 
+def _record_dropped(repository: Repository, view: CompleteView, before: int | None, contents: Sequence[bytes]) -> None:
+    """Record what is about to be dropped, by pack: nothing else will tell its packs from those of a lost index."""
+    gone = set(contents)
+    counts = Counter(
+        str(entry.pack_blob)
+        for entry in repository.contents.indexes.merged.entries(include_deleted=True)
+        if (before is not None and entry.deleted and entry.timestamp < before) or key_of(entry.content_id) in gone
+    )
+    record_dropped(repository, counts, view.pack_names)
+
+
 def compact_indexes(
     repository: Repository,
+    view: CompleteView,
     *,
     max_small_blobs: int = MAX_SMALL_BLOBS,
     all_indexes: bool = False,
@@ -49,6 +65,7 @@ def compact_indexes(
 
     Args:
         repository: open for writing, without epochs.
+        view: the proof that the index is complete, with packs.
         max_small_blobs: fewer blobs than this are left alone.
         all_indexes: take large ones too; implied when anything is dropped.
         drop_deleted_before_ns: leave out contents that were deleted before this time.
@@ -72,6 +89,8 @@ def compact_indexes(
     compacts = bool(chosen) and (len(chosen) > 1 or drops)
     if compacts:
         before = None if drop_deleted_before_ns is None else -(-drop_deleted_before_ns // _SECOND_NS)
+        if drops:
+            _record_dropped(repository, view, before, drop_contents)
         compaction.merge(chosen, before, drop_contents)
     compaction.clean_up_logs()
     if compacts:

@@ -16,6 +16,7 @@ EXPLANATIONS = {
     Rule.AFTER_START: "packs that came after maintenance began are looked at by the next run",
     Rule.SESSION: "packs of a client that has not finished writing are kept for 96 hours",
     Rule.AFTER_REWRITE: "packs whose contents were moved are kept for an hour: other clients may still read them",
+    Rule.UNPROVEN: "packs of which nothing proves that they are unused are kept; `index recover` shows what they hold",
     Rule.PARTLY_USED: "unused bytes in packs that are used by 60 % or more, or in a single smaller one, are not worth a move",
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pykopia import clock
+from pykopia.format.complete_view import CompleteView
 from pykopia.format.content_id import ALL
 from pykopia.format.index import IndexEntry
 from pykopia.format.maintenance_plan import short_packs
@@ -83,6 +84,7 @@ def plan_format_version(repository: Repository, version: int, *, pack_prefix: st
 
 def rewrite_contents(
     repository: Repository,
+    _view: CompleteView,
     plan: RewritePlan,
     *,
     check: Callable[[], None] = lambda: None,
@@ -94,6 +96,7 @@ def rewrite_contents(
 
     Args:
         repository: open for writing.
+        _view: the proof that storage and index fit together.
         plan: what to move.
         check: called now and then; may raise to stop.
         parallel: contents moved at one time; twice the number of CPUs when 0.

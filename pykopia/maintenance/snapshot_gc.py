@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from pykopia.errors import DamagedDataError, MaintenanceError, NotFoundError, PykopiaError
+from pykopia.errors import BlobNotFoundError, DamagedDataError, MaintenanceError, NotFoundError, PykopiaError
+from pykopia.format.complete_view import CompleteView, ViewFacts, examine
 from pykopia.format.content_id import key_of
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.index import IndexEntry
@@ -18,10 +19,11 @@ from pykopia.format.maintenance_plan import Safety, decide_content
 from pykopia.format.maintenance_schedule import TaskStatistics
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.snapshot_manifest import SnapshotManifest
-from pykopia.ids import ManifestID
+from pykopia.ids import BlobID, ManifestID
 from pykopia.maintenance.blobs import Check, no_check
 from pykopia.maintenance.live_contents import LISTED, LiveContents
 from pykopia.repository.repository import Repository
+from pykopia.repository.view import require
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ def may_find_garbage(repository: Repository, *, started: int, safety: Safety) ->
 
 def collect_garbage(
     repository: Repository,
+    view: CompleteView,
     *,
     started: int,
     safety: Safety,
@@ -102,6 +105,7 @@ def collect_garbage(
 
     Args:
         repository: open for writing.
+        view: the proof that storage and index fit together, with packs.
         started: when maintenance began, by the storage's clock; nanoseconds since 1970.
         safety: how old garbage must be.
         check: called now and then; may raise to stop.
@@ -109,6 +113,7 @@ def collect_garbage(
 
     Raises:
         MaintenanceError: a snapshot can't be followed to its end; nothing was marked.
+        ContradictedViewError: snapshots need packs that are not there; nothing was marked.
         DamagedIndexError: a part of the index can't be read; nothing was marked.
         DamagedManifestError: a part of the manifests can't be read; nothing was marked.
     """
@@ -123,9 +128,31 @@ def collect_garbage(
         marking.mark_snapshots()  # those that were saved meanwhile
         indexes.check_complete("collect garbage")
         repository.manifests.check_complete("collect garbage")
+        _check_packs(repository, view, live)
         return _Sweep(repository, started, safety, check).run(live, dry_run=dry_run)
     finally:
         live.close()
+
+
+def _check_packs(repository: Repository, view: CompleteView, live: LiveContents) -> None:
+    """Make sure that the packs of all contents that snapshots need are there.
+
+    Raises:
+        ContradictedViewError: they are not.
+    """
+    listed = view.pack_names
+    absent = {entry.pack_blob for entry, used in live.entries() if used and entry.pack_blob not in listed}
+    # others may have written or moved contents since the packs were listed
+    missing = tuple(name for name in sorted(absent) if not _is_there(repository, name))
+    require(examine(ViewFacts(missing_packs=missing)), "collect garbage", repository)
+
+
+def _is_there(repository: Repository, pack: BlobID) -> bool:
+    try:
+        repository.storage.metadata(pack)
+    except BlobNotFoundError:
+        return False
+    return True
 
 
 # --- marking ---------------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import BlobID
+from pykopia.repository.index_writing import check_listed, check_read, restore_marker, unlisted
 from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage
 
@@ -121,7 +122,14 @@ class IndexStore:
         if self._state is None:
             self._read_state()
         assert self._state is not None
-        return self._state.write_epoch
+        return self._state.current_epoch
+
+    @property
+    def known_state(self) -> epoch.EpochState:
+        """The state of the epochs that the loaded index was read by; an empty one without epochs. Lists nothing anew."""
+        if not self._loaded:
+            self.load()
+        return self._state or epoch.EpochState()
 
     @property
     def merged(self) -> MergedIndex:
@@ -199,7 +207,7 @@ class IndexStore:
             listed = [blob for blob in self._storage.list(epoch.EPOCH_PREFIX) if blob.blob_id not in unreadable]
             self._state = epoch.EpochState.from_blobs(listed)
             # what can be read of its set stays: the rest may be gone already
-            self._open(list(self._active.union(self._state.complete_index_set())))
+            self._open(list(self._active.union(self._state.readable_index_set())))
         self._damaged = {**unreadable, **self._damaged}
 
     def _warn_of_packs_without_index(self) -> None:
@@ -216,7 +224,7 @@ class IndexStore:
         self._read_state()
         assert self._state is not None
         self._watermark = self._state.watermark
-        return [BlobID(blob) for blob in self._state.complete_index_set()]
+        return self._state.readable_index_set()
 
     def _legacy(self, listing: Sequence[BlobMetadata]) -> list[BlobID]:
         logs = []
@@ -227,10 +235,19 @@ class IndexStore:
         names = [blob.blob_id for blob in listing if blob.blob_id != POISON_INDEX_BLOB_ID]
         return list(legacy_index.active_blobs(names, logs))
 
-    def _read_state(self) -> None:
-        """List the blobs of the epochs once and see what they mean."""
+    def _read_state(self, *, marker: BlobID | None = None, written: Sequence[BlobID] = ()) -> None:
+        """List the blobs of the epochs once and see what they mean.
+
+        Args:
+            marker: a marker that this client has written, which a stale listing may not show yet.
+            written: the same for index blobs.
+        """
         started = clock.now()
-        self._state = epoch.EpochState.from_blobs(list(self._storage.list("x")))
+        listed = list(self._storage.list("x"))
+        if marker is not None:
+            listed += unlisted(self._storage, listed, [marker])
+        listed += unlisted(self._storage, listed, written)
+        self._state = epoch.EpochState.from_blobs(listed)
         self._state_read_at = started
 
     def _open_blob(self, blob_id: BlobID) -> bytes:
@@ -452,6 +469,7 @@ class IndexStore:
             blob_id, stored = self._sealer.seal("n", data, session_id)
             self._storage.put(blob_id, stored)
             written.append(blob_id)
+        check_listed(self._storage, written, list(self._storage.list("n")))
         return written
 
     def _write_epoch(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
@@ -459,6 +477,7 @@ class IndexStore:
         refresh = self._format.epoch_parameters.refresh_frequency_ns
         suffix = epoch.index_blob_suffix(session_id, len(plain))
         written: list[BlobID] = []
+        restored: BlobID | None = None
         written_epoch = -1
         position = 0
         while position < len(plain):
@@ -466,6 +485,10 @@ class IndexStore:
             if self._state is None or age > refresh * FRESH_SHARE or age < 0:
                 self._read_state()
             assert self._state is not None
+            if self._state.lacks_markers:
+                restore_marker(self._storage, self._sealer, self._state, self.read_blob, self._format)
+                restored = epoch.marker_blob_id(self._state.current_epoch)
+                self._read_state(marker=restored)
             if written and self._state.write_epoch != written_epoch:
                 self._remove(written)
                 written, position = [], 0
@@ -474,13 +497,15 @@ class IndexStore:
             self._storage.put(blob_id, stored)
             written.append(blob_id)
             position += 1
-        self._read_state()
+        self._read_state(marker=restored, written=written)
         if self._state is not None and self._state.write_epoch >= written_epoch + 2:
             self._remove(written)
             raise WriteConflictError(
                 f"the index was written to epoch {written_epoch}, but the repository is at epoch "
                 f"{self._state.write_epoch} by now: nothing was committed; run the command again"
             )
+        if self._state is not None:
+            check_read(self._storage, written, self._state)
         return written
 
     def _remove(self, blobs: Iterable[BlobID]) -> None:

@@ -343,12 +343,14 @@ class Snapshots:
             cancel: says whether to stop.
 
         Returns:
-            What was looked at, with one failure for each file or folder that can't be restored; failures do not raise.
+            What was looked at, with one failure for each file or folder that can't be restored, and in what storage and
+            index contradict each other; neither raises.
 
         Raises:
             SnapshotNotFoundError: no such ID.
             StorageError: the storage can't be read.
         """
+        from pykopia.repository.view import contradictions
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
 
@@ -364,18 +366,31 @@ class Snapshots:
             roots = [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
         counting = Progress(VerifyCounters(), progress, cancel)
         with counting.told():
-            return Verifier(self._repository, options, counting).run(roots)
+            result = Verifier(self._repository, options, counting).run(roots)
+            return replace(result, contradictions=contradictions(self._repository))
 
     def delete(self, snapshot_id: str) -> None:
         """Delete a snapshot; its data goes when maintenance finds that nothing else needs it.
 
         Raises:
             SnapshotNotFoundError: there is none.
+            ContradictedViewError: storage and index contradict each other; nothing was deleted.
         """
         if all(entry.id != snapshot_id for entry in self._repository.manifests.find(SNAPSHOT_TYPE)):
             raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
+        self.delete_all([snapshot_id])
+
+    def delete_all(self, snapshot_ids: Iterable[str]) -> None:
+        """Delete several snapshots, all or none.
+
+        Raises:
+            ContradictedViewError: storage and index contradict each other; nothing was deleted.
+        """
+        from pykopia.snapshot.retention import delete_snapshots, view_for_deletion
+
+        view = view_for_deletion(self._repository)
         with self._repository.writer() as writer:
-            writer.manifests.delete(snapshot_id)
+            delete_snapshots(writer, view, snapshot_ids)
 
     def pin(self, snapshot_id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> SnapshotManifest:
         """Add pins to a snapshot, then remove some; a snapshot with a pin never expires.
@@ -401,13 +416,18 @@ class Snapshots:
         Args:
             source: whose; fields that are empty match any. All when not given.
             delete: without it nothing is changed.
+
+        Raises:
+            ContradictedViewError: storage, index and snapshots contradict each other; nothing was deleted.
         """
-        from pykopia.snapshot.retention import apply_expirations, plan_expirations
+        from pykopia.repository.view import require
+        from pykopia.snapshot.retention import apply_expirations, plan_expirations, view_for_expiry
 
         expirations = plan_expirations(self._repository, source)
         if delete:
+            view = require(view_for_expiry(self._repository, source), "expire snapshots", self._repository)
             with self._repository.writer() as writer:
-                apply_expirations(writer, expirations)
+                apply_expirations(writer, view, expirations)
         return expirations
 
     def copy_history(self, source: SourceInfo, destination: SourceInfo, *, move: bool = False) -> Sequence[HistoryStep]:

@@ -80,7 +80,7 @@ def create_snapshot(
         saved = not (taking.policy.retention.ignore_identical_snapshots and taking.equals_previous(root))
         if saved:
             manifest = replace(manifest, id=writer.manifests.put(manifest.labels(), manifest.to_json()))
-            apply_retention(writer, source, taking.policy)
+            apply_retention(repository, writer, source, taking.policy, taken=manifest.id)
             if options.source is not None or options.stdin is not None:
                 _set_manual(repository, writer, source)
         progress.set(
@@ -250,8 +250,8 @@ class _Taking:
             incomplete=CHECKPOINT,
             root_entry=root,
         )
-        writer.manifests.put(manifest.labels(), manifest.to_json())
-        apply_retention(writer, self._source, self.policy)
+        saved = writer.manifests.put(manifest.labels(), manifest.to_json())
+        apply_retention(self._repository, writer, self._source, self.policy, taken=saved)
         writer.flush()
         log.info("saved a checkpoint of %s", self._source)
 

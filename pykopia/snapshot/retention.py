@@ -1,18 +1,22 @@
 """Expiring snapshots: what the policies of their sources do not keep (spec 05 §6)."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from pykopia import clock
 from pykopia.errors import DamagedDataError
+from pykopia.format.complete_view import FUTURE_TOLERANCE_NS, CompleteView, Contradictions
+from pykopia.format.gotime import format_time
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.policy import Policy
 from pykopia.format.retention import ExpirePlan, plan_expire
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
+from pykopia.ids import ManifestID
 from pykopia.repository.repository import Repository
+from pykopia.repository.view import Look, complete_view, look, snapshot_facts_of
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.manifests import labels_for
 
@@ -52,26 +56,91 @@ def plan_expirations(repository: Repository, source: SourceInfo | None = None) -
     return expirations
 
 
-def apply_expirations(writer: RepositoryWriter, expirations: Iterable[Expiration]) -> None:
+def view_for_deletion(repository: Repository, what: str = "delete snapshots") -> CompleteView:
+    """Return the proof that storage and index fit together, so that snapshots may be deleted.
+
+    Raises:
+        ContradictedViewError: they do not: what can be seen may not be all that there is.
+    """
+    return complete_view(repository, what, packs=Look())
+
+
+def view_for_expiry(
+    repository: Repository,
+    source: SourceInfo | None,
+    *,
+    exists: Callable[[str], bool] | None = None,
+    packs: bool = True,
+) -> CompleteView | Contradictions:
+    """Return the proof that snapshots may be judged by their age and number, or what contradicts it.
+
+    Args:
+        repository: where they are.
+        source: whose; fields that are empty match any. All when not given.
+        exists: tells whether a content is there; by the index of the repository when not given.
+        packs: also list the packs and compare them with the index.
+    """
+    entries = repository.manifests.find(labels_for(source))
+    snapshots = []
+    damaged = []
+    for entry in entries:
+        try:
+            snapshots.append(SnapshotManifest.from_json(entry.data, manifest_id=entry.id))
+        except DamagedDataError:
+            damaged.append(entry.id)
+    facts = snapshot_facts_of(snapshots, exists or repository.contents.exists, damaged)
+    return look(repository, packs=Look() if packs else None, snapshots=facts)
+
+
+def delete_snapshots(writer: RepositoryWriter, _view: CompleteView, snapshot_ids: Iterable[str]) -> None:
+    """Delete snapshots with the flush of a writer; their data goes when maintenance finds that nothing else needs it."""
+    for snapshot_id in snapshot_ids:
+        writer.manifests.delete(snapshot_id)
+
+
+def apply_expirations(writer: RepositoryWriter, view: CompleteView, expirations: Iterable[Expiration]) -> None:
     """Delete what expires; their data goes when maintenance finds that nothing else needs it."""
-    for expiration in expirations:
-        for each in expiration.plan.expired:
-            writer.manifests.delete(each.id)
+    delete_snapshots(writer, view, (each.id for expiration in expirations for each in expiration.plan.expired))
 
 
-def apply_retention(writer: RepositoryWriter, source: SourceInfo, policy: Policy) -> None:
+def apply_retention(
+    repository: Repository, writer: RepositoryWriter, source: SourceInfo, policy: Policy, *, taken: str
+) -> None:
     """Delete the snapshots of a source that a policy does not keep, those of this session of writing included.
 
-    Nothing expires while manifests can't be read: a policy of this source, or newer snapshots, may be among them.
+    Nothing expires while manifests can't be read (a policy of this source, or newer snapshots, may be among them), nor,
+    and that is logged, when storage, index and snapshots contradict each other.
+
+    Args:
+        repository: where they are.
+        writer: the session.
+        source: whose snapshots.
+        policy: the source's.
+        taken: the snapshot that has just been taken, which is always kept.
     """
     if writer.manifests.damaged:
         return
-    plan = _plan(source, writer.manifests.find(source.labels()), policy)
-    apply_expirations(writer, [Expiration(source=source, plan=plan)])
+    entries = writer.manifests.find(source.labels())
+    plan = _plan(source, entries, policy, taken=taken)
+    if not plan.expired:
+        return
+    # what this session has written has no index yet
+    view = view_for_expiry(repository, source, packs=False)
+    if isinstance(view, CompleteView):
+        apply_expirations(writer, view, [Expiration(source=source, plan=plan)])
+        return
+    for each in view:
+        log.warning("no snapshot of %s expires: %s", source, each)
 
 
-def _plan(source: SourceInfo, entries: Sequence[ManifestEntry], policy: Policy) -> ExpirePlan[SnapshotManifest]:
-    """Return the plan for one source; when a manifest can't be read, what it would change is not known: all are kept."""
+def _plan(
+    source: SourceInfo, entries: Sequence[ManifestEntry], policy: Policy, *, taken: str = ""
+) -> ExpirePlan[SnapshotManifest]:
+    """Return the plan for one source.
+
+    All are kept when a manifest can't be read, so that nobody knows what it would change, and while the newest start lies
+    ahead of the clock: periods are counted back from it.
+    """
     snapshots = []
     for entry in entries:
         try:
@@ -79,7 +148,32 @@ def _plan(source: SourceInfo, entries: Sequence[ManifestEntry], policy: Policy) 
         except DamagedDataError as error:
             log.error("no snapshot of %s expires: %s", source, error)  # noqa: TRY400 -- no traceback for the user
             return ExpirePlan(kept=(), expired=())
-    return plan_expire(snapshots, policy.retention, tz=clock.LOCAL_TIMEZONE)
+    plan = plan_expire(snapshots, policy.retention, tz=clock.LOCAL_TIMEZONE, has_errors=lambda each: each.has_errors)
+    newest = max(snapshots, key=lambda each: each.start_time_ns, default=None)
+    kept_all: dict[ManifestID, str] = {ManifestID(taken): "just-taken"}
+    if newest is not None and newest.start_time_ns > clock.now() + FUTURE_TOLERANCE_NS:
+        log.warning(
+            "no snapshot of %s expires: snapshot %s starts at %s, which is still to come, and periods are counted back from "
+            "the newest snapshot; set the clock, or, if that of the other machine was wrong, `snapshot delete %s`",
+            source,
+            newest.id,
+            format_time(newest.start_time_ns),
+            newest.id,
+        )
+        kept_all |= {each.id: "ahead-of-the-clock" for each in plan.expired}
+    stay = [each for each in plan.expired if each.id in kept_all]
+    return ExpirePlan(
+        kept=(*plan.kept, *((each, (kept_all[each.id],)) for each in stay)),
+        expired=tuple(each for each in plan.expired if each.id not in kept_all),
+    )
 
 
-__all__ = ["Expiration", "apply_expirations", "apply_retention", "plan_expirations"]
+__all__ = [
+    "Expiration",
+    "apply_expirations",
+    "apply_retention",
+    "delete_snapshots",
+    "plan_expirations",
+    "view_for_deletion",
+    "view_for_expiry",
+]

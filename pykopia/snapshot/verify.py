@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from pykopia.arguments import check_number
 from pykopia.errors import BlobNotFoundError, ContentNotFoundError, DamagedDataError, PykopiaError
+from pykopia.format.complete_view import Contradiction
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.gotime import format_time
@@ -106,6 +107,8 @@ class VerifyResult:
     """Snapshots, folders and files that were to be verified; 0: there was nothing to verify."""
     stopped_early: bool = False
     """Whether there may be more errors, because the verification stopped after ``max_errors``."""
+    contradictions: tuple[Contradiction, ...] = ()
+    """In which ways storage, index and snapshots contradict each other: snapshots may be missing from the list."""
 
     @property
     def errors(self) -> tuple[str, ...]:

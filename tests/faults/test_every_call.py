@@ -21,6 +21,7 @@ from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.repository.repository import Repository
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes
+from pykopia.repository.view import complete_view
 from pykopia.snapshot.fix import FixOptions, remove_files
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.storage.base import BlobStorage
@@ -231,7 +232,7 @@ def maintain_with_epochs(ground: Ground) -> Program:
             time.advance(minutes=2)
             if number % 12 == 11:
                 epochs.advance_epoch(repository)
-        epochs.compact_single_epoch(repository)
+        epochs.compact_single_epoch(repository, complete_view(repository, "compact"))
         time.advance(hours=30)
         with repository.writer() as writer:
             writer.manifests.put({"type": "test"}, b"{}")

@@ -135,6 +135,7 @@ def test_a_kept_pack_goes_at_the_time_that_was_told(version: str) -> None:
     kept = plan_pack_deletion(blobs, set(), sessions, started=NOW, safety=FULL_SAFETY).kept
     assert [each.rule for each in kept] == [Rule.PACK_AGE, Rule.AFTER_START, Rule.SESSION]
     for each in kept:
+        assert each.until_ns is not None
         later = plan_pack_deletion([each.blob], set(), sessions, started=each.until_ns, safety=FULL_SAFETY)
         assert later.delete == (each.blob,)
         sooner = plan_pack_deletion([each.blob], set(), sessions, started=each.until_ns - 1, safety=FULL_SAFETY)

@@ -8,20 +8,20 @@ from pykopia.errors import MaintenanceError
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index
 from pykopia.format.index_merge import MergedIndex
-from pykopia.format.maintenance_plan import FULL_SAFETY, NO_SAFETY
-from pykopia.format.maintenance_schedule import TaskStatistics
+from pykopia.format.maintenance_plan import FULL_SAFETY
 from pykopia.ids import BlobID, ContentID
 from pykopia.maintenance import snapshot_gc
 from pykopia.maintenance.live_contents import LISTED, LiveContents
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
 from pykopia.repository.repository import Repository
+from pykopia.repository.view import Look, complete_view
 from tests.maintenance.scene import Scene, data
 
 
 def collect(scene: Scene, repository: Repository | None = None, *, dry_run: bool = False) -> Collection:
-    return collect_garbage(
-        repository or scene.repository, started=scene.clock.now_ns, safety=FULL_SAFETY, dry_run=dry_run
-    )
+    repository = repository or scene.repository
+    view = complete_view(repository, "collect", packs=Look())
+    return collect_garbage(repository, view, started=scene.clock.now_ns, safety=FULL_SAFETY, dry_run=dry_run)
 
 
 def test_only_what_is_old_and_unused_is_marked() -> None:
@@ -50,8 +50,11 @@ def test_snapshots_are_not_followed_unasked_where_all_is_young_and_nothing_is_ma
         assert collect(scene).deleted.count == 0
         assert (scene.blobs("x"), scene.state(unused)) == before  # so there was nothing to find
         runs = scene.maintain("auto").tasks
-        found = next(each.statistics for each in runs if each.task == "snapshot-gc")
-        assert found == TaskStatistics(kind="snapshotGCStats", values=None)
+        by_task = {each.task: each for each in runs}
+        for task in ("snapshot-gc", "full-delete-blobs"):  # without a collection, no pack is deleted
+            assert by_task[task].statistics is None
+            assert "too young" in by_task[task].left_out
+        assert not scene.repository.maintenance.schedule().runs.get("snapshot-gc")
         scene.clock.advance(hours=1)
         assert may_find(scene)
         assert collect(scene).deleted.count == 1
@@ -153,7 +156,7 @@ def test_a_folder_that_can_not_be_read_stops_it_and_is_named() -> None:
         pack[place.pack_offset + 20] ^= 1
         scene.storage.put(place.pack_blob, pack)
         with scene.connect() as fresh, pytest.raises(MaintenanceError, match=r"ann@box:/data@.* can't be followed"):
-            collect_garbage(fresh, started=scene.clock.now_ns, safety=FULL_SAFETY)
+            collect(scene, fresh)
         assert scene.state(unused) == "live"
 
 
@@ -174,7 +177,7 @@ def test_a_damaged_index_blob_stops_it() -> None:
         newest = scene.blobs("xn")[-1]
         scene.storage.put(newest, scene.storage.get(newest)[:40])
         with scene.connect() as fresh, pytest.raises(Exception, match="index"):
-            collect_garbage(fresh, started=scene.clock.now_ns, safety=NO_SAFETY)
+            collect(scene, fresh)
 
 
 def test_what_others_use_or_write_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

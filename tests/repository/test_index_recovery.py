@@ -10,6 +10,7 @@ from pykopia.repository.index_recovery import ASIDE_PREFIX, RecoveryOptions, Rec
 from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
 from pykopia.repository.repository import Repository
+from pykopia.repository.view import complete_view
 from pykopia.storage.memory import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD, NewRepository
 
@@ -79,7 +80,7 @@ def test_a_torn_compaction_gives_way_to_what_it_was_made_of(
     repository.refresh()
     late = write(repository, b"late")
     sources = blobs(storage, "xn0")
-    compact_single_epoch(repository)
+    compact_single_epoch(repository, complete_view(repository, "compact"))
     [compacted] = blobs(storage, "xs0")
     tear(storage, compacted)
     if not sources_are_there:

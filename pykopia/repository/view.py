@@ -1,0 +1,313 @@
+"""Looking at storage, index and snapshots before something is destroyed: the facts for ``format.complete_view``."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pykopia import clock
+from pykopia.errors import (
+    BlobNotFoundError,
+    ContradictedViewError,
+    DamagedDataError,
+    InvalidIDError,
+    StorageError,
+)
+from pykopia.format.blob import BlobMetadata
+from pykopia.format.complete_view import (
+    CompleteView,
+    Contradictions,
+    PackFacts,
+    PackProof,
+    SnapshotFacts,
+    ViewFacts,
+    examine,
+)
+from pykopia.format.content_id import key_of
+from pykopia.format.index_merge import MergedIndex, is_hidden
+from pykopia.format.manifest import CONTENT_PREFIX
+from pykopia.format.object_id import parse_object_id
+from pykopia.format.session import SESSION_PREFIX, session_of_blob
+from pykopia.format.snapshot_manifest import SnapshotManifest
+from pykopia.ids import BlobID
+from pykopia.repository.index_recovery import read_pack_index
+from pykopia.repository.repository import Repository
+from pykopia.storage.base import BlobStorage
+
+PACKS: tuple[str, ...] = ("p", "q")
+SNAPSHOT_LABELS = {"type": "snapshot"}
+PARALLEL_READS = 16
+SETTLE_NS = 10 * 60 * 1_000_000_000
+"""Nanoseconds after which a listing shows an index blob for sure: younger packs are not held against a view by age."""
+
+_HEX_DIGITS = "0123456789abcdef"
+_SECOND_NS = 1_000_000_000
+
+
+def list_blobs(storage: BlobStorage, prefixes: Iterable[str], parallelism: int = 0) -> list[BlobMetadata]:
+    """Return the blobs with some prefixes; with more ``parallelism`` than prefixes, listed by their second letter.
+
+    Names whose second letter is no hexadecimal digit, which no pack has, are not found then, as by Kopia.
+    """
+    prefixes = list(prefixes)
+    if parallelism <= len(prefixes):
+        return [blob for prefix in prefixes for blob in storage.list(prefix)]
+    narrow = [prefix + digit for prefix in prefixes for digit in _HEX_DIGITS]
+    with ThreadPoolExecutor(parallelism, thread_name_prefix="pykopia-list") as pool:
+        return [blob for found in pool.map(lambda prefix: list(storage.list(prefix)), narrow) for blob in found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a repository is looked at.
+
+    Attributes:
+        listed: packs, listed by the caller before; they are listed now when it is None.
+        list_parallelism: listings at one time, see ``MaintenanceParameters``.
+        older_than_ns: packs that are younger, by the time of storage, are not looked into; nanoseconds since 1970.
+        dropped_before_ns: deleted contents that are older may be missing from the index (format version 1).
+        dropped: contents by pack that maintenance has recorded as dropped from the index.
+        sessions_before_ns: look also into packs whose session has a marker if they are older than this.
+        unreadable_is_garbage: see ``PackFacts``.
+        refresh: load the index anew.
+    """
+
+    listed: Sequence[BlobMetadata] | None = None
+    list_parallelism: int = 0
+    older_than_ns: int | None = None
+    dropped_before_ns: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    sessions_before_ns: int | None = None
+    unreadable_is_garbage: bool = False
+    refresh: bool = True
+
+
+def complete_view(
+    repository: Repository,
+    what: str,
+    *,
+    packs: Look | None = None,
+    snapshots: SnapshotFacts | None = None,
+    uncollected: str = "",
+) -> CompleteView:
+    """Return the proof that ``what`` may be done.
+
+    Args:
+        repository: open.
+        what: what is to be done, for the message: ``run maintenance``.
+        packs: how packs are looked at; without it they are not, and no pack can be deleted with the result.
+        snapshots: what their manifests say, see ``snapshot_facts``; nothing is compared without it.
+        uncollected: see ``ViewFacts``.
+
+    Raises:
+        ContradictedViewError: storage, index and snapshots contradict each other.
+        DamagedIndexError: a part of the index can't be read.
+    """
+    repository.contents.indexes.check_complete(what)
+    found = look(repository, packs=packs, snapshots=snapshots, uncollected=uncollected)
+    if isinstance(found, tuple) and packs is not None and packs.refresh:
+        # a listing that was made while another client began a new epoch looks contradictory, the next one does not
+        found = look(repository, packs=packs, snapshots=snapshots, uncollected=uncollected)
+    repository.contents.indexes.check_complete(what)
+    return require(found, what, repository)
+
+
+def require(found: CompleteView | Contradictions, what: str, repository: Repository) -> CompleteView:
+    """Return a view that is complete.
+
+    Raises:
+        ContradictedViewError: it is not.
+    """
+    if isinstance(found, CompleteView):
+        return found
+    raise ContradictedViewError(what, repository.storage.display_name, found)
+
+
+def look(
+    repository: Repository,
+    *,
+    packs: Look | None = None,
+    snapshots: SnapshotFacts | None = None,
+    uncollected: str = "",
+) -> CompleteView | Contradictions:
+    """Compare what is there; see ``complete_view``."""
+    indexes = repository.contents.indexes
+    pack_facts = None if packs is None else _pack_facts(repository, packs)
+    state = indexes.known_state if indexes.epochs else None
+    has_index = indexes.active_count > 0 or bool(indexes.known_damage)
+    return examine(
+        ViewFacts(
+            epochs=state,
+            has_index=has_index,
+            a_pack="" if has_index else _any_pack(repository.storage),
+            packs=pack_facts,
+            snapshots=snapshots or SnapshotFacts(),
+            uncollected=uncollected,
+            now_ns=clock.now(),
+        )
+    )
+
+
+def contradictions(repository: Repository, *, packs: bool = True) -> Contradictions:
+    """Return in what storage and index contradict each other, for those who only look.
+
+    Args:
+        repository: open.
+        packs: list the packs and compare them with the index, which is loaded anew; without it nothing is listed, unless
+            there is no index at all.
+    """
+    found = look(repository, packs=Look() if packs else None)
+    if isinstance(found, tuple) and found and packs:
+        found = look(repository, packs=Look())  # another client may just have begun a new epoch
+    return () if isinstance(found, CompleteView) else found
+
+
+def _any_pack(storage: BlobStorage) -> str:
+    """Return any pack of a session that came to its end; nothing where there is none."""
+    running = {session_of_blob(blob.blob_id) for blob in storage.list(SESSION_PREFIX)}
+    packs = (blob.blob_id for prefix in ("q", "p") for blob in storage.list(prefix))
+    return next((blob_id for blob_id in packs if session_of_blob(blob_id) not in running), "")
+
+
+def _pack_facts(repository: Repository, wanted: Look) -> PackFacts:
+    """List packs, then sessions, then the index: what another client commits meanwhile is never taken for unlisted."""
+    storage, indexes = repository.storage, repository.contents.indexes
+    packs = wanted.listed
+    if packs is None:
+        packs = list_blobs(storage, PACKS, wanted.list_parallelism)
+    markers = list(storage.list(SESSION_PREFIX))
+    if wanted.refresh:
+        repository.refresh()
+    names = frozenset(blob.blob_id for blob in packs)
+    named = _named(indexes.merged)
+    sessions = {session_of_blob(blob.blob_id) for blob in markers}
+    candidates = []
+    for blob in packs:
+        if blob.blob_id in named:
+            continue
+        limit = wanted.older_than_ns
+        if session_of_blob(blob.blob_id) in sessions:
+            limit = -1 if wanted.sessions_before_ns is None else wanted.sessions_before_ns
+        if limit is None or blob.timestamp_ns <= limit:
+            candidates.append(blob)
+    return PackFacts(
+        listed=(*packs, *markers),
+        named=named,
+        proofs=_proofs(repository, candidates, names, wanted.dropped_before_ns),
+        dropped=wanted.dropped,
+        unreadable_is_garbage=wanted.unreadable_is_garbage,
+    )
+
+
+def _named(merged: MergedIndex) -> frozenset[str]:
+    return frozenset({entry.pack_blob for entry in merged.entries(include_deleted=True)})
+
+
+def _proofs(
+    repository: Repository, packs: Sequence[BlobMetadata], names: frozenset[str], dropped_before_ns: int | None
+) -> Mapping[BlobID, PackProof]:
+    def prove(blob: BlobMetadata) -> PackProof | None:
+        return prove_pack(repository, blob, names, dropped_before_ns)
+
+    if not packs:
+        return {}
+    with ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="pykopia-proof") as pool:
+        found = dict(zip([blob.blob_id for blob in packs], pool.map(prove, packs), strict=True))
+    return {blob_id: proof for blob_id, proof in found.items() if proof is not None}
+
+
+def prove_pack(
+    repository: Repository, pack: BlobMetadata, names: frozenset[str], dropped_before_ns: int | None = None
+) -> PackProof | None:
+    """Compare the contents that a pack lists at its end with the index; None when the pack is gone.
+
+    Args:
+        repository: open, its index just loaded.
+        pack: one that no live entry of the index names.
+        names: all packs that are there.
+        dropped_before_ns: see ``Look``.
+    """
+    merged = repository.contents.indexes.merged
+    unknown = dropped = last_copies = manifests = 0
+    try:
+        with read_pack_index(repository, pack) as index:
+            for entry in index.entries():
+                if entry.pack_blob != pack.blob_id:
+                    continue  # a mark of deletion, of a content in another pack
+                winner = merged.winner(key_of(entry.content_id))
+                if winner is None:
+                    if dropped_before_ns is not None and entry.timestamp * _SECOND_NS < dropped_before_ns:
+                        dropped += 1
+                        continue
+                    unknown += 1
+                    manifests += entry.content_id.startswith(CONTENT_PREFIX)
+                elif winner.pack_blob not in names and not is_hidden(winner, merged.watermark):
+                    last_copies += not _exists(repository.storage, BlobID(winner.pack_blob))
+    except BlobNotFoundError:
+        return None
+    except (DamagedDataError, InvalidIDError, StorageError) as error:
+        return PackProof(error=str(error))
+    return PackProof(unknown=unknown, dropped=dropped, last_copies=last_copies, manifests=manifests)
+
+
+def _exists(storage: BlobStorage, blob_id: BlobID) -> bool:
+    try:
+        storage.metadata(blob_id)
+    except BlobNotFoundError:
+        return False
+    return True
+
+
+def snapshot_facts(repository: Repository, labels: Mapping[str, str] | None = None) -> SnapshotFacts:
+    """Return what the manifests of snapshots say; see ``snapshot_facts_of``."""
+    found = []
+    damaged = []
+    for entry in repository.manifests.find(labels or SNAPSHOT_LABELS):
+        try:
+            found.append(SnapshotManifest.from_json(entry.data, manifest_id=entry.id))
+        except DamagedDataError:
+            damaged.append(entry.id)
+    return snapshot_facts_of(found, repository.contents.exists, damaged)
+
+
+def snapshot_facts_of(
+    snapshots: Iterable[SnapshotManifest], exists: Callable[[str], bool], damaged: Sequence[str] = ()
+) -> SnapshotFacts:
+    """Return which roots the index does not have, and the newest start.
+
+    Args:
+        snapshots: all of a source, or of the repository.
+        exists: tells whether the index has a content.
+        damaged: IDs of snapshots whose manifest can't be read.
+    """
+    missing = list(damaged)
+    newest: SnapshotManifest | None = None
+    for each in snapshots:
+        if newest is None or each.start_time_ns > newest.start_time_ns:
+            newest = each
+        if each.root_entry is None:
+            continue
+        try:
+            if not exists(parse_object_id(each.root_entry.object_id).content_id):
+                missing.append(each.id)
+        except InvalidIDError:
+            missing.append(each.id)
+    return SnapshotFacts(
+        missing_roots=tuple(missing),
+        newest="" if newest is None else newest.id,
+        newest_start_ns=None if newest is None else newest.start_time_ns,
+    )
+
+
+__all__ = [
+    "PACKS",
+    "SETTLE_NS",
+    "Look",
+    "complete_view",
+    "contradictions",
+    "list_blobs",
+    "look",
+    "prove_pack",
+    "require",
+    "snapshot_facts",
+    "snapshot_facts_of",
+]

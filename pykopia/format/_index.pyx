@@ -15,6 +15,7 @@ cdef extern from "Python.h":
     int PyBytes_AsStringAndSize(object text, char **buffer, Py_ssize_t *length) except -1
     object PyObject_CallObject(object callable, object arguments)
     object PyUnicode_FromStringAndSize(const char *text, Py_ssize_t length)
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *length) except NULL
 
 cdef extern from *:
     """
@@ -410,6 +411,33 @@ cdef tuple checked(tables):
     return found
 
 
+cdef inline int digit_of(char digit) noexcept nogil:
+    """Return the value of a hexadecimal digit, -1 for any other letter."""
+    if 48 <= digit <= 57:
+        return digit - 48
+    if 97 <= digit <= 102:
+        return digit - 87
+    return -1
+
+
+cdef size_t key_from(const char *text, Py_ssize_t length, uint8_t *key) noexcept nogil:
+    """Make the key of a content ID; return its bytes, 0 when the text is none."""
+    cdef Py_ssize_t at = length & 1
+    cdef size_t size = 1
+    cdef int high, low
+    if length < 2 or length // 2 + 1 > MAX_KEY or (at and not (103 <= text[0] <= 122)):
+        return 0
+    key[0] = <uint8_t>text[0] if at else 0
+    while at < length:
+        high, low = digit_of(text[at]), digit_of(text[at + 1])
+        if high < 0 or low < 0:
+            return 0
+        key[size] = <uint8_t>(high << 4 | low)
+        size += 1
+        at += 2
+    return size
+
+
 @cython.no_gc
 cdef class MergedTable:
     """Twin of the look-ups of ``index_merge.MergedIndex``."""
@@ -459,28 +487,49 @@ cdef class MergedTable:
         cdef size_t position
         return self.best(key, &position, &row) >= 0 and not row.deleted
 
+    def without_live(self, content_ids):
+        cdef uint8_t key[MAX_KEY]
+        cdef const char *text
+        cdef Py_ssize_t length, number = 0
+        cdef size_t size, position
+        cdef Row row
+        cdef list found = []
+        for content_id in content_ids:
+            text = PyUnicode_AsUTF8AndSize(content_id, &length)
+            size = key_from(text, length, key)
+            if not size or self.best_of(key, size, &position, &row) < 0 or row.deleted:
+                found.append(number)
+            number += 1
+        return found
+
     cdef bint hidden(self, const Row *row):
         return self.hides and row.deleted and <int64_t>row.timestamp <= self.watermark
 
     cdef Py_ssize_t best(self, key, size_t *best_position, Row *best_row) except -2:
         """Return the number of the table whose entry wins, or -1 without any."""
         cdef char *text
-        cdef Py_ssize_t length, best = -1
+        cdef Py_ssize_t length
+        PyBytes_AsStringAndSize(key, &text, &length)
+        return self.best_of(<const uint8_t *>text, length, best_position, best_row)
+
+    cdef Py_ssize_t best_of(
+        self, const uint8_t *text, size_t length, size_t *best_position, Row *best_row
+    ) except -2:
+        cdef Py_ssize_t best = -1
         cdef size_t i, position
         cdef Table *table
         cdef Row row
-        PyBytes_AsStringAndSize(key, &text, &length)
         if self.count > 1:
             for i in range(self.count):
-                if <size_t>length == self.pointers[i].key_size:
-                    fetch_ahead(self.pointers[i], <const uint8_t *>text)
+                if length == self.pointers[i].key_size:
+                    fetch_ahead(self.pointers[i], text)
         for i in range(self.count):
             table = self.pointers[i]
             if table.released:
                 raise ValueError("operation forbidden on released index table")
-            if <size_t>length != table.key_size or not search(table, <const uint8_t *>text, &position):
+            if length != table.key_size or not search(table, text, &position):
                 continue
-            if not read_row(table, position, &row) or not is_id(<const uint8_t *>text):
+            if not read_row(table, position, &row) or not is_id(text):
                 (<IndexTable>self.tables[i]).entry_at(position)  # raises
             if best < 0 or row_wins(&row, best_row):
                 best = i

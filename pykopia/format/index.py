@@ -226,6 +226,24 @@ class IndexFile:
             previous = entry.content_id
             yield entry
 
+    def pack_names(self) -> set[BlobID]:
+        """Return the names of all packs that the file names; version 1 is gone through entry by entry.
+
+        Raises:
+            DamagedIndexError: A name lies outside the file.
+        """
+        header = self.header
+        if header.version == 1:
+            return {entry.pack_blob for entry in self.entries()}
+        found = set()
+        with memoryview(self._buffer) as whole, whole.cast("B") as view:
+            for number in range(header.pack_count):
+                length, start = PACK_V2.unpack_from(view, header.packs_at + number * PACK_V2.size)
+                if start + length > len(view):
+                    raise damaged(self.name, f"the name of pack {number} lies outside the file: it was cut short")
+                found.add(decode_name(view[start : start + length].tobytes()))
+        return found
+
     def is_live_since(self, second: int) -> bool:
         """Tell whether no entry is deleted and none was made before ``second`` (since 1970); one that is ends the search.
 

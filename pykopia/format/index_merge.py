@@ -1,10 +1,11 @@
 """Several index files as one: which entry of a content counts (spec 02 §6), look-up, iteration and compaction."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from operator import attrgetter
 
-from pykopia.format.content_id import ALL, id_of
+from pykopia.format.content_id import ALL, id_of, key_of
 from pykopia.format.index import IndexFile
 from pykopia.format.index_build import build_index, check_shard_limit, check_version, shard_entries
 from pykopia.format.index_layout import MAX_SHARD_ENTRIES, IndexEntry, wins
@@ -13,6 +14,9 @@ try:
     from pykopia.format import _index, _index_build
 except ImportError:  # no compiler at installation
     _index = _index_build = None  # type: ignore[assignment]
+
+
+_CONTENT_ID = re.compile(r"[g-z]?(?:[0-9a-f]{2})+")
 
 
 class PythonMergedTable:
@@ -44,6 +48,15 @@ class PythonMergedTable:
         entry = self.winner(key)
         return entry is not None and not entry.deleted
 
+    def without_live(self, content_ids: Sequence[str]) -> list[int]:
+        """See ``MergedIndex.without_live``."""
+        return [number for number, text in enumerate(content_ids) if not self._has_live(text)]
+
+    def _has_live(self, content_id: str) -> bool:
+        if not _CONTENT_ID.fullmatch(content_id):
+            return False
+        return self.is_live(key_of(content_id))
+
 
 class MergedIndex:
     """The entries of all active index files: what a repository contains.
@@ -71,6 +84,12 @@ class MergedIndex:
     is_live: Callable[[bytes], bool]
     """Tell whether a key has an entry that is not deleted: such a content need not be written again."""
 
+    without_live: Callable[[Sequence[str]], list[int]]
+    """Return the positions in a list of IDs of those that are no ID of a content with a live entry.
+
+    For an object ID this tells whether the object is one live content.
+    """
+
     def __init__(self, files: Sequence[IndexFile], *, watermark: int | None = None) -> None:
         self.files = tuple(files)
         self.watermark = watermark
@@ -78,6 +97,7 @@ class MergedIndex:
         table = PythonMergedTable(self.files, watermark) if tables is None else _index.MergedTable(tables, watermark)
         self.winner, self.find = table.winner, table.find
         self.contains, self.is_live = table.contains, table.is_live
+        self.without_live = table.without_live
 
     def __repr__(self) -> str:
         return f"<MergedIndex of {len(self.files)} files, watermark {self.watermark}>"

@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pykopia import clock
 from pykopia.arguments import check_bytes
@@ -71,6 +71,8 @@ class ContentWriter:
         self._session = _Session()
         self._flushing: dict[bytes, IndexEntry] = {}
         self._failure: BaseException | None = None
+        self.is_lost: Callable[[str], bool] | None = None
+        """Tells whether a pack is not there: its contents do not count as stored. None: nobody has looked."""
         self.written_bytes = 0
         """Bytes of new contents before compression."""
         self.packed_bytes = 0
@@ -84,8 +86,10 @@ class ContentWriter:
 
     def exists(self, key: bytes) -> bool:
         """Say whether a live content has this key."""
-        entry = self.entry(key)
-        return entry is not None and not entry.deleted
+        return self._is_stored(self.entry(key))
+
+    def _is_stored(self, entry: IndexEntry | None) -> bool:
+        return entry is not None and not entry.deleted and (self.is_lost is None or not self.is_lost(entry.pack_blob))
 
     # ------------------------------------------------------------------ writing
 
@@ -128,7 +132,7 @@ class ContentWriter:
         for number, key in enumerate(keys):
             if key not in new:
                 old = self.entry(key)
-                if old is None or old.deleted:
+                if not self._is_stored(old):
                     new[key] = number
                     before.append(old)
         if new:

@@ -21,6 +21,7 @@ from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
 from pykopia.format.source import SourceInfo, previous_snapshots
 from pykopia.ids import ObjectID
 from pykopia.repository.repository import Repository
+from pykopia.repository.stored_packs import StoredObjects, StoredPacks
 from pykopia.repository.writer import RepositoryWriter, available_cpus
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
@@ -59,6 +60,7 @@ def create_snapshot(
     tags = _tags(options.tags)
     taking = _Taking(repository, source, options, progress, session)
     with nullcontext(session) if session else repository.writer(parallel=taking.parallel) as writer, progress.told():
+        writer.contents.is_lost = taking.packs.is_lost
         written_before, packed_before = writer.contents.written_bytes, writer.contents.packed_bytes
         started = clock.now()
         if options.stdin is not None:
@@ -109,6 +111,7 @@ class _Taking:
         self.policy: Policy = self._tree.effective
         self._previous = previous_snapshots(read_snapshots((session or repository).manifests, source))
         self.parallel = options.parallel or self.policy.upload.max_parallel_file_reads or available_cpus()
+        self.packs = StoredPacks(repository)
         self.statistics = Statistics()
         self.stop_reason = ""
         self.errors: list[EntryError] = []
@@ -159,6 +162,7 @@ class _Taking:
                 upload_limit_bytes=self._options.upload_limit_bytes,
                 force_hash_percent=self._options.force_hash_percent,
                 exists=self._repository.contents.exists,
+                lacking=StoredObjects(self._repository, writer.contents, self.packs).lacking,
                 actions=actions,
                 checkpoint=checkpoints,
             )

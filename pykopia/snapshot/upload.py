@@ -147,10 +147,15 @@ class Upload:
         upload_limit_bytes: int = 0,
         force_hash_percent: float = 0,
         exists: Callable[[str], bool],
+        lacking: Callable[[Sequence[str]], Sequence[int]],
         actions: Actions,
         checkpoint: "Callable[[Folder], None] | None" = None,
     ) -> None:
-        """Prepare; ``exists`` says whether a content is stored, ``checkpoint`` is called now and then by the walk."""
+        """Prepare.
+
+        ``exists`` says whether a content is stored, ``lacking`` which of some objects are not stored as a whole,
+        ``checkpoint`` is called now and then by the walk.
+        """
         self._objects = objects
         self._directories = DirectoryReader(objects)
         self._writer = writer
@@ -161,6 +166,7 @@ class Upload:
         self._limit = upload_limit_bytes
         self._force_hash = force_hash_percent
         self._exists = exists
+        self._lacking = lacking
         self._actions = actions
         self._checkpoint = checkpoint
         self._lock = threading.Lock()
@@ -299,27 +305,35 @@ class Upload:
                 excluded_directories=found.excluded_folders,
             )
 
-    def _cached_entries(self, folder: Folder, found: walk.Found) -> frozenset[str] | set[str]:
+    def _cached_entries(self, folder: Folder, found: walk.Found) -> frozenset[str]:
         """Take over what is as it was in an earlier snapshot (spec 04 §11.2); return the names."""
         if not folder.previous:
             return frozenset()
-        names: set[str] = set()
-        size = files = 0
+        taken: list[DirectoryEntry] = []
+        names: list[str] = []
+        size = 0
         for kind, listed in (("f", found.files), ("s", found.links)):
             for name, status in listed:
                 old = _unchanged(folder.previous, name, kind, status)
                 if old is None or (self._force_hash and random.random() * 100 < self._force_hash):  # noqa: S311
                     continue
-                names.add(name)
-                folder.entries.append(old)
+                names.append(name)
+                taken.append(old)
                 size += status.st_size
-                files += 1
+        lacking = self._lacking([old.object_id for old in taken])
+        if lacking:  # to be read and stored again
+            size -= sum(taken[number].size for number in lacking)
+            again = frozenset(lacking)
+            names = [name for number, name in enumerate(names) if number not in again]
+            taken = [old for number, old in enumerate(taken) if number not in again]
+        folder.entries += taken
+        files = len(taken)
         if names:
             with self._lock:
                 self.statistics.cached_files += files
                 self.statistics.total_size += size
             self._progress.add(cached_files=files, cached_bytes=size)
-        return names
+        return frozenset(names)
 
     @staticmethod
     def _before(folder: Folder, name: str) -> Sequence[DirectoryEntry]:

@@ -67,7 +67,8 @@ def test_recovering_is_a_dangerous_command(runner: Runner) -> None:
 def test_packs_without_any_index_are_told_of(runner: Runner, tmp_path: Path) -> None:
     for path in (tmp_path / "repository").rglob("xn*"):
         path.unlink()
-    listed = runner.ok("snapshot", "list")
+    listed = runner.fails("snapshot", "list")
+    assert listed.status == 45
     assert "index recover" in listed.stderr
     runner.ok("index", "recover", "--commit", "--parallel", "4")
     assert len(runner.ok("snapshot", "list", "--json").json) == 1

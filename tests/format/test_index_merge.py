@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykopia.errors import UnsupportedFormatError, UsageError
-from pykopia.format.content_id import key_of
+from pykopia.format.content_id import id_of, key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries
-from pykopia.format.index_merge import MergedIndex, PendingIndex, merge_index_files, wins
+from pykopia.format.index_merge import MergedIndex, PendingIndex, PythonMergedTable, merge_index_files, wins
 from tests.format.index_support import entries, entry_of, load, using
 
 CASES = load("index_merge.json")
@@ -110,6 +110,14 @@ def test_look_up_iteration_and_compaction_agree(
     assert [e for e in merged.find_many(keys) if e] == visible
     assert [merged.contains(key) for key in keys] == [e in visible for e in expected]
     assert [merged.is_live(key) for key in keys] == [not e.deleted for e in expected]
+    texts = [id_of(key) for key in keys]
+    one = texts[0] if texts else "00" * 16
+    odd = ["", "g", "0", f"I{one}", f"Z{one}", f"{one}g", "é" * 32, "0" * 200]
+    missing = [number for number, e in enumerate(expected) if e.deleted]
+    assert merged.without_live([*texts, *odd]) == [*missing, *range(len(texts), len(texts) + len(odd))]
+    assert PythonMergedTable(merged.files, merged.watermark).without_live([*texts, *odd]) == merged.without_live(
+        [*texts, *odd]
+    )
     assert merged.find(b"\0" * 17) is None or b"\0" * 17 in keys
     assert merged.approximate_count == sum(map(len, groups))
     compacted = merge_index_files(merged.files, version=2, max_entries=max_entries)

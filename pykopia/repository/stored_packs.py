@@ -1,0 +1,157 @@
+"""Which contents of the index are really stored: live, and in a pack that is there.
+
+A snapshot takes unchanged files over from an earlier one without reading them, and stores no content that the index has.
+Both would hand a loss on for ever: what the index does not have any more, or has in a pack that is gone, is to be read and
+stored again, as long as the source still has it.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pykopia.errors import BlobNotFoundError, InvalidIDError, PykopiaError
+from pykopia.format.content_id import key_of
+from pykopia.format.index_merge import MergedIndex
+from pykopia.format.object_id import parse_object_id
+from pykopia.format.pack import is_pack
+from pykopia.format.session import SESSION_PREFIX, session_of_blob
+from pykopia.ids import BlobID
+from pykopia.repository.content_writer import ContentWriter
+from pykopia.repository.repository import Repository
+
+log = logging.getLogger(__name__)
+
+MAX_WALKED_PACKS = 2_000
+"""Packs up to which a storage that must walk through folders to list them is asked for a list before each snapshot."""
+WALKED_TYPES = frozenset({"sftp", "webdav", "rclone", "gdrive"})
+MAX_V1_ENTRIES = 200_000
+"""Entries up to which the packs that an index of version 1 names are looked for before each snapshot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """What one listing showed beside the index."""
+
+    missing: frozenset[str] = frozenset()
+    """Packs that an index blob names, perhaps by an entry that does not count any more, and that were not listed."""
+    unlisted: bool = False
+    """Whether there is a pack that no index blob names, of a session that came to its end."""
+
+
+class StoredPacks:
+    """Tells which packs are lost, by one listing that is made in the background."""
+
+    def __init__(self, repository: Repository) -> None:
+        """Begin to list the packs, unless that would cost more than the snapshot."""
+        self._storage = repository.storage
+        self._lost: dict[str, bool] = {}
+        self._listing: Future[Listed] | None = None
+        named = _named(repository.contents.indexes.merged)
+        if named is None or (
+            len(named) > MAX_WALKED_PACKS and repository.storage.connection_info().type in WALKED_TYPES
+        ):
+            return
+        with_thread = ThreadPoolExecutor(1, thread_name_prefix="pykopia-packs")
+        self._listing = with_thread.submit(self._list, named)
+        with_thread.shutdown(wait=False)
+
+    def _list(self, named: frozenset[str]) -> Listed:
+        packs: list[str] = []
+        running: set[str | None] = set()
+        try:
+            for blob in self._storage.list(""):
+                if is_pack(blob.blob_id):
+                    packs.append(blob.blob_id)
+                elif blob.blob_id.startswith(SESSION_PREFIX):
+                    running.add(session_of_blob(blob.blob_id))
+        except PykopiaError as error:
+            log.warning("the packs can't be listed, so lost ones are not noticed: %s", error)
+            return Listed()
+        unlisted = any(pack not in named and session_of_blob(pack) not in running for pack in packs)
+        return Listed(missing=named.difference(packs), unlisted=unlisted)
+
+    @property
+    def listed(self) -> Listed:
+        """What the listing showed, once it is done; nothing where none was made."""
+        return Listed() if self._listing is None else self._listing.result()
+
+    def is_lost(self, pack: str) -> bool:
+        """Tell whether a pack is not there; looked up once more before it is said."""
+        if pack not in self.listed.missing:
+            return False
+        known = self._lost.get(pack)
+        if known is None:
+            try:
+                self._storage.metadata(BlobID(pack))
+                known = False
+            except BlobNotFoundError:
+                known = True
+                log.warning("pack %s is missing: what it held and the source still has is stored again", pack)
+            self._lost[pack] = known
+        return known
+
+
+def _named(merged: MergedIndex) -> frozenset[str] | None:
+    """Return the packs that index blobs name; None where that would take too long to find out."""
+    names: set[str] = set()
+    for file in merged.files:
+        if file.version == 1 and len(file) > MAX_V1_ENTRIES:
+            return None
+        names |= file.pack_names()
+    return frozenset(names)
+
+
+class StoredObjects:
+    """Tells which objects of earlier snapshots are whole, without reading data."""
+
+    def __init__(self, repository: Repository, writer: ContentWriter, packs: StoredPacks) -> None:
+        self._objects = repository.objects
+        self._contents = repository.contents
+        self._writer = writer
+        self._packs = packs
+        self._lists: dict[str, bool] = {}
+
+    def lacking(self, object_ids: Sequence[str]) -> list[int]:
+        """Return the positions of objects of which not all contents are stored.
+
+        The contents of a list of chunks are only looked up where the list can be read cheaply, or where a part of the index
+        or a pack is lost.
+        """
+        if self._packs.listed.missing:
+            doubtful: Sequence[int] = range(len(object_ids))
+        else:
+            # most files are a single content, and all packs are there
+            doubtful = self._contents.indexes.merged.without_live(object_ids)
+        return [number for number in doubtful if not self._is_whole(object_ids[number])]
+
+    def _is_whole(self, object_id: str) -> bool:
+        try:
+            parsed = parse_object_id(object_id)
+            if not self._is_stored(parsed.content_id):
+                return False
+            if not parsed.indirection or not self._is_deep:
+                return True
+            known = self._lists.get(object_id)
+            if known is None:
+                known = all(map(self._is_stored, self._objects.contents_of(object_id)))
+                self._lists[object_id] = known
+        except InvalidIDError:
+            return False
+        except PykopiaError as error:
+            log.warning("object %s can't be taken over: %s", object_id, error)
+            return False
+        return known
+
+    @property
+    def _is_deep(self) -> bool:
+        listed = self._packs.listed
+        return not self._contents.costly_requests or bool(listed.missing) or listed.unlisted
+
+    def _is_stored(self, content_id: str) -> bool:
+        key = key_of(content_id)
+        entry = self._writer.entry(key)
+        return entry is not None and not entry.deleted and not self._packs.is_lost(entry.pack_blob)
+
+
+__all__ = ["MAX_WALKED_PACKS", "Listed", "StoredObjects", "StoredPacks"]

@@ -53,8 +53,8 @@ def verify(session: Session, options: VerifyFlags) -> None:
             progress=None if options.json else _Progress(session),
             cancel=canceled,
         )
-    lines = [failure.described(session.time) for failure in result.failures]
         location = repository.storage.display_name
+    lines = [failure.described(session.time) for failure in result.failures]
     if options.json:
         options.write_json(session, _as_json(result, lines))
     elif result.snapshots:

@@ -63,7 +63,7 @@ def compact_single_epoch(repository: Repository, view: CompleteView) -> TaskStat
     """
     plan = plan_single_compaction(repository.contents.indexes.epoch_state())
     if plan is not None:
-        _compact(repository, view, plan)
+        write_compaction(repository, view, plan)
     return TaskStatistics(
         kind="compactSingleEpochStats",
         values=None
@@ -84,14 +84,14 @@ def generate_range(repository: Repository, view: CompleteView) -> TaskStatistics
     """
     plan = plan_range_checkpoint(repository.contents.indexes.epoch_state(), repository.format.epoch_parameters)
     if plan is not None:
-        _compact(repository, view, plan)
+        write_compaction(repository, view, plan)
     return TaskStatistics(
         kind="generateRangeCheckpointStats",
         values=None if plan is None else {"rangeMinEpoch": plan.first, "rangeMaxEpoch": plan.last},
     )
 
 
-def _compact(repository: Repository, _view: CompleteView, plan: EpochCompaction) -> None:
+def write_compaction(repository: Repository, _view: CompleteView, plan: EpochCompaction) -> None:
     """Write the index blobs of a compaction; they count once all of them are there."""
     with _Files(repository, plan.inputs) as files:
         plain = merge_index_files(files, version=repository.format.effective_index_version)

@@ -1,11 +1,13 @@
 """A snapshot hands no loss on: what the repository has lost and the source still has is stored again."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pykopia import clock
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.policy import Policy, RetentionPolicy
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
@@ -82,7 +84,12 @@ def test_an_unchanged_folder_costs_one_listing_and_no_file_is_read(
     with again(storage) as other:
         listed: list[str] = []
         real = MemoryStorage.list
-        monkeypatch.setattr(MemoryStorage, "list", lambda self, prefix="": listed.append(prefix) or real(self, prefix))
+
+        def counted(self: MemoryStorage, prefix: str = "") -> Iterator[BlobMetadata]:
+            listed.append(prefix)
+            return real(self, prefix)
+
+        monkeypatch.setattr(MemoryStorage, "list", counted)
         taken = other.snapshots.create(source)
         assert (taken.counters.hashed_files, taken.counters.cached_files) == (0, 3)
         assert listed.count("") == 1

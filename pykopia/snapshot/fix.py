@@ -22,7 +22,7 @@ from pykopia.repository.format_blobs import has_blob
 from pykopia.repository.objects import UNKNOWN_LENGTH
 from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
-from pykopia.snapshot.locating import LOST, Located, Locator, check_length
+from pykopia.snapshot.locating import LOST, Located, Locator, check_length, length_of
 from pykopia.snapshot.rewriting import Change, Handling, Rewriter
 
 _HUNDRED = 100
@@ -223,12 +223,20 @@ class _FileChecker:
         self._percent = files_percent
         self._locator = Locator(repository)
         self._known: dict[str, PykopiaError | None] = {}
+        self._lengths: dict[str, int] = {}
+        """Bytes of the objects of files that were looked at, as far as they are known."""
 
     def error_of(self, entry: DirectoryEntry) -> PykopiaError | None:
         object_id = entry.object_id
         if object_id not in self._known:
+            self._lengths[object_id] = UNKNOWN_LENGTH
             self._known[object_id] = self._error_of(entry)
-        return self._known[object_id]
+        known = self._known[object_id]
+        try:
+            check_length(entry, self._lengths[object_id])
+        except LOST as error:
+            return known or error
+        return known
 
     def look_at_folder(self, entry: DirectoryEntry) -> None:
         """Find out whether the contents of a folder are where they should be; the cache may still have lost ones."""
@@ -243,7 +251,7 @@ class _FileChecker:
     def _error_of(self, entry: DirectoryEntry) -> PykopiaError | None:
         try:
             chunks = self._locator.locate(entry.object_id)
-            check_length(entry, chunks)
+            self._lengths[entry.object_id] = length_of(chunks)
             if self._percent > 0 and random.random() * _HUNDRED < self._percent:  # noqa: S311 -- a sample
                 self._read(chunks)
         except LOST as error:

@@ -10,7 +10,7 @@ from pykopia.errors import (
     InvalidIDError,
     InvalidRangeError,
 )
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.ids import ContentID
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
@@ -22,6 +22,9 @@ LOST = (BlobNotFoundError, ContentNotFoundError, DamagedDataError, InvalidIDErro
 Located = Sequence[tuple[Chunk, IndexEntry]]
 """The chunks of an object, each with its place."""
 
+MAX_TARGET = 4095
+"""Bytes of the longest target of a symbolic link that Linux takes."""
+
 
 class Locator:
     """Finds what objects are made of; lists the packs once, when it is made."""
@@ -31,8 +34,12 @@ class Locator:
         storage = repository.storage
         self._packs = {blob.blob_id: blob.length for kind in ("p", "q") for blob in storage.list(kind)}
 
-    def locate(self, object_id: str) -> Located:
+    def locate(self, object_id: str, *, limit: int | None = None) -> Located:
         """Return the chunks of an object with their index entries, all of which lie in packs that exist.
+
+        Args:
+            object_id: its ID.
+            limit: bytes that the object may have, see ``ObjectStore.chunks``.
 
         Raises:
             ContentNotFoundError: a content is not in the index.
@@ -40,7 +47,7 @@ class Locator:
             DamagedDataError: a list of chunks can't be read, or a content does not lie where it should.
         """
         objects, contents = self._repository.objects, self._repository.contents
-        chunks = objects.chunks(object_id)
+        chunks = objects.chunks(object_id, limit=limit)
         if len(chunks) > 1:
             for content_id in objects.index_contents_of(object_id):
                 self._check_pack(contents.entry(content_id))
@@ -94,19 +101,41 @@ class Locator:
             )
 
 
-def check_length(entry: DirectoryEntry, chunks: Located) -> None:
-    """Compare the length of a file with what its entry says.
+def size_limit(entry: DirectoryEntry) -> int | None:
+    """Return how many bytes the object of an entry may have, None where the entry does not say."""
+    return entry.size if entry.type == FILE and not _is_unfinished(entry) else None
+
+
+def length_of(chunks: Located) -> int:
+    """Return the bytes of an object, ``UNKNOWN_LENGTH`` where only reading tells."""
+    last = chunks[-1][0]
+    return UNKNOWN_LENGTH if last.length == UNKNOWN_LENGTH else last.start + last.length
+
+
+def check_length(entry: DirectoryEntry, length: int) -> None:
+    """Compare the length of a file or link with what a restore of its entry needs.
+
+    Args:
+        entry: of a file or a link.
+        length: bytes of its object, ``UNKNOWN_LENGTH`` if that is not known.
 
     Raises:
-        DamagedObjectError: they differ.
+        DamagedObjectError: they differ, or a link is longer than any path.
     """
-    last = chunks[-1][0]
-    if last.length == UNKNOWN_LENGTH or entry.type != "f" or entry.name.startswith(".checkpointed."):
+    if length == UNKNOWN_LENGTH or _is_unfinished(entry):
         return
-    if last.start + last.length != entry.size:
-        raise DamagedObjectError(
-            f"object {entry.object_id} has {last.start + last.length} bytes, its entry says {entry.size}"
-        )
+    if entry.type == SYMLINK:
+        if not 0 < length <= MAX_TARGET:
+            raise DamagedObjectError(
+                f"a link's target has 1 to {MAX_TARGET} bytes, and object {entry.object_id} has {length}"
+            )
+    elif entry.type == FILE and length != entry.size:
+        raise DamagedObjectError(f"object {entry.object_id} has {length} bytes, its entry says {entry.size}")
 
 
-__all__ = ["LOST", "Located", "Locator", "check_length"]
+def _is_unfinished(entry: DirectoryEntry) -> bool:
+    """Tell whether a checkpoint has stored a file that was not read to its end (spec 04 §11.5)."""
+    return entry.name.startswith(".checkpointed.")
+
+
+__all__ = ["LOST", "Located", "Locator", "check_length", "length_of", "size_limit"]

@@ -7,17 +7,23 @@ of files share it; read contents are hashed and compared with their IDs, which K
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from queue import LifoQueue
 from typing import TypeAlias
 
 from pykopia.arguments import check_number
-from pykopia.errors import BlobNotFoundError, ContentNotFoundError, DamagedDataError, PykopiaError
+from pykopia.errors import (
+    BlobNotFoundError,
+    ContentNotFoundError,
+    DamagedDataError,
+    DamagedObjectError,
+    PykopiaError,
+)
 from pykopia.format.complete_view import Contradiction
 from pykopia.format.compression import decompress
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.gotime import format_time
 from pykopia.format.index import IndexEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
@@ -26,8 +32,9 @@ from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, DirectoryReader
 from pykopia.repository.repository import Repository
 from pykopia.repository.runs import Run, plan_runs
 from pykopia.repository.writer import available_cpus
-from pykopia.snapshot.locating import Locator, check_length
+from pykopia.snapshot.locating import Locator, check_length, length_of, size_limit
 from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.restore_decision import unusable
 
 READ_AT_ONCE = 3_000
 """Contents that are put in order of packs before they are read: a bound on memory, and on how long nothing is read yet."""
@@ -172,6 +179,19 @@ class Fetched:
     """What to name contents by."""
 
 
+def _unrestorable(folder: str, entries: Sequence[DirectoryEntry]) -> Iterator[tuple[str, PykopiaError]]:
+    """Yield path and error of each entry of a folder that no restore can make, or can't make under its own name."""
+    names: set[str] = set()
+    for entry in entries:
+        path = f"{folder}/{entry.name}"
+        problem = unusable(entry)
+        if problem is not None:
+            yield path, DamagedObjectError(f"no restore can make the entry: {problem.reason}")
+        elif entry.name in names:
+            yield path, DamagedObjectError("the folder has two entries of this name: a restore gives one another name")
+        names.add(entry.name)
+
+
 class _Enough(Exception):
     """So many errors that the rest is not looked at."""
 
@@ -185,6 +205,9 @@ class Verifier:
         self._progress = progress
         self._lock = threading.Lock()
         self._seen: set[str] = set()
+        """Directories that were looked into."""
+        self._lengths: dict[str, int] = {}
+        """Bytes of the objects of files and links that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
         self._failures: list[VerifyFailure] = []
         self._locator = Locator(repository)
         self._directories = DirectoryReader(repository.objects)
@@ -251,39 +274,47 @@ class Verifier:
         while stack:
             here, entry = stack.pop()
             self._progress.check()
+            if entry.type != DIRECTORY:
+                self._verify_files(pool, root, [(here, entry)])
+                continue
             if entry.object_id in self._seen:
                 continue
             self._seen.add(entry.object_id)
-            if entry.type != "d":
-                self._verify_files(pool, root, [(here, entry)])
-                continue
             try:
                 following = (
                     each.object_id
                     for _, each in reversed(stack)
-                    if each.type == "d" and each.object_id not in self._seen
+                    if each.type == DIRECTORY and each.object_id not in self._seen
                 )
                 entries = self._directories.read(entry.object_id, following).entries
                 self._locator.locate(entry.object_id)
             except PykopiaError as error:
                 self._report((root, here), error)
                 continue
+            for path, problem in _unrestorable(here, entries):
+                self._report((root, path), problem)
             files = []
             for child in entries:
-                if child.type == "d":
+                if child.type == DIRECTORY:
                     stack.append((f"{here}/{child.name}", child))
-                elif child.object_id not in self._seen:
-                    self._seen.add(child.object_id)
+                else:
                     files.append((f"{here}/{child.name}", child))
             self._progress.add(processed_objects=1)
             self._verify_files(pool, root, files)
 
     def _verify_files(self, pool: ThreadPoolExecutor, root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
-        size = read = 0
+        size = read = objects = 0
         for path, entry in files:
+            known = self._lengths.get(entry.object_id)
             try:
-                chunks = self._locator.locate(entry.object_id)
-                check_length(entry, chunks)
+                if known is not None:
+                    check_length(entry, known)
+                    continue
+                objects += 1
+                self._lengths[entry.object_id] = UNKNOWN_LENGTH
+                chunks = self._locator.locate(entry.object_id, limit=size_limit(entry))
+                self._lengths[entry.object_id] = length = length_of(chunks)
+                check_length(entry, length)
             except PykopiaError as error:
                 self._report((root, path), error)
                 continue
@@ -296,7 +327,7 @@ class Verifier:
                         self._compressed[chunk.content_id] = chunk
                 if len(self._to_read) >= READ_AT_ONCE:
                     self._send(pool)
-        self._progress.add(processed_objects=len(files), processed_bytes=size, read_files=read)
+        self._progress.add(processed_objects=objects, processed_bytes=size, read_files=read)
 
     # ------------------------------------------------------------------ reading, by several threads
 

@@ -7,8 +7,9 @@ stored again, as long as the source still has it.
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Self
 
 from pykopia.errors import BlobNotFoundError, InvalidIDError, PykopiaError
 from pykopia.format.content_id import key_of
@@ -46,21 +47,36 @@ class StoredPacks:
         """Begin to list the packs, unless that would cost more than the snapshot."""
         self._storage = repository.storage
         self._lost: dict[str, bool] = {}
+        self._closed = False
         self._listing: Future[Listed] | None = None
         named = _named(repository.contents.indexes.merged)
         if named is None or (
             len(named) > MAX_WALKED_PACKS and repository.storage.connection_info().type in WALKED_TYPES
         ):
             return
-        with_thread = ThreadPoolExecutor(1, thread_name_prefix="pykopia-packs")
-        self._listing = with_thread.submit(self._list, named)
-        with_thread.shutdown(wait=False)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="pykopia-packs")
+        self._listing = thread.submit(self._list, named)
+        thread.shutdown(wait=False)
+
+    def close(self) -> None:
+        """Stop listing, and wait for the request that is under way: the storage may be closed afterwards."""
+        self._closed = True
+        if self._listing is not None:
+            wait([self._listing])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def _list(self, named: frozenset[str]) -> Listed:
         packs: list[str] = []
         running: set[str | None] = set()
         try:
             for blob in self._storage.list(""):
+                if self._closed:
+                    return Listed()
                 if is_pack(blob.blob_id):
                     packs.append(blob.blob_id)
                 elif blob.blob_id.startswith(SESSION_PREFIX):

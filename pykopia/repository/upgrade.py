@@ -19,6 +19,7 @@ from pykopia.format.upgrade_lock import BACKUP_BLOB_PREFIX, UpgradeLock
 from pykopia.ids import BlobID
 from pykopia.repository.format_blobs import MAX_CACHE_DURATION_NS
 from pykopia.repository.repository import Repository
+from pykopia.repository.view import complete_view
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Upgrade:
         Raises:
             UsageError: no owner is named, or the times make no sense.
             UpgradeInProgressError: another owner has the lock.
+            ContradictedViewError: there are packs and no index, or markers of epochs are lost.
         """
         repository = self._repository
         repository.check_writable("upgrade")
@@ -73,7 +75,7 @@ class Upgrade:
             max_clock_drift_ns=times.max_clock_drift_ns,
         )
         lock.validate()
-        repository.contents.indexes.check_complete("upgrade")
+        complete_view(repository, "upgrade the repository")
         if current.upgrade_lock is None:
             repository.storage.put(lock.backup_blob_id, repository.format_blob_bytes)
         else:
@@ -116,6 +118,7 @@ class Upgrade:
         if not lock.drained(clock.now()):
             raise UsageError("can't upgrade the index yet: other clients may still be writing; wait for them first")
         repository.refresh()
+        complete_view(repository, "upgrade the repository")
         repository.contents.indexes.copy_to_first_epoch()
         changed = replace(current, version=1).upgraded()
         repository.write_format(replace(changed, version=LATEST_VERSION))

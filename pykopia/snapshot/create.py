@@ -59,8 +59,12 @@ def create_snapshot(
     source = options.source or local_source(repository, path)
     tags = _tags(options.tags)
     taking = _Taking(repository, source, options, progress, session)
-    with nullcontext(session) if session else repository.writer(parallel=taking.parallel) as writer, progress.told():
-        writer.contents.is_lost = taking.packs.is_lost
+    with (
+        nullcontext(session) if session else repository.writer(parallel=taking.parallel) as writer,
+        StoredPacks(repository) as packs,
+        progress.told(),
+    ):
+        taking.packs, writer.contents.is_lost = packs, packs.is_lost
         written_before, packed_before = writer.contents.written_bytes, writer.contents.packed_bytes
         started = clock.now()
         if options.stdin is not None:
@@ -111,7 +115,8 @@ class _Taking:
         self.policy: Policy = self._tree.effective
         self._previous = previous_snapshots(read_snapshots((session or repository).manifests, source))
         self.parallel = options.parallel or self.policy.upload.max_parallel_file_reads or available_cpus()
-        self.packs = StoredPacks(repository)
+        self.packs: StoredPacks
+        """Set once there is a writer."""
         self.statistics = Statistics()
         self.stop_reason = ""
         self.errors: list[EntryError] = []

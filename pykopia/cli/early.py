@@ -7,7 +7,7 @@ wrong here is told later, when the command itself opens the repository.
 
 import os
 from binascii import a2b_base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from types import MappingProxyType
@@ -48,12 +48,23 @@ def begin(words: Sequence[str], environment: Mapping[str, str]) -> None:
         base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME") or "/", ".config")
         path = os.path.join(base, "kopia", path)
     try:
-        folder = _text_of(path, "cacheDirectory")
-        block = os.path.join(os.path.dirname(path), folder, FORMAT_BLOB_ID)
+        folder = os.path.join(os.path.dirname(path), _text_of(path, "cacheDirectory"), "pykopia")
+        block = _newest(
+            os.path.join(folder, name, FORMAT_BLOB_ID) for name in os.listdir(folder) if name[:7] == "format-"
+        )
         salt, algorithm = a2b_base64(_text_of(block, "uniqueID"), strict_mode=True), _text_of(block, "keyAlgo")
     except (OSError, ValueError):
         return
     early_key.begin(password, algorithm=algorithm, salt=salt)
+
+
+def _newest(paths: Iterable[str]) -> str:
+    """Return the file that was written last: where several repositories share a cache, the key may be that of another.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return max(filter(os.path.exists, paths), key=os.path.getmtime)
 
 
 def import_ahead(command: str) -> None:

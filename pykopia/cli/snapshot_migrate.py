@@ -36,6 +36,7 @@ def migrate(session: Session, options: MigrateOptions) -> None:
     Raises:
         CommandLineError: No sources are given.
         SnapshotError: A snapshot could not be copied.
+        DamagedDataError: A part of the other repository can't be read; what can be seen was copied.
     """
     if not (options.all or options.sources):
         message = "must specify either --all or --sources"
@@ -64,6 +65,11 @@ def migrate(session: Session, options: MigrateOptions) -> None:
     if result.errors:
         message = f"{len(result.errors)} snapshots could not be copied; the lines above tell which and why"
         raise SnapshotError(message)
+    if result.damaged:
+        raise type(result.damaged[0])(
+            "what can be seen in the other repository was copied, but there may be other snapshots: "
+            + "; ".join(map(str, result.damaged))
+        )
 
 
 def _origin(session: Session, options: MigrateOptions) -> "Repository":

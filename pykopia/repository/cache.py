@@ -19,6 +19,10 @@ from pykopia import clock
 
 log = logging.getLogger(__name__)
 
+OWN_FOLDER = "pykopia"
+"""Folder for all of this program inside the cache folder of a connection."""
+FORMAT_FOLDER_PREFIX = "format-"
+"""Folders in ``OWN_FOLDER`` with the copies of the format blobs; the rest of the name stands for the storage."""
 MAC_LENGTH = 32
 SUFFIX = ".f"
 TOUCH_AFTER_NS = 10 * 60 * 1_000_000_000
@@ -164,4 +168,4 @@ def tag_cache_folder(folder: Path) -> None:
         tag.write_bytes(TAG)
 
 
-__all__ = ["TAG_NAME", "BlobCache", "CacheUsage", "tag_cache_folder"]
+__all__ = ["FORMAT_FOLDER_PREFIX", "OWN_FOLDER", "TAG_NAME", "BlobCache", "CacheUsage", "tag_cache_folder"]

@@ -1,7 +1,8 @@
 """What a client keeps on its own machine: index files, metadata packs, contents, copies of the format blobs.
 
 Everything lies in a folder ``pykopia`` inside the cache folder of the connection, so Kopia, which may share the
-connection file, never meets it (spec 02 §17). All of it may be deleted at any time.
+connection file, never meets it (spec 02 §17). All of it may be deleted at any time. Connections to several repositories
+may share the folder: what one keeps there is never taken for another's.
 """
 
 import contextlib
@@ -11,10 +12,8 @@ from pathlib import Path
 
 from pykopia.format.local_config import CachingOptions
 from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
-from pykopia.repository.cache import BlobCache, CacheUsage, tag_cache_folder
+from pykopia.repository.cache import FORMAT_FOLDER_PREFIX, OWN_FOLDER, BlobCache, CacheUsage, tag_cache_folder
 from pykopia.repository.contents import ContentCaches
-
-OWN_FOLDER = "pykopia"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +29,13 @@ class Caches:
     """The cache folder of one connection, or none at all."""
 
     def __init__(
-        self, config_path: Path | None, caching: CachingOptions | None, *, mac_key: bytes, local_storage: bool
+        self,
+        config_path: Path | None,
+        caching: CachingOptions | None,
+        *,
+        unique_id: bytes,
+        mac_key: bytes,
+        local_storage: bool,
     ) -> None:
         """Use the folder that ``caching`` names; nothing is kept on disk without one.
 
@@ -48,7 +53,7 @@ class Caches:
             tag_cache_folder(folder)
             tag_cache_folder(own)
         self.folder = folder
-        self.index_folder = own / "indexes"
+        self.index_folder = own / "indexes" / unique_id.hex()[:16]
         if local_storage:
             return
         metadata = BlobCache(own / "metadata", limit_bytes=caching.metadata_limit, mac_key=mac_key)
@@ -79,11 +84,12 @@ class Caches:
             self.forget_format_blobs()
 
     def forget_format_blobs(self) -> None:
-        """Drop the copies of the format blobs: the next open reads them from storage."""
+        """Drop the copies of the format blobs, Kopia's too: the next open reads them from storage."""
         if self.folder is not None:
-            for name in (FORMAT_BLOB_ID, BLOBCFG_ID):
-                with contextlib.suppress(OSError):
-                    (self.folder / name).unlink()
+            for copies in (self.folder, *(self.folder / OWN_FOLDER).glob(f"{FORMAT_FOLDER_PREFIX}*")):
+                for name in (FORMAT_BLOB_ID, BLOBCFG_ID):
+                    with contextlib.suppress(OSError):
+                        (copies / name).unlink()
 
 
 __all__ = ["OWN_FOLDER", "CacheReport", "Caches"]

@@ -4,6 +4,8 @@ Facts: spec 01 §1 and §7.3.
 """
 
 import contextlib
+import hashlib
+import json
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,9 +30,11 @@ from pykopia.format.repository_blob import (
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.ids import BlobID
 from pykopia.repository import early_key
+from pykopia.repository.cache import FORMAT_FOLDER_PREFIX, OWN_FOLDER
 from pykopia.repository.creation_claim import claimed
 from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage, PutOptions
+from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.locking import LockingStorage
 
 MAX_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
@@ -53,6 +57,19 @@ class FormatBlobs:
         return f"FormatBlobs(format={self.format!r})"
 
 
+def cached_copies(cache: Path | None, info: ConnectionInfo) -> Path | None:
+    """Return the folder for copies of the format blobs of one storage; None without a cache folder.
+
+    Args:
+        cache: the cache folder of a connection, which connections to other repositories may use too.
+        info: of the storage; secrets have no part in the name.
+    """
+    if cache is None:
+        return None
+    location = json.dumps(info.redacted(), sort_keys=True, default=str).encode()
+    return cache / OWN_FOLDER / (FORMAT_FOLDER_PREFIX + hashlib.sha256(location).hexdigest()[:16])
+
+
 def read(
     storage: BlobStorage, password: str, *, cache: Path | None = None, cache_duration_ns: int = MAX_CACHE_DURATION_NS
 ) -> FormatBlobs:
@@ -61,7 +78,7 @@ def read(
     Args:
         storage: where the repository is.
         password: of the repository.
-        cache: folder with copies of the blobs, None for no copies.
+        cache: folder with copies of the blobs, see ``cached_copies``; None for no copies.
         cache_duration_ns: nanoseconds for which a copy is believed; at most 15 minutes count.
 
     Raises:
@@ -254,6 +271,7 @@ def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns:
 __all__ = [
     "MAX_CACHE_DURATION_NS",
     "FormatBlobs",
+    "cached_copies",
     "has_blob",
     "read",
     "read_again",

@@ -303,7 +303,7 @@ def open_connected(
     blobs = format_blobs.read(
         storage,
         password,
-        cache=local.caching.folder(config),
+        cache=format_blobs.cached_copies(local.caching.folder(config), storage.connection_info()),
         cache_duration_ns=local.format_blob_cache_duration_ns,
     )
     return Repository(storage, blobs, client=client, caching=local.caching, config_path=config)

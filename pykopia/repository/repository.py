@@ -87,6 +87,7 @@ class Repository:
         self.caches = Caches(
             self.config_path,
             self._caching,
+            unique_id=self.unique_id,
             mac_key=parameters.cache_key(unique_id=self.unique_id, format_key=self._blobs.format_key),
             local_storage=storage.connection_info().type in LOCAL_TYPES,
         )

@@ -478,7 +478,8 @@ class Snapshots:
 
         Raises:
             CanceledError: the caller asked to stop.
-            PykopiaError: this repository can't be written to. What can't be read there is in the result's ``errors``.
+            PykopiaError: this repository can't be written to. What can't be read there is in the result's ``errors`` and
+                ``damaged``.
         """
         from pykopia.repository.writer import available_cpus
         from pykopia.snapshot.migrate import Migration, migrate_policies

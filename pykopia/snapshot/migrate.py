@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from pykopia import clock
-from pykopia.errors import CanceledError, PykopiaError
+from pykopia.errors import CanceledError, DamagedDataError, PykopiaError
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import DIRECTORY, SYMLINK, Directory, DirectoryEntry, encode_directory, summarize
 from pykopia.format.ignore import IgnoreContext
@@ -44,6 +44,8 @@ class MigrationResult:
     """Snapshots of the other repository that were here already: same source, same start."""
     errors: tuple[str, ...] = ()
     """Snapshots that could not be copied, and why."""
+    damaged: tuple[DamagedDataError, ...] = ()
+    """Index blobs and contents with manifests that can't be read there: snapshots that only they list were not copied."""
 
 
 def migrate_policies(
@@ -122,7 +124,11 @@ class Migration:
                         errors.append(f"snapshot {snapshot.id} of {source} can't be copied: {error}")
                         log.error("%s", errors[-1])  # noqa: TRY400 -- a line for the user
                 self._flush(at_once=True)
-        return MigrationResult(migrated=tuple(migrated), present=tuple(present), errors=tuple(errors))
+        origin = self._origin
+        damaged = [*origin.contents.indexes.damaged.values(), *origin.manifests.damaged.values()]
+        return MigrationResult(
+            migrated=tuple(migrated), present=tuple(present), errors=tuple(errors), damaged=tuple(damaged)
+        )
 
     def _flush(self, *, at_once: bool = False) -> None:
         if at_once or clock.monotonic() - self._flushed_at >= FLUSH_EVERY_SECONDS:

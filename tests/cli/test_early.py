@@ -43,13 +43,18 @@ def test_only_commands_that_open_the_connected_repository_begin_early(
     assert len(begun) == 1
 
 
+def copy_in(cache: Path) -> Path:
+    (copy,) = cache.glob("pykopia/format-*/kopia.repository")
+    return copy
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda cache, config: (cache / "kopia.repository").write_bytes(b"no JSON"),
-        lambda cache, config: (cache / "kopia.repository").write_bytes(b'{"uniqueID": 5}'),
-        lambda cache, config: (cache / "kopia.repository").write_bytes(b'{"uniqueID": "!!!", "keyAlgo": "x"}'),
-        lambda cache, config: (cache / "kopia.repository").unlink(),
+        lambda cache, config: copy_in(cache).write_bytes(b"no JSON"),
+        lambda cache, config: copy_in(cache).write_bytes(b'{"uniqueID": 5}'),
+        lambda cache, config: copy_in(cache).write_bytes(b'{"uniqueID": "!!!", "keyAlgo": "x"}'),
+        lambda cache, config: copy_in(cache).unlink(),
         lambda cache, config: config.write_bytes(b"[]"),
     ],
 )
@@ -80,9 +85,10 @@ def test_password_and_connection_file_come_from_the_line_or_the_environment(
     config = tmp_path / "folder" / "any.config"
     config.parent.mkdir()
     config.write_text('{"caching": {"cacheDirectory": "../cache"}}')
-    (tmp_path / "cache").mkdir()
+    copies = tmp_path / "cache" / "pykopia" / "format-0123456789abcdef"
+    copies.mkdir(parents=True)
     block = {"uniqueID": b64encode(bytes(32)).decode(), "keyAlgo": "x"}
-    (tmp_path / "cache" / "kopia.repository").write_text(json.dumps(block))
+    (copies / "kopia.repository").write_text(json.dumps(block))
     early.begin(
         [word.format(config) for word in words], {name: text.format(config) for name, text in environment.items()}
     )

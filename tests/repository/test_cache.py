@@ -189,7 +189,7 @@ def test_memory_holds_no_more_than_its_limit() -> None:
 def cached(repository: Repository, folder: Path, storage: CountingStorage) -> tuple[ContentStore, Caches]:
     """Return the contents of a repository read as if its storage were far away."""
     caching = CachingOptions(cache_directory=str(folder), content_cache_size_bytes=1 << 20)
-    caches = Caches(None, caching, mac_key=KEY, local_storage=False)
+    caches = Caches(None, caching, unique_id=b"u" * 32, mac_key=KEY, local_storage=False)
     return ContentStore(storage, repository.contents.indexes, repository.contents.sealer, caches.contents), caches
 
 

@@ -374,6 +374,7 @@ def _create(run: Run, target: Target) -> tuple[BlobStorage, bytes, bool]:
             storage,
             run.settings.password,
             options=options,
+            # the owner of maintenance is no pod that will be gone (rule M-042)
             client=ClientOptions(username=OWNER_USER, hostname=OWNER_HOST),
             on_created=lambda repository: _first_policies(run, repository),
         )
@@ -385,8 +386,7 @@ def _create(run: Run, target: Target) -> tuple[BlobStorage, bytes, bool]:
 
 
 def _first_policies(run: Run, repository: Repository) -> None:
-    """Write Kopia's global policy and the owner of maintenance, which is no pod that will be gone (rule M-042)."""
-    repository.policies.set_defaults()
+    """Add what the volume's configuration says of compression to the global policy of a new repository."""
     compression = {
         attribute: value
         for attribute, key in (("compressor_name", "algorithm"), ("min_size", "minSize"), ("max_size", "maxSize"))

@@ -32,7 +32,7 @@ def create(session: Session, options: StorageFlags) -> None:
         password = passwords.for_creating(session)
         _tell_options(session, flags, repository_options)
         if flags.create_only:
-            opening.create(storage, password, options=repository_options).close()
+            opening.create(storage, password, options=repository_options, defaults=False).close()
             return
         with opening.create(
             storage,
@@ -107,11 +107,11 @@ def _tell_options(session: Session, flags: CreateFlags, options: "NewRepositoryO
 
 
 def _populate(session: Session, repository: "Repository") -> None:
-    """Set the default policy and the owner of maintenance, and tell them."""
+    """Tell the default policy and the owner of maintenance."""
     from pykopia.cli.policy_table import retention_and_compression  # noqa: PLC0415
+    from pykopia.format.policy import DEFAULT_POLICY  # noqa: PLC0415
 
-    defaults = repository.policies.set_defaults()
-    for line in retention_and_compression(defaults):
+    for line in retention_and_compression(DEFAULT_POLICY):
         session.write(line)
     session.log.info(
         "\n`pykopia policy show --global` shows the default policy; `pykopia policy set --global` changes it."

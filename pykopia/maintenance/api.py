@@ -148,6 +148,9 @@ class Maintenance:
     ) -> MaintenanceResult:
         """Maintain the repository.
 
+        Full maintenance deletes what no snapshot refers to, such as objects that an application has stored by itself:
+        ``repository.snapshots.put`` makes a snapshot of them, which keeps them.
+
         Args:
             mode: ``quick``, ``full``, or ``auto``: what is due, if this client is the owner and nobody else is at it.
             safety: ``full``, or ``none``: wait for nothing, which destroys data when another client uses the repository.
@@ -185,6 +188,10 @@ class Maintenance:
         )
         if parameters.owner != client and not force:
             if mode == "auto":
+                if not parameters.owner:
+                    log.warning(
+                        "nobody maintains this repository; `maintenance set --owner=me` makes this client do so"
+                    )
                 return replace(result, reason=f"maintenance is done by {parameters.owner or 'nobody'}")
             raise MaintenanceNotOwnedError(parameters.owner, client)
         chosen = plan_mode(parameters, schedule, now=now) if mode == "auto" else mode

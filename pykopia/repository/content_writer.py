@@ -14,7 +14,7 @@ from pykopia import clock
 from pykopia.arguments import check_bytes
 from pykopia.chunking.batch import NONCE_SIZE, Packed, WritableBuffer
 from pykopia.chunking.sealing import ContentSealer, check_prefix
-from pykopia.errors import ContentNotFoundError, PykopiaError, StorageError, WriteConflictError
+from pykopia.errors import ClosedError, ContentNotFoundError, PykopiaError, StorageError, WriteConflictError
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.index import IndexEntry
 from pykopia.format.pack import PackType
@@ -73,6 +73,7 @@ class ContentWriter:
         self._failure: BaseException | None = None
         self.is_lost: Callable[[str], bool] | None = None
         """Tells whether a pack is not there: its contents do not count as stored. None: nobody has looked."""
+        self._closed = False
         self.written_bytes = 0
         """Bytes of new contents before compression."""
         self.packed_bytes = 0
@@ -125,8 +126,7 @@ class ContentWriter:
         self, contents: list[Buffer], keys: Sequence[bytes], compressors: Sequence[str]
     ) -> list[ContentID]:
         """Store contents of which the keys are known already, see ``write_many``."""
-        if self._failure is not None:
-            self._refuse()
+        self.check_open()
         new: dict[bytes, int] = {}
         before: list[IndexEntry | None] = []
         for number, key in enumerate(keys):
@@ -272,6 +272,7 @@ class ContentWriter:
             BlobNotFoundError: its pack is gone.
             DamagedDataError: its bytes are not what they were.
         """
+        self.check_open()
         key = key_of(content_id)
         old = self.entry(key)
         if old is None:
@@ -294,8 +295,7 @@ class ContentWriter:
             BlobNotFoundError: its pack is gone.
             DamagedDataError: its bytes are not what they were; it stays where it is.
         """
-        if self._failure is not None:
-            self._refuse()
+        self.check_open()
         key = key_of(content_id)
         old = self.entry(key)
         if old is None:
@@ -307,6 +307,7 @@ class ContentWriter:
         return self._add([key], [old], [old.original_length], packed, deleted=old.deleted, redate=not old.deleted)
 
     def _mark(self, content_id: ContentID, *, deleted: bool) -> None:
+        self.check_open()
         key = key_of(content_id)
         with self._lock:
             old = self.entry(key)
@@ -343,8 +344,7 @@ class ContentWriter:
             PykopiaError: nothing of this flush has become visible, and the writer can't be used any more.
         """
         with self._flush_lock:
-            if self._failure is not None:
-                self._refuse()
+            self.check_open()
             with self._lock:
                 session, self._session = self._session, _Session()
                 self._flushing = session.entries
@@ -396,8 +396,21 @@ class ContentWriter:
             f"this writer stopped after an error ({cause!r}); nothing since its last flush was committed: start again"
         ) from cause
 
+    def check_open(self) -> None:
+        """Raise when nothing can be written any more.
+
+        Raises:
+            ClosedError: the writer was closed.
+            PykopiaError: an earlier call failed; nothing since the last flush was committed.
+        """
+        if self._closed:
+            raise ClosedError("the writer") from self._failure
+        if self._failure is not None:
+            self._refuse()
+
     def close(self) -> None:
         """Give back threads and buffers; what was not flushed stays invisible."""
+        self._closed = True
         self._packs.close()
 
 

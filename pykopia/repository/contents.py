@@ -69,6 +69,13 @@ class ContentStore:
         self.costly_requests = costly_requests
         self._spans = PackSpans(storage.get, lambda pack: storage.metadata(pack).length) if costly_requests else None
 
+    def close(self, closed: BlobStorage) -> None:
+        """End reading: ``closed``, which refuses every access, takes the place of the storage."""
+        self.indexes.end()
+        self._storage = closed
+        self._spans = None
+        self._packs.clear()
+
     # ------------------------------------------------------------------ looking up
 
     def find(self, key: bytes) -> IndexEntry | None:

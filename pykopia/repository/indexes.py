@@ -24,6 +24,7 @@ from types import MappingProxyType
 from pykopia import clock
 from pykopia.errors import (
     BlobNotFoundError,
+    ClosedError,
     DamagedDataError,
     DamagedIndexError,
     InvalidIDError,
@@ -93,6 +94,7 @@ class IndexStore:
         self._merged = MergedIndex([])
         self._watermark: int | None = None
         self._loaded = False
+        self._ended = False
         self._damaged: dict[BlobID, DamagedIndexError] = {}
 
     @property
@@ -180,6 +182,8 @@ class IndexStore:
         that stands for others gives way to them, as long as they are there.
         """
         with self._lock:
+            if self._ended:
+                raise ClosedError(f"the repository in {self._storage.display_name}")
             pause = FIRST_PAUSE
             for attempt in range(LOAD_ATTEMPTS):
                 try:
@@ -382,6 +386,11 @@ class IndexStore:
             if path.suffix in {".idx", ".json"} and path.stem not in self._files:
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+    def end(self) -> None:
+        """Close the index files for good: every look-up raises ``ClosedError`` from now on."""
+        self._ended = True
+        self.close()
 
     def close(self) -> None:
         """Let go of the index files; they are opened again when something is looked up."""

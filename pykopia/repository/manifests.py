@@ -199,6 +199,7 @@ class ManifestWriter:
             UsageError: there is no type, or ``data`` is not bytes of JSON; nothing was stored.
         """
         check_bytes("data", data)
+        self._contents.check_open()
         if not labels.get("type"):
             raise UsageError("can't store a manifest without a type label")
         if not data.strip():
@@ -207,6 +208,7 @@ class ManifestWriter:
 
     def delete(self, manifest_id: str) -> bool:
         """Delete a manifest; return False when there is none."""
+        self._contents.check_open()
         known = ManifestID(manifest_id)
         with self._lock:
             old = self._pending.get(known) or self._store.entries().get(known)
@@ -217,6 +219,7 @@ class ManifestWriter:
 
     def replace(self, labels: Mapping[str, str], data: bytes) -> ManifestID:
         """Store a manifest instead of all that carry the same labels (spec 04 §5.4)."""
+        self._contents.check_open()
         plan = manifest.plan_replacement(self.find(labels), labels, now_ns=clock.now())
         with self._lock:
             self._pending.update({each.id: each for each in plan.tombstones})
@@ -232,12 +235,14 @@ class ManifestWriter:
 
     def find(self, labels: Mapping[str, str]) -> list[ManifestEntry]:
         """Return the manifests with the given labels as they will be after the flush, oldest first."""
+        self._contents.check_open()
         with self._lock:
             together = {**self._store.entries(), **self._pending}
         return manifest.find((each for each in together.values() if not each.deleted), labels)
 
     def get(self, manifest_id: str) -> ManifestEntry:
         """Return one manifest as it will be after the flush."""
+        self._contents.check_open()
         with self._lock:
             pending = self._pending.get(ManifestID(manifest_id))
         if pending is None:

@@ -38,5 +38,11 @@ class MemoryCache(Generic[Key, Value]):
                 _, (_, dropped) = self._items.popitem(last=False)
                 self._total -= dropped
 
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._items.clear()
+            self._total = 0
+
 
 __all__ = ["MemoryCache"]

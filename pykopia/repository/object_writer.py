@@ -78,6 +78,10 @@ class ObjectWriter:
     ) -> ObjectID:
         """Store an object; return its ID.
 
+        It becomes visible with the writer's flush. Nothing keeps it for good yet: full maintenance, by this program or by
+        Kopia, deletes objects that no snapshot refers to once they are a day old. ``repository.snapshots.put`` makes a
+        snapshot of stored objects, which keeps them; a manifest that names them does not.
+
         Args:
             source: its bytes, or a binary file that is read to its end.
             prefix: nothing for file data, ``k`` for directories.
@@ -167,6 +171,7 @@ class ObjectWriter:
             on_bytes: told of bytes read; may raise to stop.
             on_chunk: told of the length and the coming object ID of each chunk after its cut.
         """
+        self._contents.check_open()
         state = chosen.start()
         work = self._work(prefix, compressor)
         chunks: list[Future[ObjectID]] = []

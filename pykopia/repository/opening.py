@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -91,18 +91,24 @@ def create(
     client: ClientOptions | None = None,
     caching: CachingOptions | None = None,
     cache_root: Path | None = None,
+    defaults: bool = True,
     on_created: Callable[[Repository], None] | None = None,
 ) -> Repository:
     """Make a new repository and return it open.
 
+    It gets what Kopia gives a new one: the global policy, and this client as the owner of its maintenance. Maintenance
+    runs by itself at the end of commands only; a program that takes snapshots calls ``repository.maintenance.run()``.
+
     Args:
-        location: a URL such as ``/backups``, ``filesystem:///backups`` or ``memory://name``, or a storage.
+        location: a URL such as ``/backups``, ``filesystem:///backups`` or ``memory://name``, or a storage; a storage that
+            the caller has opened stays open when the repository is closed.
         password: opens the repository; without it nothing in it can ever be read.
         options: what is fixed at creation; Kopia's defaults when not given.
         config: connection file to write, None for none (then nothing is kept on disk).
         client: who uses the repository.
         caching: cache folder and limits.
         cache_root: folder of the cache folders of all connections, Kopia's default one when not given.
+        defaults: False leaves the repository without a policy and without an owner, so that nobody maintains it.
         on_created: called with the open repository before the connection file is written: for first policies.
 
     Raises:
@@ -117,8 +123,6 @@ def create(
     configuration.validate()
     if not password:
         raise UsageError("can't create a repository without a password")
-    storage = _storage(location, create=True)
-    _require_empty(storage)
     blob = FormatBlob(
         tool=TOOL,
         build_version=__version__,
@@ -126,17 +130,40 @@ def create(
         key_derivation=options.key_derivation,
         encryption=FORMAT_ENCRYPTION,
     )
-    blobs = format_blobs.write_new(
-        storage,
-        FormatBlobs(
-            raw=b"",
-            blob=blob,
-            format_key=blob.derive_key(password),
-            format=repository_format,
-            configuration=configuration,
-        ),
+    blobs = FormatBlobs(
+        raw=b"",
+        blob=blob,
+        format_key=blob.derive_key(password),
+        format=repository_format,
+        configuration=configuration,
     )
-    return _connected(storage, blobs, config, client or ClientOptions(), caching, cache_root, on_created)
+    client = (client or ClientOptions()).resolved()
+    with _opened(location, create=True) as storage:
+        _require_empty(storage)
+        blobs = format_blobs.write_new(storage, blobs)
+        with _populating(storage, blobs, client, config) as repository:
+            if defaults:
+                repository.policies.set_defaults()
+            if on_created is not None:
+                on_created(repository)
+        return _connected(location, storage, blobs, config, client, caching, cache_root)
+
+
+@contextlib.contextmanager
+def _opened(location: Location, *, create: bool) -> Iterator[BlobStorage]:
+    """Open a storage; close it again when the block fails, unless it is the caller's."""
+    storage = _storage(location, create=create)
+    try:
+        yield storage
+    except BaseException:
+        if storage is not location:
+            storage.close()
+        raise
+
+
+def _populating(storage: BlobStorage, blobs: FormatBlobs, client: ClientOptions, config: Path | None) -> Repository:
+    """Return a new repository to be filled, also by a client that will only read it."""
+    return Repository(storage, blobs, client=replace(client, read_only=False), config_path=config, owns_storage=False)
 
 
 def new_format(options: NewRepositoryOptions) -> RepositoryFormat:
@@ -212,21 +239,21 @@ def connect(
         InvalidPasswordError: the password does not open it.
         StorageError: the storage can't be used.
     """
-    storage = _storage(location, create=False)
-    blobs = format_blobs.read(storage, password)
-    return _connected(storage, blobs, config, client or ClientOptions(), caching, cache_root, None)
+    with _opened(location, create=False) as storage:
+        blobs = format_blobs.read(storage, password)
+        client = (client or ClientOptions()).resolved()
+        return _connected(location, storage, blobs, config, client, caching, cache_root)
 
 
 def _connected(
+    location: Location,
     storage: BlobStorage,
     blobs: FormatBlobs,
     config: Path | None,
     client: ClientOptions,
     caching: CachingOptions | None,
     cache_root: Path | None,
-    on_created: Callable[[Repository], None] | None,
 ) -> Repository:
-    client = client.resolved()
     if config is not None:
         config = config.absolute()
         caching = caching or CachingOptions()
@@ -242,10 +269,10 @@ def _connected(
                 blobs.blob.unique_id, str(config)
             )
             caching = replace(caching, cache_directory=str(folder))
-    repository = Repository(storage, blobs, client=client, caching=caching, config_path=config)
+    repository = Repository(
+        storage, blobs, client=client, caching=caching, config_path=config, owns_storage=storage is not location
+    )
     repository.caches.forget_format_blobs()  # those of another repository that used the folder before
-    if on_created is not None:
-        on_created(repository)
     if config is not None:
         local = LocalConfig(
             storage=storage.connection_info().to_json(),

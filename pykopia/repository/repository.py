@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Self
 
 from pykopia import clock
 from pykopia.chunking.sealing import ContentSealer
-from pykopia.errors import DamagedFormatBlobError, ReadOnlyRepositoryError, UpgradeInProgressError, UsageError
+from pykopia.errors import (
+    ClosedError,
+    DamagedFormatBlobError,
+    ReadOnlyRepositoryError,
+    UpgradeInProgressError,
+    UsageError,
+)
 from pykopia.format.local_config import CachingOptions
 from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID, BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
@@ -21,7 +27,9 @@ from pykopia.repository.objects import ObjectStore
 from pykopia.repository.options import ClientOptions, ParameterChanges
 from pykopia.repository.parameters import change_parameters
 from pykopia.storage.base import BlobStorage
+from pykopia.storage.closed import ClosedStorage
 from pykopia.storage.locking import LockingStorage
+from pykopia.storage.readonly import ReadOnlyStorage
 
 if TYPE_CHECKING:
     from pykopia.maintenance.api import Maintenance
@@ -63,19 +71,26 @@ class Repository:
         client: ClientOptions,
         caching: CachingOptions | None = None,
         config_path: Path | None = None,
+        owns_storage: bool = True,
     ) -> None:
-        """Take what ``opening.open_storage_repository`` has read; checks that this version may use it."""
+        """Take what ``opening`` has read; checks that this version may use it.
+
+        Closing the repository also closes ``storage`` when ``owns_storage`` is set: not one that the caller has opened.
+        """
         for warning in blobs.format.check_features():
             log.warning("%s", warning)
         if blobs.unread_configuration:
             log.warning("%s", UNREAD_CONFIGURATION)
+        self._closed = False
         self._blobs = blobs
         self._read_at_ns = clock.now()
         self.client = client.resolved()
         self.check_not_locked()
         self.config_path = config_path
         self._caching = caching
-        self._unlocked_storage = storage
+        self._opened_storage = storage
+        self._owns_storage = owns_storage
+        self._unlocked_storage = ReadOnlyStorage(storage) if client.read_only and not storage.read_only else storage
         self._assemble()
 
     def _assemble(self) -> None:
@@ -181,11 +196,21 @@ class Repository:
             parallel: threads that seal chunks of large objects; the number of CPUs when not given.
 
         Raises:
-            ReadOnlyRepositoryError: the repository is connected read-only.
+            ClosedError: the repository is closed.
+            ReadOnlyRepositoryError: it is connected read-only.
         """
         from pykopia.repository.writer import RepositoryWriter  # noqa: PLC0415 -- readers do without
 
         return RepositoryWriter(self, parallel=parallel)
+
+    def check_open(self) -> None:
+        """Raise when the repository was closed.
+
+        Raises:
+            ClosedError: nothing can be read or written any more.
+        """
+        if self._closed:
+            raise ClosedError(f"the repository in {self.storage.display_name}")
 
     def refresh(self) -> None:
         """See what others have written since the index was loaded."""
@@ -200,7 +225,9 @@ class Repository:
 
         Raises:
             UpgradeInProgressError: no storage operation may be done now.
+            ClosedError: the repository is closed.
         """
+        self.check_open()
         if clock.now() - self._read_at_ns > format_blobs.MAX_CACHE_DURATION_NS:
             self._blobs = format_blobs.read_again(self.storage, self._blobs)
             self._read_at_ns = clock.now()
@@ -291,6 +318,7 @@ class Repository:
             raise DamagedFormatBlobError(f"can't {what}: {UNREAD_CONFIGURATION}")
 
     def _check_connected_for_writing(self, what: str) -> None:
+        self.check_open()
         if self.read_only:
             raise ReadOnlyRepositoryError(
                 f"can't {what}: the repository in {self.storage.display_name} is connected read-only; "
@@ -298,11 +326,21 @@ class Repository:
             )
 
     def close(self) -> None:
-        """Let the index files and the storage go."""
-        self.contents.indexes.close()
-        self.storage.close()
+        """End the use of the repository: reading and writing raise ``ClosedError`` from now on.
+
+        The storage is closed too, unless the caller has opened it and passed it on.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self.storage = ClosedStorage(self.storage.display_name, read_only=self.storage.read_only)
+        self.contents.close(self.storage)
+        self.manifests.forget()
+        if self._owns_storage:
+            self._opened_storage.close()
 
     def __enter__(self) -> Self:
+        self.check_open()
         return self
 
     def __exit__(

@@ -64,8 +64,10 @@ class RepositoryWriter:
         """Commit everything written so far.
 
         Raises:
+            ClosedError: this writer, or the repository, was closed.
             PykopiaError: nothing since the last flush was committed, and this writer can't go on.
         """
+        self.contents.check_open()
         self._repository.check_not_locked()
         self.manifests.write_pending()
         if self.contents.flush():
@@ -75,11 +77,12 @@ class RepositoryWriter:
                 manifests.entries()  # what was written may have ended the damage
 
     def close(self) -> None:
-        """End without committing what was not flushed."""
+        """End without committing what was not flushed; using the writer raises ``ClosedError`` from now on."""
         self.objects.close()
         self.contents.close()
 
     def __enter__(self) -> Self:
+        self.contents.check_open()
         return self
 
     def __exit__(

@@ -28,7 +28,7 @@ def new_repository(storage: MemoryStorage) -> Iterator[NewRepository]:
 
     def new(**options: object) -> Repository:
         made = NewRepositoryOptions(unique_id=UNIQUE_ID, **options)  # type: ignore[arg-type]
-        opened.append(create(storage, PASSWORD, options=made, client=CLIENT))
+        opened.append(create(storage, PASSWORD, options=made, client=CLIENT, defaults=False))
         return opened[-1]
 
     yield new

@@ -7,6 +7,9 @@
 ...     repository.objects.open(object_id).read()
 b'hello'
 
+What no snapshot refers to is garbage: full maintenance deletes it, by this program or by Kopia. ``repository.snapshots.put``
+makes a snapshot of objects that an application has stored, which keeps them.
+
 Names are imported when they are first used, so ``import pykopia`` costs next to nothing.
 """
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pykopia.arguments import check_text
+from pykopia.arguments import check_text, texts
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pykopia.snapshot.history import History
     from pykopia.snapshot.migrate import MigrationResult
     from pykopia.snapshot.progress import Cancel
+    from pykopia.snapshot.put import Tree
     from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
     from pykopia.snapshot.restore_plan import RestorePlan
     from pykopia.snapshot.retention import Expiration
@@ -86,6 +87,70 @@ class Snapshots:
             Progress(UploadCounters(), progress, cancel),
             writer,
         )
+
+    def put(
+        self,
+        source: SourceInfo,
+        tree: Tree,
+        *,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        pins: Iterable[str] = (),
+        writer: RepositoryWriter | None = None,
+    ) -> SnapshotManifest:
+        """Make a snapshot of objects that are stored already, which keeps them as long as the snapshot is there.
+
+        Full maintenance, by this program or by Kopia, deletes objects that no snapshot refers to. The snapshot is one like
+        any other: both programs list, restore, verify and expire it. Only a later snapshot of the same source, or
+        ``expire``, makes it expire, as the policy of the source says; one with a pin never does.
+
+        >>> import pykopia
+        >>> with pykopia.create("memory://objects", "a good password") as repository:
+        ...     source = pykopia.SourceInfo(user_name="app", host="server", path="/models")
+        ...     with repository.writer() as writer:
+        ...         model = writer.objects.write(b"weights")
+        ...         snapshot = repository.snapshots.put(source, {"v1": {"model.bin": model}}, writer=writer, pins=["keep"])
+        ...     repository.objects.read(repository.snapshots.resolve(f"{snapshot.id}/v1/model.bin").object_id)
+        b'weights'
+
+        Args:
+            source: whose snapshot it is: user, host and absolute path, which need not exist anywhere.
+            tree: the names in the root folder: a file by the ID of its object, a folder by its own names.
+            description: of the snapshot.
+            tags: stored with the prefix ``tag:``.
+            pins: names that keep the snapshot from expiring.
+            writer: the session in which the objects were written: it is flushed first, and the snapshot becomes visible
+                with its next flush. One of its own when not given.
+
+        Returns:
+            The snapshot, with its ID.
+
+        Raises:
+            UsageError: a part of the source is missing, or the tree can't be that of a snapshot.
+            ContentNotFoundError: an object is not in the repository; nothing was saved.
+        """
+        from contextlib import nullcontext
+
+        from pykopia.snapshot.create import set_manual, stored_tags
+        from pykopia.snapshot.put import plan_tree, put_tree
+
+        list(plan_tree(tree))
+        repository = self._repository
+        with nullcontext(writer) if writer else repository.writer() as session:
+            session.flush()
+            made = put_tree(
+                repository.objects,
+                session,
+                source,
+                tree,
+                repository.policies.tree(source),
+                description=description,
+                tags=stored_tags(tags or {}),
+                pins=texts("pins", pins),
+            )
+            saved = replace(made, id=session.manifests.put(made.labels(), made.to_json()))
+            set_manual(repository, session, source)
+        return saved
 
     def estimate(self, path: str | os.PathLike[str], *, cancel: Cancel | None = None) -> Estimate:
         """Count what a snapshot of ``path`` would take, without reading files."""

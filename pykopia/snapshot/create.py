@@ -6,6 +6,7 @@ Order: spec 04 §11.8. Everything becomes visible with one flush at the end, che
 import logging
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import BinaryIO
@@ -57,7 +58,7 @@ def create_snapshot(
 ) -> SnapshotResult:
     """Take a snapshot; see ``Snapshots.create``."""
     source = options.source or local_source(repository, path)
-    tags = _tags(options.tags)
+    tags = stored_tags(options.tags)
     taking = _Taking(repository, source, options, progress, session)
     with (
         nullcontext(session) if session else repository.writer(parallel=taking.parallel) as writer,
@@ -88,7 +89,7 @@ def create_snapshot(
             manifest = replace(manifest, id=writer.manifests.put(manifest.labels(), manifest.to_json()))
             apply_retention(repository, writer, source, taking.policy, taken=manifest.id)
             if options.source is not None or options.stdin is not None:
-                _set_manual(repository, writer, source)
+                set_manual(repository, writer, source)
         progress.set(
             new_bytes=writer.contents.written_bytes - written_before,
             uploaded_bytes=writer.contents.packed_bytes - packed_before,
@@ -265,7 +266,7 @@ class _Taking:
         log.info("saved a checkpoint of %s", self._source)
 
 
-def _set_manual(repository: Repository, writer: RepositoryWriter, source: SourceInfo) -> None:
+def set_manual(repository: Repository, writer: RepositoryWriter, source: SourceInfo) -> None:
     """Mark a source that no scheduler can take again by itself (spec 04 §11.8)."""
     defined = repository.policies.defined(source)
     policy = Policy() if defined is None else defined.policy
@@ -274,7 +275,8 @@ def _set_manual(repository: Repository, writer: RepositoryWriter, source: Source
         Policies.put(writer, source, changed)
 
 
-def _tags(tags: dict[str, str]) -> dict[str, str]:
+def stored_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags by the keys of their labels, in order."""
     stored = {name if name.startswith(TAG_PREFIX) else TAG_PREFIX + name: value for name, value in tags.items()}
     return dict(sorted(stored.items()))
 
@@ -306,4 +308,4 @@ def _stats(counted: Statistics) -> SnapshotStats:
     )
 
 
-__all__ = ["create_snapshot"]
+__all__ = ["create_snapshot", "set_manual", "stored_tags"]

@@ -302,3 +302,21 @@ def test_copies_of_another_repository_in_the_cache_folder_are_not_believed(cli: 
     cli.ok("policy", "set", "--global", "--keep-latest=3")
     cli.ok("repository", "connect", *flags)
     assert "Latest snapshots:                        3" in cli.ok("policy", "show", "--global").stdout
+
+
+def test_connections_to_two_repositories_may_share_a_cache_folder(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_text("text")
+    client = Runner(tmp_path / "client")
+    shared = ("--cache-directory", str(tmp_path / "cache"))
+    configs = [str(tmp_path / f"{name}.config") for name in ("first", "second")]
+    for config in configs:
+        path = str(tmp_path / Path(config).stem)
+        client.ok("repository", "create", "filesystem", "--path", path, *shared, "--config-file", config)
+    for _ in range(2):
+        for config in configs:
+            taken = client.ok("snapshot", "create", str(source), "--config-file", config)
+            assert "damaged" not in taken.stderr
+    for config in configs:
+        assert len(client.ok("snapshot", "list", "--json", "--config-file", config).json) == 2

@@ -9,13 +9,13 @@ import pytest
 from pykopia.errors import CanceledError
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
-from pykopia.repository.opening import create
+from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.repository.repository import Repository
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.snapshot.verify import VerifyOptions
 from pykopia.storage.memory import MemoryStorage
-from tests.snapshot.conftest import CLIENT
+from tests.snapshot.conftest import CLIENT, PASSWORD
 from tests.trees import assert_trees_equal, changing_tree, everything, stored_path
 
 
@@ -146,6 +146,22 @@ def test_what_can_not_be_read_there_is_told_and_the_rest_copied(
     [problem] = result.errors
     assert bad.id in problem
     assert other.snapshots.verify(options=VerifyOptions(files_percent=100)).errors == ()
+
+
+def test_damage_that_may_hide_snapshots_there_is_told(repository: Repository, other: Repository, source: Path) -> None:
+    (source / "file").write_text("one")
+    repository.snapshots.create(source)
+    before = {blob.blob_id for blob in repository.storage.list("xn")}
+    (source / "file").write_text("two")
+    repository.snapshots.create(source)
+    [newest] = {blob.blob_id for blob in repository.storage.list("xn")} - before
+    repository.storage.put(newest, b"torn")
+    with connect(repository.storage, PASSWORD, client=CLIENT) as origin:
+        result = other.snapshots.migrate(origin)
+    assert len(result.migrated) == 1
+    assert result.errors == ()
+    [damage] = result.damaged
+    assert newest in str(damage)
 
 
 def test_a_migration_can_be_canceled_and_goes_on_later(repository: Repository, other: Repository, source: Path) -> None:

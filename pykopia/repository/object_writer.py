@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pykopia.arguments import check_bytes
 from pykopia.chunking.splitters import Splitter, is_known, splitter
-from pykopia.errors import UsageError
+from pykopia.errors import ClosedError, UsageError
 from pykopia.format.compression import Compressor, usable_compressor
 from pykopia.format.content_id import key_of
 from pykopia.format.indirect import IndirectEntry, encode_index
@@ -56,6 +56,7 @@ class ObjectWriter:
         self._contents = contents
         self._default = splitter(default_splitter)
         self._trays = Trays(parallel)
+        self._closed = False
 
     def splitter(self, name: str = "") -> Splitter:
         """Return the splitter of a policy; an empty or unknown name means the repository's (spec 04 §2.1)."""
@@ -171,7 +172,7 @@ class ObjectWriter:
             on_bytes: told of bytes read; may raise to stop.
             on_chunk: told of the length and the coming object ID of each chunk after its cut.
         """
-        self._contents.check_open()
+        self._check_open()
         state = chosen.start()
         work = self._work(prefix, compressor)
         chunks: list[Future[ObjectID]] = []
@@ -284,8 +285,13 @@ class ObjectWriter:
         return ObjectID("I" + inner)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads; writing raises ``ClosedError`` from now on."""
+        self._closed = True
         self._trays.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the writer")
 
 
 def _reader_of(data: memoryview) -> Callable[[memoryview], int]:

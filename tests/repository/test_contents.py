@@ -212,7 +212,9 @@ def test_a_full_storage_ends_the_session_and_nothing_is_committed() -> None:
     from pykopia.repository.opening import create
 
     storage = FullStorage()
-    repository = create(storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT)
+    repository = create(
+        storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT, defaults=False
+    )
     storage.full = True
     with pytest.raises(StorageFullError), repository.writer() as writer:  # noqa: PT012 -- as above
         for _ in range(20):
@@ -290,7 +292,9 @@ def test_whatever_is_written_is_read_again(contents: list[tuple[str, bytes, bool
     from pykopia.repository.opening import create
 
     storage = MemoryStorage()
-    with create(storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT) as repository:
+    with create(
+        storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT, defaults=False
+    ) as repository:
         with repository.writer() as writer:
             ids = []
             for prefix, data, flush in contents:

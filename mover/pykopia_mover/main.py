@@ -154,12 +154,16 @@ def _run(
         _end_badly(report, error, output, None, started)
         told.ended(report, None)
         return report.code.status
+    earlier: Report | None = None
     try:
         with _temporary_folder(prepared.cache):
             for operation in operations:
                 current = replace(prepared, report=Report(op=operation), direction=direction, started=clock.monotonic())
                 stop.give_up = partial(told.given_up, current.report, current, current.started)
                 _perform(current, operation)
+                if earlier is not None:
+                    current.report.follow(earlier)
+                earlier = current.report
                 told.ended(current.report, current)
                 if current.report.code.status:
                     return current.report.code.status

@@ -41,6 +41,16 @@ class Report:
     overrides: list[str] = field(default_factory=list)
     """Lines on overrides, repeated behind the digest."""
 
+    def follow(self, earlier: "Report") -> None:
+        """Keep what an earlier operation of the same run achieved: there is one termination message for both."""
+        self.identity = self.identity or earlier.identity
+        self.adopted = self.adopted or earlier.adopted
+        self.snapshot = self.snapshot or earlier.snapshot
+        self.retention = self.retention or earlier.retention
+        self.repository = earlier.repository | self.repository
+        self.repository |= {"created": True} if earlier.repository.get("created") else {}
+        self.cache = self.cache or earlier.cache
+
     def members(self) -> dict[str, Any]:
         """Return what stands in the termination message; parts that are empty are left out."""
         everything: dict[str, Any] = {

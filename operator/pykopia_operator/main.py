@@ -12,11 +12,16 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NoReturn
 
 import msgspec
+import yaml
 
+from pykopia_operator.decide.objects import name_of, namespace_of
 from pykopia_operator.errors import OperatorError
+from pykopia_operator.migrate import migrate
+from pykopia_operator.render import load, render
 from pykopia_operator.settings import Settings, add_flags, settings_from
 
 log: Final = logging.getLogger(__name__)
@@ -36,6 +41,14 @@ def parser() -> argparse.ArgumentParser:
     commands = found.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the operator")
     add_flags(run)
+    render = commands.add_parser("render", help="print the Jobs, volumes and so on that objects would lead to")
+    render.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    add_flags(render)
+    migrate = commands.add_parser(
+        "migrate", help="rewrite objects for restic's mover, and kopiur's, for this operator; prints what it would do"
+    )
+    migrate.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    migrate.add_argument("--write", type=Path, metavar="FOLDER", help="write the new objects into this folder")
     return found
 
 
@@ -48,6 +61,10 @@ def run_command(words: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the command and return its exit status."""
     given = parser().parse_args(words)
     try:
+        if given.command == "render":
+            return _render(given.files, vars(given), environment)
+        if given.command == "migrate":
+            return _migrate(given.files, given.write)
         return _run_operator(vars(given), environment)
     except msgspec.ValidationError as error:
         print(f"pykopia-operator: {error}", file=sys.stderr)
@@ -62,6 +79,37 @@ def _run_operator(given: Mapping[str, str | None], environment: Mapping[str, str
     configure_log(settings)
     with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(serve(settings, environment))
+    return 0
+
+
+def _render(files: Sequence[Path], given: Mapping[str, str | None], environment: Mapping[str, str]) -> int:
+    found = render(load(files), settings_from(given, environment), now())
+    print(yaml.safe_dump_all(found, sort_keys=False, width=120), end="")
+    return 0
+
+
+def _migrate(files: Sequence[Path], folder: Path | None) -> int:
+    """Print the new objects and what a person must do; write them only where a folder is given."""
+    migrations = migrate(load(files))
+    for each in migrations:
+        print(f"# {each.before['kind']} {name_of(each.before)}")
+        for note in each.notes:
+            print(f"#   {note}")
+        if each.after:
+            print(yaml.safe_dump_all(each.after, sort_keys=False, width=120, explicit_start=True), end="")
+    if not migrations:
+        print("pykopia-operator: none of the objects is one of restic's mover or of kopiur", file=sys.stderr)
+        return 1
+    if folder is None:
+        print("# nothing was written; --write FOLDER writes the objects above into files")
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in migrations:
+        for obj in each.after:
+            path = folder / f"{namespace_of(obj) or 'default'}-{obj['kind'].lower()}-{name_of(obj)}.yaml"
+            if path.exists():
+                raise OperatorError(f"{path} exists already; give an empty folder")
+            path.write_text(yaml.safe_dump(obj, sort_keys=False, width=120))
     return 0
 
 

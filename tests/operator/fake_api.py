@@ -1,7 +1,6 @@
 """An API server in memory: resource versions, generations, status subresources, preconditions, owners; and failures on demand."""
 
 import asyncio
-import copy
 import itertools
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -66,7 +65,7 @@ class FakeApi:
 
     def put(self, obj: Obj) -> Obj:
         """Store an object as a user or another controller would; return what was stored."""
-        stored = copy.deepcopy(obj)
+        stored = _copy(obj)
         about = stored.setdefault("metadata", {})
         key = (stored["kind"], about.get("namespace") or "", about["name"])
         known = self.objects.get(key)
@@ -78,7 +77,7 @@ class FakeApi:
         about["resourceVersion"] = str(next(self._versions))
         stored.setdefault("apiVersion", KINDS[stored["kind"]].api_version)
         self.objects[key] = stored
-        return copy.deepcopy(stored)
+        return _copy(stored)
 
     def find(self, kind: str, name: str, namespace: str = "prod") -> Obj | None:
         return self.objects.get((kind, namespace if KINDS[kind].namespaced else "", name))
@@ -122,7 +121,7 @@ class FakeApi:
         number = self._enter("get", kind, name)
         found = self.objects.get((kind, namespace if KINDS[kind].namespaced else "", name))
         self.after(number, "get", kind, name)
-        return copy.deepcopy(found)
+        return _copy(found)
 
     async def keys(self, kind: str, namespace: str, name: str) -> Keys | None:
         number = self._enter("get", kind, name)
@@ -146,7 +145,7 @@ class FakeApi:
         wanted = dict(each.split("=", 1) for each in labels.split(",") if each)
         selected = dict(each.split("=", 1) for each in fields.split(",") if each)
         found = [
-            copy.deepcopy(each)
+            _copy(each)
             for each in self.of_kind(kind)
             if (not namespace or each["metadata"].get("namespace") == namespace)
             and all((each["metadata"].get("labels") or {}).get(key) == value for key, value in wanted.items())
@@ -169,7 +168,7 @@ class FakeApi:
             raise ApiError(409, "AlreadyExists", f"{obj['kind']} {about['name']} already exists")
         self.put(obj)
         self.after(number, "create", obj["kind"], about["name"])
-        return copy.deepcopy(self.objects[key])
+        return _copy(self.objects[key])
 
     async def patch(self, obj: Obj, change: Obj, *, subresource: str = "") -> Obj:
         about = obj["metadata"]
@@ -186,11 +185,11 @@ class FakeApi:
             change = {"status": change["status"]}
         elif kind.startswith("Replication"):
             change = {key: value for key, value in change.items() if key != "status"}
-        change = copy.deepcopy(change)
+        change = _copy(change)
         (change.get("metadata") or {}).pop("resourceVersion", None)
         self.put(apply_merge(known, change))
         self.after(number, "patch", kind, name)
-        return copy.deepcopy(self.objects[key])
+        return _copy(self.objects[key])
 
     async def delete(self, obj: Obj) -> None:
         about = obj["metadata"]
@@ -216,6 +215,13 @@ class FakeApi:
     async def read(self, path: str) -> Obj | None:
         self._enter("get", path, "")
         return {"groups": []} if path == "/apis" else None
+
+
+def _copy(obj: Any) -> Any:
+    """Return a copy of JSON; much faster than a deep copy of anything."""
+    if isinstance(obj, dict):
+        return {key: _copy(value) for key, value in obj.items()}
+    return [_copy(value) for value in obj] if isinstance(obj, list) else obj
 
 
 def _at(obj: Obj, path: str) -> Any:

@@ -1,6 +1,8 @@
 """A stage for tests of reconcilers: a clock, an API server in memory, a cluster, and an operator that can be killed."""
 
 import asyncio
+import atexit
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,14 @@ from tests.operator.fake_api import Clock, Cluster, FakeApi, Killed
 
 Obj = dict[str, Any]
 OWN = ("ReplicationSource", "ReplicationDestination")
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return the one loop of all stages: to make one takes longer than a look at an object."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
 
 
 class Stage:
@@ -33,6 +43,7 @@ class Stage:
             ],
             running=lambda _: 0,
         )
+        self.loop = _loop()
         self.measures: list[Any] = []
         self.start_operator()
         self.api.put({"kind": "Namespace", "metadata": {"name": "prod"}})
@@ -46,25 +57,28 @@ class Stage:
     def look(self, kind: str = "ReplicationSource", name: str = "app", namespace: str = "prod") -> float | None:
         """Let the operator look at one object once."""
         cached = self.api.find(kind, name, namespace)
-        return asyncio.run(self.reconciler.reconcile(kind, namespace, name, cached=cached))
+        return self.loop.run_until_complete(self.reconciler.reconcile(kind, namespace, name, cached=cached))
 
     def settle(self, *, most: int = 60, until: Callable[[], bool] | None = None, refusals: bool = False) -> None:
         """Let operator and cluster work, without moving the clock, until nothing changes."""
         for _ in range(most):
-            before = len(self.api.writes)
+            before, disturbed = len(self.api.writes), False
             for kind in OWN:
                 for each in self.api.of_kind(kind):
                     try:
-                        self.look(kind, each["metadata"]["name"], each["metadata"]["namespace"])
+                        again = self.look(kind, each["metadata"]["name"], each["metadata"]["namespace"])
+                        disturbed |= again is not None and again <= 5
                     except (ApiError, OperatorError):
+                        disturbed = True
                         if not refusals:
                             raise
                     except Killed:
+                        disturbed = True
                         self.start_operator()
             moved = self.cluster.step()
             if until is not None and until():
                 return
-            if len(self.api.writes) == before and not moved:
+            if len(self.api.writes) == before and not moved and not disturbed:
                 return
         raise AssertionError(f"no rest after {most} rounds; the last writes: {self.api.writes[-8:]}")
 

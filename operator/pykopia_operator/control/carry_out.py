@@ -94,9 +94,10 @@ class Performer:
         try:
             await self._api.create(obj)
         except ApiError as error:
-            if not error.is_conflict and not error.is_missing and error.status not in {403, 422}:
+            known = error.is_conflict and error.reason == "AlreadyExists"
+            if not known and error.status not in {403, 404, 422}:
                 raise
-            if not error.is_conflict:  # a namespace that is being deleted, a right that is missing: no reason to stop
+            if not known:  # a namespace that is being deleted, a right that is missing: no reason to stop
                 log.warning("event %s on %s/%s: %s", event.reason, namespace_of(event.obj), name_of(event.obj), error)
         else:
             level = logging.WARNING if event.warning else logging.INFO

@@ -9,13 +9,17 @@ from typing import Final
 
 from pykopia_operator.api.base import Api
 from pykopia_operator.control.carry_out import Meters, Performer
+from pykopia_operator.control.maintenance import MaintenanceReconciler
+from pykopia_operator.control.populator import PopulatorReconciler, is_on
 from pykopia_operator.control.queue import WorkQueue
 from pykopia_operator.control.reconciler import Reconciler, Surroundings
 from pykopia_operator.control.watches import Store
 from pykopia_operator.decide.identity import repository_name
+from pykopia_operator.decide.kopia_maintenance import LABEL, NAME_LABEL
 from pykopia_operator.decide.names import CREATED_BY
-from pykopia_operator.decide.objects import Obj, is_owned_by, meta, name_of, namespace_of, spec_of
+from pykopia_operator.decide.objects import Obj, is_owned_by, labels_of, meta, name_of, namespace_of, spec_of
 from pykopia_operator.decide.ownership import is_ours
+from pykopia_operator.decide.populator import destination_of
 from pykopia_operator.decide.result import has_ended
 from pykopia_operator.decide.trigger import State, state_of
 from pykopia_operator.errors import ApiError, OperatorError
@@ -52,11 +56,12 @@ class Controller:
         around.sources = self._our_sources
         around.maintenances = self._maintenances_of
         around.running = self._movers_running
+        self._maintenance = MaintenanceReconciler(api, self.performer, settings, now, around)
+        self._populator = PopulatorReconciler(api, self.performer)
         self._reconciler = Reconciler(api, self.performer, settings, now, around)
         self._api = api
         self.on_deleted: Callable[[Obj], None] = lambda _: None
         """Called when an object of ours is gone."""
-        self.volume_listeners: list[Callable[[str, Obj], None]] = []
         for namespace in settings.namespaces or ("",):
             self._add_stores(namespace)
 
@@ -66,7 +71,7 @@ class Controller:
         self._store("Job", self._owned_changed, namespace, labels=OURS)
         self._store("Pod", self._pod_changed, namespace, labels=OURS, metadata_only=True, keep=False)
         self._store("VolumeSnapshot", self._owned_changed, namespace, labels=OURS, metadata_only=True, keep=False)
-        self._store("PersistentVolumeClaim", self._volume_changed, namespace, metadata_only=True, keep=False)
+        self._store("PersistentVolumeClaim", self._volume_changed, namespace, keep=False)
         for kind in ("Secret", "ConfigMap"):
             self._store(kind, self._referenced_changed, namespace, metadata_only=True, keep=False)
 
@@ -127,6 +132,8 @@ class Controller:
         for owner in meta(obj).get("ownerReferences") or []:
             if owner.get("kind") in {*OWN_KINDS, "KopiaMaintenance"}:
                 self.queue.add((owner["kind"], namespace_of(obj), owner["name"]))
+        if LABEL in labels_of(obj):
+            self.queue.add(("KopiaMaintenance", namespace_of(obj), labels_of(obj).get(NAME_LABEL, "")))
 
     def _pod_changed(self, change: str, obj: Obj) -> None:
         for owner in meta(obj).get("ownerReferences") or []:
@@ -145,8 +152,15 @@ class Controller:
             kopia = spec_of(each).get("kopia") or {}
             if namespace_of(each) == namespace and kopia.get("destinationPVC") == name and _is_active(each):
                 self.queue.add((each["kind"], namespace, name_of(each)))
-        for listener in self.volume_listeners:
-            listener(change, obj)
+        if change != "DELETED" and is_on(self._settings):
+            users = [each["name"] for each in self._users_of_prime(obj)]
+            for each in [*users, *([name] if destination_of(obj) else [])]:
+                self.queue.add((obj["kind"], namespace, each))
+
+    @staticmethod
+    def _users_of_prime(obj: Obj) -> list[Obj]:
+        """Return the references to the volume for which the populator made a helper volume."""
+        return [each for each in meta(obj).get("ownerReferences") or [] if each.get("kind") == obj["kind"]]
 
     def _referenced_changed(self, _change: str, obj: Obj) -> None:
         self._referenced(namespace_of(obj), name_of(obj))
@@ -209,8 +223,10 @@ class Controller:
     async def reconcile(self, key: Key) -> float | None:
         """Look at one object."""
         kind, namespace, name = key
-        if kind not in OWN_KINDS:
-            return None
+        if kind == "KopiaMaintenance":
+            return await self._maintenance.reconcile(namespace, name)
+        if kind == "PersistentVolumeClaim":
+            return await self._populator.reconcile(namespace, name)
         cached = self.cached(kind, namespace, name)
         if cached is None:
             return None

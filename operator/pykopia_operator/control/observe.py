@@ -236,8 +236,10 @@ async def _log(api: Api, namespace: str, job: Obj, pods: tuple[Obj, ...], settin
             tail_lines=settings.mover_log_tail_lines,
             most=settings.mover_log_max_bytes + LOG_ROOM,
         )
-    except ApiError:
-        return ""
+    except ApiError as error:
+        if error.status in {400, 404}:  # the Pod, or its container's log, is gone
+            return ""
+        raise
 
 
 def movers_running(jobs: Sequence[Obj], besides: str) -> int:

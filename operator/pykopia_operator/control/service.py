@@ -13,6 +13,7 @@ from pykopia_operator.control.controller import Controller
 from pykopia_operator.control.http import metrics, metrics_context, probes, serve
 from pykopia_operator.control.leader import LeaseLock
 from pykopia_operator.control.meters import Meters
+from pykopia_operator.control.populator import announce, is_on
 from pykopia_operator.control.reconciler import Surroundings
 from pykopia_operator.control.start import VOLSYNC_LEASE, look_around
 from pykopia_operator.decide.environment import proxy_environment
@@ -46,6 +47,8 @@ class Service:
             controller = Controller(api, settings, now=self._now, around=around, meters=meters, instance=self._identity)
             meters.queue = lambda: (len(controller.queue), controller.queue.active)
             controller.on_deleted = lambda obj: _forget(meters, obj)
+            if is_on(settings):
+                await announce(api)
             async with await self._serve(api, meters, lambda: self._ready):
                 self._ready = True
                 return await self._lead(api, controller, stop)

@@ -31,6 +31,7 @@ from pykopia_operator.decide.objects import (
 )
 from pykopia_operator.decide.ownership import Destination, read_destination
 from pykopia_operator.decide.plan import Create, Delete, Patch, Plan
+from pykopia_operator.decide.populator import is_in_use
 from pykopia_operator.decide.result import MoverResult, has_ended
 from pykopia_operator.decide.running import (
     Turn,
@@ -168,7 +169,7 @@ def _between_runs(turn: Turn, destination: Destination) -> Plan:
     for image in world.images:
         if is_leftover_kept(image):
             turn.plan.add(release(image, uid_of(turn.owner)))
-        elif name_of(image) != latest and state_of(turn.owner) is State.CLEANING_UP:
+        elif name_of(image) != latest and not is_in_use(image) and state_of(turn.owner) is State.CLEANING_UP:
             more.append(image)
     own = None if kopia.destination_pvc else world.volume
     if state_of(turn.owner) is State.CLEANING_UP:
@@ -310,6 +311,7 @@ def _ended(turn: Turn, destination: Destination, identity: Identity) -> Plan:
     if image is None:
         return turn.finish()
     _report_restore(turn, result)
+    turn.status.set_kopia({"requestedIdentity": annotations_of(job or {}).get(IDENTITY) or str(identity)})
     turn.status.set(latestImage=image_reference(image))
     finish_run(turn, destination.spec, result)
     if result.is_without_data:

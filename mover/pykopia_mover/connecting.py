@@ -31,6 +31,7 @@ from pykopia_mover.documents import DocumentError, parse_document, read_document
 from pykopia_mover.explain import Place
 from pykopia_mover.failures import MoverError, config_error
 from pykopia_mover.loading import CONFIG_NAME, storage_limits
+from pykopia_mover.memory import give_back
 from pykopia_mover.run import Run
 
 FORMAT_BLOB: Final = "kopia.repository"
@@ -173,6 +174,7 @@ def open_repository(run: Run, *, may_create: bool = False) -> Repository:
         storage, raw, created = _create(run, target)
     assert storage is not None
     repository = _connect(run, target, storage, raw)
+    give_back()
     identifier = repository.unique_id.hex()[:8]
     run.report.repository = {"type": target.connection.type, "id": identifier, "created": created}
     run.output.line(f"Connected to repository {run.place.name} (id {identifier}, format v{repository.format.version})")

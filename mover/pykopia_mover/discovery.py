@@ -61,12 +61,30 @@ def section(sources: Mapping[SourceInfo, Sequence[Snapshot]], *, as_json: bool) 
     size = sum(len(line) + 1 for line in lines)
     while lines and size > LAST_BYTES:
         size -= len(lines.pop()) + 1
+    if as_json:
+        lines += _earlier(sources, LAST_BYTES - size)
     yield "=== Discovery Mode: Available Snapshots ==="
     yield from lines
     yield "Available identities (username@hostname combinations):"
     for source, snapshots in sources.items():
         yield f"{source} - {len(snapshots)} snapshots, latest {timestamp(snapshots[-1].start_time_ns)}"
     yield "=== End Discovery Mode ==="
+
+
+def _earlier(sources: Mapping[SourceInfo, Sequence[Snapshot]], room: int) -> list[str]:
+    """Return a line for each snapshot but the newest of each source, as far as there is room.
+
+    Operators count snapshots by such lines: one of JSON or one of this form for each.
+    """
+    found: list[str] = []
+    for source, snapshots in sources.items():
+        for each in reversed(snapshots[:-1]):
+            line = f"{source} {timestamp(each.start_time_ns).replace('T', ' ').rstrip('Z')}"
+            room -= len(line.encode()) + 1
+            if room < 0:
+                return found
+            found.append(line)
+    return found
 
 
 def _json_line(snapshot: Any) -> str:  # noqa: ANN401 -- a snapshot manifest

@@ -27,6 +27,7 @@ from pykopia_mover.failures import CODES, MoverError, config_error
 from pykopia_mover.identity import Wanted
 from pykopia_mover.loading import load_policy_files
 from pykopia_mover.maintenance import maintain
+from pykopia_mover.memory import keep_small
 from pykopia_mover.metrics import metrics_text, push_metrics, write_metrics
 from pykopia_mover.output import LEVELS, LibraryLog, Output
 from pykopia_mover.redaction import RedactingStream, Redactor
@@ -64,6 +65,7 @@ the README. DIRECTION=source, destination or maintenance takes the place of the 
 
 def main(early: Sequence[int] = ()) -> NoReturn:
     """Run with what the process was given, and end it; ``early`` are signals that arrived before."""
+    keep_small()
     redactor = Redactor.of_environment(os.environ)
     # whatever writes to these, a traceback of the interpreter too, goes by the redactor
     sys.stdout, sys.stderr = _redacting(sys.stdout, redactor), _redacting(sys.stderr, redactor)
@@ -385,13 +387,20 @@ def _tell_metrics(report: Report, run: Run, output: Output) -> None:
     settings = run.settings
     if not (settings.metrics_file or settings.metrics_push_url):
         return
-    labels = {"namespace": settings.owner_namespace, "name": settings.owner_name}
+    labels = {
+        "namespace": settings.owner_namespace,
+        "name": settings.owner_name,
+        "repository": report.repository.get("id", ""),
+        "identity": report.identity,
+    }
     text = metrics_text(report, labels={name: value for name, value in labels.items() if value}, now_ns=clock.now())
     try:
         if settings.metrics_file:
             write_metrics(Path(settings.metrics_file), text)
         if settings.metrics_push_url:
-            push_metrics(settings.metrics_push_url, text, labels={"operation": report.op, **labels})
+            # what groups runs at the gateway must be the same for a failure, which may know neither repository nor identity
+            grouping = {"namespace": settings.owner_namespace, "name": settings.owner_name}
+            push_metrics(settings.metrics_push_url, text, labels={"operation": report.op, **grouping})
     except (OSError, ValueError) as error:
         output.warning(f"metrics could not be delivered: {error}")
 

@@ -196,6 +196,10 @@ def _tell(run: Run, result: MaintenanceResult) -> None:
             run.output.line(f"{report.task}: {told}")
     run.output.line(f"Maintenance {result.mode}: deleted {result.deleted_blobs} blobs, {result.deleted_size} bytes")
     if result.ledger is not None:
+        until = max((each.until_ns for each in result.ledger.held if each.until_ns is not None), default=None)
+        run.report.maintenance["held"] = {"bytes": sum(each.size for each in result.ledger.held)}
+        if until is not None:
+            run.report.maintenance["held"]["until"] = timestamp(until)
         for held in result.ledger.held:
             run.output.line(f"not free yet: {held.size} bytes in {held.count} {held.what}: {held.explanation}")
     for warning in result.warnings:

@@ -5,6 +5,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -31,6 +32,7 @@ def metrics_text(report: Report, *, labels: Mapping[str, str], now_ns: int) -> s
 def _lines(report: Report, labels: Mapping[str, str], now_ns: int) -> Iterator[str]:
     failed = report.result == "failure"
     seconds = now_ns / 1_000_000_000
+    held = report.maintenance.get("held", {})
     values: list[tuple[str, str, float | None]] = [
         ("pykopia_mover_success", "Whether the run went well.", int(not failed)),
         ("pykopia_mover_exit_code", "Exit status of the run.", report.code.status),
@@ -47,6 +49,16 @@ def _lines(report: Report, labels: Mapping[str, str], now_ns: int) -> Iterator[s
         ("pykopia_restored_bytes", "Bytes that were restored.", report.restore.get("bytes")),
         ("pykopia_retention_deleted_snapshots", "Snapshots that expired.", report.retention.get("deleted")),
         ("pykopia_cache_bytes", "Bytes in the cache.", report.cache.get("bytes")),
+        ("pykopia_snapshot_special_entries", "Sockets, pipes and devices, which no snapshot has.", _special(report)),
+        ("pykopia_maintenance_last_timestamp_seconds", "When anything was last maintained.", _time(report, "last")),
+        ("pykopia_maintenance_last_full_timestamp_seconds", "When a full cycle last ran.", _time(report, "lastFull")),
+        ("pykopia_maintenance_freed_bytes", "Bytes that this run freed.", report.maintenance.get("freedBytes")),
+        ("pykopia_maintenance_held_bytes", "Bytes that nothing needs and that are not free yet.", held.get("bytes")),
+        (
+            "pykopia_maintenance_held_until_timestamp_seconds",
+            "When the last of them can go.",
+            _seconds(held.get("until")),
+        ),
     ]
     shown = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
     for name, meaning, value in values:
@@ -54,6 +66,22 @@ def _lines(report: Report, labels: Mapping[str, str], now_ns: int) -> Iterator[s
             yield f"# HELP {name} {meaning}"
             yield f"# TYPE {name} gauge"
             yield f"{name}{{{shown}}} {value:.10g}" if isinstance(value, float) else f"{name}{{{shown}}} {value}"
+
+
+def _special(report: Report) -> int | None:
+    return sum(report.snapshot.get("special", {}).values()) if report.snapshot else None
+
+
+def _time(report: Report, name: str) -> float | None:
+    return _seconds(report.maintenance.get(name))
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return a time of the result as seconds since 1970, None for one that is not known or never came."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
 
 
 def write_metrics(path: Path, text: str) -> None:

@@ -1,4 +1,7 @@
-"""The table of variables in the README, written from the settings: ``python -m pykopia_mover.table mover/README.md``."""
+"""The tables of the README: variables, from the settings, and the interface of the fork's operator.
+
+``python -m pykopia_mover.table mover/README.md`` writes them.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,11 +9,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from pykopia_mover.fork import ROWS, Row
 from pykopia_mover.settings import all_variables
 from pykopia_mover.variables import CONTENT_OR_PATH, Variable
 
 BEGIN: Final = "<!-- variables: written by `python -m pykopia_mover.table mover/README.md` -->\n"
 END: Final = "<!-- end of variables -->\n"
+FORK_BEGIN: Final = "<!-- interface: written by `python -m pykopia_mover.table mover/README.md` -->\n"
+FORK_END: Final = "<!-- end of interface -->\n"
 
 
 def variables_table(variables: Iterable[Variable]) -> str:
@@ -30,17 +36,33 @@ def _lines(variables: Iterable[Variable]) -> Iterator[str]:
             yield f"| `{each.name}` | {each.meaning.replace('|', chr(92) + '|')}{marks} | {each.default} |"
 
 
+def fork_table(rows: Iterable[Row]) -> str:
+    """Return the interface of the fork's operator as Markdown."""
+    lines = ["", "| kind | name | of the Jobs of | here |", "|---|---|---|---|"]
+    lines += [f"| {each.kind} | `{_escaped(each.name)}` | {each.of} | {each.here} |" for each in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", chr(92) + "|")
+
+
 def with_table(text: str) -> str:
-    """Return a text with the table in its place.
+    """Return a text with the tables in their places.
 
     Raises:
-        ValueError: the marks of the place are missing.
+        ValueError: the marks of a place are missing.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the marks {BEGIN.strip()} and {END.strip()} are missing")
-    return before + begin + variables_table(all_variables()) + "\n" + end + after
+    text = _between(text, FORK_BEGIN, FORK_END, fork_table(ROWS))
+    return _between(text, BEGIN, END, variables_table(all_variables()))
+
+
+def _between(text: str, begin: str, end: str, table: str) -> str:
+    before, found, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"the marks {begin.strip()} and {end.strip()} are missing")
+    return f"{before}{begin}{table}\n{end}{after}"
 
 
 def main(words: Sequence[str]) -> int:
@@ -53,4 +75,4 @@ def main(words: Sequence[str]) -> int:
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 
-__all__ = ["BEGIN", "END", "main", "variables_table", "with_table"]
+__all__ = ["BEGIN", "END", "FORK_BEGIN", "FORK_END", "fork_table", "main", "variables_table", "with_table"]

@@ -63,7 +63,8 @@ class PackStore:
         self.max_pack_size = max_pack_size
         self._capacity = max_pack_size + SLACK
         self._free: deque[LargeBuffer] = deque()
-        self._slots = threading.BoundedSemaphore(parallel + 1)
+        # the next full pack waits with the thread that filled it: one more in memory would not be stored any earlier
+        self._slots = threading.BoundedSemaphore(parallel)
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="pykopia-pack")
         self._running: set[Future[None]] = set()
         self._lock = threading.Lock()

@@ -16,8 +16,8 @@ LONGEST_CHUNKS = 3
 """Chunks in a tray when all are as long as can be; there are more of them most of the time."""
 LEAST = 2
 """Trays that there are at least: one is filled while another one is hashed and sealed."""
-MOST = 4
-"""Trays that there are at most, however many processors: a bound on memory, and work for ten of them."""
+MOST = 3
+"""Trays that there are at most, however many processors: one is filled, one hashed, one sealed. A bound on memory."""
 
 
 @dataclass(slots=True, eq=False)

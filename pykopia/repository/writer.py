@@ -39,7 +39,7 @@ class RepositoryWriter:
             max_pack_size=parameters.effective_max_pack_size,
             index_version=parameters.effective_index_version,
             replica=embed_replica(repository.format_blob_bytes) if parameters.embeds_format_blob else b"",
-            parallel=PARALLEL_PUTS,
+            parallel=min(PARALLEL_PUTS, parallel or PARALLEL_PUTS),
             put=repository.storage.put,
         )
         self.contents = ContentWriter(

@@ -336,7 +336,7 @@ def _sftp(variables: Variables, url: _Config) -> StorageOptions:
     host = variables.over(url.get("host", ""), "SFTP_HOST").removeprefix("[").removesuffix("]")
     if not host:
         raise InvalidEnvironmentError("SFTP_HOST", "must be defined, or a URL sftp://HOST/PATH in KOPIA_REPOSITORY")
-    path = variables.over(url.get("path", ""), "SFTP_PATH", normal=_folder)
+    path = _folder(variables.text("SFTP_PATH")) or url.get("path", "")  # the documentation has both, and they differ
     if not path:
         raise InvalidEnvironmentError("SFTP_PATH", "must be defined, or a URL sftp://HOST/PATH in KOPIA_REPOSITORY")
     _check_folder("SFTP_PATH", path)

@@ -112,7 +112,7 @@ def test_row_112_all_documented_compressors_are_names_of_kopia() -> None:
     found = {compressor(name, setting="KOPIA_COMPRESSION") for name in ("zstd", "gzip", "s2", "none")}
     assert found == {"zstd", "gzip", "s2-default", "none"}
     assert found <= set(NAMES)
-    for name in ("lz4", "brotli", "ZSTD", ""):
+    for name in ("lz5", "brotli", "ZSTD", ""):
         with pytest.raises(MoverError, match="zstd, gzip, s2, none"):
             compressor(name, setting="KOPIA_COMPRESSION")
 

@@ -1,0 +1,226 @@
+"""The mover in a pod: a user without a name, no home, no temporary folder, limits of memory, signals, odd Secrets."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pykopia_mover.connecting import password_forms
+from pykopia_mover.memory import BASE_BYTES, STREAM_BYTES, fitting_streams, memory_limit
+
+from pykopia.maintenance.live_contents import LiveContents
+from tests.mover.harness import Mover, tree
+
+NAMELESS = """
+import pwd, tempfile
+def getpwuid(uid): raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = getpwuid
+tempfile._candidate_tempdir_list = lambda: []
+"""
+"""Put into ``sitecustomize``: nobody knows the name of the user, and no folder is good for temporary files."""
+
+
+@pytest.fixture
+def pod(mover: Mover) -> dict[str, str]:
+    """Return the environment of a process in such a pod."""
+    (mover.folder / "sitecustomize.py").write_text(NAMELESS)
+    return {
+        **mover.environment,
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(mover.folder),
+        "DATA_DIR": str(mover.data),
+    }
+
+
+def run(environment: dict[str, str], *operations: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pykopia_mover", *operations]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_user_without_name_home_and_temporary_folder_backs_up_maintains_and_restores(
+    mover: Mover, pod: dict[str, str]
+) -> None:
+    mover.write({"a": "one", "d/b": "two"})
+    for operations in (["backup", "maintenance"], ["restore"]):
+        folder = mover.target if "restore" in operations else mover.data
+        done = run(pod | {"DATA_DIR": str(folder)}, *operations)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert tree(mover.target) == tree(mover.data)
+
+
+def test_sftp_needs_no_name_of_the_local_user(mover: Mover, pod: dict[str, str]) -> None:
+    mover.write({"a": "one"})
+    sftp = {"KOPIA_REPOSITORY": "sftp://h/x", "SFTP_HOST": "127.0.0.1", "SFTP_PORT": "9", "SFTP_USERNAME": "u"}
+    done = run(pod | sftp | {"SFTP_PASSWORD": "p", "SFTP_PATH": "/x"}, "backup")
+    assert done.returncode == 13, done.stdout
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """Return the port of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_run_that_a_silent_server_holds_up_ends_within_its_grace_with_a_last_line_and_a_result(
+    mover: Mover, pod: dict[str, str], silent_server: int
+) -> None:
+    mover.write({"a": "one"})
+    s3 = {"KOPIA_REPOSITORY": "s3://bucket/x", "AWS_S3_ENDPOINT": f"http://127.0.0.1:{silent_server}"}
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+    command = [sys.executable, "-m", "pykopia_mover", "backup"]
+    with subprocess.Popen(command, env=pod | s3 | keys, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "End S3 Connection Debug" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert rest.splitlines()[-1].startswith("ERROR: backup was told to stop")
+    assert '"code":"terminated"' in Path(pod["TERMINATION_LOG"]).read_text()
+
+
+def test_limits_of_both_versions_of_control_groups_count(tmp_path: Path) -> None:
+    second, first = tmp_path / "memory.max", tmp_path / "limit_in_bytes"
+    assert memory_limit([second, first]) is None
+    second.write_text("max\n")
+    first.write_text("9223372036854771712\n")  # how version 1 says that there is no limit
+    assert memory_limit([second, first]) is None
+    first.write_text(f"{320 << 20}\n")
+    assert memory_limit([second, first]) == 320 << 20
+    second.write_text(f"{300 << 20}\n")
+    assert memory_limit([second, first]) == 300 << 20
+
+
+@pytest.mark.parametrize("streams", [1, 4, 16])
+def test_streams_are_reduced_by_the_documented_formula(streams: int) -> None:
+    limit = BASE_BYTES + streams * STREAM_BYTES
+    assert fitting_streams(99, limit) == streams
+    readme = " ".join((Path(__file__).parents[2] / "mover" / "README.md").read_text().split())
+    assert f"at most {BASE_BYTES >> 20} MiB, and {STREAM_BYTES >> 20} MiB for each file" in readme
+
+
+def test_a_small_limit_of_version_1_reduces_parallelism(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    (mover.folder / "memory.limit_in_bytes").write_text(f"{320 << 20}\n")
+    assert "4 is used" in mover.ok("backup", KOPIA_PARALLELISM="16").log
+
+
+@pytest.mark.parametrize("made", ["word", "word\n", "word\r\n"])
+@pytest.mark.parametrize("opened", ["word", "word\n", "word\r\n"])
+def test_a_password_with_a_line_break_opens_what_either_form_made(mover: Mover, made: str, opened: str) -> None:
+    mover.write({"a": "one"})
+    first = mover.ok("backup", KOPIA_PASSWORD=made)
+    assert ("line break" in first.log) == (made != "word")
+    if made in password_forms(opened):
+        second = mover.ok("backup", KOPIA_PASSWORD=opened)
+        assert ("line break" in second.log) == (made != opened)
+    else:
+        mover.fails("auth", "backup", KOPIA_PASSWORD=opened)
+
+
+def test_a_restore_as_of_the_time_that_the_mover_shows_takes_that_snapshot(mover: Mover) -> None:
+    for text in ("one", "two"):
+        mover.write({"a": text})
+        shown = mover.ok("backup").termination["snapshot"]["start"]
+    mover.ok("restore", KOPIA_RESTORE_AS_OF=shown)
+    assert tree(mover.target) == {"a": b"two"}
+
+
+def test_the_result_of_two_operations_has_what_both_did(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    result = mover.ok("backup", "maintenance").termination
+    assert result["identity"] == "ns@app:/data"
+    assert result["snapshot"]["files"] == 1
+    assert result["repository"]["created"] is True
+    assert result["maintenance"]["last"] != "never"
+    assert result["maintenance"]["lastFull"] >= result["snapshot"]["start"]
+
+
+def test_a_secret_that_is_a_word_does_not_change_the_identity_in_the_result(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    result = mover.ok(
+        "backup", KOPIA_PASSWORD="password", KOPIA_OVERRIDE_USERNAME="password-manager", KOPIA_OVERRIDE_HOSTNAME="h"
+    )
+    assert result.termination["identity"] == "password-manager@h:/data"
+    assert "password" not in result.termination["message"]
+
+
+def test_an_action_of_a_policy_file_is_explained_like_one_of_the_spec(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    action = '{"script": "no-such-dump --all", "timeout": "1m", "mode": "essential"}'
+    mover.policy_files(
+        {
+            "repository.config": '{"enableActions": true}',
+            "global-policy.json": f'{{"actions": {{"beforeSnapshotRoot": {action}}}}}',
+        }
+    )
+    last = mover.fails("action", "backup").last
+    assert "A command was not found (exit status 127)" in last
+    assert "no-such-dump" in last
+
+
+def test_sockets_and_pipes_are_counted(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    os.mkfifo(mover.data / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        before = os.open(".", os.O_RDONLY)
+        os.chdir(mover.data)  # the path of a socket is short
+        try:
+            listening.bind("socket")
+        finally:
+            os.chdir(before)
+            os.close(before)
+    result = mover.ok("backup")
+    assert result.termination["snapshot"]["special"] == {"sockets": 1, "pipes": 1}
+    assert "1 sockets, 1 pipes" in result.log
+
+
+def test_lines_of_text_begin_with_the_time_where_that_is_asked_for_but_for_the_last_ones(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    result = mover.ok("backup", KOPIA_LOG_TIMES="true")
+    timed = [line for line in result.lines if line[:2] == "20" and line[10] == "T"]
+    assert len(timed) > 20
+    assert result.last.startswith("Kopia completed in")
+
+
+def test_lz4_stands_for_s2(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    assert "Compression policy in effect: s2-default" in mover.ok("backup", KOPIA_COMPRESSION="lz4").log
+
+
+def test_metrics_tell_of_maintenance_and_name_repository_and_identity(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    path = mover.folder / "metrics"
+    identifier = mover.ok("backup", KOPIA_METRICS_FILE=str(path)).termination["repository"]["id"]
+    assert f'repository="{identifier}",identity="ns@app:/data"' in path.read_text()
+    mover.ok("maintenance", KOPIA_METRICS_FILE=str(path))
+    for name in ("last_timestamp_seconds", "last_full_timestamp_seconds", "freed_bytes", "held_bytes"):
+        assert f"pykopia_maintenance_{name}{{" in path.read_text()
+
+
+def test_marks_of_a_collection_are_in_memory_where_the_volume_has_no_room(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    mover.write({"a": "one"})
+    with mover_repository(mover) as repository:
+        live = LiveContents(repository.contents.indexes.merged, tmp_path)
+        assert len(live) > 0
+        live.close()
+
+
+def mover_repository(mover: Mover):  # type: ignore[no-untyped-def]
+    mover.ok("backup")
+    return mover.open()

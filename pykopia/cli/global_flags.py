@@ -5,7 +5,7 @@ that scripts move over as they are.
 """
 
 from pykopia.cli.parsing import Options, flag, flag_list
-from pykopia.cli.values import boolean, duration, integer
+from pykopia.cli.values import duration, integer, progress
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _SECOND = 1_000_000_000
@@ -127,8 +127,14 @@ class GlobalFlags(LogFlags, IgnoredFlags):
         env="KOPIA_REPO_UPGRADE_NO_BLOCK",
         hidden=True,
     )
-    progress: bool | None = flag(None, "Show progress (default: on a terminal only).", kind=boolean)
-    progress_update_interval = flag(300_000_000, "Time between two progress lines.", kind=duration, hidden=True)
+    progress: bool | str | None = flag(
+        None,
+        "Show progress: by default on a terminal, and every 30s elsewhere; --progress=json prints JSON lines on stderr.",
+        kind=progress,
+    )
+    progress_update_interval = flag(
+        300_000_000, "Time between two updates of the progress, 100ms at least.", kind=duration, hidden=True
+    )
 
 
 __all__ = ["LOG_LEVELS", "GlobalFlags", "IgnoredFlags", "LogFlags"]

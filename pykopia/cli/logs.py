@@ -42,6 +42,17 @@ class ConsoleFormatter(logging.Formatter):
 class ConsoleHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr; a stderr that can't be written to disturbs nothing."""
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.stderr)
+        self._session = session
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message, in the place of a line of progress."""
+        line = self._session.progress
+        if line is not None:
+            line.clear()
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the base's name
         """Do nothing: there is nowhere to complain."""
 
@@ -127,7 +138,7 @@ class OnDemandFile(logging.Handler):
 def start(session: Session) -> list[logging.Handler]:
     """Send the log of pykopia where the flags say; give the result to `stop` at the end."""
     flags = session.flags
-    console = ConsoleHandler(session.stderr)
+    console = ConsoleHandler(session)
     console.setLevel(_LEVELS[flags.log_level])
     console.setFormatter(ConsoleFormatter(timestamps=flags.console_timestamps, as_json=flags.json_log_console))
     handlers: list[logging.Handler] = [console]

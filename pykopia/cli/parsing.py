@@ -56,7 +56,7 @@ class Parameter:
     @property
     def is_switch(self) -> bool:
         """Whether the flag stands alone (``--flag``, ``--no-flag``) and takes no value."""
-        return self.convert is values.boolean and not self.positional and not self.many
+        return self.convert in {values.boolean, values.progress} and not self.positional and not self.many
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -356,7 +356,8 @@ class _Parser:
             message = f"flag {written!r} is given more than once"
             raise CommandLineError(message)
         if parameter.is_switch:
-            self.keep(parameter, inverted is not (joined is None or parameter.value_of(joined)))
+            value = joined is None or parameter.value_of(joined)
+            self.keep(parameter, not value if inverted else value)
             return
         text = joined if joined is not None else self.reader.value()
         if text is None:

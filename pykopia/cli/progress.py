@@ -1,188 +1,348 @@
-"""The line that tells how far a snapshot or a restore is.
+"""How far a command is: a line on a terminal, a line now and then elsewhere, JSON lines for programs.
 
-On a terminal one line is written over again and again; elsewhere, when progress is asked for, lines follow each other.
+On a terminal one line is written over again and again. It never gets longer than the terminal is wide: what is least
+important is left out, then the rest is cut.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+import dataclasses
+import json
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from pykopia import clock
 from pykopia.cli import formatting
-from pykopia.cli.session import Session
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from pykopia.cli.session import Session
+    from pykopia.repository.sync import SyncCounters
+    from pykopia.snapshot.restore_options import RestoreCounters
+    from pykopia.snapshot.upload_options import UploadCounters
+    from pykopia.snapshot.verify import VerifyCounters
 
 _SPINNER = "|/-\\"
 _SECOND = 1_000_000_000
+SHORTEST_INTERVAL = 0.1
+"""Seconds between two updates at least."""
+SLOW_INTERVAL = 30.0
+"""Seconds between two lines where nobody looks on and nobody asked for them."""
+_USUAL_WIDTH = 80
 
 
-class UploadCountersLike(Protocol):
-    """What is counted while a snapshot is taken."""
+class Part(NamedTuple):
+    """A part of a line."""
 
-    @property
-    def hashed_files(self) -> int: ...
-    @property
-    def hashed_bytes(self) -> int: ...
-    @property
-    def cached_files(self) -> int: ...
-    @property
-    def cached_bytes(self) -> int: ...
-    @property
-    def uploaded_bytes(self) -> int: ...
-    @property
-    def fatal_errors(self) -> int: ...
-    @property
-    def ignored_errors(self) -> int: ...
-    @property
-    def estimated_bytes(self) -> int: ...
+    rank: int
+    """The parts of the highest rank are left out first."""
+    text: str
+    """With the separator before it."""
 
 
-class RestoreCountersLike(Protocol):
-    """What is counted while a snapshot is restored."""
+class Estimate(NamedTuple):
+    """How the rest looks, judged by what is done."""
+
+    percent: float
+    bytes_per_second: float
+    seconds_left: int
 
     @property
-    def restored_files(self) -> int: ...
-    @property
-    def restored_directories(self) -> int: ...
-    @property
-    def restored_symlinks(self) -> int: ...
-    @property
-    def restored_bytes(self) -> int: ...
-    @property
-    def skipped_files(self) -> int: ...
-    @property
-    def skipped_bytes(self) -> int: ...
-    @property
-    def ignored_errors(self) -> int: ...
-    @property
-    def enqueued_files(self) -> int: ...
-    @property
-    def enqueued_directories(self) -> int: ...
-    @property
-    def enqueued_symlinks(self) -> int: ...
-    @property
-    def enqueued_bytes(self) -> int: ...
+    def left(self) -> str:
+        """The time left."""
+        return formatting.duration(self.seconds_left * _SECOND)
+
+
+def fitted(parts: Sequence[Part], width: int) -> str:
+    """Return the line that some parts make, no longer than ``width``.
+
+    >>> fitted([Part(0, "3 files"), Part(2, ", 4 cached"), Part(1, ", 7%")], 12)
+    '3 files, 7%'
+    """
+    kept = list(parts)
+    while len(text := "".join(part.text for part in kept)) > width and len(kept) > 1:
+        kept.remove(max(kept))
+    return text.removeprefix(", ")[: max(0, width)]
 
 
 class ProgressLine:
-    """One line on stderr that is rewritten, not more often than the flags say."""
+    """What a command writes on stderr while it works, not more often than the flags say."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: "Session") -> None:
         self._session = session
-        self._wanted = session.shows_progress
-        self._live = session.stderr.isatty()
-        self._interval = session.flags.progress_update_interval / _SECOND
+        wanted, terminal = session.flags.progress, session.stderr.isatty()
+        self._json = wanted == "json"
+        self._live = terminal and not self._json
+        self._wanted = wanted is not False
+        asked = max(SHORTEST_INTERVAL, session.flags.progress_update_interval / _SECOND)
+        self._slow = wanted is None and not terminal
+        self._interval = SLOW_INTERVAL if self._slow else asked
+        self._lock = threading.Lock()
         self._started = clock.monotonic()
-        self._next = self._started
-        self._width = self._turn = 0
-        self._open = False
+        self._next = self._started + (self._interval if self._slow else 0)
+        self._shown = self._turn = 0
 
-    def show(self, line: Callable[[str], str], *, last: bool = False) -> None:
-        """Write the line that ``line`` makes of a spinner character, if it is time or the last one."""
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything may ever be shown."""
+        return self._wanted
+
+    def show(
+        self,
+        parts: Callable[[str], Sequence[Part]],
+        counters: "DataclassInstance",
+        estimate: Estimate | None,
+        *,
+        last: bool = False,
+    ) -> None:
+        """Write the line, if it is time or the last one.
+
+        Args:
+            parts: makes the parts of the line out of a spinner character.
+            counters: for JSON.
+            estimate: for JSON.
+            last: whether the command is done.
+        """
         now = clock.monotonic()
-        if not self._wanted or not (last or now >= self._next):
-            return
-        self._next = now + self._interval
-        spinner = "*" if last else _SPINNER[self._turn % len(_SPINNER)]
-        self._turn += 1
-        text = line(spinner)
-        stderr = self._session.stderr
-        if self._live:
-            stderr.write("\r" + text.ljust(self._width))
-            self._width = len(text)
-        else:
-            stderr.write(text + "\n")
-        stderr.flush()
-        self._open = self._live
+        with self._lock:
+            if not self._wanted or (self._slow and last) or not (last or now >= self._next):
+                return
+            self._next = now + self._interval
+            spinner = "*" if last else _SPINNER[self._turn % len(_SPINNER)]
+            self._turn += 1
+            if self._json:
+                self._session.tell(self._event(counters, estimate, last=last) + "\n")
+            elif self._live:
+                self._write_over(fitted(parts(spinner), self._width() - 1))
+            else:
+                self._session.tell("".join(part.text for part in parts(spinner)).removeprefix(", ") + "\n")
+
+    def _event(self, counters: "DataclassInstance", estimate: Estimate | None, *, last: bool) -> str:
+        event: dict[str, object] = {"type": "progress", "operation": self._session.invocation.name, "done": last}
+        event |= {_camel_case(name): value for name, value in dataclasses.asdict(counters).items()}
+        if estimate is not None:
+            event |= {
+                "percent": round(estimate.percent, 1),
+                "bytesPerSecond": round(estimate.bytes_per_second),
+                "secondsLeft": estimate.seconds_left,
+            }
+        return json.dumps(event, separators=(",", ":"))
+
+    def _width(self) -> int:
+        try:
+            return os.get_terminal_size(self._session.stderr.fileno()).columns or _USUAL_WIDTH
+        except (OSError, ValueError):
+            return _USUAL_WIDTH
+
+    def _write_over(self, text: str) -> None:
+        self._session.tell("\r" + text.ljust(min(self._shown, self._width() - 1)))
+        self._shown = len(text)
+        self._session.progress = self
+
+    def clear(self) -> None:
+        """Take the line away: something else is to be written."""
+        with self._lock:
+            if self._shown:
+                self._session.tell("\r" + " " * min(self._shown, self._width() - 1) + "\r")
+                self._shown = 0
 
     def end(self) -> None:
         """Leave the line."""
-        if self._open:
-            self._session.stderr.write("\n")
-            self._open = False
+        with self._lock:
+            if self._shown:
+                self._session.tell("\n")
+                self._shown = 0
+            self._session.progress = None
 
-    def estimate(self, done: int, total: int) -> tuple[float, float, str] | None:
-        """Return percent done, bytes a second and the time left, once enough is known to tell."""
+    def estimate(self, done: int, total: int) -> Estimate | None:
+        """Return how the rest looks, None until enough is known to tell."""
         elapsed = clock.monotonic() - self._started
         if done <= 0 or total <= 0 or elapsed < 1:
             return None
         speed = done / elapsed
-        left = max(0, round((total - done) / speed))
-        return min(100.0, 100 * done / total), speed, formatting.duration(left * _SECOND)
+        return Estimate(min(100.0, 100 * done / total), speed, max(0, round((total - done) / speed)))
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 class UploadProgress:
     """Tells how far a snapshot is."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: "Session") -> None:
         self._session, self._line = session, ProgressLine(session)
-        self._last: UploadCountersLike | None = None
+        self._last: UploadCounters | None = None
 
-    def __call__(self, counters: UploadCountersLike) -> None:
+    def __call__(self, counters: "UploadCounters") -> None:
         """Take note of new counters."""
         self._last = counters
-        self._line.show(lambda spinner: self._text(counters, spinner))
+        self._show(counters)
 
     def finish(self) -> None:
         """Write the final line."""
-        counters = self._last
-        if counters is not None:
-            self._line.show(lambda spinner: self._text(counters, spinner), last=True)
+        if self._last is not None:
+            self._show(self._last, last=True)
         self._line.end()
 
-    def _text(self, counters: UploadCountersLike, spinner: str) -> str:
-        size = self._session.size
-        text = (
-            f" {spinner} 0 hashing, {counters.hashed_files} hashed ({size(counters.hashed_bytes)}), "
-            f"{counters.cached_files} cached ({size(counters.cached_bytes)}), uploaded {size(counters.uploaded_bytes)}"
-        )
-        if counters.fatal_errors:
-            text += f" ({counters.fatal_errors} fatal errors)"
-        if counters.ignored_errors:
-            text += f" ({counters.ignored_errors} errors ignored)"
-        done, total = counters.hashed_bytes + counters.cached_bytes, counters.estimated_bytes
+    def _show(self, counters: "UploadCounters", *, last: bool = False) -> None:
+        done = counters.hashed_bytes + counters.cached_bytes
+        total = max(done, counters.estimated_bytes) if counters.estimated_bytes else 0
         estimate = self._line.estimate(done, total)
+        self._line.show(lambda spinner: self._parts(counters, spinner, total, estimate), counters, estimate, last=last)
+
+    def _parts(self, counters: "UploadCounters", spinner: str, total: int, estimate: Estimate | None) -> Sequence[Part]:
+        size = self._session.size
+        parts = [
+            Part(0, f" {spinner}"),
+            Part(6, f" {counters.hashing_files} hashing,"),
+            Part(1, f" {counters.hashed_files} hashed ({size(counters.hashed_bytes)})"),
+            Part(4, f", {counters.cached_files} cached ({size(counters.cached_bytes)})"),
+            Part(3, f", uploaded {size(counters.uploaded_bytes)}"),
+        ]
+        if counters.fatal_errors:
+            parts.append(Part(2, f" ({counters.fatal_errors} fatal errors)"))
+        if counters.ignored_errors:
+            parts.append(Part(4, f" ({counters.ignored_errors} errors ignored)"))
         if estimate is None:
-            return text + ", estimating..."
-        percent, _, left = estimate
-        return f"{text}, estimated {size(total)} ({percent:.1f}%) {left} left"
+            return [*parts, Part(5, ", estimating...")]
+        return [
+            *parts,
+            Part(5, f", estimated {size(total)}"),
+            Part(0, f" ({estimate.percent:.1f}%)"),
+            Part(2, f" {estimate.left} left"),
+            Part(7, f", {formatting.speed(estimate.bytes_per_second)}"),
+        ]
 
 
 class RestoreProgress:
     """Tells how far a restore is."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: "Session") -> None:
         self._session, self._line = session, ProgressLine(session)
-        self._last: RestoreCountersLike | None = None
+        self._last: RestoreCounters | None = None
 
-    def __call__(self, counters: RestoreCountersLike) -> None:
+    def __call__(self, counters: "RestoreCounters") -> None:
         """Take note of new counters."""
         self._last = counters
         if counters.restored_bytes:
-            self._line.show(lambda _: self._text(counters))
+            self._show(counters)
 
     def finish(self) -> None:
         """Write the final line."""
-        counters = self._last
-        if counters is not None and counters.restored_bytes:
-            self._line.show(lambda _: self._text(counters), last=True)
+        if self._last is not None and self._last.restored_bytes:
+            self._show(self._last, last=True)
         self._line.end()
 
-    def _text(self, counters: RestoreCountersLike) -> str:
+    def _show(self, counters: "RestoreCounters", *, last: bool = False) -> None:
+        done = counters.restored_bytes + counters.skipped_bytes
+        estimate = self._line.estimate(done, max(done, counters.enqueued_bytes))
+        self._line.show(lambda _: self._parts(counters, estimate), counters, estimate, last=last)
+
+    def _parts(self, counters: "RestoreCounters", estimate: Estimate | None) -> Sequence[Part]:
         size = self._session.size
         done = counters.restored_files + counters.restored_directories + counters.restored_symlinks
         total = counters.enqueued_files + counters.enqueued_directories + counters.enqueued_symlinks
-        text = (
-            f"Processed {done + counters.skipped_files} ({size(counters.restored_bytes)}) "
-            f"of {total} ({size(counters.enqueued_bytes)})"
-        )
+        parts = [
+            Part(1, f"Processed {done + counters.skipped_files} ({size(counters.restored_bytes)})"),
+            Part(3, f" of {total} ({size(counters.enqueued_bytes)})"),
+        ]
         if counters.skipped_files:
-            text += f", skipped {counters.skipped_files} ({size(counters.skipped_bytes)})"
+            parts.append(Part(5, f", skipped {counters.skipped_files} ({size(counters.skipped_bytes)})"))
         if counters.ignored_errors:
-            text += f", ignored {counters.ignored_errors} errors"
-        estimate = self._line.estimate(counters.restored_bytes, counters.enqueued_bytes)
+            parts.append(Part(2, f", ignored {counters.ignored_errors} errors"))
         if estimate is not None:
-            percent, speed, left = estimate
-            text += f" {formatting.speed(speed)} ({percent:.1f}%) remaining {left}"
-        return text + "."
+            parts += [
+                Part(4, f" {formatting.speed(estimate.bytes_per_second)}"),
+                Part(0, f" ({estimate.percent:.1f}%)"),
+                Part(2, f" remaining {estimate.left}"),
+            ]
+        return [*parts, Part(6, ".")]
 
 
-__all__ = ["ProgressLine", "RestoreProgress", "UploadProgress"]
+class VerifyProgress:
+    """Tells how far a verification is."""
+
+    def __init__(self, session: "Session", *, files_percent: float) -> None:
+        """Prepare; ``files_percent`` is the share of files that are read."""
+        self._session, self._line = session, ProgressLine(session)
+        self._share = files_percent / 100
+        self._last: VerifyCounters | None = None
+
+    def __call__(self, counters: "VerifyCounters") -> None:
+        """Take note of new counters."""
+        self._last = counters
+        self._show(counters)
+
+    def finish(self) -> None:
+        """Take the line away: the result follows."""
+        if self._last is not None:
+            self._show(self._last, last=True)
+        self._line.end()
+
+    def _show(self, counters: "VerifyCounters", *, last: bool = False) -> None:
+        done, total = counters.processed_bytes, counters.expected_bytes
+        if self._share:
+            done, total = counters.read_bytes, round(counters.expected_bytes * self._share)
+        estimate = self._line.estimate(done, max(done, total))
+        self._line.show(lambda _: self._parts(counters, estimate), counters, estimate, last=last)
+
+    def _parts(self, counters: "VerifyCounters", estimate: Estimate | None) -> Sequence[Part]:
+        size = self._session.size
+        parts = [
+            Part(1, f"Processed {counters.processed_objects} objects ({size(counters.processed_bytes)})"),
+            Part(4, f" of {counters.expected_objects} ({size(counters.expected_bytes)})"),
+            Part(3, f", read {counters.read_files} files ({size(counters.read_bytes)})"),
+        ]
+        if counters.errors:
+            parts.append(Part(1, f", {counters.errors} errors"))
+        if estimate is not None:
+            parts += [Part(0, f" ({estimate.percent:.1f}%)"), Part(2, f" remaining {estimate.left}")]
+        return parts
+
+
+class SyncProgress:
+    """Tells how far a copy of a repository is."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session, self._line = session, ProgressLine(session)
+        self.total_bytes = 0
+
+    def __call__(self, counters: "SyncCounters") -> None:
+        """Take note of new counters."""
+        size = self._session.size
+        estimate = self._line.estimate(counters.copied_bytes, self.total_bytes)
+
+        def parts(_spinner: str) -> Sequence[Part]:
+            found = [
+                Part(1, f"  Copied {counters.copied} blobs ({size(counters.copied_bytes)} of {size(self.total_bytes)})")
+            ]
+            if estimate is not None:
+                found += [
+                    Part(4, f" {formatting.speed(estimate.bytes_per_second)}"),
+                    Part(0, f" ({estimate.percent:.1f}%)"),
+                    Part(2, f" remaining {estimate.left}"),
+                ]
+            return found
+
+        self._line.show(parts, counters, estimate)
+
+    def end(self) -> None:
+        """Leave the line."""
+        self._line.end()
+
+
+__all__ = [
+    "SHORTEST_INTERVAL",
+    "SLOW_INTERVAL",
+    "Estimate",
+    "Part",
+    "ProgressLine",
+    "RestoreProgress",
+    "SyncProgress",
+    "UploadProgress",
+    "VerifyProgress",
+    "fitted",
+]

@@ -2,17 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from pykopia import clock
 from pykopia.cli.parsing import Options, flag
+from pykopia.cli.progress import SyncProgress
 from pykopia.cli.session import Session
 from pykopia.cli.storage_flags import StorageFlags
 from pykopia.cli.values import threads
 
 if TYPE_CHECKING:
-    from pykopia.repository.sync import SyncCounters, SyncPlan
-
-_TELL_EVERY = 0.3
-"""Seconds between two looks of the progress line."""
+    from pykopia.repository.sync import SyncPlan
 
 
 class SyncFlags(Options):
@@ -55,7 +52,7 @@ def sync_to(session: Session, options: StorageFlags) -> None:
             planned=told.plan,
             progress=told.progress,
         )
-        told.end()
+        told.progress.end()
     if not flags.dry_run:
         log.info("Copied %d BLOBs (%s), deleted %d.", done.copied, session.size(done.copied_bytes), done.deleted)
 
@@ -63,13 +60,11 @@ def sync_to(session: Session, options: StorageFlags) -> None:
 class _Told:
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._next = 0.0
-        self._total = 0
-        self._width = 0
+        self.progress = SyncProgress(session)
 
     def plan(self, plan: "SyncPlan") -> None:
         size, log = self._session.size, self._session.log
-        self._total = plan.copy_bytes
+        self.progress.total_bytes = plan.copy_bytes
         log.info("  Found %d BLOBs to copy (%s)", len(plan.copy), size(plan.copy_bytes))
         log.info(
             "  Found %d BLOBs to delete (%s), %d in sync (%s)",
@@ -78,19 +73,6 @@ class _Told:
             plan.in_sync,
             size(plan.in_sync_bytes),
         )
-
-    def progress(self, counters: "SyncCounters") -> None:
-        if self._session.shows_progress and clock.monotonic() >= self._next:
-            self._next = clock.monotonic() + _TELL_EVERY
-            size = self._session.size
-            text = f"  Copied {counters.copied} blobs ({size(counters.copied_bytes)} of {size(self._total)})"
-            self._width = max(self._width, len(text))
-            self._session.stderr.write(f"\r{text:<{self._width}}")
-            self._session.stderr.flush()
-
-    def end(self) -> None:
-        if self._width:
-            self._session.stderr.write("\n")
 
 
 __all__ = ["SyncFlags", "sync_to"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from logging import Logger
     from pathlib import Path
 
+    from pykopia.cli.progress import ProgressLine
     from pykopia.repository.repository import Repository
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -38,6 +39,8 @@ class Session:
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.flags = invocation.options(GlobalFlags)
         self.canceled = False
+        self.progress: ProgressLine | None = None
+        """The line of progress that is on the terminal now; messages clear it first."""
         self.repository: Repository | None = None
         """What ``open`` returned last."""
 
@@ -136,11 +139,6 @@ class Session:
     def binary_stdin(self) -> BinaryIO:
         """Stdin for bytes."""
         return self.stdin.buffer
-
-    @property
-    def shows_progress(self) -> bool:
-        """Whether a progress line is wanted: on a terminal, or when asked for."""
-        return self.stderr.isatty() if self.flags.progress is None else self.flags.progress
 
     def size(self, length: float) -> str:
         """Return a length in bytes as the user wants sizes printed."""

@@ -2,21 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from pykopia import clock
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.json_flags import JsonFlags
 from pykopia.cli.parsing import arguments, flag, flag_list
+from pykopia.cli.progress import VerifyProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
-from pykopia.cli.values import threads
+from pykopia.cli.values import percentage, threads
 from pykopia.errors import ContradictedViewError, SnapshotNotFoundError, VerifyError
 from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
 if TYPE_CHECKING:
     from pykopia.repository.repository import Repository
-
-_TELL_EVERY = 10.0
-"""Seconds between two lines of progress."""
 
 
 class VerifyFlags(JsonFlags):
@@ -31,7 +28,7 @@ class VerifyFlags(JsonFlags):
     parallel = flag(8, "Objects looked at at one time.", kind=threads)
     file_queue_length = flag(20000, "Ignored.")
     file_parallelism = flag(0, "Files read at one time; 0 is the same number as --parallel.", kind=threads)
-    verify_files_percent = flag(0.0, "Share of files to read, in percent.")
+    verify_files_percent = flag(0.0, "Share of files to read, in percent.", kind=percentage)
 
 
 def verify(session: Session, options: VerifyFlags) -> None:
@@ -42,6 +39,7 @@ def verify(session: Session, options: VerifyFlags) -> None:
         DamagedDataError: All that is known can be, but index blobs or manifests can't be read.
         ContradictedViewError: All that are listed can, but storage and index contradict each other.
     """
+    progress = VerifyProgress(session, files_percent=options.verify_files_percent)
     with session.open() as repository, cancelable(session) as canceled:
         result = repository.snapshots.verify(
             _references(repository, options),
@@ -50,10 +48,11 @@ def verify(session: Session, options: VerifyFlags) -> None:
                 max_errors=options.max_errors,
                 parallel=options.file_parallelism or options.parallel or 8,
             ),
-            progress=None if options.json else _Progress(session),
+            progress=progress,
             cancel=canceled,
         )
         location = repository.storage.display_name
+        progress.finish()
     lines = [failure.described(session.time) for failure in result.failures]
     if options.json:
         options.write_json(session, _as_json(result, lines))
@@ -99,17 +98,6 @@ def _references(repository: "Repository", options: VerifyFlags) -> list[str]:
             raise SnapshotNotFoundError(message)
         references += [each.id for each in found]
     return references
-
-
-class _Progress:
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._next = clock.monotonic() + _TELL_EVERY
-
-    def __call__(self, counters: VerifyCounters) -> None:
-        if clock.monotonic() >= self._next:
-            self._next = clock.monotonic() + _TELL_EVERY
-            self._session.log.info("Processed %s", _text(self._session, counters))
 
 
 def _text(session: Session, counters: VerifyCounters) -> str:

@@ -31,6 +31,11 @@ def boolean(value: str) -> bool:
     raise ValueError(msg)
 
 
+def progress(value: str) -> bool | str:
+    """Return whether to show progress, or ``json`` for one JSON object a line."""
+    return value if value == "json" else boolean(value)
+
+
 def integer(value: str) -> int:
     """Return a whole number; decimals are cut off (``3.9`` is 3), also ``0x10`` and ``1e3`` are understood."""
     try:
@@ -138,6 +143,7 @@ __all__ = [
     "integer",
     "interval",
     "percentage",
+    "progress",
     "size",
     "text",
     "threads",

@@ -6,7 +6,7 @@ Order: spec 04 §11.8. Everything becomes visible with one flush at the end, che
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import BinaryIO
@@ -26,6 +26,7 @@ from pykopia.repository.stored_packs import StoredObjects, StoredPacks
 from pykopia.repository.writer import RepositoryWriter, available_cpus
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
+from pykopia.snapshot.estimating import estimated
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.progress import Progress
@@ -66,7 +67,7 @@ def create_snapshot(
         progress.told(),
     ):
         taking.packs, writer.contents.is_lost = packs, packs.is_lost
-        written_before, packed_before = writer.contents.written_bytes, writer.contents.packed_bytes
+        progress.refresh = _upload_counter(writer, progress)
         started = clock.now()
         if options.stdin is not None:
             root = taking.stream(writer, os.path.abspath(path), options.stdin, started)
@@ -90,10 +91,7 @@ def create_snapshot(
             apply_retention(repository, writer, source, taking.policy, taken=manifest.id)
             if options.source is not None or options.stdin is not None:
                 set_manual(repository, writer, source)
-        progress.set(
-            new_bytes=writer.contents.written_bytes - written_before,
-            uploaded_bytes=writer.contents.packed_bytes - packed_before,
-        )
+        progress.refresh()
     return SnapshotResult(manifest=manifest, saved=saved, counters=progress.counters, errors=tuple(taking.errors))
 
 
@@ -173,8 +171,11 @@ class _Taking:
                 checkpoint=checkpoints,
             )
             checkpoints.upload = upload
+            roots = self._previous_roots()
+            previous = roots[0].summary if roots else None
             try:
-                root = upload.run(path, name, status, self._tree, self._previous_roots())
+                with estimated(path, status, self._tree, previous, self._progress):
+                    root = upload.run(path, name, status, self._tree, roots)
             finally:
                 checkpoints.upload = None
         self.statistics, self.stop_reason, self.errors = upload.statistics, upload.stop_reason, upload.errors
@@ -205,6 +206,7 @@ class _Taking:
 
     def _file(self, writer: RepositoryWriter, path: str, name: str, status: os.stat_result) -> DirectoryEntry:
         """Take a single file as the root; it is always read."""
+        self._progress.set(estimated_files=1, estimated_bytes=status.st_size)
         packer = compressor_for(self.policy.compression, name, status.st_size)
         try:
             with open(path, "rb", buffering=0) as file:
@@ -212,7 +214,7 @@ class _Taking:
         except OSError as error:
             raise SourceReadError(f"can't read {path}: {error.strerror}") from error
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1)
-        self._progress.add(hashed_files=1, hashed_bytes=size)
+        self._progress.add(hashed_files=1)
         summary = summarize_file(size, status.st_mtime_ns)
         return entry_from(name, "f", status, object_id, size, summary)
 
@@ -221,10 +223,14 @@ class _Taking:
             file.readinto,  # type: ignore[attr-defined]
             writer.objects.splitter(self.policy.splitter.algorithm),
             compressor=packer,
-            on_bytes=lambda _: self._progress.check(),
+            on_bytes=self._count,
         )
         packer = self.policy.metadata_compression.compressor_name
         return writer.objects.finish(written, metadata_compressor=packer), written.length
+
+    def _count(self, count: int) -> None:
+        self._progress.add(hashed_bytes=count)
+        self._progress.check()
 
     # ------------------------------------------------------------------ streams
 
@@ -244,7 +250,7 @@ class _Taking:
             metadata_compressor=packer,
         )
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1, directory_count=1)
-        self._progress.add(hashed_files=1, hashed_bytes=size, directories=1)
+        self._progress.add(hashed_files=1, directories=1)
         return DirectoryEntry(
             name=path, type="d", mode=STREAM_MODE, mtime_ns=STREAM_ROOT_TIME_NS, object_id=root, summary=summary
         )
@@ -264,6 +270,19 @@ class _Taking:
         apply_retention(self._repository, writer, self._source, self.policy, taken=saved)
         writer.flush()
         log.info("saved a checkpoint of %s", self._source)
+
+
+def _upload_counter(writer: RepositoryWriter, progress: Progress[UploadCounters]) -> Callable[[], None]:
+    """Return what sets the counters of bytes that the writer has stored from now on."""
+    contents = writer.contents
+    written_before, packed_before = contents.written_bytes, contents.packed_bytes
+
+    def refresh() -> None:
+        progress.set(
+            new_bytes=contents.written_bytes - written_before, uploaded_bytes=contents.packed_bytes - packed_before
+        )
+
+    return refresh
 
 
 def set_manual(repository: Repository, writer: RepositoryWriter, source: SourceInfo) -> None:

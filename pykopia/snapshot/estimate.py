@@ -55,8 +55,20 @@ def estimate(repository: Repository, path: str, cancel: Cancel | None) -> Estima
     if not stat.S_ISDIR(status.st_mode):
         _count_file(counted, root, status.st_size)
         return counted
+    count_source(counted, root, status, repository.policies.tree(source), cancel)
+    return counted
+
+
+def count_source(
+    counted: Estimate, root: str, status: os.stat_result, policies: PolicyTree, cancel: Cancel | None
+) -> None:
+    """Add to ``counted`` what a snapshot of a folder would take.
+
+    Raises:
+        CanceledError: the caller asked to stop.
+    """
     pending: list[tuple[str, str, os.stat_result, IgnoreContext, PolicyTree]] = [
-        (root, "", status, IgnoreContext.empty(), repository.policies.tree(source))
+        (root, "", status, IgnoreContext.empty(), policies)
     ]
     while pending:
         if cancel is not None and cancel():
@@ -83,7 +95,6 @@ def estimate(repository: Repository, path: str, cancel: Cancel | None) -> Estima
             (f"{here}/{name}", f"{relative}/{name}", each, context, policies.child(name))
             for name, each in found.folders
         ]
-    return counted
 
 
 def _reason(error: Exception) -> str:
@@ -101,4 +112,4 @@ def _count_file(counted: Estimate, path: str, size: int) -> None:
         group.examples.append(path)
 
 
-__all__ = ["Estimate", "SizeClass", "estimate"]
+__all__ = ["Estimate", "SizeClass", "count_source", "estimate"]

@@ -27,18 +27,37 @@ class FileWriter:
     """Writes contents into open files, the parts of a large one by several threads."""
 
     def __init__(
-        self, objects: ObjectStore, differences: Differences, options: RestoreOptions, check: Callable[[], None]
+        self,
+        objects: ObjectStore,
+        differences: Differences,
+        options: RestoreOptions,
+        check: Callable[[], None],
+        count: Callable[[int], None],
     ) -> None:
-        """Prepare; ``check`` is called between chunks, to raise when the restore is to end."""
+        """Prepare.
+
+        Args:
+            objects: to read from.
+            differences: takes over what is in the target already.
+            options: of the restore.
+            check: called between chunks, to raise when the restore is to end.
+            count: called with the bytes of each chunk of a file that ``counts`` names.
+        """
         self._objects = objects
         self._differences = differences
         self._check = check
+        self._count = count
         self._parts = Parts[Part](min(options.parallel, MOST_PARTS))
         self._hole = {True: SPARSE_BLOCK, None: LONG_SPARSE_BLOCK, False: 0}[options.write_sparse]
 
     def close(self) -> None:
         """End the threads."""
         self._parts.close()
+
+    @staticmethod
+    def counts(entry: DirectoryEntry) -> bool:
+        """Return True for large files, whose bytes are counted as they are written."""
+        return entry.size >= LARGE_FILE
 
     def write(
         self, handle: int, entry: DirectoryEntry, path: str, *, old: int | None = None, in_place: bool = False
@@ -66,13 +85,14 @@ class FileWriter:
         for chunk in chunks:
             self._check()
             data = None if old is None else self._differences.piece(old, chunk)
-            if data is not None and in_place:
-                position += len(data)
-                continue
+            is_there = data is not None and in_place
             if data is None:
                 data = self._objects.read_chunk(chunk)
-            _write(handle, data, position, hole)
+            if not is_there:
+                _write(handle, data, position, hole)
             position += len(data)
+            if self.counts(entry):
+                self._count(len(data))
         if position != entry.size:
             raise RestoreError(
                 f"can't restore {path}: its object has {position} bytes, its entry says {entry.size} (an unfinished file "
@@ -85,6 +105,7 @@ class FileWriter:
         for chunk, data in self._objects.read_part(part):
             self._check()
             _write(handle, data, chunk.start, hole)
+            self._count(len(data))
 
 
 def _allocate(handle: int, size: int) -> None:

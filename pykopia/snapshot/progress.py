@@ -35,6 +35,13 @@ class Progress(Generic[Counters]):
         self._cancel = cancel
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self.refresh: Callable[[], None] | None = None
+        """Called before the progress function: sets counters that others keep."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is a progress function."""
+        return self._tell is not None
 
     @property
     def counters(self) -> Counters:
@@ -76,11 +83,15 @@ class Progress(Generic[Counters]):
         finally:
             self._ended.set()
             teller.join()
+            if self.refresh is not None:
+                self.refresh()
             self._tell(self.counters)
 
     def _tell_on(self) -> None:
         assert self._tell is not None
         while not self._ended.wait(TELL_EVERY):
+            if self.refresh is not None:
+                self.refresh()
             self._tell(self.counters)
 
 

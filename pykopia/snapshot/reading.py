@@ -114,11 +114,18 @@ class FileReader:
         ]
 
     def file(self, folder: "Folder", name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
-        """Store a file; return its entry and the number of parts it was read in.
+        """Store a file, counting its bytes as they are read; return its entry and the number of parts it was read in.
 
         Raises:
             OSError: it can't be opened or read.
         """
+        self._progress.add(hashing_files=1)
+        try:
+            return self._file(folder, name, status)
+        finally:
+            self._progress.add(hashing_files=-1)
+
+    def _file(self, folder: "Folder", name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
         policy = folder.policies.child(name).effective
         size = status.st_size
         packer = compressor_for(policy.compression, name, size)
@@ -132,6 +139,7 @@ class FileReader:
                 if len(data) <= size:
                     if len(data) != size:
                         self._changed(folder, name)
+                    self._count(len(data))
                     object_id = self._writer.write_chunk(data, compressor=packer)
                     return entry_from(name, "f", status, object_id, len(data)), 1
                 # it has grown: read it from its start, to wherever it ends now
@@ -141,7 +149,7 @@ class FileReader:
                 lambda buffer: os.readv(descriptor, [buffer]),
                 chosen,
                 compressor=packer,
-                on_bytes=self._check,
+                on_bytes=self._count,
                 on_chunk=partial.add,
             )
             object_id = self._writer.finish(written, metadata_compressor=policy.metadata_compression.compressor_name)
@@ -215,7 +223,7 @@ class FileReader:
                 self._writer.splitter(splitter),
                 compressor=packer,
                 limit=None if limit == NO_LIMIT else limit,
-                on_bytes=self._check,
+                on_bytes=self._count,
                 on_chunk=partial.add,
             )
         finally:
@@ -227,8 +235,8 @@ class FileReader:
                 self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-part")
             return self._pool
 
-    def _check(self, count: int) -> None:
-        del count
+    def _count(self, count: int) -> None:
+        self._progress.add(hashed_bytes=count)
         if self._progress.canceled:
             raise CanceledError("canceled while a file was being read: the file is not in the snapshot")
 

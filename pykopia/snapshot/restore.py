@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pykopia.crew import Crew
 from pykopia.errors import CanceledError, DuplicateNameError, PykopiaError, RestoreError, UnsafePathError
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DirectoryEntry, DirectorySummary
 from pykopia.repository.objects import INDIRECT, DirectoryReader, ObjectStore
 from pykopia.repository.repository import Repository
 from pykopia.snapshot.progress import Progress
@@ -83,6 +83,9 @@ class Output(Protocol[Folder]):
     def park(self, folder: Folder) -> None:
         """Give up the open file of a folder that nothing is made in for now; it is opened again when need be."""
 
+    def counts(self, entry: DirectoryEntry) -> bool:
+        """Return True if the output itself counts the bytes of this file as it writes them."""
+
     def finish(self, folder: Folder, entry: DirectoryEntry, path: str, *, complete: bool) -> None:
         """Set the attributes of a folder whose entries are all made; ``complete`` is false if one below it failed."""
 
@@ -130,6 +133,8 @@ class Restore(Generic[Folder]):
         self._options = options
         self._selection = selection
         self._progress = progress
+        self._total_is_known = False
+        """Whether the root says how much there is to restore."""
         self._lock = threading.Lock()
         self._errors: list[str] = []
         self._causes: list[Exception] = []
@@ -151,6 +156,7 @@ class Restore(Generic[Folder]):
             DuplicateNameError: all was restored, and entries of one name are under different names now.
             CanceledError: the caller asked to stop.
         """
+        self._expect(root.summary)
         try:
             with self._crew:
                 self._walk(root)
@@ -166,6 +172,19 @@ class Restore(Generic[Folder]):
             errors=tuple(sorted(self._errors)),
             causes=tuple(self._causes),
             warnings=tuple(self._output.warnings),
+        )
+
+    def _expect(self, summary: DirectorySummary | None) -> None:
+        """Count all that there is to restore, if all of it is to be restored; otherwise the walk counts."""
+        options = self._options
+        if summary is None or options.include or options.exclude or options.shallow_depth is not None:
+            return
+        self._total_is_known = True
+        self._progress.set(
+            enqueued_files=summary.files,
+            enqueued_symlinks=summary.symlinks,
+            enqueued_directories=summary.dirs,
+            enqueued_bytes=summary.size,
         )
 
     # ------------------------------------------------------------------ walking
@@ -230,9 +249,10 @@ class Restore(Generic[Folder]):
             files += entry.type != "s"
             total += entry.size
             self._enqueue(opened, entry)
-        self._progress.add(
-            enqueued_files=files, enqueued_symlinks=links, enqueued_directories=len(folders), enqueued_bytes=total
-        )
+        if not self._total_is_known:
+            self._progress.add(
+                enqueued_files=files, enqueued_symlinks=links, enqueued_directories=len(folders), enqueued_bytes=total
+            )
         if folders:
             with self._lock:
                 opened.unfinished += len(folders)
@@ -335,7 +355,7 @@ class Restore(Generic[Folder]):
                 links += 1
             else:
                 made += 1
-                size += entry.size
+                size += 0 if self._output.counts(entry) else entry.size
             if self._crew.stopped:
                 return
             self._progress.check()

@@ -87,6 +87,10 @@ class _Archive(ABC):
     def file(self, entry: DirectoryEntry, path: str) -> bool:
         """Write a file."""
 
+    def counts(self, entry: DirectoryEntry) -> bool:
+        """Return False: bytes are counted when a file is done."""
+        return False
+
     def placeholder(self, parent: str, entry: DirectoryEntry, path: str) -> bool:
         """Refuse: an archive has no placeholders."""
         raise RestoreError("shallow restore needs a folder as its target, not an archive")

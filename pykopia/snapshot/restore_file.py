@@ -60,9 +60,8 @@ def restore_single(
         os.close(handle)
     links = int(made and entry.type == "s")
     files = int(made and entry.type != "s")
-    progress.add(
-        restored_symlinks=links, restored_files=files, restored_bytes=entry.size * made, skipped_files=not made
-    )
+    size = entry.size if made and not output.counts(entry) else 0
+    progress.add(restored_symlinks=links, restored_files=files, restored_bytes=size, skipped_files=not made)
     return RestoreResult(counters=progress.counters, warnings=tuple(output.warnings))
 
 

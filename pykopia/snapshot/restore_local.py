@@ -105,7 +105,9 @@ class LocalOutput:
         """Held while a folder is parked or opened again."""
         self._open: set[LocalFolder] = set()
         """Folders that are not finished."""
-        self._writer = FileWriter(objects, self._differences, options, progress.check)
+        self._writer = FileWriter(
+            objects, self._differences, options, progress.check, lambda count: progress.add(restored_bytes=count)
+        )
         self.warnings: list[str] = []
         """What was done in another way than usual, one line each."""
         self._flags = (
@@ -452,6 +454,10 @@ class LocalOutput:
             os.fsync(handle)
 
     # ------------------------------------------------------------------ links
+
+    def counts(self, entry: DirectoryEntry) -> bool:
+        """Return True for large files: their bytes are counted as they are written."""
+        return self._writer.counts(entry)
 
     def symlink(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
         """Make a symbolic link, in the place of one that is there; return False when that was left as it is."""

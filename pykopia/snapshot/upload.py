@@ -402,6 +402,7 @@ class Upload:
         done: list[tuple[os.stat_result, DirectoryEntry, int]] = []
         contents = self._reader.small_contents(batch)
         small = [(item, data) for item, data in zip(batch, contents, strict=True) if isinstance(data, bytes)]
+        small_size = sum(len(data) for _, data in small)
         if small:
             self._store_small([item for item, _ in small], [data for _, data in small], done)
         for item, data in zip(batch, contents, strict=True):
@@ -414,7 +415,7 @@ class Upload:
             self.statistics.file_count += sum(parts for _, _, parts in files)
             self.statistics.non_cached_files += len(files)
         changed = sum(entry.size != status.st_size for status, entry, _ in files)
-        self._progress.add(hashed_files=len(files), hashed_bytes=size, changed_files=changed)
+        self._progress.add(hashed_files=len(files), hashed_bytes=small_size, changed_files=changed)
         if self._limit and self._progress.counters.hashed_bytes > self._limit:
             self.stop_reason = self.stop_reason or LIMIT_REACHED
         finished: dict[Folder, int] = {}

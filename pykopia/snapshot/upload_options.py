@@ -81,6 +81,8 @@ class UploadCounters:
     excluded_directories: int = 0
     fatal_errors: int = 0
     ignored_errors: int = 0
+    hashing_files: int = 0
+    """Large files that are being read now."""
     changed_files: int = 0
     """Files that changed while they were read."""
     sockets: int = 0
@@ -89,6 +91,7 @@ class UploadCounters:
     devices: int = 0
     current_directory: str = ""
     estimated_files: int = 0
+    """Files that will have been read or taken over in the end; 0 until that can be told."""
     estimated_bytes: int = 0
 
 

@@ -1,15 +1,30 @@
+import fcntl
 import io
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import pyte
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import pykopia
 from pykopia import clock
 from pykopia.cli import tree
 from pykopia.cli.parsing import parse
-from pykopia.cli.progress import RestoreProgress, UploadProgress
+from pykopia.cli.progress import SLOW_INTERVAL, Part, RestoreProgress, UploadProgress, VerifyProgress, fitted
 from pykopia.cli.session import Session
 from pykopia.snapshot.restore_options import RestoreCounters
 from pykopia.snapshot.upload_options import UploadCounters
+from pykopia.snapshot.verify import VerifyCounters
+from tests.cli_runner import Runner
 
 
 @dataclass
@@ -66,7 +81,7 @@ def test_an_estimate_is_told_once_it_can_be_made(time: _Time) -> None:
     time.now += 10
     progress(replace(UPLOAD, estimated_bytes=20000, fatal_errors=1, ignored_errors=2))
     (line,) = printed(shown).splitlines()
-    assert line.endswith("(1 fatal errors) (2 errors ignored), estimated 20 KB (25.0%) 30s left")
+    assert line.endswith("(1 fatal errors) (2 errors ignored), estimated 20 KB (25.0%) 30s left, 500 B/s")
 
 
 def test_restores_are_told_in_kopias_words(time: _Time) -> None:
@@ -82,5 +97,133 @@ def test_restores_are_told_in_kopias_words(time: _Time) -> None:
     )  # fmt: skip
     progress.finish()
     assert printed(shown).splitlines()[-1] == (
-        "Processed 4 (5 KB) of 10 (10 KB), skipped 1 (10 B), ignored 3 errors 2.5 KB/s (50.0%) remaining 2s."
+        "Processed 4 (5 KB) of 10 (10 KB), skipped 1 (10 B), ignored 3 errors 2.5 KB/s (50.1%) remaining 2s."
     )
+
+
+def test_without_a_terminal_a_line_is_written_every_30_seconds(time: _Time) -> None:
+    plain = session()
+    progress = UploadProgress(plain)
+    for _ in range(70):
+        time.now += 1
+        progress(UPLOAD)
+    progress.finish()
+    assert len(printed(plain).splitlines()) == 70 // SLOW_INTERVAL
+
+
+def test_a_terminal_gets_ten_updates_a_second_at_most(time: _Time) -> None:
+    shown = session("--progress", "--progress-update-interval=1ms")
+    progress = UploadProgress(shown)
+    for _ in range(1000):
+        time.now += 0.001
+        progress(UPLOAD)
+    assert 9 <= len(printed(shown).splitlines()) <= 11
+
+
+def test_progress_as_json_has_all_counters_and_the_estimate(time: _Time) -> None:
+    shown = session("--progress=json")
+    progress = UploadProgress(shown)
+    time.now += 10
+    progress(replace(UPLOAD, estimated_files=20, estimated_bytes=20000))
+    progress.finish()
+    first, last = map(json.loads, printed(shown).splitlines())
+    assert first["type"] == "progress"
+    assert first["operation"] == "snapshot list"
+    assert (first["done"], last["done"]) == (False, True)
+    assert (first["hashedBytes"], first["estimatedBytes"], first["percent"]) == (4000, 20000, 25.0)
+    assert (first["secondsLeft"], first["bytesPerSecond"]) == (30, 500)
+
+
+def test_a_verification_that_reads_is_as_far_as_what_is_read(time: _Time) -> None:
+    shown = session("--progress")
+    progress = VerifyProgress(shown, files_percent=100)
+    time.now += 10
+    progress(
+        VerifyCounters(processed_objects=3, processed_bytes=900, read_bytes=300, expected_objects=3, expected_bytes=900)
+    )
+    assert "(33.3%) remaining 20s" in printed(shown)
+
+
+@given(
+    st.lists(st.builds(Part, st.integers(0, 9), st.text("abc ,()", max_size=30)), min_size=1, max_size=9),
+    st.integers(0, 100),
+)
+def test_a_line_is_never_longer_than_the_terminal_is_wide(parts: list[Part], width: int) -> None:
+    line = fitted(parts, width)
+    assert len(line) <= width
+    if sum(len(part.text) for part in parts) <= width:
+        assert line == "".join(part.text for part in parts).removeprefix(", ")
+
+
+# --- counters of the library ---
+
+
+def test_a_large_file_moves_while_it_is_taken_and_restored(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    size = 64 << 20
+    (tmp_path / "source" / "large").write_bytes(os.urandom(1 << 20) * 64)
+    taken: list[UploadCounters] = []
+    restored: list[RestoreCounters] = []
+    with pykopia.create(tmp_path / "repository", "secret") as repository:
+        result = repository.snapshots.create(tmp_path / "source", progress=taken.append)
+        repository.snapshots.restore(result.manifest.id, tmp_path / "target", progress=restored.append)
+    assert taken[-1].hashed_bytes == restored[-1].restored_bytes == size
+    assert taken[-1].hashing_files == 0
+    assert taken[-1].estimated_bytes == restored[-1].enqueued_bytes == size
+    for counts in ([each.hashed_bytes for each in taken], [each.restored_bytes for each in restored]):
+        assert counts == sorted(counts)
+
+
+def test_a_second_snapshot_has_the_first_as_its_estimate(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    for number in range(20):
+        (tmp_path / "source" / str(number)).write_bytes(bytes(1000))
+    told: list[UploadCounters] = []
+    with pykopia.create(tmp_path / "repository", "secret") as repository:
+        repository.snapshots.create(tmp_path / "source")
+        repository.snapshots.create(tmp_path / "source", progress=told.append)
+    assert {(each.estimated_files, each.estimated_bytes) for each in told} == {(20, 20_000)}
+    assert (told[-1].cached_files, told[-1].hashed_files) == (20, 0)
+
+
+# --- a real terminal ---
+
+
+def on_terminal(columns: int, words: list[str], folder: Path) -> tuple[list[str], str]:
+    """Run the program on a terminal; return the lines of the screen in the end, and all that was written."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(folder), "KOPIA_PASSWORD": "secret-of-the-test",
+        "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pykopia", *words], env=environment, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    screen = pyte.Screen(columns, 24)
+    stream, written = pyte.ByteStream(screen), b""
+    try:
+        while piece := os.read(master, 65536):
+            written += piece
+            stream.feed(piece)
+    except OSError:  # the program has ended
+        pass
+    os.close(master)
+    assert process.wait() == 0, written
+    return [line.rstrip() for line in screen.display if line.strip()], written.decode()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_progress_stays_on_one_line_of_the_terminal(columns: int, cli: Runner, tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    for number in range(400):
+        (source / str(number)).write_bytes(os.urandom(20_000))
+    cli.ok("repository", "create", "filesystem", "--path", str(tmp_path / "storage"))
+    words = ["--config-file", str(cli.config), "--log-dir", str(tmp_path / "logs"), "--progress-update-interval=100ms"]
+    lines, written = on_terminal(columns, [*words, "snapshot", "create", str(source)], tmp_path)
+    progress = [each for each in written.replace("\n", "\r").split("\r") if " hashed (" in each]
+    assert progress
+    assert max(map(len, progress)) < columns
+    assert len([each for each in lines if " hashed (" in each]) == 1  # the last one; none scrolled away

@@ -27,7 +27,9 @@ class Crew(Generic[Result]):
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix=name)
         self._most = most
         self._running: set[Future[Result]] = set()
-        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._error: BaseException | None = None
+        """The first error of a task."""
 
     @property
     def under_way(self) -> int:
@@ -37,7 +39,7 @@ class Crew(Generic[Result]):
     @property
     def stopped(self) -> bool:
         """Whether a task has failed: a long task looks at this and ends early."""
-        return self._stopped.is_set()
+        return self._error is not None
 
     def submit(self, work: Callable[..., Result], *arguments: object) -> None:
         """Queue a task; with a bound, wait for room and drop the results of earlier tasks.
@@ -70,10 +72,13 @@ class Crew(Generic[Result]):
             pass
 
     def _carry_out(self, work: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
+        if self._error is not None:
+            raise self._error
         try:
             return work(*arguments)
-        except BaseException:
-            self._stopped.set()
+        except BaseException as error:
+            with self._lock:
+                self._error = self._error or error
             raise
 
     def __enter__(self) -> Self:

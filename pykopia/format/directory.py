@@ -20,6 +20,7 @@ import msgspec
 from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectError, InvalidIDError, UsageError
 from pykopia.format import gojson
 from pykopia.format.file_mode import mode_text, parse_mode
+from pykopia.format.gotime import nearest_time
 from pykopia.format.object_id import CANONICAL, parse_object_id
 from pykopia.ids import Buffer, ObjectID
 
@@ -188,7 +189,7 @@ def summarize(
         files=files,
         symlinks=symlinks,
         dirs=dirs,
-        max_time_ns=own_mtime_ns if empty else max_time,
+        max_time_ns=nearest_time(own_mtime_ns) if empty else max_time,
         incomplete=incomplete,
         num_failed=failed,
         num_ignored_errors=ignored,
@@ -198,7 +199,7 @@ def summarize(
 
 def summarize_file(size: int, mtime_ns: int) -> DirectorySummary:
     """Return the summary of a file that is the root of a snapshot: size in bytes, time in nanoseconds since 1970."""
-    return DirectorySummary(size=size, files=1, max_time_ns=mtime_ns)
+    return DirectorySummary(size=size, files=1, max_time_ns=nearest_time(mtime_ns))
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

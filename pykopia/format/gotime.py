@@ -18,6 +18,10 @@ ZERO_TIME_NS: Final = -62_135_596_800 * SECOND_NS
 
 EPOCH_TEXT: Final = "1970-01-01T00:00:00Z"
 
+LATEST_NS: Final = (1 << 63) - 1
+EARLIEST_NS: Final = -(1 << 63)
+"""Bounds of the times that can be stored."""
+
 
 def format_time(ns: int) -> str:
     """Return nanoseconds since 1970 as RFC 3339 in UTC: up to nine fraction digits, without trailing zeros.
@@ -76,6 +80,11 @@ def parse_time(text: str) -> int:
     if fraction:
         return total * SECOND_NS + int(fraction[:9].ljust(9, "0"))
     return total * SECOND_NS
+
+
+def nearest_time(ns: int) -> int:
+    """Return the time nearest to ``ns`` that fits into 64 bits: nanoseconds from 1677 to 2262."""
+    return min(max(ns, EARLIEST_NS), LATEST_NS)
 
 
 def wrap_int64(number: int) -> int:

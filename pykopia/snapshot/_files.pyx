@@ -416,6 +416,15 @@ cdef struct Listing:
     Py_ssize_t names_room
 
 
+cdef int64_t _nanoseconds(int64_t seconds, int64_t part) noexcept nogil:
+    """Return a time in nanoseconds, the nearest one that 64 bits hold."""
+    if seconds > 9223372035LL:
+        return 0x7fffffffffffffffLL
+    if seconds < -9223372036LL:
+        return -0x7fffffffffffffffLL - 1
+    return seconds * 1000000000 + part
+
+
 cdef int _add(Listing *listing, const char *name, const file_status *status) noexcept nogil:
     cdef Py_ssize_t length = strlen(name)
     cdef void *more
@@ -494,7 +503,7 @@ def list_folder(bytes path):
             status = Status.__new__(Status)
             status.st_mode = each.status.st_mode
             status.st_size = each.status.st_size
-            status.st_mtime_ns = each.status.st_mtim.tv_sec * <int64_t>1000000000 + each.status.st_mtim.tv_nsec
+            status.st_mtime_ns = _nanoseconds(each.status.st_mtim.tv_sec, each.status.st_mtim.tv_nsec)
             status.st_uid = each.status.st_uid
             status.st_gid = each.status.st_gid
             status.st_dev = each.status.st_dev

@@ -15,6 +15,7 @@ from pykopia.errors import CanceledError
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import DirectoryEntry, DirectorySummary
 from pykopia.format.gojson import stored_form
+from pykopia.format.gotime import EARLIEST_NS, LATEST_NS, nearest_time
 from pykopia.format.policy import Policy
 from pykopia.ids import ObjectID
 from pykopia.repository.object_writer import SMALLEST_CHUNK, ObjectWriter, WrittenObject
@@ -259,12 +260,17 @@ def entry_from(
     summary: DirectorySummary | None = None,
 ) -> DirectoryEntry:
     """Return a directory entry from what the file system says of a file, folder or link."""
+    mtime_ns = nearest_time(status.st_mtime_ns)
+    if mtime_ns in (EARLIEST_NS, LATEST_NS):
+        log.warning(
+            "the time of %s can't be stored, for it is not from 1677 to 2262: the nearest is", stored_form(name)
+        )
     return DirectoryEntry(
         name=name,
         type=kind,
         mode=stat.S_IMODE(status.st_mode),
         size=size,
-        mtime_ns=status.st_mtime_ns,
+        mtime_ns=mtime_ns,
         uid=status.st_uid,
         gid=status.st_gid,
         object_id=object_id,

@@ -333,13 +333,26 @@ class Restore(Generic[Folder]):
             self._send()
             while self._unfinished > self._most_open // 2 + depth and self._crew.under_way:
                 self._crew.drain(self._crew.under_way - 1)
-        if depth <= self._most_open // 2:
-            return
+        if depth > self._most_open // 2:
+            busy = self._park_above(opened)
+            if busy > self._most_open:
+                self._send()
+                self._crew.drain()
+                self._park_above(opened)
+
+    def _park_above(self, opened: "_Open[Folder]") -> int:
+        """Park the folders far above one; return how many of them have files that are still to be made."""
+        busy = 0
         above, distance = opened.parent, 1
         while above is not None:
-            if distance > self._most_open // 2 and not above.batches:
-                self._output.park(above.folder)
+            if distance > self._most_open // 2:
+                with self._lock:
+                    idle = not above.batches
+                if idle:
+                    self._output.park(above.folder)
+                busy += not idle
             above, distance = above.parent, distance + 1
+        return busy
 
     def _make(self, batch: "Sequence[tuple[_Open[Folder], DirectoryEntry]]") -> None:
         made = links = size = skipped = skipped_size = 0

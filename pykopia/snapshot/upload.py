@@ -24,6 +24,7 @@ from pykopia.format.directory import (
     summarize,
 )
 from pykopia.format.gojson import stored_form
+from pykopia.format.gotime import nearest_time
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy import FilesPolicy
 from pykopia.format.policy_tree import PolicyTree
@@ -633,7 +634,7 @@ def _unchanged(
         old = entries.get(name)
         if (
             old is not None
-            and old.mtime_ns == status.st_mtime_ns
+            and old.mtime_ns == nearest_time(status.st_mtime_ns)
             and old.size == status.st_size
             and old.type == kind
             and old.mode == stat.S_IMODE(status.st_mode)

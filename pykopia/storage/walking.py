@@ -1,12 +1,9 @@
 """Going through a tree of folders, one after the other or several at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pykopia.format.blob import BlobMetadata
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 
 class Folder(NamedTuple):
@@ -40,21 +37,16 @@ def walk(scan: Callable[[Folder], Iterable[BlobMetadata | Folder]], root: str, w
 def _in_parallel(
     scan: Callable[[Folder], Iterable[BlobMetadata | Folder]], root: str, workers: int
 ) -> Iterator[BlobMetadata]:
-    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait  # noqa: PLC0415 -- costs 5 ms of start
+    from pykopia.crew import Crew  # noqa: PLC0415 -- costs 5 ms of start
 
-    with ThreadPoolExecutor(workers, "list-blobs") as pool:
-        waiting: set[Future[list[BlobMetadata | Folder]]] = {pool.submit(lambda: [*scan(Folder(root, ""))])}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    for entry in future.result():
-                        if isinstance(entry, Folder):
-                            waiting.add(pool.submit(lambda folder: [*scan(folder)], entry))
-                        else:
-                            yield entry
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with Crew[list[BlobMetadata | Folder]](workers, name="list-blobs") as crew:
+        crew.submit(lambda: [*scan(Folder(root, ""))])
+        for entries in crew.results():
+            for entry in entries:
+                if isinstance(entry, Folder):
+                    crew.submit(lambda folder: [*scan(folder)], entry)
+                else:
+                    yield entry
 
 
 __all__ = ["Folder", "walk"]

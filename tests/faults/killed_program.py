@@ -2,11 +2,13 @@
 
 python -m tests.faults.killed_program WHAT CALL REPOSITORY FOLDER PASSWORD
 
-WHAT is ``snapshot`` (of FOLDER), ``maintain`` or ``restore`` (of the newest snapshot to FOLDER). CALL is the number of the
-call that changes something after which the process is dead; with a restore, of the file that is put in its place.
+WHAT is ``snapshot`` (of FOLDER), ``maintain``, ``restore`` or ``restore-size`` (of the newest snapshot to FOLDER). CALL is
+the number of the call that changes something after which the process is dead; with ``restore`` the step of making a file;
+with ``restore-size`` the bytes of a file beyond which it is.
 """
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pykopia.repository.opening import connect
+from pykopia.snapshot import restore_local, small_files
 from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.testing.intercepting import Call, InterceptingStorage
 
@@ -37,19 +40,44 @@ class KillingStorage(InterceptingStorage):
         return result
 
 
-def kill_at_replacement(number: int) -> None:
-    """Kill the process when the n-th file is moved to its final name, before it is."""
-    left = [number]
-    lock, replace = threading.Lock(), os.replace
+def kill_at_step(number: int) -> None:
+    """Kill the process at the n-th step of making files, before it or in the middle of it.
 
-    def counted(*names: str, **where: Any) -> None:  # noqa: ANN401 -- passed on
+    A step is a system call that makes, fills, changes or names a file. The definitions in Python stand in for their native
+    twins, whose system calls are the same ones and can't be counted here.
+    """
+    for name in ("write_files", "publish", "make_folder", "finish_folder"):
+        setattr(restore_local, name, getattr(small_files, f"python_{name}"))
+    left = [number]
+    lock = threading.Lock()
+
+    def last() -> bool:
         with lock:
             left[0] -= 1
-            if not left[0]:
-                os.kill(os.getpid(), signal.SIGKILL)
-        replace(*names, **where)
+            return not left[0]
 
-    os.replace = os.rename = counted  # type: ignore[assignment]
+    def counted(step: Callable[..., Any], half: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        def call(*arguments: Any, **where: Any) -> Any:  # noqa: ANN401 -- passed on
+            if last():
+                if half is not None:
+                    half(*arguments)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(*arguments, **where)
+
+        return call
+
+    write, pwrite = os.write, os.pwrite
+    os.write = counted(write, lambda file, data: write(file, data[: len(data) // 2]))
+    os.pwrite = counted(pwrite, lambda file, data, place: pwrite(file, data[: len(data) // 2], place))
+    for name in ("chmod", "utime", "link", "unlink", "replace", "ftruncate", "posix_fallocate"):
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def kill_at_size(size: int) -> None:
+    """Let the system kill the process when a file grows beyond so many bytes, in native code too."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def main() -> None:
@@ -65,7 +93,7 @@ def main() -> None:
             opened.maintenance.run("full", safety="none")
         else:
             newest = opened.snapshots.list()[-1]
-            kill_at_replacement(int(call))
+            (kill_at_size if what == "restore-size" else kill_at_step)(int(call))
             opened.snapshots.restore(newest.id, folder)
 
 

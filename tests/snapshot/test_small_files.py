@@ -21,6 +21,7 @@ from pykopia.snapshot.small_files import (
     python_finish_folder,
     python_list_folder,
     python_make_folder,
+    python_publish,
     python_read_files,
     python_write_files,
 )
@@ -130,6 +131,45 @@ def test_new_files_get_contents_and_attributes_and_others_are_left_alone(
     status = (tmp_path / "new").stat()
     assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o640, -1)
     assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o4711
+
+
+@pytest.mark.parametrize("publish", [small_files.publish, python_publish])
+def test_a_file_gets_its_name_only_where_nothing_has_it(
+    tmp_path: Path, publish: Callable[[int, str, str], None]
+) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in ("a", "b", "c"):
+            (tmp_path / name).write_text(name)
+        publish(folder, "a", "n\udcffew")
+        with pytest.raises(FileExistsError):
+            publish(folder, "b", "c")
+        (tmp_path / "link").symlink_to("nowhere")
+        with pytest.raises(FileExistsError):
+            publish(folder, "b", "link")
+        with pytest.raises(FileNotFoundError):
+            publish(folder, "none", "new")
+    finally:
+        os.close(folder)
+    assert sorted(os.listdir(tmp_path)) == ["b", "c", "link", "n\udcffew"]
+    assert [(tmp_path / name).read_text() for name in ("n\udcffew", "b", "c")] == ["a", "b", "c"]
+
+
+def test_a_file_gets_its_name_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        python_publish(folder, "a", "new")
+        with pytest.raises(FileExistsError):
+            python_publish(folder, "b", "new")
+    finally:
+        os.close(folder)
+    assert sorted(os.listdir(tmp_path)) == ["b", "new"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,282 @@
+"""One decision for the dry run and the restore: what is told is what is done, for all that can meet."""
+
+import itertools
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pykopia.errors import RestoreError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.repository.repository import Repository
+from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
+from pykopia.snapshot.restore_decision import (
+    Existing,
+    Keep,
+    Make,
+    Placeholder,
+    Refuse,
+    Replace,
+    SetAttributes,
+    alike,
+    apart,
+    collide,
+    decide,
+    duplicate_name,
+)
+from pykopia.snapshot.restore_options import RestoreOptions
+
+TIME_NS = 1_600_000_000 * 10**9
+KINDS = ("f", "d", "s")
+THERE = (
+    "nothing", "same file", "same size", "other size", "other time", "empty folder", "full folder", "same link", "other link",
+    "pipe", "placeholder",
+)  # fmt: skip
+SWITCHES = (
+    "overwrite_files", "overwrite_symlinks", "skip_existing", "only_differences", "delete_extra", "atomic_files",
+)  # fmt: skip
+
+State = tuple[object, ...]
+
+
+def source_entry(path: Path, kind: str) -> None:
+    if kind == "f":
+        path.write_bytes(b"right")
+    elif kind == "d":
+        path.mkdir()
+        (path / "inside").write_bytes(b"inside")
+    else:
+        path.symlink_to("right")
+
+
+def put(path: Path, there: str) -> None:
+    """Put something where an entry is restored to."""
+    match there:
+        case "same file" | "other time":
+            path.write_bytes(b"right")
+        case "same size":
+            path.write_bytes(b"wrong")
+        case "other size":
+            path.write_bytes(b"a longer one")
+        case "empty folder":
+            path.mkdir()
+        case "full folder":
+            path.mkdir()
+            (path / "mine").write_bytes(b"mine")
+        case "same link":
+            path.symlink_to("right")
+        case "other link":
+            path.symlink_to("wrong")
+        case "pipe":
+            os.mkfifo(path)
+        case "placeholder":
+            path.with_name(path.name + PLACEHOLDER_SUFFIX).write_bytes(b"{}")
+    if path.is_file() and not path.is_symlink():
+        moved = 10 * 10**9 if there == "other time" else 0
+        os.utime(path, ns=(TIME_NS + moved, TIME_NS + moved))
+
+
+def contents(path: Path) -> State | None:
+    """Return what is there, but for attributes and for what is in a folder."""
+    if not os.path.lexists(path):
+        return None
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return ("s", os.readlink(path))
+    if stat.S_ISDIR(mode):
+        return ("d",)
+    return ("f", path.read_bytes()) if stat.S_ISREG(mode) else ("other",)
+
+
+def attributes(path: Path) -> State:
+    status = path.lstat()
+    mode = None if stat.S_ISLNK(status.st_mode) else stat.S_IMODE(status.st_mode)
+    return (mode, status.st_mtime_ns)
+
+
+@pytest.fixture
+def snapshot(repository: Repository, source: Path) -> str:
+    """A snapshot with an entry of each kind for each thing that may be in its place."""
+    for kind, there in itertools.product(KINDS, THERE):
+        folder = source / f"{kind} {there}"
+        folder.mkdir()
+        source_entry(folder / "x", kind)
+        os.utime(folder / "x", ns=(TIME_NS, TIME_NS), follow_symlinks=False)
+    return str(repository.snapshots.create(source).manifest.id)
+
+
+def lay_out(target: Path) -> None:
+    for kind, there in itertools.product(KINDS, THERE):
+        folder = target / f"{kind} {there}"
+        folder.mkdir(parents=True)
+        put(folder / "x", there)
+
+
+ALL = tuple(itertools.product((True, False), repeat=len(SWITCHES)))
+SOME = ((True,) * len(SWITCHES), *(tuple(at != off for at in range(len(SWITCHES))) for off in range(len(SWITCHES))))
+"""All switches on, and each of them off by itself."""
+
+
+@pytest.mark.parametrize("shallow", [None, 1])
+def test_a_dry_run_tells_what_the_restore_does(
+    repository: Repository, source: Path, tmp_path: Path, snapshot: str, shallow: int | None
+) -> None:
+    compare_plan_and_act(repository, source, tmp_path, snapshot, shallow, SOME)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shallow", [None, 1])
+def test_a_dry_run_tells_what_the_restore_does_with_all_options(
+    repository: Repository, source: Path, tmp_path: Path, snapshot: str, shallow: int | None
+) -> None:
+    compare_plan_and_act(repository, source, tmp_path, snapshot, shallow, ALL)
+
+
+def compare_plan_and_act(
+    repository: Repository,
+    source: Path,
+    tmp_path: Path,
+    snapshot: str,
+    shallow: int | None,
+    combinations: Sequence[tuple[bool, ...]],
+) -> None:
+    """Restore over everything that can be there, and compare what was told with what has become of it."""
+    root = repository.snapshots.resolve(snapshot)
+    seen: set[str] = set()
+    for number, values in enumerate(combinations):
+        switches: dict[str, Any] = dict(zip(SWITCHES, values, strict=True))
+        options = RestoreOptions(ignore_errors=True, shallow_depth=shallow, parallel=1)
+        options = replace(options, **switches)
+        target = tmp_path / f"target-{number}"
+        lay_out(target)
+        told = list(repository.snapshots.plan_restore(root, target, options=options))
+        by_path = {(change.path, change.kind) for change in told}
+        before = {path: contents(target / path) for path in all_paths()}
+        states = {path: attributes(target / path) for path in all_paths() if before[path] is not None}
+        result = repository.snapshots.restore(root, target, options=options)
+        failed = {line.split(f"{target}/")[1].split(":")[0] for line in result.errors}
+        context = f"{switches} {shallow}"
+        assert failed == {path for path, kind in by_path if kind == "refuse"}, context
+        for path in all_paths():
+            kinds = {kind for changed, kind in by_path if changed == path}
+            after, stored = contents(target / path), contents(source / path)
+            where = f"{path}: {kinds} with {context}"
+            if kinds & {"create", "replace"}:
+                assert (before[path] is None) == (kinds == {"create"}) or "delete" in kinds, where
+                assert (after == stored and before[path] != after) or path.endswith(PLACEHOLDER_SUFFIX), where
+            elif kinds == {"delete"}:
+                assert before[path] is not None, where
+                assert after is None, where
+            else:
+                assert kinds <= {"attributes", "refuse"}, where
+                assert after == before[path], where
+            if kinds & {"create", "replace", "attributes"} and not path.endswith(PLACEHOLDER_SUFFIX):
+                assert attributes(target / path) == attributes(source / path), where
+            if kinds == {"attributes"}:
+                assert states[path] != attributes(source / path), where
+        again = [
+            change
+            for change in repository.snapshots.plan_restore(root, target, options=options)
+            if change.kind != "refuse" and not change.path.endswith(PLACEHOLDER_SUFFIX)
+        ]
+        assert again == [], context
+        seen |= {change.kind for change in told}
+    assert seen == {"create", "replace", "attributes", "delete", "refuse"}
+
+
+def all_paths() -> list[str]:
+    folders = [f"{kind} {there}" for kind, there in itertools.product(KINDS, THERE)]
+    return [f"{folder}/{name}" for folder in folders for name in ("x", "x" + PLACEHOLDER_SUFFIX)]
+
+
+@pytest.mark.parametrize("there", ["other size", "full folder"])
+def test_a_restore_stops_where_the_dry_run_refuses(
+    repository: Repository, source: Path, tmp_path: Path, there: str
+) -> None:
+    source_entry(source / "x", "f")
+    snapshot = str(repository.snapshots.create(source).manifest.id)
+    target = tmp_path / "target"
+    target.mkdir()
+    put(target / "x", there)
+    for options in (RestoreOptions(overwrite_files=False), RestoreOptions(overwrite_directories=False)):
+        told = list(repository.snapshots.plan_restore(snapshot, target, options=options))
+        assert [change.kind for change in told if change.kind == "refuse"] == ["refuse"]
+        with pytest.raises(RestoreError, match="can't restore"):
+            repository.snapshots.restore(snapshot, target, options=options)
+
+
+# --- the decision itself ---
+
+FILE = DirectoryEntry(name="x", type="f", size=5, mtime_ns=TIME_NS)
+LINK = DirectoryEntry(name="x", type="s")
+FOLDER = DirectoryEntry(name="x", type="d")
+DEFAULT = RestoreOptions()
+
+
+def never() -> bool:
+    raise AssertionError("the contents do not matter here")
+
+
+def test_contents_are_compared_only_where_they_matter() -> None:
+    same = Existing("f", 5, TIME_NS)
+    assert decide(FILE, None, DEFAULT, never) == Make()
+    assert decide(FILE, same, DEFAULT, never) == Replace()
+    assert decide(FILE, same, replace(DEFAULT, atomic_files=False), never) == Replace(in_place=True)
+    assert decide(FILE, same, replace(DEFAULT, skip_existing=True, only_differences=True), never) == Keep()
+    differences = replace(DEFAULT, only_differences=True, overwrite_files=False, overwrite_symlinks=False)
+    assert decide(FILE, same, differences, lambda: True) == SetAttributes()
+    assert isinstance(decide(FILE, same, differences, lambda: False), Refuse)
+    assert decide(LINK, Existing("s"), differences, lambda: True) == SetAttributes()
+    assert decide(FOLDER, Existing("d"), differences, never) == SetAttributes()
+
+
+@pytest.mark.parametrize("moved", [-2_000_000_001, -2_000_000_000, 0, 2_000_000_000, 2_000_000_001])
+def test_two_seconds_are_the_same_time(moved: int) -> None:
+    options = replace(DEFAULT, skip_existing=True)
+    kept = decide(FILE, Existing("f", 5, TIME_NS + moved), options, never) == Keep()
+    assert kept == (abs(moved) <= 2_000_000_000)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "nul\0", "n" * 256, "é" * 128, "\ud800"])
+@pytest.mark.parametrize("kind", ["f", "s", "d"])
+def test_a_name_that_no_folder_can_have_is_refused(name: str, kind: str) -> None:
+    decision = decide(DirectoryEntry(name=name, type=kind), None, DEFAULT, never)
+    assert isinstance(decision, Refuse)
+    assert decision.unsafe == (len(name) < 5 and name != "\ud800")
+
+
+def test_names_that_just_fit_are_made() -> None:
+    for name in ("n" * 255, "é" * 127, "\udcff" * 255, "..."):
+        assert decide(DirectoryEntry(name=name, type="f"), None, DEFAULT, never) == Make()
+    assert isinstance(decide(DirectoryEntry(name="x", type="z"), None, DEFAULT, never), Refuse)
+
+
+def test_placeholders_are_for_what_is_large_enough_and_not_there() -> None:
+    options = replace(DEFAULT, shallow_min_size=6)
+    assert decide(FILE, None, options, never, shallow=True) == Make()
+    assert decide(FOLDER, None, options, never, shallow=True) == Placeholder()
+    assert decide(LINK, None, options, never, shallow=True) == Make()
+    assert decide(FILE, None, DEFAULT, never, shallow=True) == Placeholder()
+    assert isinstance(decide(FILE, Existing("f", 5), DEFAULT, never, shallow=True), Refuse)
+    long = DirectoryEntry(name="n" * 250, type="d")
+    assert decide(long, None, DEFAULT, never, shallow=True) == Make()
+
+
+def test_entries_of_one_name_are_told_apart() -> None:
+    entries = [
+        DirectoryEntry(name=name, type="f") for name in ("a", "b", "a", "a", "a.duplicate-2", "n" * 255, "n" * 255)
+    ]
+    assert collide(entries, str)
+    names = [(renamed or entry).name for entry, renamed in apart(entries, str)]
+    assert names[:5] == ["a", "b", "a.duplicate-3", "a.duplicate-4", "a.duplicate-2"]
+    assert len(set(names)) == len(names)
+    assert len(duplicate_name("é" * 127, 2).encode()) <= 255
+    cases = [DirectoryEntry(name=name, type="f") for name in ("Readme", "README", "straße", "STRASSE")]
+    assert not collide(cases, str)
+    assert [(renamed or entry).name for entry, renamed in apart(cases, alike)] == [
+        "Readme", "README.duplicate-2", "straße", "STRASSE.duplicate-2",
+    ]  # fmt: skip

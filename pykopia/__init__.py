@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pykopia.snapshot.migrate import MigrationResult
     from pykopia.snapshot.policies import Policies
     from pykopia.snapshot.progress import Cancel
+    from pykopia.snapshot.put import Tree
     from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
     from pykopia.snapshot.restore_plan import RestorePlan
     from pykopia.snapshot.retention import Expiration
@@ -102,6 +103,7 @@ _PLACES = {
     "SnapshotResult": "pykopia.snapshot.upload_options",
     "Snapshots": "pykopia.snapshot.api",
     "SourceInfo": "pykopia.format.source",
+    "Tree": "pykopia.snapshot.put",
     "UploadCounters": "pykopia.snapshot.upload_options",
     "VerifyCounters": "pykopia.snapshot.verify",
     "VerifyOptions": "pykopia.snapshot.verify",
@@ -180,6 +182,7 @@ __all__ = [
     "SnapshotResult",
     "Snapshots",
     "SourceInfo",
+    "Tree",
     "UploadCounters",
     "VerifyCounters",
     "VerifyOptions",

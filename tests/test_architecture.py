@@ -61,6 +61,7 @@ PUBLIC = [
     "SnapshotResult",
     "Snapshots",
     "SourceInfo",
+    "Tree",
     "UploadCounters",
     "VerifyCounters",
     "VerifyOptions",

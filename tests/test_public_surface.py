@@ -1,9 +1,11 @@
 """What ``import pykopia`` offers, to programs and to type checkers."""
 
 import ast
+import inspect
 import os
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,35 @@ def test_a_type_checker_refuses_a_misspelt_name_and_accepts_a_program(tmp_path: 
     assert [line for line in lines if "good.py" in line] == []
     assert any('bad.py:2: error: Module has no attribute "SnapshotOption"' in line for line in lines), found.stdout
     assert any("bad.py:3: error: Argument" in line for line in lines), found.stdout
+
+
+METHODS = {
+    f"{owner}.{name}": value
+    for owner in pykopia.__all__
+    if isinstance(getattr(pykopia, owner), type)
+    for name, value in vars(getattr(pykopia, owner)).items()
+    if inspect.isfunction(value) and not name.startswith("_")
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_annotations_of_public_methods_resolve(method: str) -> None:
+    assert typing.get_type_hints(METHODS[method]) is not None
+
+
+def test_what_the_methods_of_a_repository_take_and_return_is_public() -> None:
+    owners = ("Repository", "Snapshots", "Policies", "Maintenance")
+    unnamed = {
+        f"{method}: {kind.__name__}"
+        for method, function in METHODS.items()
+        if method.split(".")[0] in owners
+        for hint in typing.get_type_hints(function).values()
+        for kind in (
+            hint,
+            *typing.get_args(hint),
+            *(each for inner in typing.get_args(hint) for each in typing.get_args(inner)),
+        )
+        if inspect.isclass(kind) and kind.__module__.startswith("pykopia.") and kind.__name__ not in pykopia.__all__
+        if not kind.__module__.startswith("pykopia.errors")
+    }
+    assert unnamed == set()

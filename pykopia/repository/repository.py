@@ -3,8 +3,9 @@
 import logging
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+import pykopia
 from pykopia import clock
 from pykopia.chunking.sealing import ContentSealer
 from pykopia.errors import (
@@ -30,12 +31,6 @@ from pykopia.storage.base import BlobStorage
 from pykopia.storage.closed import ClosedStorage
 from pykopia.storage.locking import LockingStorage
 from pykopia.storage.readonly import ReadOnlyStorage
-
-if TYPE_CHECKING:
-    from pykopia.maintenance.api import Maintenance
-    from pykopia.repository.writer import RepositoryWriter
-    from pykopia.snapshot.api import Snapshots
-    from pykopia.snapshot.policies import Policies
 
 log = logging.getLogger(__name__)
 
@@ -167,21 +162,21 @@ class Repository:
     # ------------------------------------------------------------------ rooms above
 
     @property
-    def snapshots(self) -> "Snapshots":
+    def snapshots(self) -> "pykopia.Snapshots":
         """Takes, lists, restores, verifies and deletes snapshots."""
         from pykopia.snapshot.api import Snapshots  # noqa: PLC0415 -- the one way upwards, taken when it is asked for
 
         return Snapshots(self)
 
     @property
-    def policies(self) -> "Policies":
+    def policies(self) -> "pykopia.Policies":
         """Reads and sets policies."""
         from pykopia.snapshot.policies import Policies  # noqa: PLC0415 -- as above
 
         return Policies(self)
 
     @property
-    def maintenance(self) -> "Maintenance":
+    def maintenance(self) -> "pykopia.Maintenance":
         """Runs and configures maintenance."""
         from pykopia.maintenance.api import Maintenance  # noqa: PLC0415 -- as above
 
@@ -189,7 +184,7 @@ class Repository:
 
     # ------------------------------------------------------------------ using it
 
-    def writer(self, *, parallel: int | None = None) -> "RepositoryWriter":
+    def writer(self, *, parallel: int | None = None) -> "pykopia.RepositoryWriter":
         """Return a session of writing, to be used as a context manager.
 
         Args:

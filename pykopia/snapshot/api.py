@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
+import pykopia
 from pykopia.arguments import check_text, texts
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from pykopia.format.directory import DirectoryEntry
-    from pykopia.format.snapshot_manifest import SnapshotManifest
-    from pykopia.repository.repository import Repository
-    from pykopia.repository.writer import RepositoryWriter
-    from pykopia.snapshot.copy_history import HistoryStep
-    from pykopia.snapshot.diff import Comparison
-    from pykopia.snapshot.estimate import Estimate
-    from pykopia.snapshot.find import Search
-    from pykopia.snapshot.history import History
-    from pykopia.snapshot.migrate import MigrationResult
-    from pykopia.snapshot.progress import Cancel
-    from pykopia.snapshot.put import Tree
-    from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
-    from pykopia.snapshot.restore_plan import RestorePlan
-    from pykopia.snapshot.retention import Expiration
-    from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
-    from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
 # What a method works with is imported in it: most programs call one of them, and listing is to start at once.
 # ruff: noqa: PLC0415
@@ -44,7 +25,7 @@ log = logging.getLogger(__name__)
 class Snapshots:
     """Takes, lists, restores, verifies and deletes the snapshots of a repository."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: pykopia.Repository) -> None:
         self._repository = repository
 
     # ------------------------------------------------------------------ taking
@@ -53,11 +34,11 @@ class Snapshots:
         self,
         path: str | os.PathLike[str],
         *,
-        options: SnapshotOptions | None = None,
-        progress: Callable[[UploadCounters], None] | None = None,
-        cancel: Cancel | None = None,
-        writer: RepositoryWriter | None = None,
-    ) -> SnapshotResult:
+        options: pykopia.SnapshotOptions | None = None,
+        progress: Callable[[pykopia.UploadCounters], None] | None = None,
+        cancel: pykopia.Cancel | None = None,
+        writer: pykopia.RepositoryWriter | None = None,
+    ) -> pykopia.SnapshotResult:
         """Take a snapshot of a folder or a file.
 
         Args:
@@ -91,13 +72,13 @@ class Snapshots:
     def put(
         self,
         source: SourceInfo,
-        tree: Tree,
+        tree: pykopia.Tree,
         *,
         description: str = "",
         tags: Mapping[str, str] | None = None,
         pins: Iterable[str] = (),
-        writer: RepositoryWriter | None = None,
-    ) -> SnapshotManifest:
+        writer: pykopia.RepositoryWriter | None = None,
+    ) -> pykopia.SnapshotManifest:
         """Make a snapshot of objects that are stored already, which keeps them as long as the snapshot is there.
 
         Full maintenance, by this program or by Kopia, deletes objects that no snapshot refers to. The snapshot is one like
@@ -152,7 +133,7 @@ class Snapshots:
             set_manual(repository, session, source)
         return saved
 
-    def estimate(self, path: str | os.PathLike[str], *, cancel: Cancel | None = None) -> Estimate:
+    def estimate(self, path: str | os.PathLike[str], *, cancel: pykopia.Cancel | None = None) -> pykopia.Estimate:
         """Count what a snapshot of ``path`` would take, without reading files."""
         from pykopia.snapshot.estimate import estimate
 
@@ -162,7 +143,7 @@ class Snapshots:
 
     def list(
         self, source: SourceInfo | None = None, *, tags: Mapping[str, str] | None = None
-    ) -> list[SnapshotManifest]:
+    ) -> list[pykopia.SnapshotManifest]:
         """Return snapshots by start time, oldest first; incomplete ones too.
 
         Args:
@@ -181,7 +162,7 @@ class Snapshots:
                 unreadable[entry.id] = error
         return unreadable
 
-    def get(self, snapshot_id: str) -> SnapshotManifest:
+    def get(self, snapshot_id: str) -> pykopia.SnapshotManifest:
         """Return a snapshot by its manifest ID.
 
         Raises:
@@ -193,7 +174,7 @@ class Snapshots:
                 return read_snapshot(entry)
         raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
 
-    def with_id_or_root(self, text: str) -> Sequence[SnapshotManifest]:
+    def with_id_or_root(self, text: str) -> Sequence[pykopia.SnapshotManifest]:
         """Return the snapshots with this manifest ID or root object ID.
 
         Raises:
@@ -214,7 +195,7 @@ class Snapshots:
         source: SourceInfo | None = None,
         kind: str = "",
         ignore_case: bool = False,
-    ) -> Search:
+    ) -> pykopia.Search:
         """Look for entries by name in all snapshots, each distinct folder read once.
 
         Args:
@@ -233,7 +214,7 @@ class Snapshots:
 
         return Search(self._repository.objects, self.list(source), patterns, kind=kind, ignore_case=ignore_case)
 
-    def history(self, source: SourceInfo) -> History:
+    def history(self, source: SourceInfo) -> pykopia.History:
         """Tell in which states the snapshots have a path: of it, and of folders above it.
 
         Args:
@@ -248,7 +229,7 @@ class Snapshots:
         owned = self.list(SourceInfo(host=source.host, user_name=source.user_name))
         return History(self._repository.objects, at_or_above(owned, source.path), source.path)
 
-    def resolve(self, text: str, *, consistent_attributes: bool = False) -> DirectoryEntry:
+    def resolve(self, text: str, *, consistent_attributes: bool = False) -> pykopia.DirectoryEntry:
         """Return the entry that ``ID`` or ``ID/path/inside`` names.
 
         Args:
@@ -263,8 +244,8 @@ class Snapshots:
         return self._resolved(text, self.list(), consistent_attributes=consistent_attributes)
 
     def _resolved(
-        self, text: str, snapshots: Sequence[SnapshotManifest], *, consistent_attributes: bool = False
-    ) -> DirectoryEntry:
+        self, text: str, snapshots: Sequence[pykopia.SnapshotManifest], *, consistent_attributes: bool = False
+    ) -> pykopia.DirectoryEntry:
         from pykopia.snapshot.resolve import resolve
 
         check_text("a reference to an entry", text)
@@ -282,13 +263,13 @@ class Snapshots:
 
     def restore(
         self,
-        reference: str | DirectoryEntry,
+        reference: str | pykopia.DirectoryEntry,
         target: str | os.PathLike[str] | IO[bytes],
         *,
-        options: RestoreOptions | None = None,
-        progress: Callable[[RestoreCounters], None] | None = None,
-        cancel: Cancel | None = None,
-    ) -> RestoreResult:
+        options: pykopia.RestoreOptions | None = None,
+        progress: Callable[[pykopia.RestoreCounters], None] | None = None,
+        cancel: pykopia.Cancel | None = None,
+    ) -> pykopia.RestoreResult:
         """Restore a snapshot, a folder or a file of one.
 
         Args:
@@ -350,12 +331,12 @@ class Snapshots:
 
     def plan_restore(
         self,
-        reference: str | DirectoryEntry,
+        reference: str | pykopia.DirectoryEntry,
         target: str | os.PathLike[str],
         *,
-        options: RestoreOptions | None = None,
-        cancel: Cancel | None = None,
-    ) -> RestorePlan:
+        options: pykopia.RestoreOptions | None = None,
+        cancel: pykopia.Cancel | None = None,
+    ) -> pykopia.RestorePlan:
         """Tell what ``restore`` would change in a folder or file of this machine; nothing is written.
 
         Files of the same size are compared by their contents; they are read, the repository's are not.
@@ -395,10 +376,10 @@ class Snapshots:
         self,
         references: Iterable[str] = (),
         *,
-        options: VerifyOptions | None = None,
-        progress: Callable[[VerifyCounters], None] | None = None,
-        cancel: Cancel | None = None,
-    ) -> VerifyResult:
+        options: pykopia.VerifyOptions | None = None,
+        progress: Callable[[pykopia.VerifyCounters], None] | None = None,
+        cancel: pykopia.Cancel | None = None,
+    ) -> pykopia.VerifyResult:
         """Check that snapshots can be restored.
 
         Args:
@@ -457,7 +438,7 @@ class Snapshots:
         with self._repository.writer() as writer:
             delete_snapshots(writer, view, snapshot_ids)
 
-    def pin(self, snapshot_id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> SnapshotManifest:
+    def pin(self, snapshot_id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> pykopia.SnapshotManifest:
         """Add pins to a snapshot, then remove some; a snapshot with a pin never expires.
 
         Returns:
@@ -475,7 +456,7 @@ class Snapshots:
             writer.manifests.delete(before.id)
         return replace(after, id=saved)
 
-    def expire(self, source: SourceInfo | None = None, *, delete: bool = False) -> Sequence[Expiration]:
+    def expire(self, source: SourceInfo | None = None, *, delete: bool = False) -> Sequence[pykopia.Expiration]:
         """Tell which snapshots the policies of their sources do not keep, and delete them if asked to.
 
         Args:
@@ -495,7 +476,9 @@ class Snapshots:
                 apply_expirations(writer, view, expirations)
         return expirations
 
-    def copy_history(self, source: SourceInfo, destination: SourceInfo, *, move: bool = False) -> Sequence[HistoryStep]:
+    def copy_history(
+        self, source: SourceInfo, destination: SourceInfo, *, move: bool = False
+    ) -> Sequence[pykopia.HistoryStep]:
         """Give the snapshots of a source to another one too, or to it alone; data are not copied.
 
         Args:
@@ -515,7 +498,7 @@ class Snapshots:
 
     def migrate(
         self,
-        origin: Repository,
+        origin: pykopia.Repository,
         sources: Iterable[SourceInfo] | None = None,
         *,
         latest_only: bool = False,
@@ -523,9 +506,9 @@ class Snapshots:
         overwrite_policies: bool = False,
         apply_ignore_rules: bool = False,
         parallel: int | None = None,
-        progress: Callable[[UploadCounters], None] | None = None,
-        cancel: Cancel | None = None,
-    ) -> MigrationResult:
+        progress: Callable[[pykopia.UploadCounters], None] | None = None,
+        cancel: pykopia.Cancel | None = None,
+    ) -> pykopia.MigrationResult:
         """Copy snapshots from another repository; those that are here already are left alone.
 
         Times, tags, pins and descriptions are kept. How files are split and compressed follows the policies here.
@@ -571,7 +554,7 @@ class Snapshots:
             )
             return migration.run(every, latest_only=latest_only)
 
-    def diff(self, before: DirectoryEntry, after: DirectoryEntry) -> Comparison:
+    def diff(self, before: pykopia.DirectoryEntry, after: pykopia.DirectoryEntry) -> pykopia.Comparison:
         """Compare two folders that ``resolve`` returned, with all below them.
 
         Returns:
@@ -591,7 +574,9 @@ class Snapshots:
         return Comparison(self._repository.objects, before, after)
 
 
-def restore_mode(mode: RestoreMode, entry: DirectoryEntry, target: Path | IO[bytes]) -> RestoreMode:
+def restore_mode(
+    mode: pykopia.RestoreMode, entry: pykopia.DirectoryEntry, target: Path | IO[bytes]
+) -> pykopia.RestoreMode:
     """Return how an entry is restored: ``auto`` means an archive only for a folder, and where none is in its place."""
     if mode != "auto":
         return mode
@@ -600,7 +585,7 @@ def restore_mode(mode: RestoreMode, entry: DirectoryEntry, target: Path | IO[byt
     return archive_mode(target.name)
 
 
-def archive_mode(name: str) -> RestoreMode:
+def archive_mode(name: str) -> pykopia.RestoreMode:
     """Return how a target of this name is restored to."""
     for ending, mode in ((".zip", "zip"), (".tar", "tar"), (".tar.gz", "tgz"), (".tgz", "tgz")):
         if name.endswith(ending):

@@ -1,7 +1,7 @@
 """A snapshot made of objects that are stored already, which keeps them from being collected."""
 
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from pykopia import clock
 from pykopia.arguments import check_text
@@ -15,8 +15,8 @@ from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.writer import RepositoryWriter
 
-Tree: TypeAlias = Mapping[str, Union[str, "Tree"]]
-"""Names of a folder: a file by the ID of its object, a folder by its own names."""
+Tree: TypeAlias = Mapping[str, object]
+"""Names of a folder: a file by the ID of its object, a folder by its own names, which are a ``Tree`` again."""
 
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
@@ -88,7 +88,12 @@ def put_tree(
             folder(child, value)
             if isinstance(value, Mapping)
             else DirectoryEntry(
-                name=child, type=FILE, mode=FILE_MODE, size=sizes[value], mtime_ns=now, object_id=ObjectID(value)
+                name=child,
+                type=FILE,
+                mode=FILE_MODE,
+                size=sizes[str(value)],
+                mtime_ns=now,
+                object_id=ObjectID(str(value)),
             )
             for child, value in names.items()
         ]

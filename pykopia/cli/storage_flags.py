@@ -34,12 +34,33 @@ class StorageFlags(Options):
         """
         raise NotImplementedError
 
+    def complete_connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
+        """Return the connection with what all kinds of storage have in common."""
+        return self.connection(session, create=create)
+
 
 class ThrottledFlags(StorageFlags):
     """What the kinds of storage have in common."""
 
     max_download_speed = flag(0.0, "Limit the speed of reading.", placeholder=_SPEED)
     max_upload_speed = flag(0.0, "Limit the speed of writing.", placeholder=_SPEED)
+    retry_for = flag(
+        "", "How long a storage is asked again that asks to come back later (15m).", placeholder="DURATION"
+    )
+
+    def complete_connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
+        """Return the connection with what all kinds of storage have in common."""
+        from pykopia.format.duration import parse_duration  # noqa: PLC0415
+
+        found = self.connection(session, create=create)
+        if not self.retry_for:
+            return found
+        try:
+            parse_duration(self.retry_for)
+        except ValueError:
+            message = f"--retry-for must be a duration such as 15m or 1h30m; it is {self.retry_for!r}"
+            raise CommandLineError(message) from None
+        return found.with_fields({"retryFor": self.retry_for})
 
     @property
     def limits(self) -> "ThrottlingLimits":
@@ -130,6 +151,9 @@ class S3Flags(_PointInTimeFlags):
     disable_tls_verification = flag(False, "Accept any certificate.")
     root_ca_pem_base64 = flag("", "Certificate authority, PEM in base64.", env="ROOT_CA_PEM_BASE64")
     root_ca_pem_path = flag("", "File with the certificate authority.")
+    addressing_style = flag(
+        "", "Where the bucket stands in requests: path, or virtual for the host name; by the endpoint if left out."
+    )
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the bucket."""
@@ -148,6 +172,7 @@ class S3Flags(_PointInTimeFlags):
                 access_key_id=self.access_key,
                 secret_access_key=self.secret_access_key,
                 session_token=self.session_token,
+                addressing_style=self.addressing_style,
                 point_in_time=self.checked_time(create=create),
                 throttling=self.limits,
             )

@@ -39,8 +39,6 @@ UNREAD_CONFIGURATION = (
     "change-password` again with the new password of then, which finishes it; otherwise put the blob back from a copy, or, "
     "if object lock is not in use, delete it. Until then the repository is for reading"
 )
-LOCAL_TYPES = frozenset({"filesystem", "memory"})
-"""Types of storage that are read as fast as a cache."""
 
 
 class Repository:
@@ -99,7 +97,7 @@ class Repository:
             self._caching,
             unique_id=self.unique_id,
             mac_key=parameters.cache_key(unique_id=self.unique_id, format_key=self._blobs.format_key),
-            local_storage=storage.connection_info().type in LOCAL_TYPES,
+            local_storage=storage.is_local,
         )
         indexes = IndexStore(self.storage, self.sealer.sealer, parameters, self.caches.index_folder)
         self.contents = ContentStore(
@@ -107,7 +105,7 @@ class Repository:
             indexes,
             self.sealer,
             self.caches.contents,
-            costly_requests=storage.connection_info().type != "filesystem",
+            costly_requests=not storage.has_cheap_requests,
         )
         self.objects = ObjectStore(self.contents)
         self.manifests = ManifestStore(self.contents)

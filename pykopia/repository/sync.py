@@ -140,7 +140,7 @@ def sync(
         UsageError: Source and target are the same.
     """
     options = options or SyncOptions()
-    if source.connection_info() == target.connection_info():
+    if source.place == target.place:
         raise UsageError(f"{target.display_name} can't be synchronized with itself: name another place for the copy")
     there = list(target.list())
     _check_same_repository(source, target, there, options)

@@ -10,12 +10,14 @@ import ssl
 from collections.abc import Coroutine, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from adlfs import AzureBlobFileSystem
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DeserializationError,
     HttpResponseError,
     ResourceExistsError,
     ResourceNotFoundError,
@@ -38,7 +40,7 @@ from pykopia.errors import (
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
-from pykopia.storage.base import BlobStorage, PutOptions, RetentionMode
+from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
 from pykopia.storage.object_store import (
     ANSWER_SECONDS,
@@ -51,8 +53,9 @@ from pykopia.storage.object_store import (
     stored_time_ns,
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
+from pykopia.storage.proxies import proxy_for
 from pykopia.storage.remote_options import AzureBlobOptions
-from pykopia.storage.service_errors import connection_error, service_error
+from pykopia.storage.service_errors import connection_error, not_the_service, service_error
 from pykopia.storage.trust import tls_context
 
 DEFAULT_DOMAIN = "blob.core.windows.net"
@@ -78,8 +81,7 @@ class AzureStorage(ObjectStore):
     goes with the same request.
     """
 
-    failures = (OSError, AzureError, aiohttp.ClientError, FSTimeoutError)
-    put_options = frozenset({"do_not_recreate", "retention", "set_mtime"})
+    failures = (OSError, AzureError, DeserializationError, aiohttp.ClientError, FSTimeoutError)
 
     page_size = 5000
     """Most names in one answer of a listing."""
@@ -93,6 +95,11 @@ class AzureStorage(ObjectStore):
             options=options,
             display_name=f"Azure: {options.storage_account} {options.container}",
         )
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return frozenset({"do_not_recreate", "retention", "set_mtime"})
 
     @classmethod
     def from_options(cls, options: AzureBlobOptions, *, create: bool = False) -> BlobStorage:  # noqa: ARG003
@@ -266,12 +273,15 @@ class AzureStorage(ObjectStore):
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
         if isinstance(error, HttpResponseError) and error.status_code:
             code, status = _code(error), error.status_code
+            headers = getattr(error.response, "headers", {})
+            kind = headers.get("Content-Type", "")
+            if status < 300 or (status in {404, 405} and "html" in kind):
+                return not_the_service(doing, self.address, kind)
             if blob_id is not None and status == 404 and code in {"BlobNotFound", "ResourceNotFound", ""}:
                 self._check_root()
                 return BlobNotFoundError(blob_id, self.display_name)
             if blob_id is not None and status == 416:
                 return InvalidRangeError(blob_id, 0, -1)
-            headers = getattr(error.response, "headers", {})
             return service_error(
                 doing,
                 status=status,
@@ -281,11 +291,14 @@ class AzureStorage(ObjectStore):
                 date=headers.get("Date"),
                 location=headers.get("Location"),
             )
+        if isinstance(error, DeserializationError):
+            return not_the_service(doing, self.address, "text/html")
         if isinstance(error, ClientAuthenticationError):  # before anything was sent
             return StorageAuthenticationError(
                 f"can't {doing}: the credentials of account {self.options.storage_account} can't be used; check them"
             )
-        return connection_error(doing, error, self.address, untrusted=_TRUST, no_tls=_DISABLE_TLS)
+        proxy = proxy_for(f"{'http' if self.options.do_not_use_tls else 'https'}://{self.address}")
+        return connection_error(doing, error, self.address, untrusted=_TRUST, no_tls=_DISABLE_TLS, proxy=proxy)
 
 
 class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no types
@@ -310,6 +323,7 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
                 credential=self.credential,
                 transport=_Transport.new(trusted),
                 retry_total=0,
+                permit_redirects=False,
                 max_single_put_size=LARGEST_PUT,
                 max_single_get_size=LARGEST_PUT,
             )
@@ -333,9 +347,14 @@ class _Transport(AioHttpTransport):  # type: ignore[misc] # as all of the SDK
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusted),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,
         )
         return cls(session=session, connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS)
+
+    async def send(self, request: Any, **config: Any) -> Any:  # noqa: ANN401 -- as all of the SDK
+        """Send a request, by the proxy that counts for its server."""
+        proxy = proxy_for(request.url)
+        proxies = {urlsplit(request.url).scheme: proxy} if proxy else {}
+        return await super().send(request, **{**config, "proxies": proxies})
 
     def _get_request_data(self, request: Any) -> Any:  # noqa: ANN401
         data = super()._get_request_data(request)

@@ -6,14 +6,15 @@ Kopia recommends.
 
 import contextlib
 import os
-import random
+import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import requests
-from b2sdk.v3 import B2Api, B2HttpApiConfig, InMemoryAccountInfo, UploadSourceBytes
+from b2sdk._internal.b2http import NotDecompressingHTTPAdapter
+from b2sdk.v3 import B2Api, B2Http, B2HttpApiConfig, B2RawHTTPApi, InMemoryAccountInfo, UploadSourceBytes
 from b2sdk.v3 import exception as b2
 
 from pykopia.errors import (
@@ -22,6 +23,7 @@ from pykopia.errors import (
     PykopiaError,
     StorageAccessDeniedError,
     StorageAuthenticationError,
+    StorageBusyError,
     StorageError,
     StorageFullError,
     StorageNotFoundError,
@@ -30,20 +32,19 @@ from pykopia.errors import (
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
-from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, check_blob_id, check_range
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOption, PutOptions, check_blob_id, check_range
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.object_store import CONTENT_TYPE, stored_time_ns
+from pykopia.storage.http_adapter import OwnSettings
+from pykopia.storage.object_store import ANSWER_SECONDS, CONNECT_SECONDS, CONTENT_TYPE, stored_time_ns
+from pykopia.storage.proxies import proxy_for
 from pykopia.storage.remote_options import B2Options
-from pykopia.storage.retrying import RetrySchedule
-from pykopia.storage.service_errors import without_secrets
-from pykopia.storage.trust import AuthoritiesFile
+from pykopia.storage.service_errors import asking_to_wait, connection_error, not_the_service, without_secrets
+from pykopia.storage.trust import tls_context
 
 MTIME_KEY = "kopia-mtime"
 """File info with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
 
 _PIECE = 1 << 20
-_DOWNLOADS = RetrySchedule(attempts=5)
-"""For answers that are cut off: those the SDK does not ask for again, as it does with all else that may pass."""
 _REJECTED = (b2.Unauthorized, b2.MissingAccountData)
 _DENIED = (b2.AccessDenied, b2.CapExceeded, b2.CapabilityNotAllowed, b2.NotAllowedByAppKeyError, b2.RestrictedBucket)
 _FULL = (b2.StorageCapExceeded, b2.NoPaymentHistory)
@@ -53,18 +54,57 @@ _TEMPORARY = (b2.TransientErrorMixin, b2.TooManyRequests, b2.MaxRetriesExceeded,
 class _Client:
     """A bucket with the connections of one process."""
 
-    def __init__(self, options: B2Options, authorities: str, config: B2HttpApiConfig | None) -> None:
+    def __init__(self, options: B2Options, config: B2HttpApiConfig | None) -> None:
         self.process = os.getpid()
         self.http = requests.Session()
-        if authorities:
-            self.http.verify = authorities
-        self.api = B2Api(InMemoryAccountInfo(), api_config=config or B2HttpApiConfig(lambda: self.http))
+        self.api = B2Api(InMemoryAccountInfo(), api_config=config or _configuration(self.http, options))
+        self.api.services.upload_manager.MAX_UPLOAD_ATTEMPTS = 1  # the retries of the storage count
         try:
             self.api.authorize_account(options.key_id, options.key)
             self.bucket = self.api.get_bucket_by_name(options.bucket)
         except BaseException:
             self.http.close()
             raise
+
+
+def _configuration(http: requests.Session, options: B2Options) -> B2HttpApiConfig:
+    """Return how the SDK makes its requests."""
+    config = B2HttpApiConfig(lambda: http, install_clock_skew_hook=False)
+    config.raw_api_class = lambda _: B2RawHTTPApi(_Requests(config, tls_context(options.root_ca)))
+    return config
+
+
+class _ConnectionFailedError(b2.B2ConnectionError):  # type: ignore[misc] # as all of the SDK
+    """The connection failed; the SDK would keep nothing but words of the reason."""
+
+    def __init__(self, cause: Exception, url: str) -> None:
+        self.cause, self.address = cause, urlsplit(url).netloc
+        super().__init__(type(cause).__name__)
+
+
+class _Requests(B2Http):  # type: ignore[misc]
+    """The SDK's requests, each made once: it would go on for many minutes by itself, and the retries of the storage count."""
+
+    CONNECTION_TIMEOUT = CONNECT_SECONDS
+    TIMEOUT = TIMEOUT_FOR_COPY = TIMEOUT_FOR_UPLOAD = ANSWER_SECONDS
+
+    def __init__(self, config: B2HttpApiConfig, context: ssl.SSLContext) -> None:
+        super().__init__(config)
+        self.session.mount("https://", _Adapter(context))
+
+    @classmethod
+    def _translate_and_retry(cls, fcn: Callable[[], Any], try_count: int, post_params: Any = None) -> Any:  # noqa: ANN401, ARG003
+        def once() -> Any:  # noqa: ANN401
+            try:
+                return fcn()
+            except requests.RequestException as error:
+                raise _ConnectionFailedError(error, str(error.request.url) if error.request else "") from error
+
+        return cls._translate_errors(once, post_params)
+
+
+class _Adapter(OwnSettings, NotDecompressingHTTPAdapter):  # type: ignore[misc]
+    """The SDK's, which leaves bytes as they come, with settings of ours."""
 
 
 class B2Storage(BlobStorage):
@@ -86,30 +126,21 @@ class B2Storage(BlobStorage):
         options: B2Options,
         *,
         config: B2HttpApiConfig | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
     ) -> None:
         """Open a bucket, which must exist.
 
         Args:
             options: Bucket and key.
             config: The SDK's, for tests.
-            sleep: Waits for so many seconds.
-            chance: Gives numbers in [0, 1).
         """
         self.options = options
-        self._config, self._sleep, self._chance = config, sleep, chance
-        self._authorities = AuthoritiesFile(options.root_ca)
+        self._config = config
         self._client_lock = threading.Lock()
-        try:
-            self._own_client = self._new_client()
-        except BaseException:
-            self._authorities.close()
-            raise
+        self._own_client = self._new_client()
 
     def _new_client(self) -> _Client:
         with self._failing(f"open {self.display_name}"):
-            return _Client(self.options, self._authorities.path, self._config)
+            return _Client(self.options, self._config)
 
     @property
     def _client(self) -> _Client:
@@ -120,6 +151,11 @@ class B2Storage(BlobStorage):
                     self._parents = self._own_client  # to let it go would end the connections of the parent
                     self._own_client = self._new_client()
         return self._own_client
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return frozenset({"set_mtime"})
 
     @classmethod
     def from_options(cls, options: B2Options, *, create: bool = False) -> BlobStorage:  # noqa: ARG003 -- what every opener takes
@@ -150,16 +186,8 @@ class B2Storage(BlobStorage):
     def _download(self, name: str, wanted: tuple[int, int] | None) -> bytes:
         client = self._client
         url = client.api.get_download_url_for_file_name(client.bucket.name, name)
-        attempt = 1
-        while True:
-            with client.api.session.download_file_from_url(url, range_=wanted) as answer:
-                try:
-                    return b"".join(answer.iter_content(_PIECE))
-                except (requests.RequestException, OSError):
-                    if attempt >= _DOWNLOADS.attempts:
-                        raise
-            self._sleep(_DOWNLOADS.pause(attempt, self._chance()))
-            attempt += 1
+        with client.api.session.download_file_from_url(url, range_=wanted) as answer:
+            return b"".join(answer.iter_content(_PIECE))
 
     def metadata(self, blob_id: BlobID) -> BlobMetadata:
         """Return length and time of a blob, see ``BlobStorage.metadata``."""
@@ -216,7 +244,6 @@ class B2Storage(BlobStorage):
         """End the connections of this process."""
         if self._own_client.process == os.getpid():
             self._own_client.http.close()
-        self._authorities.close()
 
     def connection_info(self) -> ConnectionInfo:
         """Return what opens the storage again, see ``BlobStorage.connection_info``."""
@@ -247,12 +274,30 @@ class B2Storage(BlobStorage):
             raise self._error(error, doing, blob_id) from None  # a foreign traceback may hold the key
 
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None) -> PykopiaError:
+        if isinstance(error, b2.MaxRetriesExceeded) and error.exception_info_list:
+            error = error.exception_info_list[-1]
         why = without_secrets(str(error).strip().partition("\n")[0][:300], [self.options.key])
         text = f"can't {doing}: the service answered {type(error).__name__}: {why}".rstrip(" .")
         if blob_id is not None and isinstance(error, b2.FileNotPresent):
             return BlobNotFoundError(blob_id, self.display_name)
         if blob_id is not None and isinstance(error, b2.UnsatisfiableRange | b2.InvalidRange):
             return InvalidRangeError(blob_id, 0, -1)
+        if isinstance(error, b2.BadJson | ValueError) and "<" in str(error)[:200]:
+            return not_the_service(doing, "Backblaze B2")
+        if isinstance(error, _ConnectionFailedError):
+            return connection_error(
+                doing,
+                error.cause,
+                error.address,
+                untrusted="give its authority (rootCA), or use the name that the certificate is for",
+                no_tls="check the network, and whether a proxy answers in its place",
+                proxy=proxy_for(f"https://{error.address}"),
+            )
+        if isinstance(error, b2.TooManyRequests) or (isinstance(error, b2.ServiceError) and why.startswith("503")):
+            waiting = getattr(error, "retry_after_seconds", None)
+            return asking_to_wait(
+                StorageBusyError(f"{text}; try again later"), None if waiting is None else str(waiting)
+            )
         for kinds, make, hint in (
             ((b2.NonExistentBucket, b2.BucketIdNotFound, b2.RestrictedBucketMissing), StorageNotFoundError,
              "create it first, or correct its name: names are matched exactly and are case-sensitive"),

@@ -15,6 +15,10 @@ RetentionMode = Literal["", "GOVERNANCE", "COMPLIANCE"]
 """How strongly a blob is locked; empty: not at all (spec 03 §6)."""
 
 
+PutOption = Literal["do_not_recreate", "retention", "set_mtime"]
+"""What a put can do beyond storing bytes."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PutOptions:
     """What a put asks for beyond the bytes; a storage that can't do it refuses (spec 03 §1)."""
@@ -140,6 +144,26 @@ class BlobStorage(ABC):
         """Whether every write is refused."""
         return False
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the blobs are on this machine, so that a cache of them on its disk gains nothing."""
+        return False
+
+    @property
+    def has_cheap_requests(self) -> bool:
+        """Whether many small reads cost no more than few large ones, so that none are joined."""
+        return False
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do beyond storing bytes; a server may still refuse it, with ``UnsupportedOptionError``."""
+        return frozenset()
+
+    @property
+    def place(self) -> object:
+        """Equal for storages whose blobs are the same ones; only good for comparing."""
+        return self.connection_info()
+
     def __enter__(self) -> Self:
         return self
 
@@ -212,6 +236,26 @@ class StorageWrapper(BlobStorage):
         """Whether every write is refused."""
         return self.inner.read_only
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the blobs are on this machine, see ``BlobStorage.is_local``."""
+        return self.inner.is_local
+
+    @property
+    def has_cheap_requests(self) -> bool:
+        """Whether many small reads are cheap, see ``BlobStorage.has_cheap_requests``."""
+        return self.inner.has_cheap_requests
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return self.inner.put_options
+
+    @property
+    def place(self) -> object:
+        """Equal for storages whose blobs are the same ones, see ``BlobStorage.place``."""
+        return self.inner.place
+
 
 def is_blob_id(text: str) -> bool:
     """Tell whether ``text`` can name a blob: printable ASCII without ``/``, not empty (spec 03 §1)."""
@@ -246,6 +290,7 @@ __all__ = [
     "BlobMetadata",
     "BlobStorage",
     "Capacity",
+    "PutOption",
     "PutOptions",
     "RetentionMode",
     "StorageWrapper",

@@ -61,7 +61,7 @@ class ConnectionInfo:
             UnsupportedOptionError: The type is not known.
             ConnectionFileError: A field has a value of the wrong kind.
         """
-        from pykopia.storage.options import options_class  # noqa: PLC0415 -- ten classes, not needed to carry a connection
+        from pykopia.storage.registry import options_class  # noqa: PLC0415 -- ten classes, not needed to carry a connection
 
         return options_class(self.type).from_config(self.config)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pykopia.errors import InvalidEnvironmentError, InvalidURLError
+from pykopia.storage import registry
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment_backends import BACKENDS
 from pykopia.storage.environment_variables import Variables
@@ -74,7 +75,11 @@ def storage_from_environment(
     variables = Variables(environment, read_file)
     url = variables.text(REPOSITORY).strip()
     kind, of_url = _parsed(url, variables) if url else (_derived(variables), None)
-    options = BACKENDS[kind].options(variables, of_url)
+    if kind not in BACKENDS:  # of another package, which has its URL alone
+        assert of_url is not None
+        options = of_url.options()
+    else:
+        options = BACKENDS[kind].options(variables, of_url)
     root_ca = _root_ca(variables)
     if root_ca and hasattr(options, "root_ca"):
         options = dataclasses.replace(cast("Any", options), root_ca=root_ca)
@@ -107,6 +112,8 @@ def _parsed(url: str, variables: Variables) -> tuple[str, ConnectionInfo | None]
         return "filesystem", storage_from_url(url)
     scheme = match[1].lower()
     kind = next((kind for kind, backend in BACKENDS.items() if scheme in backend.schemes), None)
+    if kind is None and (other := registry.find_scheme(scheme)):
+        return other[0], storage_from_url(url)
     if kind is None:
         known = ", ".join(sorted(scheme for backend in BACKENDS.values() for scheme in backend.schemes))
         raise InvalidURLError(f"unsupported repository URL scheme {scheme!r} in {REPOSITORY}; supported: {known}")
@@ -151,7 +158,7 @@ def _root_ca(variables: Variables) -> bytes:
 
 def _warn_of_other_backends(variables: Variables, kind: str) -> None:
     """Name the variables that can only be meant for another backend."""
-    mine = set(BACKENDS[kind].variables)
+    mine = set(BACKENDS[kind].variables) if kind in BACKENDS else set()
     others = {
         name: other
         for other, backend in BACKENDS.items()

@@ -98,6 +98,7 @@ def _s3(variables: Variables, url: _Config) -> StorageOptions:
         role_arn="" if key_id else variables.text("AWS_ROLE_ARN"),
         session_name="" if key_id else variables.text("AWS_ROLE_SESSION_NAME"),
         web_identity_token_file="" if key_id else variables.text("AWS_WEB_IDENTITY_TOKEN_FILE"),
+        addressing_style=variables.text("KOPIA_S3_ADDRESSING_STYLE").lower(),
         region=variables.text("KOPIA_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION") or region,
     )
 
@@ -441,7 +442,7 @@ BACKENDS: Mapping[str, EnvironmentBackend] = {
     "s3": EnvironmentBackend(
         schemes=("s3",),
         variables=(
-            "KOPIA_S3_BUCKET", "KOPIA_S3_PREFIX", "KOPIA_S3_ENDPOINT", "AWS_S3_ENDPOINT", "KOPIA_S3_DISABLE_TLS",
+            "KOPIA_S3_BUCKET", "KOPIA_S3_PREFIX", "KOPIA_S3_ADDRESSING_STYLE", "KOPIA_S3_ENDPOINT", "AWS_S3_ENDPOINT", "KOPIA_S3_DISABLE_TLS",
             "AWS_S3_DISABLE_TLS", "KOPIA_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE",
             "AWS_CONFIG_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE",

@@ -20,7 +20,7 @@ from pykopia.errors import (
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage._oserrors import storage_error
-from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, Capacity, PutOptions, check_range
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, Capacity, PutOption, PutOptions, check_range
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.layout import SHARDS_FILE, blob_id_of, may_hold
 from pykopia.storage.options import FilesystemOptions
@@ -66,6 +66,21 @@ class FilesystemStorage(BlobStorage):
         self._shards = ShardsFile(
             read=self._read_shards, write=self._write_shards, dir_shards=self.options.dir_shards, create=create
         )
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return frozenset({"do_not_recreate", "set_mtime"})
+
+    @property
+    def is_local(self) -> bool:
+        """Always: see ``BlobStorage.is_local``."""
+        return True
+
+    @property
+    def has_cheap_requests(self) -> bool:
+        """Always: see ``BlobStorage.has_cheap_requests``."""
+        return True
 
     @classmethod
     def from_options(cls, options: FilesystemOptions, *, create: bool = False) -> Self:

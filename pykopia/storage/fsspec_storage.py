@@ -59,7 +59,7 @@ class FsspecStorage(BlobStorage):
         UnsupportedOptionError: The filesystem can neither write nor move a file in one step.
     """
 
-    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+    failures: ClassVar[tuple[type[Exception], ...]] = (OSError, NotImplementedError)
     """What the filesystem raises; backends add the errors of their libraries."""
 
     def __init__(
@@ -77,6 +77,7 @@ class FsspecStorage(BlobStorage):
     ) -> None:
         self._fs = fs
         self.root = root.rstrip("/")
+        self._below = f"{self.root}/" if root else ""  # some filesystems have no path "/x" where they have "x"
         self._layout = layout
         self._info = info
         self._display_name = display_name or f"{_protocols(fs)[0]}: {self.root}"
@@ -131,7 +132,7 @@ class FsspecStorage(BlobStorage):
         if self._layout is not None:
             yield from self._list_flat(self._layout, prefix)
             return
-        yield from walk(lambda folder: self._scan(folder, prefix), self.root, self._list_parallelism)
+        yield from walk(lambda folder: self._scan(folder, prefix), self._top, self._list_parallelism)
 
     def flush_caches(self) -> None:
         """Make the filesystem forget its listings."""
@@ -155,21 +156,31 @@ class FsspecStorage(BlobStorage):
         return self._display_name
 
     @property
+    def place(self) -> object:
+        """Equal for storages whose blobs are the same ones."""
+        return (self.fs, self.root) if self._info is None else self._info
+
+    @property
+    def _top(self) -> str:
+        """The path of the root itself."""
+        return self.root or self._below
+
+    @property
     def fs(self) -> "AbstractFileSystem":
         """The filesystem; backends whose connections may be lost give a fresh one."""
         return self._fs
 
     def _path_of(self, blob_id: BlobID) -> str:
         layout = self._shards.parameters() if self._layout is None else self._layout
-        return f"{self.root}/{layout.path_of(blob_id)}"
+        return f"{self._below}{layout.path_of(blob_id)}"
 
     def _check_options(self, blob_id: BlobID, options: PutOptions) -> None:
-        for asked, what in (
-            (options.has_retention, "lock it"),
-            (options.do_not_recreate, "create it only if it does not exist"),
-            (options.set_mtime_ns is not None, "set its time"),
+        for name, asked, what in (
+            ("retention", options.has_retention, "lock it"),
+            ("do_not_recreate", options.do_not_recreate, "create it only if it does not exist"),
+            ("set_mtime", options.set_mtime_ns is not None, "set its time"),
         ):
-            if asked:
+            if asked and name not in self.put_options:
                 raise UnsupportedOptionError(f"can't put blob {blob_id}: {self.display_name} can't {what}")
 
     def _read(self, path: str, offset: int, length: int) -> bytes:
@@ -204,18 +215,18 @@ class FsspecStorage(BlobStorage):
         suffix = f"tmp.{os.urandom(8).hex()}"
         if self._layout is None:
             return f"{path}.{suffix}"  # does not end as blobs do
-        return f"{self.root}/{self._layout.prefix}.tmp/{suffix}"  # not a direct child, where all blobs are
+        return f"{self._below}{self._layout.prefix}.tmp/{suffix}"  # not a direct child, where all blobs are
 
     def _open_root(self, *, create: bool) -> None:
         with self._failing(f"open {self.display_name}"):
             if create:
-                self._make_folders(self.root)
+                self._make_folders(self._top)
             self._check_root()
 
     def _check_root(self) -> None:
         """Raise ``StorageNotFoundError`` if the root is not there."""
         try:
-            if self.fs.info(self.root)["type"] == "directory":
+            if self.fs.info(self._top)["type"] == "directory":
                 return
         except FileNotFoundError:
             pass
@@ -259,6 +270,10 @@ class FsspecStorage(BlobStorage):
             self._check_root()
             if blob_id is not None:
                 return BlobNotFoundError(blob_id, self.display_name)
+        if isinstance(error, NotImplementedError):
+            return UnsupportedOptionError(
+                f"can't {doing}: a filesystem of type {_protocols(self.fs)[0]} has no way to do it"
+            )
         if isinstance(error, OSError):
             return storage_error(error, doing)
         return StorageError(f"can't {doing}: {type(error).__name__}")  # the text of a foreign error may hold a secret
@@ -278,9 +293,13 @@ class FsspecStorage(BlobStorage):
         """Yield the blobs of one folder of a sharded storage, and each folder in it that may hold more."""
         for entry in self._entries(folder.path):
             name = _base_name(entry)
+            if entry["name"].strip("/") == folder.path.strip("/"):
+                continue  # some filesystems list a folder among what it holds
             if entry.get("type") == "directory":
                 if may_hold(folder.joined + name, prefix):
-                    yield Folder(f"{folder.path}/{name}", folder.joined + name)
+                    yield Folder(
+                        f"{folder.path.rstrip('/')}/{name}".lstrip("" if self._below else "/"), folder.joined + name
+                    )
                 continue
             blob_id = blob_id_of(folder.joined, name)
             if blob_id is not None and blob_id.startswith(prefix):
@@ -288,7 +307,7 @@ class FsspecStorage(BlobStorage):
 
     def _list_flat(self, layout: FlatLayout, prefix: str) -> Iterator[BlobMetadata]:
         folder, _, start = layout.prefix.rpartition("/")
-        for entry in self._entries(f"{self.root}/{folder}" if folder else self.root):
+        for entry in self._entries(f"{self._below}{folder}" if folder else self._top):
             name = _base_name(entry)
             if entry.get("type") == "directory" or not name.startswith(start + prefix):
                 continue
@@ -298,8 +317,18 @@ class FsspecStorage(BlobStorage):
 
     def _metadata(self, blob_id: BlobID, entry: Mapping[str, Any]) -> BlobMetadata:
         found = next((entry[key] for key in _TIME_KEYS if entry.get(key) is not None), None)
+        if found is None and "date_time" in entry:  # of a zip, without a time zone
+            with contextlib.suppress(ValueError):
+                year, month, day, hour, minute, second = entry["date_time"]
+                found = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
         if found is None:
-            found = self.fs.modified(entry["name"])
+            try:
+                found = self.fs.modified(entry["name"])
+            except NotImplementedError:
+                raise UnsupportedOptionError(
+                    f"can't use {self.display_name} as a storage: a filesystem of type {_protocols(self.fs)[0]} does not tell "
+                    "when a file was written"
+                ) from None
         return BlobMetadata(blob_id=blob_id, length=entry["size"], timestamp_ns=nanoseconds(found))
 
     def _in_folder(self, path: str, write: Callable[[], object]) -> None:
@@ -324,14 +353,14 @@ class FsspecStorage(BlobStorage):
     def _read_shards(self) -> bytes | None:
         with self._failing(f"read {SHARDS_FILE} in {self.display_name}"):
             try:
-                return self._read(f"{self.root}/{SHARDS_FILE}", 0, -1)
+                return self._read(f"{self._below}{SHARDS_FILE}", 0, -1)
             except FileNotFoundError:
                 self._check_root()
                 return None
 
     def _write_shards(self, content: bytes) -> None:
         with self._failing(f"write {SHARDS_FILE} to {self.display_name}"):
-            self._put_file(f"{self.root}/{SHARDS_FILE}", content, DEFAULT_PUT_OPTIONS)
+            self._put_file(f"{self._below}{SHARDS_FILE}", content, DEFAULT_PUT_OPTIONS)
 
 
 def _protocols(fs: "AbstractFileSystem") -> tuple[str, ...]:

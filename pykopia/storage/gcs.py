@@ -32,7 +32,7 @@ from pykopia.errors import (
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
-from pykopia.storage.base import BlobStorage, PutOptions, RetentionMode
+from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
 from pykopia.storage.google_credentials import load_credentials
 from pykopia.storage.object_store import (
@@ -46,9 +46,10 @@ from pykopia.storage.object_store import (
     stored_time_ns,
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
+from pykopia.storage.proxies import proxy_for
 from pykopia.storage.readonly import ReadOnlyStorage
 from pykopia.storage.remote_options import GCSOptions
-from pykopia.storage.service_errors import connection_error, service_error
+from pykopia.storage.service_errors import connection_error, not_the_service, service_error
 from pykopia.storage.trust import tls_context
 
 MTIME_KEY = "Kopia-Mtime"
@@ -68,7 +69,6 @@ class GCSStorage(ObjectStore):
     """
 
     failures = (OSError, aiohttp.ClientError, FSTimeoutError, GoogleAuthError, HttpError, NonRetryableError)
-    put_options = frozenset({"do_not_recreate", "retention", "set_mtime"})
 
     page_size: ClassVar[int] = 1000
     """Most names in one answer of a listing."""
@@ -81,6 +81,11 @@ class GCSStorage(ObjectStore):
             options=options,
             display_name=f"GCS: {options.bucket}",
         )
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return frozenset({"do_not_recreate", "retention", "set_mtime"})
 
     @classmethod
     def from_options(cls, options: GCSOptions, *, create: bool = False) -> BlobStorage:  # noqa: ARG003
@@ -120,7 +125,7 @@ class GCSStorage(ObjectStore):
             StorageError: It keeps none.
         """
         with self._failing(f"look for versions in {self.display_name}"):
-            found = json.loads(self._call("GET", f"b/{quote(self.bucket)}", fields="versioning"))
+            found = self._json(f"b/{quote(self.bucket)}", fields="versioning")
         if not found.get("versioning", {}).get("enabled"):
             raise StorageError(
                 f"can't look at {self.display_name} as it was: the bucket keeps no versions; connect without a point in time"
@@ -208,7 +213,7 @@ class GCSStorage(ObjectStore):
             raise
 
     def _head(self, blob_id: BlobID, key: str) -> BlobMetadata:
-        return _metadata(blob_id, json.loads(self._call("GET", self._object(key), fields=_FIELDS)))
+        return _metadata(blob_id, self._json(self._object(key), fields=_FIELDS))
 
     def _pages(self, prefix: str) -> Iterator[Sequence[BlobMetadata]]:
         for items in self._listing(prefix, self.page_size):
@@ -217,8 +222,7 @@ class GCSStorage(ObjectStore):
 
     def _listing(self, prefix: str, page_size: int, **more: Any) -> Iterator[list[dict[str, Any]]]:  # noqa: ANN401
         while True:
-            answer = self._call(
-                "GET",
+            page = self._json(
                 f"b/{quote(self.bucket)}/o",
                 prefix=self.prefix + prefix,
                 delimiter="/",
@@ -226,7 +230,6 @@ class GCSStorage(ObjectStore):
                 fields=f"nextPageToken,items({_FIELDS})",
                 **more,
             )
-            page = json.loads(answer)
             yield page.get("items", [])
             if not page.get("nextPageToken"):
                 return
@@ -240,8 +243,23 @@ class GCSStorage(ObjectStore):
         _, found = sync(self.fs.loop, self.fs._call, method, path, timeout=timeout, **arguments)  # noqa: SLF001
         return bytes(found)
 
+    def _json(self, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Ask for something that is told as a JSON object."""
+        try:
+            found = json.loads(self._call("GET", path, **arguments))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise _OtherServerError
+        return found
+
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
+        address = urlsplit(self.fs.base).netloc
+        if isinstance(error, _OtherServerError):
+            return not_the_service(doing, address, error.content_type)
         if isinstance(error, _AnswerError):
+            if error.status in {404, 405} and not error.reason and "html" in error.headers.get("Content-Type", ""):
+                return not_the_service(doing, address, "text/html")
             if blob_id is not None and error.status == 404:
                 self._check_root()
                 return BlobNotFoundError(blob_id, self.display_name)
@@ -253,27 +271,35 @@ class GCSStorage(ObjectStore):
                 status=error.status,
                 code=code,
                 reason=self._safe(error.words),
-                retry_after=error.retry_after,
+                retry_after=error.headers.get("Retry-After"),
+                date=error.headers.get("Date"),
+                location=error.headers.get("Location"),
             )
         if isinstance(error, HttpError | NonRetryableError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # gcsfs tells of every token that it does not get as a rejected one
         if isinstance(error, RefreshError) and not error.retryable:
             return StorageAuthenticationError(f"can't {doing}: Google does not take the credentials; check them")
         return connection_error(
-            doing, error, urlsplit(self.fs.base).netloc, untrusted=_TRUST, no_tls="check the endpoint"
+            doing, error, address, untrusted=_TRUST, no_tls="check the endpoint", proxy=proxy_for(self.fs.base)
         )
 
 
 class _AnswerError(OSError):
     """The service answered with an error."""
 
-    def __init__(self, status: int, content: bytes, retry_after: str | None) -> None:
-        self.status, self.reason, self.words, self.retry_after = status, "", "", retry_after
+    def __init__(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
+        self.status, self.reason, self.words, self.headers = status, "", "", headers
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
             told = json.loads(content)["error"]
             self.words = str(told["message"])
             self.reason = str(told["errors"][0]["reason"])
         super().__init__(f"HTTP status {status}")
+
+
+class _OtherServerError(OSError):
+    """What answers is not Google's service."""
+
+    content_type = ""
 
 
 class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
@@ -302,7 +328,6 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls_context(options.root_ca)),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
-                trust_env=True,
             )
         return self._session
 
@@ -325,10 +350,16 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
             json=json,
             data=data,
             headers=self._get_headers(headers),
+            proxy=proxy_for(where),
+            allow_redirects=False,
         ) as answer:
             content = await answer.read()
-            if answer.status >= 400:
-                raise _AnswerError(answer.status, content, answer.headers.get("Retry-After"))
+            if answer.status >= 300:
+                raise _AnswerError(answer.status, content, answer.headers)
+            if answer.content_type == "text/html":
+                error = _OtherServerError()
+                error.content_type = answer.content_type
+                raise error
             return answer.status, answer.headers, answer.request_info, content
 
 

@@ -25,6 +25,7 @@ from pykopia.storage.base import (
     DEFAULT_PUT_OPTIONS,
     BlobStorage,
     Capacity,
+    PutOption,
     PutOptions,
     check_blob_id,
     check_range,
@@ -101,6 +102,11 @@ class GoogleDriveStorage(BlobStorage):
         except BaseException:
             self._client.close()
             raise
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return frozenset({"do_not_recreate", "set_mtime"})
 
     @classmethod
     def from_options(cls, options: GoogleDriveOptions, *, create: bool = False) -> Self:

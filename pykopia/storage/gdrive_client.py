@@ -8,7 +8,6 @@ import requests
 from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.auth.transport.requests import AuthorizedSession, Request
-from requests.adapters import HTTPAdapter
 
 from pykopia.errors import (
     PykopiaError,
@@ -20,6 +19,8 @@ from pykopia.errors import (
     StorageUnavailableError,
 )
 from pykopia.storage.google_credentials import load_credentials
+from pykopia.storage.http_adapter import OwnSettings
+from pykopia.storage.proxies import proxy_for
 from pykopia.storage.remote_options import GoogleDriveOptions
 from pykopia.storage.service_errors import asking_to_wait, connection_error, service_error
 from pykopia.storage.trust import tls_context
@@ -31,7 +32,7 @@ TIMEOUT_SECONDS = 60.0
 _SCOPE = "https://www.googleapis.com/auth/drive.file"
 _READ_ONLY_SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 _TOKENS = "https://oauth2.googleapis.com"
-_CONNECTIONS = 32
+_POOL = {"pool_connections": 4, "pool_maxsize": 32}
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "sharingRateLimitExceeded", "backendError"})
 _FULL_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded", "numChildrenInNonRootLimitExceeded"})
 _DAY_REASONS = frozenset({"dailyLimitExceeded", "quotaExceeded"})
@@ -65,12 +66,12 @@ class DriveClient:
         credentials = credentials_of(options)
         self._token_address = urlsplit(getattr(credentials, "token_uri", None) or _TOKENS).netloc
         self.account: str = getattr(credentials, "service_account_email", "") or ""
-        adapter = _Adapter(_context(options))
+        adapter = OwnSettings(_context(options), **_POOL)
         tokens = requests.Session()
         tokens.mount("https://", adapter)
         self._session = AuthorizedSession(credentials, auth_request=Request(tokens), refresh_timeout=timeout)
         self._session.mount("https://", adapter)
-        self._session.mount("http://", _Adapter(None))
+        self._session.mount("http://", OwnSettings(None, **_POOL))
 
     def request(self, method: str, url: str, doing: str, **more: Any) -> requests.Response:  # noqa: ANN401 -- of requests
         """Send a request to a path of the service, or to a URL that it gave, and return an answer of success.
@@ -130,6 +131,7 @@ class DriveClient:
             self._token_address if isinstance(error, TransportError) else self._address,
             untrusted="give the authority of your proxy (rootCA), if you are sure that it is the right server",
             no_tls="check the proxy",
+            proxy=proxy_for(self.api_root),
         )
 
     def _answer_error(self, doing: str, response: requests.Response) -> PykopiaError:
@@ -177,17 +179,6 @@ def _reason_of(response: requests.Response) -> tuple[str, str]:
 
 def _context(options: GoogleDriveOptions) -> ssl.SSLContext:
     return tls_context(options.root_ca)
-
-
-class _Adapter(HTTPAdapter):
-    """Connections with TLS settings of our own, and no retries: those have a wrapper."""
-
-    def __init__(self, context: ssl.SSLContext | None) -> None:
-        self._context = context
-        super().__init__(pool_connections=4, pool_maxsize=_CONNECTIONS, max_retries=0)
-
-    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- of requests
-        super().init_poolmanager(*arguments, ssl_context=self._context, **more)
 
 
 __all__ = ["API_ROOT", "TIMEOUT_SECONDS", "DriveClient", "MissingFileError", "RangeError", "credentials_of"]

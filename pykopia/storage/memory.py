@@ -12,6 +12,7 @@ from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import (
     DEFAULT_PUT_OPTIONS,
     BlobStorage,
+    PutOption,
     PutOptions,
     RetentionMode,
     check_blob_id,
@@ -51,6 +52,17 @@ class MemoryStorage(BlobStorage):
             found = _named.setdefault((cls, name), cls(name))
         assert isinstance(found, cls)
         return found
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        always: frozenset[PutOption] = frozenset({"do_not_recreate", "set_mtime"})
+        return always | {"retention"} if self.object_lock else always
+
+    @property
+    def is_local(self) -> bool:
+        """Always: see ``BlobStorage.is_local``."""
+        return True
 
     @classmethod
     def from_options(cls, options: MemoryOptions, *, create: bool = False) -> Self:  # noqa: ARG003 -- always there

@@ -6,21 +6,16 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pykopia import clock
-from pykopia.errors import UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
-from pykopia.storage.base import PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.fsspec_storage import FsspecStorage
 from pykopia.storage.layout import FlatLayout
 from pykopia.storage.options import StorageOptions
 from pykopia.storage.service_errors import without_secrets
-
-if TYPE_CHECKING:
-    from fsspec.spec import AbstractFileSystem
 
 CONTENT_TYPE = "application/x-kopia"
 """Of every object, as Kopia sets it."""
@@ -43,16 +38,11 @@ class ObjectStore(FsspecStorage):
     connections is made at the first use.
     """
 
-    put_options: frozenset[str] = frozenset()
-    """Which of ``do_not_recreate``, ``retention`` and ``set_mtime`` a put can do."""
-
-    def __init__(
-        self, make_fs: Callable[[], "AbstractFileSystem"], bucket: str, *, options: StorageOptions, display_name: str
-    ) -> None:
+    def __init__(self, make_fs: Callable[[], Any], bucket: str, *, options: StorageOptions, display_name: str) -> None:
         """Open a bucket.
 
         Args:
-            make_fs: Makes a filesystem that shares nothing with others.
+            make_fs: Makes a filesystem, or a client in its place, that shares nothing with others.
             bucket: Name of bucket or container.
             options: What opens the storage again; ``prefix`` is put before every blob ID.
             display_name: Name for messages, without secrets.
@@ -72,7 +62,7 @@ class ObjectStore(FsspecStorage):
         )
 
     @property
-    def fs(self) -> "AbstractFileSystem":
+    def fs(self) -> Any:  # noqa: ANN401 -- the libraries have no types
         """The filesystem of this process."""
         if self._process != os.getpid():
             with self._fs_lock:
@@ -120,15 +110,6 @@ class ObjectStore(FsspecStorage):
         """Return the ID of the blob in an object, or nothing if the object is no blob."""
         assert self._layout is not None
         return self._layout.blob_id_of(key)
-
-    def _check_options(self, blob_id: BlobID, options: PutOptions) -> None:
-        for name, asked, what in (
-            ("retention", options.has_retention, "lock it"),
-            ("do_not_recreate", options.do_not_recreate, "create it only if it does not exist"),
-            ("set_mtime", options.set_mtime_ns is not None, "set its time"),
-        ):
-            if asked and name not in self.put_options:
-                raise UnsupportedOptionError(f"can't put blob {blob_id}: {self.display_name} can't {what}")
 
     def _safe(self, text: object) -> str:
         """Return the words of a service without the secrets of this storage."""

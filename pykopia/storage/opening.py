@@ -1,43 +1,13 @@
 """From a connection to an open storage; backends are imported when one is opened."""
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from pykopia.errors import UnsupportedOptionError
+from pykopia.errors import UsageError
+from pykopia.format.duration import parse_duration
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.options import NO_LIMITS, ThrottlingLimits
-from pykopia.storage.retrying import RetryingStorage
+from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits
+from pykopia.storage.registry import BACKENDS, Backend, find, open_with, register
+from pykopia.storage.retrying import RetryingStorage, RetrySchedule
 from pykopia.storage.throttled import ThrottledStorage
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Backend:
-    """How the storages of one type are opened."""
-
-    opener: str
-    """``module:name`` or ``module:class.name`` of a callable ``(options, *, create) -> BlobStorage``."""
-    extra: str = ""
-    """The extra of this package that brings the libraries it needs; empty: none."""
-    retries: bool = True
-    """Whether temporary errors are to be retried by a wrapper."""
-
-
-BACKENDS: dict[str, Backend] = {
-    "azureBlob": Backend(opener="pykopia.storage.azure:AzureStorage.from_options", extra="azure"),
-    "b2": Backend(opener="pykopia.storage.b2:B2Storage.from_options", extra="b2", retries=False),  # its SDK does
-    "filesystem": Backend(opener="pykopia.storage.filesystem:FilesystemStorage.from_options"),
-    "gcs": Backend(opener="pykopia.storage.gcs:GCSStorage.from_options", extra="gcs"),
-    "gdrive": Backend(opener="pykopia.storage.gdrive:GoogleDriveStorage.from_options", extra="gdrive"),
-    "memory": Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False),
-    "rclone": Backend(opener="pykopia.storage.rclone:RcloneStorage.from_options", extra="rclone"),
-    "s3": Backend(opener="pykopia.storage.s3:S3Storage.from_options", extra="s3"),
-    "sftp": Backend(opener="pykopia.storage.sftp:SFTPStorage.from_options", extra="sftp"),
-    "webdav": Backend(opener="pykopia.storage.webdav:WebDAVStorage.from_options", extra="webdav"),
-}
-"""The backends by Kopia's name of the storage type; another package may add its own."""
 
 
 def open_storage(info: ConnectionInfo, *, create: bool = False, limits: ThrottlingLimits | None = None) -> BlobStorage:
@@ -56,33 +26,25 @@ def open_storage(info: ConnectionInfo, *, create: bool = False, limits: Throttli
     """
     options = info.options()
     options.check()
-    if info.type not in BACKENDS:
-        raise UnsupportedOptionError(
-            f"can't open storage of type {info.type}: this version of pykopia has no backend for it; "
-            f"there are: {', '.join(sorted(BACKENDS))}"
-        )
-    backend = BACKENDS[info.type]
-    storage: BlobStorage = _opener(info.type, backend)(options, create=create)
+    backend = find(info.type)
+    storage: BlobStorage = open_with(info.type, backend)(options, create=create)
     if backend.retries:
-        storage = RetryingStorage(storage)
+        storage = RetryingStorage(storage, schedule=retry_schedule(options))
     limits = limits or options.throttling
     return storage if limits == NO_LIMITS else ThrottledStorage(storage, limits)
 
 
-def _opener(kind: str, backend: Backend) -> Callable[..., Any]:
-    module, _, name = backend.opener.partition(":")
+def retry_schedule(options: StorageOptions) -> RetrySchedule:
+    """Return how calls to a storage are repeated: ``retryFor`` of the connection says for how long a busy service is asked."""
+    text = str(options.to_config().get("retryFor") or "")
+    if not text:
+        return RetrySchedule()
     try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if not backend.extra:
-            raise
-        raise UnsupportedOptionError(
-            f"can't open storage of type {kind}: the module {error.name} is not installed; "
-            f'install it by `pip install "pykopia[{backend.extra}]"`'
-        ) from error
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found  # type: ignore[no-any-return]
+        return RetrySchedule(patience=max(parse_duration(text), 0) / 1e9)
+    except ValueError:
+        raise UsageError(
+            f"can't use retryFor of this connection: {text!r} is no duration such as 15m or 1h30m"
+        ) from None
 
 
-__all__ = ["BACKENDS", "Backend", "open_storage"]
+__all__ = ["BACKENDS", "Backend", "open_storage", "register", "retry_schedule"]

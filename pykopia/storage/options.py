@@ -6,13 +6,12 @@ Each class lists its fields in the order in which Kopia writes them. A field is 
 
 import base64
 import dataclasses
-import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, cast
 
-from pykopia.errors import ConnectionFileError, UnsupportedOptionError, UsageError
+from pykopia.errors import ConnectionFileError, UsageError
 
 _DURATION = re.compile(r"[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)|-?\d+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -159,6 +158,13 @@ def duration_field(name: str) -> str:
     """Declare a duration, kept as the text that Go reads and writes."""
     spec = JSONField(name=name, expected='a duration such as "1h30m" or "0s"', read=_matching(_DURATION), write=_same)
     return cast("str", _field("0s", spec))
+
+
+def retry_field() -> str:
+    """Declare for how long a service is asked again that asks to come back later; empty: 15 minutes. Kopia does not know it."""
+    expected = 'a duration such as "15m"'
+    spec = JSONField(name="retryFor", expected=expected, read=_matching(_DURATION), write=_same, omit_zero=True)
+    return cast("str", _field("", spec))
 
 
 def time_field(name: str) -> str:
@@ -359,37 +365,7 @@ class MemoryOptions(StorageOptions):
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-KINDS = {
-    "filesystem": f"{__name__}:FilesystemOptions",
-    "memory": f"{__name__}:MemoryOptions",
-    "azureBlob": "pykopia.storage.remote_options:AzureBlobOptions",
-    "b2": "pykopia.storage.remote_options:B2Options",
-    "gcs": "pykopia.storage.remote_options:GCSOptions",
-    "gdrive": "pykopia.storage.remote_options:GoogleDriveOptions",
-    "rclone": "pykopia.storage.remote_options:RcloneOptions",
-    "s3": "pykopia.storage.remote_options:S3Options",
-    "sftp": "pykopia.storage.remote_options:SFTPOptions",
-    "webdav": "pykopia.storage.remote_options:WebDAVOptions",
-}
-"""Where the option class of each storage type is, by Kopia's name of the type."""
-
-
-def options_class(kind: str) -> type[StorageOptions]:
-    """Return the option class of a storage type.
-
-    Raises:
-        UnsupportedOptionError: The type is not known.
-    """
-    if kind not in KINDS:
-        raise UnsupportedOptionError(
-            f"can't use storage of type {kind!r}: it is not known; known types: {', '.join(sorted(KINDS))}"
-        )
-    module, _, name = KINDS[kind].partition(":")
-    return cast("type[StorageOptions]", getattr(importlib.import_module(module), name))
-
-
 __all__ = [
-    "KINDS",
     "NO_LIMITS",
     "FilesystemOptions",
     "JSONField",
@@ -402,8 +378,8 @@ __all__ = [
     "int_field",
     "json_field",
     "optional_int_field",
-    "options_class",
     "rate_field",
+    "retry_field",
     "shards_field",
     "text_field",
     "texts_field",

@@ -14,10 +14,10 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,19 +25,29 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pykopia import clock
 from pykopia.errors import (
+    BlobExistsError,
+    BlobNotFoundError,
+    InvalidRangeError,
+    PykopiaError,
+    StorageAccessDeniedError,
+    StorageAuthenticationError,
+    StorageBusyError,
+    StorageClockError,
     StorageError,
+    StorageFullError,
     StorageNotFoundError,
     StorageUnavailableError,
     UnsupportedOptionError,
     UsageError,
 )
 from pykopia.format.duration import parse_duration
-from pykopia.ids import Buffer
+from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import BlobStorage, PutOptions, StorageWrapper
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.layout import SHARDS_FILE
 from pykopia.storage.remote_options import RcloneOptions, WebDAVOptions
 from pykopia.storage.service_errors import without_secrets
+from pykopia.storage.trust import with_public_authorities
 from pykopia.storage.webdav import WebDAVStorage
 from pykopia.storage.webdav_client import AnswerError
 
@@ -53,6 +63,46 @@ _WATCHED = (
 )
 """Shell commands that run rclone until standard input ends, which it does when this process is gone, however that came."""
 _LAST_LINES = 20
+_LATE_SECONDS = 0.05
+"""By which what rclone prints may come after its answer."""
+_REASONS: tuple[tuple[re.Pattern[str], type[StorageError], str], ...] = (
+    (re.compile(r"RequestTimeTooSkewed"), StorageClockError, "set the clock of this machine"),
+    (
+        re.compile(r"\b429\b|slow ?down|rate ?limit|too ?many ?requests|\b503\b|throttl", re.IGNORECASE),
+        StorageBusyError,
+        "try again later, with fewer requests at one time",
+    ),
+    (
+        re.compile(r"no space left|quota|insufficient ?storage|\b507\b", re.IGNORECASE),
+        StorageFullError,
+        "free some space, or raise the quota, and try again",
+    ),
+    (
+        re.compile(
+            r"invalid ?access ?key|signature ?does ?not ?match|\b401\b|unauthori[sz]ed|invalid_grant|unable to authenticate"
+            r"|login (?:incorrect|failed)",
+            re.IGNORECASE,
+        ),
+        StorageAuthenticationError,
+        "check the credentials of the remote in rclone's configuration",
+    ),
+    (
+        re.compile(r"access ?denied|forbidden|permission ?denied|\b403\b", re.IGNORECASE),
+        StorageAccessDeniedError,
+        "check the credentials of the remote in rclone's configuration, and what they may do there",
+    ),
+    (
+        re.compile(r"no ?such ?bucket|bucket .*not exist|container ?not ?found", re.IGNORECASE),
+        StorageNotFoundError,
+        "check its name, or create it first",
+    ),
+    (
+        re.compile(r"connection (?:refused|reset)|no such host|i/o timeout|network is unreachable|\bEOF\b|\b50[024]\b"),
+        StorageUnavailableError,
+        "check the network",
+    ),
+)
+"""What rclone's errors mean, by their words: it has no codes for them."""
 _IN_PLACE = ("p", "q", "kopia.", SHARDS_FILE)
 """Beginnings of the names that are written under their final name at once, where the remote is said to be atomic."""
 _PUBLIC_KEYS = frozenset(
@@ -143,6 +193,7 @@ class RcloneStorage(StorageWrapper):
         server = _Server(options)
         try:
             storage = _ThroughRclone(
+                server,
                 WebDAVOptions(
                     url=server.url,
                     username=server.username,
@@ -175,6 +226,23 @@ class _ThroughRclone(WebDAVStorage):
 
     _moves = True
 
+    def __init__(self, server: "_Server", options: WebDAVOptions, **more: Any) -> None:  # noqa: ANN401 -- of the class above
+        self._rclone = server
+        super().__init__(options, **more)
+
+    @contextlib.contextmanager
+    def _failing(self, doing: str, blob_id: BlobID | None = None) -> Iterator[None]:
+        """Turn errors into those of a storage; what rclone complains of says more than what it answers.
+
+        To rclone a remote that refuses it is an empty one: it answers that there is no such file.
+        """
+        try:
+            with super()._failing(doing, blob_id):
+                yield
+        except PykopiaError as error:
+            raise explained(error, doing, self._rclone.complaint()) from error
+        self._rclone.forget_complaint()
+
     def _writes_in_place(self, path: str) -> bool:
         return self._atomic_put and (not self._moves or path[len(self.root) + 1 :].startswith(_IN_PLACE))
 
@@ -191,6 +259,24 @@ class _ThroughRclone(WebDAVStorage):
             super()._put_file(path, data, options)
 
 
+def explained(error: PykopiaError, doing: str, complaint: str) -> PykopiaError:
+    """Return the error that an answer of rclone and its complaint mean.
+
+    Args:
+        error: The answer.
+        doing: What was being done to which thing.
+        complaint: The error that rclone reported; empty if it reported none.
+    """
+    if not complaint or isinstance(error, BlobExistsError | InvalidRangeError | StorageFullError):
+        return error
+    for pattern, kind, hint in _REASONS:
+        if pattern.search(complaint):
+            return kind(f"can't {doing}: rclone says: {complaint.rstrip('.')}; {hint}")
+    if isinstance(error, BlobNotFoundError | StorageNotFoundError):
+        return error
+    return type(error)(f"{error}; rclone says: {complaint}") if isinstance(error, StorageError) else error
+
+
 class _Server:
     """One rclone process."""
 
@@ -199,6 +285,9 @@ class _Server:
         self._secrets = [self.password, *secrets_of(options)]
         self._debug = options.debug
         self._said: deque[str] = deque(maxlen=_LAST_LINES)
+        self._complaint: list[str] = []
+        self._logged = ""
+        self._said_more = threading.Condition()
         self._urls: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         program = shutil.which(options.rclone_exe or DEFAULT_PROGRAM)
         if program is None:
@@ -233,6 +322,17 @@ class _Server:
         """Whether rclone has ended."""
         return self._ended.is_set()
 
+    def complaint(self) -> str:
+        """Return the last error that rclone reported since a request went well; what it says may come after what it answers."""
+        with self._said_more:
+            self._said_more.wait_for(lambda: self._complaint, _LATE_SECONDS)
+            return " ".join(self._complaint)
+
+    def forget_complaint(self) -> None:
+        """Forget what was reported: a request went well since."""
+        with self._said_more:
+            self._complaint = []
+
     def stop(self) -> None:
         """End it and what it needed."""
         assert self._process.stdin is not None
@@ -257,7 +357,7 @@ class _Server:
             (self._folder / "rclone.conf").write_text(options.embedded_config, encoding="utf-8")
             arguments += ["--config", str(self._folder / "rclone.conf")]
         if options.root_ca:
-            (self._folder / "ca.pem").write_bytes(options.root_ca)
+            (self._folder / "ca.pem").write_bytes(with_public_authorities(options.root_ca))
             arguments += ["--ca-cert", str(self._folder / "ca.pem")]
         for name, content in files.items():
             (self._folder / name).write_bytes(content)
@@ -272,6 +372,15 @@ class _Server:
         for raw in self._process.stderr:
             line = without_secrets(raw.decode(errors="replace").rstrip(), self._secrets)
             self._said.append(line)
+            with self._said_more:
+                if " ERROR : " in line:
+                    self._complaint = [line.partition(" ERROR : ")[2]]
+                    if self._complaint[0] != self._logged:
+                        self._logged = self._complaint[0]
+                        _log.warning("rclone: %s", self._logged)
+                elif line.startswith("\t") and self._complaint:
+                    self._complaint.append(line.strip())
+                self._said_more.notify_all()
             if self._debug:
                 _log.debug("rclone: %s", line)
             if match := _STARTED.search(line):

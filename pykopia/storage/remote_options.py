@@ -13,6 +13,7 @@ from pykopia.storage.options import (
     flag_field,
     int_field,
     json_field,
+    retry_field,
     shards_field,
     text_field,
     texts_field,
@@ -50,6 +51,10 @@ class S3Options(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     point_in_time: str = time_field("pointInTime")
     """RFC 3339 time of the view; empty: now."""
+    addressing_style: str = text_field("addressingStyle", omit=True)
+    """Where the bucket stands in requests: ``path``, ``virtual`` (in the host name), or empty for the rules by endpoint that
+    Kopia has too. Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -73,6 +78,7 @@ class GCSOptions(StorageOptions):
     """Project that requests count for; empty: that of the credentials. Kopia does not know this field."""
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -101,6 +107,7 @@ class AzureBlobOptions(StorageOptions):
     """RFC 3339 time of the view; empty: now."""
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -118,6 +125,7 @@ class B2Options(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -136,6 +144,7 @@ class GoogleDriveOptions(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -165,6 +174,7 @@ class SFTPOptions(StorageOptions):
     host_key_policy: str = text_field("hostKeyPolicy", omit=True)
     """``accept-new``: the key of a host that ``known_hosts_file`` does not name is accepted and added to it; empty: no
     unknown host is talked to. Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -188,6 +198,7 @@ class WebDAVOptions(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -216,6 +227,7 @@ class RcloneOptions(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,18 +1,17 @@
 """Buckets that speak S3: AWS, MinIO and all compatible services (spec 03 §3)."""
 
 import json
-import re
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
-import aiohttp
-import s3fs
-from aiobotocore.session import AioSession
+import urllib3
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-from fsspec.asyn import sync
-from fsspec.exceptions import FSTimeoutError
+from botocore.session import Session
 
 from pykopia.errors import (
     BlobExistsError,
@@ -22,10 +21,11 @@ from pykopia.errors import (
     StorageAccessDeniedError,
     StorageError,
     UnsupportedOptionError,
+    UsageError,
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
-from pykopia.storage.base import BlobStorage, PutOptions, RetentionMode
+from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
 from pykopia.storage.object_store import (
     ANSWER_SECONDS,
@@ -36,15 +36,16 @@ from pykopia.storage.object_store import (
     locked_until,
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
+from pykopia.storage.proxies import proxy_for
 from pykopia.storage.remote_options import S3Options
-from pykopia.storage.s3_credentials import DEFAULT_REGION, add_role
+from pykopia.storage.s3_address import DEFAULT_REGION, STYLES, S3Address
+from pykopia.storage.s3_client import OtherServerError, S3Client
 from pykopia.storage.s3_transfer import S3Transfer
-from pykopia.storage.service_errors import connection_error, service_error
-from pykopia.storage.trust import AuthoritiesFile
+from pykopia.storage.service_errors import connection_error, not_the_service, service_error
+from pykopia.storage.trust import tls_context, unverified_context
 
 CONFIG_ID = BlobID(".storageconfig")
 """Object that tells the storage classes of new objects; it is no blob."""
-_AWS_ENDPOINT = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2,}(?:-[a-z0-9]+)+-\d))?\.amazonaws\.com(\.cn)?")
 _NO_LOCK_CODES = frozenset({"InvalidRequest", "ObjectLockConfigurationNotFoundError"})
 _DISABLE_TLS = "if it speaks plain HTTP, connect with --disable-tls"
 _TRUST = "give its authority by --root-ca-pem-path, or use the name that the certificate is for"
@@ -66,8 +67,7 @@ class S3Storage(ObjectStore):
     the retention goes with the same request.
     """
 
-    failures = (OSError, BotoCoreError, ClientError, aiohttp.ClientError, FSTimeoutError)
-    put_options = frozenset({"do_not_recreate", "retention"})
+    failures = (OSError, BotoCoreError, ClientError, urllib3.exceptions.HTTPError)
 
     page_size: ClassVar[int] = 1000
     """Most names in one answer of a listing."""
@@ -75,14 +75,24 @@ class S3Storage(ObjectStore):
     def __init__(self, options: S3Options) -> None:
         self.options = options
         self._classes: tuple[StorageClass, ...] = ()
-        self._authorities = AuthoritiesFile(options.root_ca)
+        self._address = S3Address(
+            endpoint=options.endpoint,
+            bucket=options.bucket,
+            tls=not options.do_not_use_tls,
+            style=_style(options),
+        )
         self._transfer: S3Transfer | None = None
         super().__init__(
-            lambda: _filesystem(options, self._authorities.path),
+            lambda: _client(options, self._address),
             options.bucket,
             options=options,
             display_name=f"S3: {options.endpoint} {options.bucket}",
         )
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return frozenset({"do_not_recreate", "retention"})
 
     @classmethod
     def from_options(cls, options: S3Options, *, create: bool = False) -> BlobStorage:  # noqa: ARG003 -- what every opener takes
@@ -118,7 +128,7 @@ class S3Storage(ObjectStore):
         with self._failing(f"lock blob {blob_id} in {self.display_name}", blob_id):
             try:
                 self._call("put_object_retention", Key=key, Retention=retention)
-            except OSError as error:
+            except ClientError as error:
                 raise self._no_lock(blob_id, error) or error from error
 
     def _no_lock(self, blob_id: str, error: Exception) -> UnsupportedOptionError | None:
@@ -132,10 +142,10 @@ class S3Storage(ObjectStore):
 
     def close(self) -> None:
         """End the connections."""
-        if self._transfer is not None:
-            self._transfer.close()
-        _close(self.fs)
-        self._authorities.close()
+        self.fs.close()
+
+    def flush_caches(self) -> None:
+        """Do nothing: every listing asks the service."""
 
     def check_versioned(self) -> None:
         """Refuse a bucket that keeps no versions.
@@ -208,13 +218,12 @@ class S3Storage(ObjectStore):
     @property
     def _bytes(self) -> S3Transfer:
         """What moves the bytes of objects, with connections of this process."""
-        fs, found = self.fs, self._transfer
-        if found is None or found.fs is not fs:
+        client, found = self.fs, self._transfer
+        if found is None or found.client is not client:
             with self._fs_lock:
                 found = self._transfer
-                if found is None or found.fs is not fs:
-                    arguments = _client_arguments(self.options, self._authorities.path, fs.session)
-                    found = self._transfer = S3Transfer(fs, self.bucket, arguments | _static_key(self.options))
+                if found is None or found.client is not client:
+                    found = self._transfer = S3Transfer(client, self.bucket)
         return found
 
     def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
@@ -261,8 +270,7 @@ class S3Storage(ObjectStore):
 
     def _call(self, method: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 -- the SDK has no types
         """Make one request for the bucket that moves no bytes of objects."""
-        call = self.fs._call_s3  # noqa: SLF001 -- as fsspec's own callers
-        found: dict[str, Any] = sync(self.fs.loop, call, method, Bucket=self.bucket, **arguments)
+        found: dict[str, Any] = getattr(self.fs, method)(Bucket=self.bucket, **arguments)
         return found
 
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
@@ -289,73 +297,61 @@ class S3Storage(ObjectStore):
                 f"can't {doing}: there are no credentials; give --access-key and --secret-access-key, or set "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        return connection_error(doing, error, self.options.endpoint, untrusted=_TRUST, no_tls=_DISABLE_TLS)
+        if isinstance(error, OtherServerError):
+            return not_the_service(doing, self.options.endpoint, error.content_type)
+        proxy = proxy_for(self._address.url("", self.fs.region))
+        return connection_error(doing, error, self.options.endpoint, untrusted=_TRUST, no_tls=_DISABLE_TLS, proxy=proxy)
 
 
-def _filesystem(options: S3Options, authorities: str) -> s3fs.S3FileSystem:
-    """Return a filesystem of its own: no instance, listing or retry of s3fs is shared or kept."""
-    session = AioSession()
-    arguments = _client_arguments(options, authorities, session)
-    add_role(session, options, arguments["verify"])
-    key = _static_key(options)
-    fs = s3fs.S3FileSystem(
-        key=key.get("aws_access_key_id"),
-        secret=key.get("aws_secret_access_key"),
-        token=key.get("aws_session_token"),
-        endpoint_url=arguments.pop("endpoint_url"),
-        use_ssl=arguments.pop("use_ssl"),
-        config_kwargs=arguments.pop("config"),
-        client_kwargs=arguments,
-        session=session,
-        skip_instance_cache=True,
-        use_listings_cache=False,
-    )
-    fs.retries = 1  # attempts in all
-    return fs
+def _style(options: S3Options) -> str:
+    """Return where the bucket stands in requests.
+
+    Raises:
+        UsageError: The setting has a value that it can't have.
+    """
+    if options.addressing_style not in STYLES:
+        raise UsageError(
+            f"can't use the addressing style {options.addressing_style!r} of this connection: it is path, virtual, or left out"
+        )
+    return options.addressing_style
 
 
-def _static_key(options: S3Options) -> dict[str, str | None]:
-    """Return the key of the connection as the SDK takes it; nothing when it has none, or a role is taken with it."""
-    if options.role_arn or not options.access_key_id:
-        return {}
-    return {
-        "aws_access_key_id": options.access_key_id,
-        "aws_secret_access_key": options.secret_access_key,
-        "aws_session_token": options.session_token or None,
+def _client(options: S3Options, address: S3Address) -> S3Client:
+    """Return a client with connections of its own, which tries nothing again by itself."""
+    session = Session()
+    region = options.region or address.region or session.get_config_variable("region") or DEFAULT_REGION
+    key = None
+    if options.role_arn:
+        from pykopia.storage.s3_credentials import add_role  # noqa: PLC0415 -- loads all of the SDK
+
+        add_role(session, options, _context(options, session))
+    elif options.access_key_id:
+        key = Credentials(options.access_key_id, options.secret_access_key, options.session_token or None)
+    settings: dict[str, Any] = {
+        "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+        "maxsize": CONNECTIONS,
     }
+    if address.tls:
+        settings["ssl_context"] = _context(options, session)
+    proxy = proxy_for(address.url("", region))
+    pool = urllib3.PoolManager(**settings) if proxy is None else _through(proxy, settings)
+    return S3Client(address, session=session, region=region, pool=pool, key=key)
 
 
-def _client_arguments(options: S3Options, authorities: str, session: AioSession) -> dict[str, Any]:
-    """Return how a client reaches the service, as the SDK takes it; the configuration as a dictionary."""
-    verify: bool | str | None = None  # as the SDK is configured, else what certifi ships
-    if options.do_not_verify_tls:
-        verify = False
-    elif authorities:
-        verify = authorities
-    match = _AWS_ENDPOINT.fullmatch(options.endpoint)
-    region = options.region or (match and match["region"]) or session.get_config_variable("region") or DEFAULT_REGION
-    scheme = "http" if options.do_not_use_tls else "https"
-    return {
-        "region_name": region,
-        "verify": verify,
-        "endpoint_url": None if match else f"{scheme}://{options.endpoint}",
-        "use_ssl": not options.do_not_use_tls,
-        "config": {
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": ANSWER_SECONDS,
-            "max_pool_connections": CONNECTIONS,
-            "retries": {"total_max_attempts": 1},
-            # a checksum of each put stands among what is signed, and covers the body on the way
-            "request_checksum_calculation": "when_required",
-            "response_checksum_validation": "when_required",
-            "s3": {"payload_signing_enabled": False, "addressing_style": "auto" if match else "path"},
-        },
-    }
+def _through(proxy: str, settings: dict[str, Any]) -> urllib3.ProxyManager:
+    login = urllib3.util.parse_url(proxy).auth
+    headers = urllib3.util.make_headers(proxy_basic_auth=unquote(login)) if login else {}
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, **settings)
 
 
-def _close(fs: s3fs.S3FileSystem) -> None:
-    if fs._s3 is not None:  # noqa: SLF001 -- it was never connected
-        fs.close_session(fs.loop, fs._s3creator)  # noqa: SLF001 -- s3fs ends connections only when it is collected
+def _context(options: S3Options, session: Session) -> ssl.SSLContext:
+    if options.do_not_verify_tls:  # somebody asked for it, and need not be told at each request
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        return unverified_context()
+    context = tls_context(options.root_ca)
+    if bundle := session.get_config_variable("ca_bundle"):
+        context.load_verify_locations(bundle)
+    return context
 
 
 def _metadata(blob_id: BlobID, length: int, modified: datetime) -> BlobMetadata:

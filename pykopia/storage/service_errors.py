@@ -6,6 +6,7 @@ others end at once with the reason that the service gave and what to do.
 
 import contextlib
 import email.utils
+import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ from pykopia.errors import (
     UntrustedServerError,
     WrongServerError,
 )
+from pykopia.storage.proxies import shown
 
 _CREDENTIALS = "check the credentials, and that they may use this bucket or container"
 _HINTS = {
@@ -106,6 +108,9 @@ _MISSING_CODES = frozenset({"ContainerNotFound", "NoSuchBucket"})
 _TEMPORARY_STATUS = frozenset({408, 425, 500})
 _BUSY_STATUS = frozenset({429, 502, 503, 504, 509})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CHECK_PROXY = "check HTTP_PROXY and HTTPS_PROXY, or name the server in NO_PROXY"
+_TUNNEL = re.compile(r"Tunnel connection failed: \d{3}|\d{3} [A-Z][\w ]*$|\d{3}, message=")
+"""What libraries say when a proxy refuses to connect."""
 _REASON_LENGTH = 300
 _Error = TypeVar("_Error", bound=PykopiaError)
 
@@ -233,7 +238,9 @@ def seconds_to_wait(retry_after: str, now: int) -> float | None:
     return None
 
 
-def connection_error(doing: str, error: BaseException, address: str, *, untrusted: str, no_tls: str) -> PykopiaError:
+def connection_error(
+    doing: str, error: BaseException, address: str, *, untrusted: str, no_tls: str, proxy: str | None = None
+) -> PykopiaError:
     """Return the error that stands for a failure on the way to a service.
 
     Args:
@@ -242,6 +249,7 @@ def connection_error(doing: str, error: BaseException, address: str, *, untruste
         address: Host and port.
         untrusted: What to do when the certificate is not trusted.
         no_tls: What to do when the endpoint does not speak TLS.
+        proxy: URL of the proxy by which the service is reached, if there is one.
     """
     for cause in _causes(error):
         # the classes of aiohttp are subclasses without what says more; that has the error that they stand for
@@ -255,16 +263,21 @@ def connection_error(doing: str, error: BaseException, address: str, *, untruste
                 return StorageError(f"can't {doing}: {address} does not speak TLS; {no_tls}")
             reason = cause.reason or "handshake failed"
             return StorageUnavailableError(f"can't {doing}: TLS with {address} failed: {reason}; check the endpoint")
+    timed_out = any(isinstance(cause, TimeoutError) for cause in _causes(error))
+    check = "check the endpoint and the network"
+    if proxy and not timed_out:  # the connection to the server is the proxy's affair: it answers if that fails
+        address, check = f"the proxy {shown(proxy)}, which leads to {address},", _CHECK_PROXY
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
-            return StorageUnavailableError(
-                f"can't {doing}: the name of {address} can't be resolved; check the endpoint and the network"
-            )
-        if isinstance(cause, TimeoutError):
-            return StorageUnavailableError(f"can't {doing}: {address} did not answer in time; check the network")
+            return StorageUnavailableError(f"can't {doing}: the name of {address} can't be resolved; {check}")
+    if timed_out:
+        through = f" (by the proxy {shown(proxy)})" if proxy else ""
+        return StorageUnavailableError(f"can't {doing}: {address}{through} did not answer in time; check the network")
     reason = next((cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror), "")
+    if proxy and not reason:
+        reason = next((str(cause) for cause in _causes(error) if _TUNNEL.match(str(cause))), "")
     why = f"the connection to {address} failed" + (f": {reason}" if reason else f" ({type(error).__name__})")
-    return StorageUnavailableError(f"can't {doing}: {why}; check the endpoint and the network")
+    return StorageUnavailableError(f"can't {doing}: {why}; {check}")
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

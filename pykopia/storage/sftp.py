@@ -26,7 +26,7 @@ from pykopia.errors import (
     UnsupportedOptionError,
 )
 from pykopia.ids import BlobID, Buffer
-from pykopia.storage.base import DEFAULT_PUT_OPTIONS, Capacity, PutOptions
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, Capacity, PutOption, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.fsspec_storage import FsspecStorage
 from pykopia.storage.remote_options import SFTPOptions
@@ -108,6 +108,11 @@ class SFTPStorage(FsspecStorage):
             display_name=self._display_name,
             list_parallelism=options.list_parallelism or DEFAULT_LIST_PARALLELISM,
         )
+
+    @property
+    def put_options(self) -> frozenset[PutOption]:
+        """What a put can do, see ``BlobStorage.put_options``."""
+        return frozenset({"do_not_recreate", "set_mtime"})
 
     @classmethod
     def from_options(cls, options: SFTPOptions, *, create: bool = False) -> "SFTPStorage":

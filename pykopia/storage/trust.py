@@ -1,6 +1,5 @@
 """Which certificates of servers are trusted."""
 
-import os
 import ssl
 
 from pykopia.errors import UsageError
@@ -9,13 +8,17 @@ from pykopia.errors import UsageError
 def tls_context(authorities: bytes = b"") -> ssl.SSLContext:
     """Return the TLS settings of a client.
 
+    Each certificate that is given is trusted by itself, as in Go: that of an authority, of one below it, or of the server.
+    OpenSSL alone wants the root of the chain.
+
     Args:
-        authorities: PEM of authorities to trust besides those of this machine and those that certifi ships.
+        authorities: PEM of certificates to trust besides those of this machine and those that certifi ships.
 
     Raises:
         UsageError: The authorities are no certificates.
     """
     context = ssl.create_default_context()
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     _add_certifi(context)
     if authorities:
         try:
@@ -35,34 +38,20 @@ def _add_certifi(context: ssl.SSLContext) -> None:
     context.load_verify_locations(certifi.where())
 
 
-class AuthoritiesFile:
-    """Authorities to trust as a file, for libraries that take nothing else; it lies in memory.
-
-    Args:
-        authorities: PEM; empty: there is no file.
-
-    Raises:
-        UsageError: They are no certificates.
-    """
-
-    def __init__(self, authorities: bytes) -> None:
-        self.path = ""
-        """Empty: there is none."""
-        self._descriptor = -1
-        if authorities:
-            tls_context(authorities)
-            self._descriptor = os.memfd_create("authorities")
-            os.write(self._descriptor, authorities)
-            self.path = f"/proc/self/fd/{self._descriptor}"
-
-    def close(self) -> None:
-        """Let the file go."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        self.close()
+def unverified_context() -> ssl.SSLContext:
+    """Return the TLS settings of a client that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
-__all__ = ["AuthoritiesFile", "tls_context"]
+def with_public_authorities(authorities: bytes) -> bytes:
+    """Return PEM of certificates and the public authorities, for a program that trusts nothing but one file."""
+    context = ssl.create_default_context()
+    _add_certifi(context)
+    public = (ssl.DER_cert_to_PEM_cert(certificate) for certificate in context.get_ca_certs(binary_form=True))
+    return authorities.rstrip() + b"\n" + "".join(public).encode("ascii")
+
+
+__all__ = ["tls_context", "unverified_context", "with_public_authorities"]

@@ -22,10 +22,10 @@ always ends in one slash in the connection, however many are typed.
 import ipaddress
 import os
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pykopia.errors import InvalidURLError
+from pykopia.storage import registry
 from pykopia.storage.connection import ConnectionInfo
 
 if TYPE_CHECKING:
@@ -61,15 +61,24 @@ def storage_from_url(url: str) -> ConnectionInfo:
     match = _SCHEME.fullmatch(text)
     if match is None:
         scheme, colon, _ = text.partition(":")
-        if colon and scheme.lower() in _PARSERS:
+        if "::" in text and "://" in text:
+            raise InvalidURLError(
+                f"a chain of filesystems ({scheme}::…) is no repository URL; make the filesystem by fsspec, and pass a "
+                "pykopia.storage.fsspec_storage.FsspecStorage of it"
+            )
+        if colon and registry.find_scheme(scheme.lower()):
             raise InvalidURLError(f"a repository URL of scheme {scheme} must start with {scheme}://")
         return ConnectionInfo.from_options(_folder(text))
     scheme, rest = match[1].lower(), match[2]
-    if scheme not in _PARSERS:
-        known = ", ".join(sorted(_PARSERS))
+    found = registry.find_scheme(scheme)
+    if found is None:
+        known = ", ".join(sorted(scheme for backend in registry.BACKENDS.values() for scheme in backend.schemes))
         raise InvalidURLError(f"unsupported repository URL scheme {scheme!r}; supported: {known}, or a path alone")
     _check_characters(scheme, rest)
-    return ConnectionInfo.from_options(_PARSERS[scheme](scheme, rest))
+    kind, backend = found
+    if not backend.url:
+        raise InvalidURLError(f"storage of type {kind} can't be named by a URL: use its connection file or its options")
+    return ConnectionInfo.from_options(registry.load(backend.url)(scheme, rest))
 
 
 def _check_characters(scheme: str, rest: str) -> None:
@@ -103,13 +112,15 @@ def _folder(path: str) -> "StorageOptions":
     return FilesystemOptions(path=os.path.abspath(path))
 
 
-def _filesystem(scheme: str, rest: str) -> "StorageOptions":
+def filesystem(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     if not rest.startswith("/"):
         raise InvalidURLError(f"the path of {scheme}://{_shown(rest)} is not absolute: the form is {scheme}:///PATH")
     return _folder("/" + rest.lstrip("/"))
 
 
-def _memory(scheme: str, rest: str) -> "StorageOptions":
+def memory(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.options import MemoryOptions  # noqa: PLC0415
 
     if "/" in rest:
@@ -117,7 +128,8 @@ def _memory(scheme: str, rest: str) -> "StorageOptions":
     return MemoryOptions(name=rest)
 
 
-def _s3(scheme: str, rest: str) -> "StorageOptions":
+def s3(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import S3Options  # noqa: PLC0415
 
     bucket, prefix = _bucket_and_prefix(scheme, rest, _S3_BUCKET)
@@ -138,28 +150,32 @@ def _is_ip_address(text: str) -> bool:
     return True
 
 
-def _gcs(scheme: str, rest: str) -> "StorageOptions":
+def gcs(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import GCSOptions  # noqa: PLC0415
 
     bucket, prefix = _bucket_and_prefix(scheme, rest)
     return GCSOptions(bucket=bucket, prefix=prefix)
 
 
-def _azure(scheme: str, rest: str) -> "StorageOptions":
+def azure(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import AzureBlobOptions  # noqa: PLC0415
 
     container, prefix = _bucket_and_prefix(scheme, rest)
     return AzureBlobOptions(container=container, prefix=prefix)
 
 
-def _b2(scheme: str, rest: str) -> "StorageOptions":
+def b2(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import B2Options  # noqa: PLC0415
 
     bucket, prefix = _bucket_and_prefix(scheme, rest)
     return B2Options(bucket=bucket, prefix=prefix)
 
 
-def _sftp(scheme: str, rest: str) -> "StorageOptions":
+def sftp(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import SFTPOptions  # noqa: PLC0415
 
     server, slash, path = rest.partition("/")
@@ -189,7 +205,8 @@ def _host_and_port(scheme: str, address: str) -> tuple[str, int]:
     return match[1] or match[2], int(port) if port else 0
 
 
-def _webdav(scheme: str, rest: str) -> "StorageOptions":
+def webdav(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import WebDAVOptions  # noqa: PLC0415
 
     server, _, path = rest.partition("/")
@@ -200,7 +217,8 @@ def _webdav(scheme: str, rest: str) -> "StorageOptions":
     return WebDAVOptions(url=f"{protocol}://{server}/{path.strip('/')}".rstrip("/"))
 
 
-def _rclone(scheme: str, rest: str) -> "StorageOptions":
+def rclone(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import RcloneOptions  # noqa: PLC0415
 
     remote, colon, _ = rest.partition(":")
@@ -209,7 +227,8 @@ def _rclone(scheme: str, rest: str) -> "StorageOptions":
     return RcloneOptions(remote_path=rest)
 
 
-def _gdrive(scheme: str, rest: str) -> "StorageOptions":
+def gdrive(scheme: str, rest: str) -> "StorageOptions":
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
     from pykopia.storage.remote_options import GoogleDriveOptions  # noqa: PLC0415
 
     if not _FOLDER_ID.fullmatch(rest.rstrip("/")):
@@ -219,25 +238,5 @@ def _gdrive(scheme: str, rest: str) -> "StorageOptions":
         )
     return GoogleDriveOptions(folder_id=rest.rstrip("/"))
 
-
-_PARSERS: dict[str, Callable[[str, str], "StorageOptions"]] = {
-    "az": _azure,
-    "azure": _azure,
-    "b2": _b2,
-    "dav": _webdav,
-    "davs": _webdav,
-    "file": _filesystem,
-    "filesystem": _filesystem,
-    "gcs": _gcs,
-    "gdrive": _gdrive,
-    "gs": _gcs,
-    "memory": _memory,
-    "rclone": _rclone,
-    "s3": _s3,
-    "sftp": _sftp,
-    "webdav": _webdav,
-    "webdav+http": _webdav,
-    "webdavs": _webdav,
-}
 
 __all__ = ["DEFAULT_S3_ENDPOINT", "DEFAULT_SFTP_PORT", "storage_from_url"]

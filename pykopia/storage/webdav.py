@@ -11,7 +11,6 @@ from pykopia.errors import (
     StorageAccessDeniedError,
     StorageAuthenticationError,
     StorageError,
-    StorageNotFoundError,
     StorageUnavailableError,
     UnsupportedOptionError,
     UsageError,
@@ -20,8 +19,9 @@ from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import Capacity, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.fsspec_storage import FsspecStorage
+from pykopia.storage.proxies import proxy_for
 from pykopia.storage.remote_options import WebDAVOptions
-from pykopia.storage.service_errors import asking_to_wait, connection_error, service_error
+from pykopia.storage.service_errors import asking_to_wait, connection_error, not_the_service, service_error
 from pykopia.storage.trust import tls_context
 from pykopia.storage.webdav_client import AnswerError, DAVFileSystem, NegotiatedAuth, PinnedContext, folder_of
 
@@ -89,12 +89,15 @@ class WebDAVStorage(FsspecStorage):
             timeout=httpx.Timeout(timeout, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
             headers={"Accept-Encoding": "identity", "User-Agent": "pykopia"},
+            trust_env=False,
+            proxy=proxy_for(origin),
         )
+        self._proxy = proxy_for(origin)
         root = folder_of(url.path)
         try:
             super().__init__(
                 DAVFileSystem(origin, self._http),
-                root,
+                root or "/",
                 create=create,
                 dir_shards=options.dir_shards,
                 atomic_put=options.atomic_writes,
@@ -162,6 +165,7 @@ class WebDAVStorage(FsspecStorage):
                 self._address,
                 untrusted="give its authority (rootCA) or its fingerprint, if you are sure that it is the right server",
                 no_tls="use http:// in the URL if that is meant",
+                proxy=self._proxy,
             )
         return super()._error(error, doing, blob_id)
 
@@ -183,12 +187,17 @@ class WebDAVStorage(FsspecStorage):
             )
         if error.status in _TEMPORARY:
             busy = f"can't {doing}: the server answered {error}; another client may be at work there"
-            return asking_to_wait(StorageUnavailableError(busy), error.retry_after)
-        if error.status // 100 in {2, 3}:
-            return StorageNotFoundError(
-                f"can't {doing}: the server answered {error}; check that the URL is that of a WebDAV folder"
-            )
-        return service_error(doing, status=error.status, reason=error.reason, retry_after=error.retry_after)
+            return asking_to_wait(StorageUnavailableError(busy), error.headers.get("Retry-After"))
+        if error.status // 100 == 2:
+            return not_the_service(doing, self._address, error.headers.get("Content-Type"))
+        return service_error(
+            doing,
+            status=error.status,
+            reason=error.reason,
+            retry_after=error.headers.get("Retry-After"),
+            date=error.headers.get("Date"),
+            location=error.headers.get("Location"),
+        )
 
 
 def _checked(url: str) -> SplitResult:

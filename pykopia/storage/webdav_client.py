@@ -32,7 +32,7 @@ class AnswerError(Exception):
 
     def __init__(self, method: str, response: httpx.Response) -> None:
         self.method, self.status, self.reason = method, response.status_code, response.reason_phrase
-        self.retry_after = response.headers.get("Retry-After")
+        self.headers = response.headers
         super().__init__(f"{method}: {self.status} {self.reason}")
 
 
@@ -65,7 +65,9 @@ class DAVFileSystem(WebdavFileSystem):  # type: ignore[misc]
         response = self._http.request(method, self.url(path), **more)
         if response.status_code in _MISSING:
             raise FileNotFoundError(path)
-        if not response.is_success:
+        if not response.is_success or (
+            response.headers.get("Content-Type", "").startswith("text/html") and method == "GET"
+        ):
             raise AnswerError(method, response)
         return response
 

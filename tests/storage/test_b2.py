@@ -19,6 +19,7 @@ from pykopia.errors import (
     PykopiaError,
     StorageAccessDeniedError,
     StorageAuthenticationError,
+    StorageBusyError,
     StorageError,
     StorageFullError,
     StorageNotFoundError,
@@ -27,6 +28,7 @@ from pykopia.errors import (
 from pykopia.storage.b2 import B2Storage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.opening import BACKENDS
+from pykopia.storage.retrying import RetryingStorage
 from pykopia.testing.storage_tests import PACK, StorageTests
 from tests.cli_runner import Runner
 from tests.servers.b2 import Service
@@ -79,8 +81,9 @@ def test_what_can_not_be_opened_is_told_apart(
         (b2.StorageCapExceeded(), StorageFullError),
         (b2.AccessDenied(), StorageAccessDeniedError),
         (b2.InvalidAuthToken("the key canary", "expired_auth_token"), StorageAuthenticationError),
-        (b2.ServiceError("503"), StorageUnavailableError),
-        (b2.TooManyRequests(retry_after_seconds=1), StorageUnavailableError),
+        (b2.ServiceError("503"), StorageBusyError),
+        (b2.ServiceError("500 internal_error"), StorageUnavailableError),
+        (b2.TooManyRequests(retry_after_seconds=1), StorageBusyError),
         (b2.B2ConnectionError("reset"), StorageUnavailableError),
         (ConnectionResetError(104, "Connection reset by peer"), StorageUnavailableError),
         (b2.BadJson("odd"), StorageError),
@@ -101,7 +104,7 @@ def test_errors_of_the_service_are_told_apart(
             with pytest.raises(PykopiaError) as caught:
                 call()
             assert type(caught.value) is kind
-            assert caught.value.temporary == (kind is StorageUnavailableError)
+            assert caught.value.temporary == issubclass(kind, StorageUnavailableError)
 
 
 def test_a_put_is_one_upload_however_large_the_blob_and_the_limit_of_parts_small(
@@ -118,7 +121,7 @@ def test_a_put_is_one_upload_however_large_the_blob_and_the_limit_of_parts_small
 
 
 def test_an_upload_that_fails_is_tried_again_and_given_up_without_a_trace(service: Service) -> None:
-    with service.open() as storage:
+    with RetryingStorage(service.open(), sleep=lambda _: None) as storage:
         storage.put(PACK, b"old")
         service.simulator.set_upload_errors(
             [b2.ServiceError("503"), b2.B2ConnectionError("reset"), b2.B2RequestTimeout()]
@@ -156,7 +159,7 @@ def test_an_answer_that_is_cut_off_is_asked_for_again_and_no_part_is_given(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    with B2Storage(service.options, config=service.config, sleep=pauses.append, chance=lambda: 0) as storage:
+    with RetryingStorage(service.open(), sleep=pauses.append, chance=lambda: 0) as storage:
         storage.put(PACK, b"0123456789")
         _CutOff(monkeypatch, 2)
         assert storage.get(PACK, 2, 5) == b"23456"
@@ -248,7 +251,7 @@ def test_the_command_line_creates_connects_and_checks_the_provider(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this process: the simulator takes the place of the SDK's connection."""
-    monkeypatch.setattr("pykopia.storage.b2.B2HttpApiConfig", lambda *_: service.config)
+    monkeypatch.setattr("pykopia.storage.b2._configuration", lambda *_: service.config)
     cli = Runner(tmp_path / "client", environment={"B2_KEY_ID": service.key_id, "B2_KEY": service.key})
     flags = ("b2", "--bucket=backups", "--prefix=cli/")
     cli.ok("repository", "create", *flags)

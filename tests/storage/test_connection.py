@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pykopia.errors import ConnectionFileError, PykopiaError, UnsupportedOptionError, UsageError
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.options import KINDS, FilesystemOptions, ThrottlingLimits, options_class
+from pykopia.storage.options import FilesystemOptions, ThrottlingLimits
+from pykopia.storage.registry import BACKENDS, options_class
 from pykopia.storage.remote_options import GCSOptions, RcloneOptions, S3Options, SFTPOptions, WebDAVOptions
 
 VECTORS: list[dict[str, Any]] = json.loads(
@@ -33,8 +34,8 @@ def as_text(value: object) -> str:
 
 
 def test_all_types_of_kopia_are_known() -> None:
-    assert {vector["type"] for vector in VECTORS} == KINDS.keys() - {"memory"}
-    for kind in KINDS:
+    assert {vector["type"] for vector in VECTORS} == BACKENDS.keys() - {"memory"}
+    for kind in BACKENDS:
         assert options_class(kind).type == kind
 
 
@@ -47,7 +48,9 @@ def test_typed_options_are_written_byte_for_byte_as_kopia_does(vector: dict[str,
 
 OWN_FIELDS = {
     ("gcs", "project_id"),
+    ("s3", "addressing_style"),
     ("sftp", "host_key_policy"),
+    *((kind, "retry_for") for kind in BACKENDS),
     *((kind, "root_ca") for kind in ("azureBlob", "b2", "gcs", "gdrive", "rclone", "webdav")),
 }
 """Fields that Kopia does not have and ignores."""
@@ -259,7 +262,7 @@ JSON_VALUES = st.recursive(
 NAMES = sorted({name for vector in VECTORS for name in vector["allFieldsSet"]["config"]})
 
 
-@given(st.sampled_from(sorted(KINDS)), st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES))
+@given(st.sampled_from(sorted(BACKENDS)), st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES))
 def test_any_configuration_is_read_or_refused_and_never_changes_when_written_again(
     kind: str, config: dict[str, Any]
 ) -> None:

@@ -237,7 +237,7 @@ def test_a_filesystem_that_moves_by_copying_is_refused() -> None:
 
     with pytest.raises(UnsupportedOptionError, match="type copying"):
         FsspecStorage(Copying(), "/r")
-    with pytest.raises(NotImplementedError):  # taken at its word, it goes on
+    with pytest.raises(UnsupportedOptionError, match="has no way to do it"):  # taken at its word, it goes on
         FsspecStorage(Copying(), "/r", atomic_put=True)
 
 

@@ -195,7 +195,7 @@ def test_what_the_service_refuses_is_told_by_its_own_name(
             fake_drive.errors[:] = [(status, reason)]
             with pytest.raises(kind) as caught:
                 call()
-            assert type(caught.value) is kind
+            assert isinstance(caught.value, kind)
             assert words in str(caught.value)
             assert fake_drive.errors == []
         assert storage.get(PACK) == b"x"

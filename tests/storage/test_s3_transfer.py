@@ -57,9 +57,7 @@ def refusal(status: int, code: str, message: str = "") -> ClientError:
 
 
 def transfer_to(service: Service) -> S3Transfer:
-    transfer = S3Transfer(None, "bucket", {})
-    transfer._client = service
-    return transfer
+    return S3Transfer(service, "bucket")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +107,7 @@ def test_a_service_that_no_longer_compares_the_crc_gets_the_md5_again() -> None:
 
 def test_another_refusal_is_told_as_it_is() -> None:
     transfer = transfer_to(Service("compared"))
-    transfer._client.damage = lambda data: (_ for _ in ()).throw(refusal(403, "AccessDenied"))
+    transfer.client.damage = lambda data: (_ for _ in ()).throw(refusal(403, "AccessDenied"))
     with pytest.raises(ClientError, match="AccessDenied"):
         transfer.put("p", b"1")
     assert transfer._compares_crc is None

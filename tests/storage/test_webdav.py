@@ -21,6 +21,7 @@ from pykopia.errors import (
     UnsupportedOptionError,
     UntrustedServerError,
     UsageError,
+    WrongServerError,
 )
 from pykopia.storage.base import BlobStorage, Capacity
 from pykopia.storage.connection import ConnectionInfo
@@ -332,8 +333,9 @@ def test_a_quota_is_the_capacity_where_the_server_tells_it(proxied_answers: Faul
 @pytest.mark.parametrize("status", [200, 207, 301, 302])
 def test_what_is_no_webdav_server_is_told(proxied_answers: FaultyProxy, status: int, body: bytes) -> None:
     proxied_answers.answer(status, times=-1, body=body)
-    with pytest.raises(StorageNotFoundError):
+    with pytest.raises((WrongServerError, StorageNotFoundError)) as caught:
         WebDAVStorage(WebDAVOptions(url=f"http://127.0.0.1:{proxied_answers.port}/dav"))
+    assert isinstance(caught.value, WrongServerError) or body.endswith(b'"DAV:"/>')
 
 
 def test_a_server_that_ignores_ranges_gives_the_right_bytes(proxied_answers: FaultyProxy, apache: WebDAVServer) -> None:

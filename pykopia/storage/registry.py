@@ -1,0 +1,191 @@
+"""The kinds of storage: where their options and their storage are, and which URLs name them.
+
+Another package adds one by an entry point of the group ``pykopia.storage``: its name is the type, its object a `Backend`.
+A program adds one by ``register``. URLs, connection files, tokens and everything else that opens a storage ask here.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pykopia.errors import UnsupportedOptionError
+
+if TYPE_CHECKING:
+    from pykopia.storage.options import StorageOptions
+
+ENTRY_POINTS: Final = "pykopia.storage"
+"""The group of entry points by which packages add kinds of storage."""
+_OPTIONS = "pykopia.storage.options"
+_REMOTE = "pykopia.storage.remote_options"
+_URL = "pykopia.storage.url"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backend:
+    """How the storages of one type are described and opened."""
+
+    opener: str
+    """``module:name`` or ``module:class.name`` of a callable ``(options, *, create) -> BlobStorage``."""
+    options: str = ""
+    """``module:name`` of its subclass of ``StorageOptions``; empty: what an argument of the opener is annotated with."""
+    extra: str = ""
+    """The extra of this package that brings the libraries it needs; empty: none."""
+    retries: bool = True
+    """Whether temporary errors are to be retried by a wrapper."""
+    schemes: tuple[str, ...] = ()
+    """Schemes of the URLs that name such a storage."""
+    url: str = ""
+    """``module:name`` of a callable ``(scheme, rest) -> options`` that reads a URL, ``rest`` being what follows ``://``."""
+
+
+def _own(module: str, storage: str, options: str, url: str, *schemes: str, extra: str = "") -> Backend:
+    return Backend(
+        opener=f"pykopia.storage.{module}:{storage}.from_options",
+        options=f"{_REMOTE if extra else _OPTIONS}:{options}",
+        extra=extra,
+        retries=module != "memory",
+        schemes=schemes,
+        url=f"{_URL}:{url}",
+    )
+
+
+BACKENDS: Final[dict[str, Backend]] = {
+    "azureBlob": _own("azure", "AzureStorage", "AzureBlobOptions", "azure", "az", "azure", extra="azure"),
+    "b2": _own("b2", "B2Storage", "B2Options", "b2", "b2", extra="b2"),
+    "filesystem": _own("filesystem", "FilesystemStorage", "FilesystemOptions", "filesystem", "file", "filesystem"),
+    "gcs": _own("gcs", "GCSStorage", "GCSOptions", "gcs", "gcs", "gs", extra="gcs"),
+    "gdrive": _own("gdrive", "GoogleDriveStorage", "GoogleDriveOptions", "gdrive", "gdrive", extra="gdrive"),
+    "memory": _own("memory", "MemoryStorage", "MemoryOptions", "memory", "memory"),
+    "rclone": _own("rclone", "RcloneStorage", "RcloneOptions", "rclone", "rclone", extra="rclone"),
+    "s3": _own("s3", "S3Storage", "S3Options", "s3", "s3", extra="s3"),
+    "sftp": _own("sftp", "SFTPStorage", "SFTPOptions", "sftp", "sftp", extra="sftp"),
+    "webdav": _own(
+        "webdav", "WebDAVStorage", "WebDAVOptions", "webdav", "dav", "davs", "webdav", "webdav+http", "webdavs",
+        extra="webdav",
+    ),
+}  # fmt: skip
+"""The known kinds of storage by type, Kopia's where Kopia has it."""
+
+
+def register(kind: str, backend: Backend) -> None:
+    """Add a kind of storage to those of this process.
+
+    Args:
+        kind: The type, as connection files and tokens name it.
+        backend: How its storages are described and opened.
+    """
+    BACKENDS[kind] = backend
+
+
+def find(kind: str) -> Backend:
+    """Return a kind of storage, of this package or of another one that is installed.
+
+    Raises:
+        UnsupportedOptionError: There is none of this type.
+    """
+    if kind not in BACKENDS:
+        _load_others(kind)
+    if kind not in BACKENDS:
+        raise UnsupportedOptionError(
+            f"can't use storage of type {kind!r}: it is not known, and no package that is installed adds it; known types: "
+            f"{', '.join(sorted(BACKENDS))}"
+        )
+    return BACKENDS[kind]
+
+
+def find_scheme(scheme: str) -> tuple[str, Backend] | None:
+    """Return the type and kind of storage that URLs of a scheme name, or None if there is none."""
+    found = _with_scheme(scheme)
+    if found is None:
+        _load_others()
+        found = _with_scheme(scheme)
+    return found
+
+
+def options_class(kind: str) -> "type[StorageOptions]":
+    """Return the option class of a type.
+
+    Raises:
+        UnsupportedOptionError: The type is not known, or its package does not say how it is configured.
+    """
+    backend = find(kind)
+    if backend.options:
+        return cast("type[StorageOptions]", load(backend.options))
+    import typing  # noqa: PLC0415
+
+    from pykopia.storage.options import StorageOptions  # noqa: PLC0415 -- only for packages that name no class
+
+    opener = open_with(kind, backend)
+    for name, hint in typing.get_type_hints(opener).items():
+        if (
+            name != "return"
+            and isinstance(hint, type)
+            and issubclass(hint, StorageOptions)
+            and hint is not StorageOptions
+        ):
+            return hint
+    raise UnsupportedOptionError(
+        f"can't use storage of type {kind}: the package that adds it names no class of options, and its opener has none as "
+        "annotation of an argument"
+    )
+
+
+def open_with(kind: str, backend: Backend) -> Any:  # noqa: ANN401 -- any callable
+    """Return the callable that opens a storage.
+
+    Raises:
+        UnsupportedOptionError: A library that it needs is not installed.
+    """
+    try:
+        return load(backend.opener)
+    except ModuleNotFoundError as error:
+        if not backend.extra:
+            raise
+        raise UnsupportedOptionError(
+            f"can't open storage of type {kind}: the module {error.name} is not installed; install pykopia with the extra "
+            f'{backend.extra}: `pip install "pykopia[{backend.extra}]"`, or `pip install ".[{backend.extra}]"` in a checkout'
+        ) from error
+
+
+def load(name: str) -> Any:  # noqa: ANN401
+    """Return what ``module:name`` or ``module:class.name`` names."""
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _with_scheme(scheme: str) -> tuple[str, Backend] | None:
+    return next(((kind, backend) for kind, backend in BACKENDS.items() if scheme in backend.schemes), None)
+
+
+def _load_others(kind: str = "") -> None:
+    """Add what packages that are installed add; only the type ``kind`` if it is given."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- takes longer than all else here
+
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name not in BACKENDS and kind in {"", point.name}:
+            BACKENDS[point.name] = _loaded(point)
+
+
+def _loaded(point: Any) -> Backend:  # noqa: ANN401 -- an entry point
+    found = point.load()
+    if not isinstance(found, Backend):
+        raise UnsupportedOptionError(
+            f"can't use storage of type {point.name}: the entry point {point.value} must be a pykopia.storage.registry.Backend"
+        )
+    return found
+
+
+__all__ = [
+    "BACKENDS",
+    "ENTRY_POINTS",
+    "Backend",
+    "find",
+    "find_scheme",
+    "load",
+    "open_with",
+    "options_class",
+    "register",
+]

@@ -138,8 +138,9 @@ class VerifyResult:
         if any(isinstance(error, (BlobNotFoundError, DamagedDataError)) for error in errors):
             found.append(
                 "Blobs that are missing or damaged: put them back from a copy of the repository. If there is none and the "
-                "source still has the files, `snapshot fix invalid-files --invalid-file-handling=keep --commit` marks what "
-                "is lost, and `snapshot create SOURCE --force-hash=100` stores it again."
+                "source still has the files, `snapshot fix invalid-files --invalid-file-handling=keep "
+                "--invalid-directory-handling=keep --commit` marks what is lost (damage within packs with "
+                "--verify-files-percent=100), and `snapshot create SOURCE --force-hash=100` stores it again."
             )
         return found
 

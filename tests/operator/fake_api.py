@@ -215,6 +215,9 @@ class FakeApi:
 
     async def read(self, path: str) -> Obj | None:
         self._enter("get", path, "")
+        parts = path.split("/")
+        if "secrets" in parts:
+            return self.objects.get(("Secret", parts[-3], parts[-1]))
         return {"groups": []} if path == "/apis" else None
 
 

@@ -238,3 +238,19 @@ def test_a_failure_that_no_attempt_can_cure_fails_the_job_at_once() -> None:
     assert rule["action"] == "FailJob"
     assert set(rule["onExitCodes"]["values"]) == {2, 10, 11, 12, 14, 15, 16, 18, 19, 20, 22}
     assert (spec["backoffLimit"], spec["completions"], spec["parallelism"]) == (8, 1, 1)
+
+
+def test_pull_secrets_of_the_operator_are_copied_to_where_movers_run() -> None:
+    stage = Stage(namespace="system", mover_image_pull_secrets="registry")
+    stage.api.put(
+        {
+            "kind": "Secret",
+            "metadata": {"name": "registry", "namespace": "system"},
+            "data": {".dockerconfigjson": "e30="},
+        }
+    )
+    stage.ready()
+    (name,) = [each["name"] for each in pod(stage)["imagePullSecrets"]]
+    copied = stage.api.must("Secret", name)
+    assert copied["data"] == {".dockerconfigjson": "e30="}
+    assert copied["metadata"]["ownerReferences"][0]["name"] == "app"

@@ -5,8 +5,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from pykopia_operator.api.base import Api
+from pykopia_operator.control.pull_secrets import copied_name
 from pykopia_operator.decide.destination_run import effective
-from pykopia_operator.decide.names import CLEANUP, CREATED_BY, SNAPSHOT_NAME, cache_name, copy_name, job_name, shortened
+from pykopia_operator.decide.names import CLEANUP, CREATED_BY, SNAPSHOT_NAME, cache_name, copy_name, job_name
 from pykopia_operator.decide.objects import Obj, annotations_of, is_owned_by, namespace_of, spec_of, uid_of
 from pykopia_operator.decide.ownership import Destination, Source, read_destination, read_source
 from pykopia_operator.decide.result import CONTAINERS, deciding_pod, has_ended
@@ -59,7 +60,7 @@ async def observe(
         "running": running,
         "openshift": openshift,
         "has_status": has_status,
-        "pull_secrets": {shortened("volsync-pull-", each): False for each in settings.pull_secrets},
+        "pull_secrets": {copied_name(each): True for each in settings.pull_secrets},
     }
     is_source = owner["kind"] == "ReplicationSource"
     try:

@@ -9,6 +9,7 @@ from typing import Final
 from pykopia_operator.api.base import Api
 from pykopia_operator.control.carry_out import Performer
 from pykopia_operator.control.observe import observe
+from pykopia_operator.control.pull_secrets import copy_pull_secrets
 from pykopia_operator.decide.destination_run import decide_destination
 from pykopia_operator.decide.objects import Obj, generation_of, is_deleting, uid_of
 from pykopia_operator.decide.ownership import is_left_to_nobody, is_ours
@@ -71,6 +72,8 @@ class Reconciler:
         owner = await self._api.get(kind, namespace, name)
         if owner is None or is_deleting(owner) or not is_ours(owner, mode=mode, provider=provider):
             return None
+        if state_of(owner) is State.SYNCHRONIZING:
+            await copy_pull_secrets(self._api, self._settings, owner)
         around = self._around
         world = await observe(
             self._api,

@@ -35,6 +35,7 @@ from pykopia_mover.memory import give_back
 from pykopia_mover.run import Run
 
 FORMAT_BLOB: Final = "kopia.repository"
+CONFIGURATION_BLOB: Final = "kopia.blobcfg"
 OWNER_USER, OWNER_HOST = "maintenance", "volsync"
 
 _KOPIA_BLOB: Final = re.compile(
@@ -161,14 +162,15 @@ def open_repository(run: Run, *, may_create: bool = False) -> Repository:
     created = False
     if raw is None:
         if storage is not None:
-            _refuse_foreign(run, storage)
-        if not may_create:
+            raw = _created_since(run, storage)
+        if raw is None and not may_create:
             raise RepositoryNotFoundError(f"there is no repository in {run.place.name}: {FORMAT_BLOB} is missing")
-        if not run.settings.auto_create:
+        if raw is None and not run.settings.auto_create:
             raise MoverError(
                 "no-repository",
                 f"there is no repository in {run.place.name}, and KOPIA_AUTO_CREATE forbids to make one",
             )
+    if raw is None:
         if storage is not None:
             storage.close()
         storage, raw, created = _create(run, target)
@@ -272,16 +274,27 @@ def _opens(storage: BlobStorage, password: str) -> bool:
     return False
 
 
-def _refuse_foreign(run: Run, storage: BlobStorage) -> None:
-    """Refuse a place with blobs of a repository and no format block: it is damaged, not empty (E-NOTEMPTY)."""
-    for blob in storage.list(""):
-        if _KOPIA_BLOB.match(blob.blob_id):
-            raise MoverError(
-                "damaged",
-                f"{run.place.name} holds blobs of a repository, such as {blob.blob_id}, but no {FORMAT_BLOB}: its format block "
-                "is lost; nothing was created there",
-                "Restore that blob from a copy, `pykopia repository repair` may find one in a pack; or use another place",
-            )
+def _created_since(run: Run, storage: BlobStorage) -> bytes | None:
+    """Return the format block that another mover has written since it was looked for; None if a repository may be created.
+
+    ``kopia.blobcfg`` alone is no repository: its writer is creating one right now, or was killed before it had.
+
+    Raises:
+        MoverError: there are blobs of a repository without a format block: it is damaged, not empty (E-NOTEMPTY).
+    """
+    names = {blob.blob_id for blob in storage.list("") if _KOPIA_BLOB.match(blob.blob_id)}
+    if names <= {CONFIGURATION_BLOB}:
+        return None
+    try:
+        return storage.get(FORMAT_BLOB)  # type: ignore[arg-type]
+    except BlobNotFoundError:
+        example = min(names - {CONFIGURATION_BLOB})
+        raise MoverError(
+            "damaged",
+            f"{run.place.name} holds blobs of a repository, such as {example}, but no {FORMAT_BLOB}: its format block "
+            "is lost; nothing was created there",
+            "Restore that blob from a copy, `pykopia repository repair` may find one in a pack; or use another place",
+        ) from None
 
 
 def _connect(run: Run, target: Target, storage: BlobStorage, raw: bytes) -> Repository:

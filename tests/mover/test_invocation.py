@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pykopia_mover import connecting
 from pykopia_mover.main import HOLD_NAME
 from pykopia_mover.run import INTERRUPTED, TERMINATED, Stop
 
@@ -270,6 +271,27 @@ def test_rows_7_20_m_041_movers_that_create_at_once_end_with_one_repository(
     with pykopia.connect(f"{tmp_path}/shared", PASSWORD) as repository:
         assert len(repository.snapshots.list()) == 3
         assert repository.snapshots.verify().errors == ()
+
+
+def test_m_041_a_repository_that_another_mover_made_since_the_first_look_is_used(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover.write({"a": "one"})
+    mover.ok("backup")
+    look = connecting._look
+    monkeypatch.setattr(connecting, "_look", lambda run, connection: (look(run, connection)[0], None))
+    assert mover.ok("backup").termination["repository"]["created"] is False
+    assert len(mover.sources()) == 2
+
+
+def test_m_041_a_creation_that_was_cut_off_is_no_damage(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    mover.ok("backup")
+    for path in sorted(mover.repository_folder.rglob("*"), reverse=True):
+        if path.is_file() and not path.name.startswith("kopia.blobcfg"):
+            path.unlink()
+    assert mover.ok("backup").termination["repository"]["created"] is True
+    assert len(mover.sources()) == 1
 
 
 def test_m_041_processes_that_create_at_once_end_with_one_repository(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver and kube-controller-manager on loopback, with RBAC, tokens of service accounts and an audit log.
+"""etcd, kube-apiserver and the controllers of Kubernetes on loopback, with RBAC, tokens of service accounts and an audit log.
 
 ``scripts/test-servers.sh --cluster`` builds the program and installs etcd.
 """
@@ -11,27 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from tests.k8s.api import API, APIError, Object, path_of, wait_for
 from tests.servers import process, programs
 from tests.servers.tls import Certificates, make_certificates
 
 ADMIN: Final = "admin"
 INSTALL: Final = "sh scripts/test-servers.sh --cluster"
-
-CONTROLLERS: Final = (
-    "cronjob-controller",
-    "garbage-collector-controller",
-    "job-controller",
-    "namespace-controller",
-    "persistentvolume-binder-controller",
-    "persistentvolume-protection-controller",
-    "persistentvolumeclaim-protection-controller",
-    "pod-garbage-collector-controller",
-    "root-ca-certificate-publisher-controller",
-    "serviceaccount-controller",
-    "ttl-after-finished-controller",
-)
-"""Those that the operator's objects depend on; the controllers of nodes would evict pods of a node without a heartbeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +95,7 @@ def start_cluster(folder: Path) -> Iterator[Cluster]:
         certificates = make_certificates(folder)
         token = secrets.token_hex(16)
         (folder / "tokens.csv").write_text(f'{token},{ADMIN},{ADMIN},"system:masters"\n')
+        _write_account_keys(folder)
         (folder / "audit.json").write_text(json.dumps(_AUDIT_POLICY))
         store = stack.enter_context(_etcd(etcd, folder))
         port = process.free_port()
@@ -124,9 +113,20 @@ def start_cluster(folder: Path) -> Iterator[Cluster]:
             admin=admin,
             running=running,
         )
-        stack.enter_context(_controller_manager(program, cluster))
+        stack.enter_context(_controllers(program, cluster))
         wait_for("the default namespace has its service account", lambda: _has_account(admin))
         yield cluster
+
+
+def _write_account_keys(folder: Path) -> None:
+    """Write the keys by which tokens of service accounts are signed and checked."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (folder / "accounts.key").write_bytes(private)
+    (folder / "accounts.pub").write_bytes(public)
 
 
 _AUDIT_POLICY: Final = {
@@ -179,8 +179,8 @@ def _api_server(program: Path, folder: Path, certificates: Certificates, store: 
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-key-file={certificates.key}",
-        f"--service-account-signing-key-file={certificates.key}",
+        f"--service-account-key-file={folder / 'accounts.pub'}",
+        f"--service-account-signing-key-file={folder / 'accounts.key'}",
         "--service-cluster-ip-range=10.0.0.0/24",
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
@@ -195,27 +195,18 @@ def _api_server(program: Path, folder: Path, certificates: Certificates, store: 
 
 
 @contextlib.contextmanager
-def _controller_manager(program: Path, cluster: Cluster) -> Iterator[None]:
+def _controllers(program: Path, cluster: Cluster) -> Iterator[None]:
     port = process.free_port()
     command: list[str | Path] = [
         program,
-        "kube-controller-manager",
+        "controllers",
         f"--kubeconfig={cluster.kubeconfig(cluster.folder / 'admin.kubeconfig', cluster.admin_token)}",
-        f"--service-account-private-key-file={cluster.certificates.key}",
         f"--root-ca-file={cluster.certificates.authority}",
-        f"--controllers={','.join(CONTROLLERS)}",
-        "--leader-elect=false",
-        "--pvclaimbinder-sync-period=1s",
-        "--kube-api-qps=200",
-        "--kube-api-burst=400",
-        f"--bind-address={process.HOST}",
-        f"--secure-port={port}",
-        f"--cert-dir={cluster.folder / 'controller-manager'}",
-        "--profiling=false",
+        f"--health-address={process.HOST}:{port}",
     ]
-    ready = lambda: process.answers_http(port, "/healthz", tls=True, below=300)  # noqa: E731
-    with process.running(command, ready=ready, log=cluster.folder / "kube-controller-manager.log"):
+    ready = lambda: process.answers_http(port, "/healthz", below=300)  # noqa: E731
+    with process.running(command, ready=ready, log=cluster.folder / "controllers.log"):
         yield
 
 
-__all__ = ["ADMIN", "CONTROLLERS", "Cluster", "start_cluster"]
+__all__ = ["ADMIN", "Cluster", "start_cluster"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.k8s import snapshot_crds
-from tests.k8s.api import API, Object, wait_for
+from tests.k8s.api import API, Object, path_of, wait_for
 from tests.k8s.cluster import Cluster, start_cluster
 from tests.k8s.kubelet import Kubelet, Run
 from tests.k8s.volumes import IMMEDIATE, Volumes, classes
@@ -37,6 +37,13 @@ class Machine:
             self.api.apply(definition, manager="installer")
         for definition in definitions:
             self._wait_established(definition["metadata"]["name"])
+
+    def replace_definition(self, definition: Object) -> None:
+        """Put a CustomResourceDefinition in the place of the one that is served."""
+        path = path_of("CustomResourceDefinition", None, definition["metadata"]["name"])
+        version = self.api.request("GET", path)["metadata"]["resourceVersion"]
+        metadata = {**definition["metadata"], "resourceVersion": version}
+        self.api.request("PUT", path, body={**definition, "metadata": metadata})
 
     def _wait_established(self, name: str) -> None:
         wait_for(f"{name} is established", lambda: self._established(name), seconds=_CRD_PATIENCE_SECONDS)

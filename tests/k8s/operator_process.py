@@ -55,6 +55,7 @@ class Operator:
             f"--kopia-container-image={IMAGE}",
             f"--health-probe-bind-address={process.HOST}:{self.probe_port}",
             f"--metrics-bind-address={process.HOST}:{self.metrics_port}",
+            "--leader-elect=false",  # a killed process would hold the Lease for two minutes
         ]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """Plays the CSI driver and the snapshot controller: volumes are folders, clones and snapshots are copies of folders.
 
-kube-controller-manager decides which claims need a volume, and binds; this module makes the folders and their PersistentVolumes.
+The controllers of Kubernetes decide which claims need a volume, and bind; this module makes the folders and PersistentVolumes.
 """
 
 import contextlib
@@ -209,8 +209,8 @@ class Volumes:
             return
         if volume["spec"]["persistentVolumeReclaimPolicy"] != "Delete" or "deletionTimestamp" in volume["metadata"]:
             return
-        self._api.delete("PersistentVolume", volume["metadata"]["name"])
         shutil.rmtree(volume["spec"]["csi"]["volumeAttributes"]["folder"], ignore_errors=True)
+        self._api.delete("PersistentVolume", volume["metadata"]["name"])
 
     # Snapshots
 

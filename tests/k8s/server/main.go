@@ -1,6 +1,5 @@
-// Command cluster is kube-apiserver and kube-controller-manager in one program, for the tests of the operator.
-//
-// The name under which it is called, or its first argument, selects the component.
+// Command kubernetes-cluster is kube-apiserver, and the controllers of kube-controller-manager that the operator's objects depend
+// on, in one program for the tests.
 package main
 
 import (
@@ -12,16 +11,15 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 )
 
 func main() {
 	components := map[string]func() *cobra.Command{
-		"kube-apiserver":          apiserver.NewAPIServerCommand,
-		"kube-controller-manager": controllermanager.NewControllerManagerCommand,
+		"kube-apiserver": apiserver.NewAPIServerCommand,
+		"controllers":    newControllersCommand,
 	}
 	if len(os.Args) < 2 || components[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: cluster kube-apiserver|kube-controller-manager FLAGS")
+		fmt.Fprintln(os.Stderr, "usage: kubernetes-cluster kube-apiserver|controllers FLAGS")
 		os.Exit(2)
 	}
 	command := components[os.Args[1]]()

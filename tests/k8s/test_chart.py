@@ -1,0 +1,187 @@
+"""The chart: valid for helm, for the schemas of Kubernetes, for a real API server, and over what is in a cluster already."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.k8s.api import API, APPLY, Object, path_of, wait_for
+from tests.k8s.chart import CHART, NAMESPACE, Chart, load_chart, render
+from tests.k8s.cluster import INSTALL
+from tests.k8s.machine import Machine, Namespace
+from tests.k8s.scenario import source
+from tests.servers import programs
+
+VALUES: Final[Mapping[str, Mapping[str, object]]] = {
+    "defaults": {},
+    "two replicas": {"replicaCount": 2},
+    "replace": {"coexistence": "replace", "volumePopulator.enabled": "true"},
+    "upstream": {"coexistence": "upstream", "manageCRDs": "false"},
+    "namespaces": {"watchNamespaces[0]": "one", "watchNamespaces[1]": "two"},
+    "open metrics": {"metrics.disableAuth": "true"},
+    "fork's other movers": {"rclone.repository": "x", "restic.tag": "y", "kube-rbac-proxy.image": "z"},
+    "names": {"fullnameOverride": "other", "serviceAccount.name": "someone", "imagePullSecrets[0].name": "pull"},
+}
+
+
+def test_helm_lint_has_no_complaint() -> None:
+    helm = programs.require("helm", install=INSTALL)
+    done = subprocess.run([helm, "lint", "--strict", CHART], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def schemas(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the schemas of all kinds, as the API server publishes them."""
+    folder = tmp_path_factory.mktemp("schemas")
+    paths = machine.api.request("GET", "/openapi/v3")["paths"]
+    for path in paths:
+        if path.startswith(("api/", "apis/")) and path.count("/") in {1, 2}:
+            _write_schemas(machine.api, path, folder)
+    return folder
+
+
+def _write_schemas(api: API, path: str, folder: Path) -> None:
+    components = api.request("GET", f"/openapi/v3/{path}")["components"]["schemas"]
+    for schema in components.values():
+        _close(schema)
+    for name, schema in components.items():
+        for kind in schema.get("x-kubernetes-group-version-kind", []):
+            parts = [kind["kind"], kind["group"].split(".")[0], kind["version"]]
+            document = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": components}}
+            (folder / f"{'-'.join(filter(None, parts)).lower()}.json").write_text(json.dumps(document))
+
+
+def _close(schema: Any) -> None:  # noqa: ANN401 -- any part of a schema
+    """Let a schema refuse unknown fields, and leave out what only a server knows how to read."""
+    if isinstance(schema, dict):
+        for key in ("default", "format"):
+            if not isinstance(schema.get(key), dict):
+                schema.pop(key, None)
+        if schema.get("x-kubernetes-int-or-string"):
+            schema.pop("type", None)
+        if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+            schema.setdefault("additionalProperties", False)
+        for part in schema.values():
+            _close(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _close(part)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_kubeconform_accepts_the_chart(schemas: Path, name: str) -> None:
+    kubeconform = programs.require("kubeconform", install=INSTALL)
+    location = f"{schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+    command = [str(kubeconform), "-strict", "-summary", "-schema-location", location, "-"]
+    done = subprocess.run(command, input=render(VALUES[name]), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Skipped: 0" in done.stdout
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_api_server_accepts_the_chart(machine: Machine, chart: Chart, name: str) -> None:
+    for thing in load_chart(VALUES[name]).objects:
+        dry_run(machine.api, thing)
+
+
+def dry_run(api: API, thing: Object) -> None:
+    """Let the API server check an object without keeping it."""
+    space = None if thing["kind"].startswith(("Cluster", "CustomResource", "VolumePopulator")) else NAMESPACE
+    path = path_of(
+        thing["kind"], thing["metadata"].get("namespace", space) if space else None, thing["metadata"]["name"]
+    )
+    params = {"fieldManager": "check", "force": "true", "fieldValidation": "Strict", "dryRun": "All"}
+    api.request("PATCH", path, body=thing, params=params, content_type=APPLY)
+
+
+def test_an_unknown_value_of_a_choice_is_refused() -> None:
+    helm = programs.require("helm", install=INSTALL)
+    command = [str(helm), "template", "x", str(CHART), "--set=coexistence=sometimes"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "coexistence" in done.stderr
+
+
+def test_the_definitions_stay_when_the_release_goes(chart: Chart) -> None:
+    in_folder = [thing for path in (CHART / "crds").glob("*.yaml") for thing in yaml.safe_load_all(path.read_text())]
+    kept = {thing["metadata"]["name"] for thing in in_folder}
+    for thing in chart.definitions:
+        policy = thing["metadata"].get("annotations", {}).get("helm.sh/resource-policy")
+        assert thing["metadata"]["name"] in kept or policy == "keep"
+
+
+def test_the_operator_may_not_do_everything(chart: Chart) -> None:
+    for thing in chart.prerequisites:
+        for rule in thing.get("rules") or []:
+            assert "*" not in rule["verbs"], rule
+            assert "*" not in rule.get("apiGroups", []), rule
+            assert "*" not in rule.get("resources", []), rule
+
+
+def test_row_283_the_operator_only_reads_config_maps_and_nodes(machine: Machine, chart: Chart) -> None:
+    """Roles add up, so the server is asked."""
+    own = machine.cluster.as_account(NAMESPACE, chart.account)
+    try:
+        for resource, verb, allowed in (
+            ("configmaps", "get", True),
+            ("configmaps", "update", False),
+            ("configmaps", "delete", False),
+            ("nodes", "patch", False),
+            ("pods", "delete", False),
+            ("pods/exec", "create", False),
+            ("secrets", "get", True),
+        ):
+            assert may(own, verb, resource) is allowed, f"{verb} {resource}"
+    finally:
+        own.close()
+
+
+def may(api: API, verb: str, resource: str) -> bool:
+    """Ask the API server whether an identity may do something in a namespace of users."""
+    name, _, subresource = resource.partition("/")
+    attributes = {"namespace": "default", "verb": verb, "resource": name, "subresource": subresource}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = api.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+    return bool(answer["status"]["allowed"])
+
+
+def test_an_upgrade_over_the_forks_definitions_keeps_objects_and_adds_fields(machine: Machine, chart: Chart) -> None:
+    """The fork's definition lacks ``maintenanceIntervalDays``, which its API server therefore drops."""
+    namespace = machine.namespace("upgrade")
+    (whole,) = (thing for thing in chart.definitions if thing["spec"]["names"]["kind"] == "ReplicationSource")
+    reduced: Object = json.loads(json.dumps(whole))
+    spec = reduced["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del spec["kopia"]["properties"]["maintenanceIntervalDays"]
+    machine.replace_definition(reduced)
+    try:
+        interval: Object = {"maintenanceIntervalDays": 3}
+        wait_for(
+            "the older definition is served", lambda: "maintenanceIntervalDays" not in created(namespace, interval)
+        )
+        restic = source("restic")
+        restic["spec"] = {"sourcePVC": "data", "restic": {"repository": "x", "copyMethod": "Clone"}}
+        namespace.create(restic)
+        namespace.create(source("fork", retain={"daily": 3}))
+        machine.install([whole])
+        assert namespace.get("ReplicationSource", "restic")["spec"] == restic["spec"]
+        assert namespace.get("ReplicationSource", "fork")["spec"]["kopia"]["retain"] == {"daily": 3}
+        wait_for("the new field is kept", lambda: created(namespace, interval).get("maintenanceIntervalDays") == 3)
+    finally:
+        machine.install([whole])
+        machine.api.delete("Namespace", namespace.name)
+
+
+def created(namespace: Namespace, fields: Object) -> Object:
+    """Return the kopia section of an object as it is kept; the object is deleted again."""
+    kept: Object = namespace.create(source("probe", **fields))["spec"]["kopia"]
+    namespace.delete("ReplicationSource", "probe")
+    return kept

@@ -105,7 +105,8 @@ def backup_job(
     notes = {MAINTENANCE_LEASE: lease} if lease else {}
     job = _job(parts, world, kopia, settings, security, operations, run, notes, direct=volume if direct else None)
     if lease:
-        job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"].append(BUSY)
+        codes = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]
+        codes["values"] = sorted({*codes["values"], BUSY})  # the API server refuses a list without order
     return job
 
 

@@ -68,8 +68,7 @@ class Scene:
         assert row.commands
         for number, (dangerous, words) in enumerate(row.commands):
             for typed in self._filled(shlex.split(words)):
-                environment = {"KOPIA_DANGEROUS_COMMANDS": "enabled"} if dangerous else {}
-                result = self.runner(*typed, **environment)
+                result = self.runner(*typed, KOPIA_DANGEROUS_COMMANDS="enabled" if dangerous else "")
                 assert "internal error" not in result.stderr
                 after(result)
                 if number == len(row.commands) - 1 and last is not None:

@@ -220,7 +220,8 @@ def test_metrics_are_in_the_text_format_of_prometheus(mover: Mover) -> None:
     mover.ok("backup", KOPIA_METRICS_FILE=str(mover.folder / "out.prom"))
     written = (mover.folder / "out.prom").read_text()
     assert re.search(
-        r'^pykopia_snapshot_files\{namespace="ns",name="app",repository="[0-9a-f]{8}",identity="ns@app:/data",operation="backup"\} 1$',
+        r'^pykopia_snapshot_files\{namespace="ns",name="app",repository="[0-9a-f]{8}",'
+        r'identity="ns@app:/data",operation="backup"\} 1$',
         written,
         re.MULTILINE,
     )
@@ -275,7 +276,8 @@ def test_metrics_are_pushed_under_the_labels_of_the_object(mover: Mover) -> None
     ]
     assert all(kind.startswith("text/plain") for _, kind, _ in Gateway.pushed)
     assert re.search(
-        r'^pykopia_snapshot_files\{namespace="ns",name="app",repository="[0-9a-f]{8}",identity="ns@app:/data",operation="backup"\} 1$',
+        r'^pykopia_snapshot_files\{namespace="ns",name="app",repository="[0-9a-f]{8}",'
+        r'identity="ns@app:/data",operation="backup"\} 1$',
         Gateway.pushed[0][2],
         re.MULTILINE,
     )

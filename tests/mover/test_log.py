@@ -29,6 +29,12 @@ SIX = (
     "AWS_SECRET_ACCESS_KEY",
 )
 
+FILES_METRIC = re.compile(
+    r'^pykopia_snapshot_files\{namespace="ns",name="app",repository="[0-9a-f]{8}",'
+    r'identity="ns@app:/data",operation="backup"\} 1$',
+    re.MULTILINE,
+)
+
 
 def output(**options: bool) -> tuple[Output, io.StringIO]:
     stream = io.StringIO()
@@ -219,12 +225,7 @@ def test_metrics_are_in_the_text_format_of_prometheus(mover: Mover) -> None:
     mover.write({"a": "b"})
     mover.ok("backup", KOPIA_METRICS_FILE=str(mover.folder / "out.prom"))
     written = (mover.folder / "out.prom").read_text()
-    assert re.search(
-        r'^pykopia_snapshot_files\{namespace="ns",name="app",repository="[0-9a-f]{8}",'
-        r'identity="ns@app:/data",operation="backup"\} 1$',
-        written,
-        re.MULTILINE,
-    )
+    assert FILES_METRIC.search(written)
 
 
 def test_the_time_of_the_last_success_outlives_a_failure_in_the_file_of_metrics(mover: Mover) -> None:
@@ -275,12 +276,7 @@ def test_metrics_are_pushed_under_the_labels_of_the_object(mover: Mover) -> None
         for each in ("backup", "maintenance", "restore")
     ]
     assert all(kind.startswith("text/plain") for _, kind, _ in Gateway.pushed)
-    assert re.search(
-        r'^pykopia_snapshot_files\{namespace="ns",name="app",repository="[0-9a-f]{8}",'
-        r'identity="ns@app:/data",operation="backup"\} 1$',
-        Gateway.pushed[0][2],
-        re.MULTILINE,
-    )
+    assert FILES_METRIC.search(Gateway.pushed[0][2])
     assert 'pykopia_mover_exit_code{namespace="ns",name="app",operation="restore"} 11\n' in Gateway.pushed[2][2]
     assert "canary" not in "".join(body for _, _, body in Gateway.pushed)
 

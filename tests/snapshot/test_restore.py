@@ -427,7 +427,7 @@ def test_a_length_that_is_not_that_of_the_object_is_an_error(
     repository: Repository, source: Path, target: Path, told: int
 ) -> None:
     entry = DirectoryEntry(name="x", type="f", mode=0o644, size=told, object_id=content_of(repository, b"ten bytes!"))
-    with pytest.raises(RestoreError, match=f"its entry says {told}"):
+    with pytest.raises(RestoreError, match=rf"its entry says {told}|more than the {told} bytes that its entry says"):
         repository.snapshots.restore(store(repository, source, entry), target)
     assert list(target.iterdir()) == []
 

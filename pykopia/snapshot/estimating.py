@@ -19,8 +19,10 @@ from pykopia.snapshot.upload_options import UploadCounters
 
 log = logging.getLogger(__name__)
 
-DELAY_SECONDS = 0.5
+DELAY_SECONDS = 2.0
 """Time before the walk begins: most snapshots are done by then, and should not pay for a second walk."""
+DELAY_AFTER_PREVIOUS_SECONDS = 10.0
+"""The same where the previous snapshot serves as an estimate, which is mostly close."""
 
 
 @contextmanager
@@ -30,8 +32,6 @@ def estimated(
     policies: PolicyTree,
     previous: DirectorySummary | None,
     progress: Progress[UploadCounters],
-    *,
-    delay_seconds: float = DELAY_SECONDS,
 ) -> Iterator[None]:
     """Estimate the totals of a folder while the block runs; does nothing when nobody is told of the progress.
 
@@ -41,17 +41,17 @@ def estimated(
         policies: that hold in it.
         previous: what the previous snapshot says of the folder; it serves as a first estimate.
         progress: gets ``estimated_files`` and ``estimated_bytes``.
-        delay_seconds: before the walk begins.
     """
     if not progress.is_told:
         yield
         return
     if previous is not None:
         progress.set(estimated_files=previous.files, estimated_bytes=previous.size)
+    delay = DELAY_SECONDS if previous is None else DELAY_AFTER_PREVIOUS_SECONDS
     ended = threading.Event()
 
     def walk() -> None:
-        if ended.wait(delay_seconds):
+        if ended.wait(delay):
             return
         counted = Estimate()
         try:
@@ -76,4 +76,4 @@ def estimated(
         walker.join()
 
 
-__all__ = ["DELAY_SECONDS", "estimated"]
+__all__ = ["DELAY_AFTER_PREVIOUS_SECONDS", "DELAY_SECONDS", "estimated"]

@@ -20,6 +20,7 @@ _WITHOUT = frozenset({"create", "connect", "disconnect"})
 _ALWAYS: Final = (
     "cryptography.hazmat.primitives.hashes",
     "cryptography.hazmat.primitives.kdf.hkdf",
+    "isal.isal_zlib",  # manifests are gzip
     "pykopia.snapshot.api",
 )
 _CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.chunking._batch")
@@ -30,7 +31,7 @@ _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "snapshot create": (*_CONTENTS, "pykopia.snapshot.create", "pykopia.maintenance.api"),
         "snapshot list": ("pykopia.snapshot.policies", "pykopia.snapshot.resolve"),
         "snapshot restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
-        "snapshot verify": (*_CONTENTS, "pykopia.cli.formatting"),
+        "snapshot verify": (*_CONTENTS, "pykopia.cli.formatting", "pykopia.repository.view"),
     }
 )
 """What these commands import once the repository is open."""

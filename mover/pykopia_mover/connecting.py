@@ -313,11 +313,11 @@ def _connect(run: Run, target: Target, storage: BlobStorage, raw: bytes) -> Repo
     client = _client(run, target)
     first, *others = password_forms(run.settings.password)
     try:
-        return pykopia.connect(storage, first, client=client, caching=caching)
+        return pykopia.connect(storage, first, client=client, caching=caching, close_storage=True)
     except InvalidPasswordError:
         for password in others:
             with contextlib.suppress(InvalidPasswordError):
-                repository = pykopia.connect(storage, password, client=client, caching=caching)
+                repository = pykopia.connect(storage, password, client=client, caching=caching, close_storage=True)
                 run.output.warning(_other_form(first, password))
                 return repository
         raise

@@ -146,7 +146,8 @@ def create(
                 repository.policies.set_defaults()
             if on_created is not None:
                 on_created(repository)
-        return _connected(location, storage, blobs, config, client, caching, cache_root)
+        owned = storage is not location
+        return _connected(storage, blobs, config, client, caching, cache_root, owns_storage=owned)
 
 
 @contextlib.contextmanager
@@ -206,6 +207,8 @@ def _require_empty(storage: BlobStorage) -> None:
     if format_blobs.has_blob(storage, BLOBCFG_ID) and any(
         blob.blob_id != BLOBCFG_ID and not blob.blob_id.startswith(CLAIM_PREFIX) for blob in storage.list()
     ):
+        if format_blobs.has_blob(storage, FORMAT_BLOB_ID):  # another client has made it between these looks
+            raise RepositoryExistsError(f"a repository has just been made in {storage.display_name}: connect to it")
         raise DamagedFormatBlobError(
             f"{storage.display_name} has {BLOBCFG_ID} and no {FORMAT_BLOB_ID}: the format block of a repository seems to be "
             "lost; restore it from a copy, nothing was changed"
@@ -223,6 +226,7 @@ def connect(
     client: ClientOptions | None = None,
     caching: CachingOptions | None = None,
     cache_root: Path | None = None,
+    close_storage: bool = False,
 ) -> Repository:
     """Open a repository; with ``config`` also write the connection file that ``open`` and Kopia use later.
 
@@ -233,6 +237,7 @@ def connect(
         client: who uses the repository.
         caching: cache folder and limits.
         cache_root: folder of the cache folders of all connections, Kopia's default one when not given.
+        close_storage: close the storage with the repository even if the caller has opened it.
 
     Raises:
         RepositoryNotFoundError: there is no repository.
@@ -242,17 +247,19 @@ def connect(
     with _opened(location, create=False) as storage:
         blobs = format_blobs.read(storage, password)
         client = (client or ClientOptions()).resolved()
-        return _connected(location, storage, blobs, config, client, caching, cache_root)
+        owned = close_storage or storage is not location
+        return _connected(storage, blobs, config, client, caching, cache_root, owns_storage=owned)
 
 
 def _connected(
-    location: Location,
     storage: BlobStorage,
     blobs: FormatBlobs,
     config: Path | None,
     client: ClientOptions,
     caching: CachingOptions | None,
     cache_root: Path | None,
+    *,
+    owns_storage: bool,
 ) -> Repository:
     if config is not None:
         config = config.absolute()
@@ -270,7 +277,7 @@ def _connected(
             )
             caching = replace(caching, cache_directory=str(folder))
     repository = Repository(
-        storage, blobs, client=client, caching=caching, config_path=config, owns_storage=storage is not location
+        storage, blobs, client=client, caching=caching, config_path=config, owns_storage=owns_storage
     )
     repository.caches.forget_format_blobs()  # those of another repository that used the folder before
     if config is not None:

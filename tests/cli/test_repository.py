@@ -212,6 +212,7 @@ def test_the_storage_can_be_validated(connected: Runner, storage: Path) -> None:
 def test_the_cache_is_shown_changed_and_cleared(connected: Runner) -> None:
     folder = Path(connected.ok("cache", "info", "--path").stdout.strip())
     assert connected.folder in folder.parents
+    connected.ok("policy", "list")
     assert "indexes" in connected.ok("cache", "info").stdout
     connected.ok("cache", "set", "--content-cache-size-mb=100", "--metadata-min-sweep-age=2h")
     caching = json.loads(connected.config.read_text())["caching"]
@@ -308,15 +309,14 @@ def test_connections_to_two_repositories_may_share_a_cache_folder(tmp_path: Path
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_text("text")
-    client = Runner(tmp_path / "client")
-    shared = ("--cache-directory", str(tmp_path / "cache"))
-    configs = [str(tmp_path / f"{name}.config") for name in ("first", "second")]
-    for config in configs:
-        path = str(tmp_path / Path(config).stem)
-        client.ok("repository", "create", "filesystem", "--path", path, *shared, "--config-file", config)
+    clients = [Runner(tmp_path / name) for name in ("first", "second")]
+    for client in clients:
+        client.ok(
+            *("repository", "create", "filesystem", "--path", str(client.folder / "repository")),
+            *("--cache-directory", str(tmp_path / "cache")),
+        )
     for _ in range(2):
-        for config in configs:
-            taken = client.ok("snapshot", "create", str(source), "--config-file", config)
-            assert "damaged" not in taken.stderr
-    for config in configs:
-        assert len(client.ok("snapshot", "list", "--json", "--config-file", config).json) == 2
+        for client in clients:
+            assert "damaged" not in client.ok("snapshot", "create", str(source)).stderr
+    for client in clients:
+        assert len(client.ok("snapshot", "list", "--json").json) == 2

@@ -192,7 +192,7 @@ def test_rows_38_43_of_google_cloud_storage_a_rejected_account_is_told_and_makes
 def b2(monkeypatch: pytest.MonkeyPatch) -> Service:
     """Return a simulated service with the documented bucket, which every connection of this process reaches."""
     service = Service("my-backup-bucket")
-    monkeypatch.setattr("pykopia.storage.b2.B2HttpApiConfig", lambda *_: service.config)
+    monkeypatch.setattr("pykopia.storage.b2._configuration", lambda *_: service.config)
     return service
 
 

@@ -73,6 +73,7 @@ ROWS: list[tuple[str, dict[str, str], dict[str, Any]]] = [
     ("s3", {REPOSITORY: "s3://bucket/path1/path2/path3"}, {"prefix": "path1/path2/path3/"}),
     ("s3", {"KOPIA_S3_BUCKET": "other"}, {"bucket": "other", "prefix": "a/"}),
     ("s3", {"KOPIA_S3_PREFIX": "/x//y"}, {"prefix": "x/y/"}),
+    ("s3", {"KOPIA_S3_ADDRESSING_STYLE": "Path"}, {"addressingStyle": "path"}),
     ("s3", {"KOPIA_S3_ENDPOINT": "minio:9000"}, {"endpoint": "minio:9000", "doNotUseTLS": None}),
     ("s3", {"KOPIA_S3_ENDPOINT": "https://minio:9000/"}, {"endpoint": "minio:9000", "doNotUseTLS": None}),
     ("s3", {"AWS_S3_ENDPOINT": "http://minio.minio.svc:9000"}, {"endpoint": "minio.minio.svc:9000", "doNotUseTLS": True}),

@@ -91,6 +91,7 @@ STORAGE_VARIABLES: Final = (
         ("AWS_ROLE_SESSION_NAME", "name of the session of that role"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", "token for the role"),
         ("KOPIA_S3_PREFIX", "what every object name starts with; wins over the URL", "from the URL"),
+        ("KOPIA_S3_ADDRESSING_STYLE", "`path` or `virtual`: where requests name the bucket", "by the endpoint"),
     ),
     *_group(
         "Azure",

@@ -257,8 +257,7 @@ def check_nesting(text: str, start: int = 0) -> None:
 
 
 def _scan(text: str, start: int) -> tuple[object, int]:
-    """Return the value behind blanks at ``start`` and the position behind it."""
-    check_nesting(text, start)
+    """Return the value behind blanks at ``start`` and the position behind it; the parser itself bounds the nesting."""
     try:
         value, end = _DECODER.raw_decode(text, _skip_blanks(text, start))
     except (ValueError, RecursionError) as error:
@@ -268,6 +267,7 @@ def _scan(text: str, start: int) -> tuple[object, int]:
 
 def _parse(data: Buffer, *, first_only: bool) -> object:
     text = _BYTES.sub("\ufffd", bytes(data).decode("utf-8", "surrogateescape"))
+    check_nesting(text)
     value, end = _scan(text, 0)
     if not first_only and _skip_blanks(text, end) != len(text):
         raise DamagedDataError(f"not JSON: there is more behind the value that ends at character {end}")

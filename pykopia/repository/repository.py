@@ -326,7 +326,7 @@ class Repository:
         if self._closed:
             return
         self._closed = True
-        self.storage = ClosedStorage(self.storage.display_name, read_only=self.storage.read_only)
+        self.storage = ClosedStorage(self.storage)
         self.contents.close(self.storage)
         self.manifests.forget()
         if self._owns_storage:

@@ -11,11 +11,14 @@ from pykopia.storage.connection import ConnectionInfo
 
 
 class ClosedStorage(BlobStorage):
-    """Raise ``ClosedError`` for every access; tell the name and nothing else."""
+    """Raise ``ClosedError`` for what reads or writes blobs.
 
-    def __init__(self, display_name: str, *, read_only: bool) -> None:
-        self._display_name = display_name
-        self._read_only = read_only
+    What a repository takes up is often asked once its ``with`` block has ended: names, sizes and times of blobs are
+    still listed, as far as the storage answers after it was closed.
+    """
+
+    def __init__(self, storage: BlobStorage) -> None:
+        self._storage = storage
 
     def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> NoReturn:
         """Refuse."""
@@ -25,9 +28,9 @@ class ClosedStorage(BlobStorage):
         """Refuse."""
         self._refuse()
 
-    def metadata(self, blob_id: BlobID) -> NoReturn:
-        """Refuse."""
-        self._refuse()
+    def metadata(self, blob_id: BlobID) -> BlobMetadata:
+        """Size and time of a blob of the storage that was closed."""
+        return self._storage.metadata(blob_id)
 
     def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> NoReturn:
         """Refuse."""
@@ -38,8 +41,8 @@ class ClosedStorage(BlobStorage):
         self._refuse()
 
     def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
-        """Refuse."""
-        self._refuse()
+        """List the blobs of the storage that was closed."""
+        return self._storage.list(prefix)
 
     def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> NoReturn:
         """Refuse."""
@@ -60,15 +63,15 @@ class ClosedStorage(BlobStorage):
     @property
     def display_name(self) -> str:
         """Name of the storage that was closed."""
-        return self._display_name
+        return self._storage.display_name
 
     @property
     def read_only(self) -> bool:
         """Whether the storage that was closed refused every write."""
-        return self._read_only
+        return self._storage.read_only
 
     def _refuse(self) -> NoReturn:
-        raise ClosedError(f"the repository in {self._display_name}")
+        raise ClosedError(f"the repository in {self.display_name}")
 
 
 __all__ = ["ClosedStorage"]

@@ -71,7 +71,8 @@ def test_a_writer_that_has_ended_takes_nothing(
         lambda repository: repository.writer(),
         lambda repository: repository.refresh(),
         lambda repository: repository.storage.get("kopia.repository"),
-        lambda repository: list(repository.storage.list()),
+        lambda repository: repository.storage.put("x", b""),
+        lambda repository: repository.storage.delete("kopia.repository"),
         lambda repository: repository.check_not_locked(),
         lambda repository: repository.change_password("other"),
         lambda repository: repository.__enter__(),
@@ -90,6 +91,13 @@ def test_a_closed_repository_reads_and_writes_nothing(
     with pytest.raises(ClosedError, match="the repository in Memory"):
         use(repository)
     assert str(repository)
+
+
+def test_what_a_closed_repository_takes_up_can_still_be_asked(repository: Repository, storage: MemoryStorage) -> None:
+    repository.close()
+    blobs = list(repository.storage.list())
+    assert blobs == list(storage.list())
+    assert [repository.storage.metadata(blob.blob_id) for blob in blobs] == blobs
 
 
 def test_a_writer_of_a_closed_repository_stores_nothing(repository: Repository, storage: MemoryStorage) -> None:

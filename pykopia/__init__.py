@@ -42,15 +42,19 @@ if TYPE_CHECKING:
     from pykopia.snapshot.copy_history import HistoryStep
     from pykopia.snapshot.diff import Comparison
     from pykopia.snapshot.estimate import Estimate
+    from pykopia.snapshot.export import ExportFormat
     from pykopia.snapshot.find import Found, Search
     from pykopia.snapshot.history import History
     from pykopia.snapshot.migrate import MigrationResult
     from pykopia.snapshot.policies import Policies
     from pykopia.snapshot.progress import Cancel
     from pykopia.snapshot.put import Tree
+    from pykopia.snapshot.reference import Moment, Reference, SourceLike
     from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
     from pykopia.snapshot.restore_plan import RestorePlan
+    from pykopia.snapshot.restore_stream import ByteSink
     from pykopia.snapshot.retention import Expiration
+    from pykopia.snapshot.snapshot_path import SnapshotPath
     from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
     from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
@@ -58,6 +62,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "BlobID": "pykopia.ids",
+    "ByteSink": "pykopia.snapshot.restore_stream",
     "CachingOptions": "pykopia.format.local_config",
     "Cancel": "pykopia.snapshot.progress",
     "ClientOptions": "pykopia.repository.options",
@@ -69,6 +74,7 @@ _PLACES = {
     "EffectivePolicy": "pykopia.format.policy_merge",
     "Estimate": "pykopia.snapshot.estimate",
     "Expiration": "pykopia.snapshot.retention",
+    "ExportFormat": "pykopia.snapshot.export",
     "Found": "pykopia.snapshot.find",
     "History": "pykopia.snapshot.history",
     "HistoryStep": "pykopia.snapshot.copy_history",
@@ -83,12 +89,14 @@ _PLACES = {
     "ManifestEntry": "pykopia.format.manifest",
     "ManifestID": "pykopia.ids",
     "MigrationResult": "pykopia.snapshot.migrate",
+    "Moment": "pykopia.snapshot.reference",
     "NewRepositoryOptions": "pykopia.repository.options",
     "ObjectID": "pykopia.ids",
     "ParameterChanges": "pykopia.repository.options",
     "Policies": "pykopia.snapshot.policies",
     "Policy": "pykopia.format.policy",
     "PolicyTree": "pykopia.format.policy_tree",
+    "Reference": "pykopia.snapshot.reference",
     "Repository": "pykopia.repository.repository",
     "RepositoryFormat": "pykopia.format.repository_format",
     "RepositoryWriter": "pykopia.repository.writer",
@@ -100,9 +108,11 @@ _PLACES = {
     "Search": "pykopia.snapshot.find",
     "SnapshotManifest": "pykopia.format.snapshot_manifest",
     "SnapshotOptions": "pykopia.snapshot.upload_options",
+    "SnapshotPath": "pykopia.snapshot.snapshot_path",
     "SnapshotResult": "pykopia.snapshot.upload_options",
     "Snapshots": "pykopia.snapshot.api",
     "SourceInfo": "pykopia.format.source",
+    "SourceLike": "pykopia.snapshot.reference",
     "Tree": "pykopia.snapshot.put",
     "UploadCounters": "pykopia.snapshot.upload_options",
     "VerifyCounters": "pykopia.snapshot.verify",
@@ -137,6 +147,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BlobID",
+    "ByteSink",
     "CachingOptions",
     "Cancel",
     "ClientOptions",
@@ -148,6 +159,7 @@ __all__ = [
     "EffectivePolicy",
     "Estimate",
     "Expiration",
+    "ExportFormat",
     "Found",
     "History",
     "HistoryStep",
@@ -162,12 +174,14 @@ __all__ = [
     "ManifestEntry",
     "ManifestID",
     "MigrationResult",
+    "Moment",
     "NewRepositoryOptions",
     "ObjectID",
     "ParameterChanges",
     "Policies",
     "Policy",
     "PolicyTree",
+    "Reference",
     "Repository",
     "RepositoryFormat",
     "RepositoryWriter",
@@ -179,9 +193,11 @@ __all__ = [
     "Search",
     "SnapshotManifest",
     "SnapshotOptions",
+    "SnapshotPath",
     "SnapshotResult",
     "Snapshots",
     "SourceInfo",
+    "SourceLike",
     "Tree",
     "UploadCounters",
     "VerifyCounters",

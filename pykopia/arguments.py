@@ -1,6 +1,7 @@
 """Checks of the arguments that a caller gives: a wrong one is a ``UsageError`` at the door, not an error from deep inside."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from pykopia.errors import UsageError
 
@@ -70,6 +71,25 @@ def check_number(name: str, value: object, *, least: float | None = None, most: 
         raise UsageError(f"{name} must be a number{limits}; it is {_shown(value)}")
 
 
+def nanoseconds(name: str, value: object) -> int:
+    """Return a moment as nanoseconds since 1970.
+
+    Args:
+        name: the argument, for messages.
+        value: a ``datetime`` with a time zone, or nanoseconds since 1970.
+
+    Raises:
+        UsageError: the value is neither; a time without a time zone could mean several moments.
+    """
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise UsageError(f"{name} must be a time with a time zone, such as datetime.now(timezone.utc)")
+        return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{name} must be a datetime or nanoseconds since 1970, not {_shown(value)}")
+    return value
+
+
 def _shown(value: object) -> str:
     """Return how a wrong value is named in a message: short, and as the caller wrote it."""
     if value is None or isinstance(value, bool | int | float):
@@ -79,4 +99,4 @@ def _shown(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-__all__ = ["check_bytes", "check_choice", "check_number", "check_text", "texts"]
+__all__ = ["check_bytes", "check_choice", "check_number", "check_text", "nanoseconds", "texts"]

@@ -46,7 +46,7 @@
     │   ├── ManifestNotFoundError
     │   ├── SnapshotNotFoundError
     │   ├── PolicyNotFoundError
-    │   └── PathNotInSnapshotError
+    │   └── PathNotInSnapshotError       (also FileNotFoundError)
     ├── DamagedDataError                 stored bytes are not what they must be
     │   ├── DecryptionError
     │   ├── DecompressionError
@@ -382,7 +382,7 @@ class PolicyNotFoundError(NotFoundError):
     """No policy is defined for a target."""
 
 
-class PathNotInSnapshotError(NotFoundError):
+class PathNotInSnapshotError(NotFoundError, FileNotFoundError):
     """A snapshot has no such path."""
 
 

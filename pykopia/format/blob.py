@@ -1,7 +1,9 @@
 """What a storage says of a blob."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from pykopia.format.gotime import moment
 from pykopia.ids import BlobID
 
 
@@ -14,6 +16,11 @@ class BlobMetadata:
     """Bytes."""
     timestamp_ns: int
     """Modification time that the storage assigned: nanoseconds since 1970."""
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """Modification time that the storage assigned, in UTC."""
+        return moment(self.timestamp_ns)
 
 
 __all__ = ["BlobMetadata"]

@@ -13,6 +13,7 @@ The functions here are the definition; ``_directory`` does in C what Kopia itsel
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -20,7 +21,7 @@ import msgspec
 from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectError, InvalidIDError, UsageError
 from pykopia.format import gojson
 from pykopia.format.file_mode import mode_text, parse_mode
-from pykopia.format.gotime import nearest_time
+from pykopia.format.gotime import moment, nearest_time
 from pykopia.format.object_id import CANONICAL, parse_object_id
 from pykopia.ids import Buffer, ObjectID
 
@@ -82,6 +83,11 @@ class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     object_id: ObjectID = ObjectID("")
     summary: DirectorySummary | None = None
     """Of a directory, and of a file that is the root of a snapshot."""
+
+    @property
+    def mtime(self) -> datetime | None:
+        """Modification time in UTC; parts of a microsecond are cut."""
+        return moment(self.mtime_ns)
 
 
 def with_total(entry: DirectoryEntry) -> DirectoryEntry:

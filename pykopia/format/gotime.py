@@ -5,6 +5,7 @@ and lets them wrap silently.
 """
 
 import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -16,6 +17,7 @@ DAY_SECONDS: Final = 86_400
 ZERO_TIME_NS: Final = -62_135_596_800 * SECOND_NS
 """Go's zero time, 0001-01-01T00:00:00Z, in nanoseconds since 1970: what ``null`` and an absent time stand for."""
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_TEXT: Final = "1970-01-01T00:00:00Z"
 
 LATEST_NS: Final = (1 << 63) - 1
@@ -38,6 +40,22 @@ def format_time(ns: int) -> str:
     hour, minute = divmod(minute, 60)
     text = f"{_date_text(day)}T{hour:02d}:{minute:02d}:{second:02d}"
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"
+
+
+def moment(ns: int | None) -> datetime | None:
+    """Return nanoseconds since 1970 as a ``datetime`` in UTC; parts of a microsecond are cut.
+
+    None, Go's zero time, which stands for "never", and times after the year 9999 give None.
+
+    >>> moment(1_709_210_096_120_000_000)
+    datetime.datetime(2024, 2, 29, 12, 34, 56, 120000, tzinfo=datetime.timezone.utc)
+    """
+    if ns is None or ns <= ZERO_TIME_NS:
+        return None
+    try:
+        return EPOCH + timedelta(microseconds=ns // 1000)
+    except OverflowError:
+        return None
 
 
 @lru_cache(maxsize=4096)
@@ -140,6 +158,7 @@ __all__ = [
     "SECOND_NS",
     "ZERO_TIME_NS",
     "format_time",
+    "moment",
     "parse_time",
     "wrap_int64",
 ]

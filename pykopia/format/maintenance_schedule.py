@@ -5,6 +5,7 @@ The schedule also tells of the last runs of each task; whether a task may run is
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pykopia.errors import DamagedDataError, UsageError
 from pykopia.format import gojson
 from pykopia.format.gojson import Raw
-from pykopia.format.gotime import ZERO_TIME_NS
+from pykopia.format.gotime import ZERO_TIME_NS, moment
 from pykopia.format.json_object import FLAG, INTEGER, TEXT, TIME, TIME_OR_NEVER, Codec, JSONObject, member, nested
 from pykopia.format.repository_blob import BlobConfiguration
 from pykopia.ids import Buffer
@@ -160,6 +161,16 @@ class TaskRun(JSONObject):
     """Statistics, as they are stored."""
 
     @property
+    def start(self) -> datetime | None:
+        """When the run began, in UTC, by the clock of the client that ran it."""
+        return moment(self.start_ns)
+
+    @property
+    def end(self) -> datetime | None:
+        """When the run ended, in UTC."""
+        return moment(self.end_ns)
+
+    @property
     def statistics(self) -> tuple[TaskStatistics, ...]:
         """What the run did; nothing for what can't be understood."""
         try:
@@ -202,6 +213,16 @@ class MaintenanceSchedule(JSONObject):
         default_factory=dict, metadata=member("runs", Codec(_read_runs, _write_runs), always=True)
     )
     """Newest first, by task."""
+
+    @property
+    def next_full(self) -> datetime | None:
+        """When full maintenance is due, in UTC; None when it never ran."""
+        return moment(self.next_full_ns)
+
+    @property
+    def next_quick(self) -> datetime | None:
+        """When quick maintenance is due, in UTC; None when it never ran."""
+        return moment(self.next_quick_ns)
 
     @classmethod
     def from_json(cls, data: Buffer) -> Self:

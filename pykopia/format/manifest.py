@@ -7,6 +7,7 @@ makes the whole repository unusable for Kopia, so what is written here is checke
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -15,6 +16,7 @@ import msgspec
 from pykopia.errors import DamagedDataError, DamagedManifestError, DecompressionError, UsageError
 from pykopia.format import gojson
 from pykopia.format.deflate import GZIP, decode_gzip, encoder
+from pykopia.format.gotime import moment
 from pykopia.ids import Buffer, ContentID, ManifestID
 
 CONTENT_PREFIX: Final = "m"
@@ -49,6 +51,11 @@ class ManifestEntry:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+
+    @property
+    def modified(self) -> datetime | None:
+        """Time of the writing client, in UTC."""
+        return moment(self.modified_ns)
 
     @property
     def type(self) -> str:

@@ -9,6 +9,7 @@ manifest.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from pykopia.errors import DamagedDataError, DamagedManifestError, DamagedObjectError, InvalidIDError, UsageError
 from pykopia.format import gojson
 from pykopia.format.directory import DirectoryEntry, StoredEntry, encode_entry
+from pykopia.format.gotime import moment
 from pykopia.format.source import SourceInfo
 from pykopia.ids import Buffer, ManifestID, ObjectID
 
@@ -91,6 +93,16 @@ class SnapshotManifest:
     """Names that keep the snapshot from expiring."""
     extra: Mapping[str, bytes] = field(default_factory=dict)
     """JSON texts of members that this version does not know."""
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When the snapshot began, in UTC; parts of a microsecond are cut."""
+        return moment(self.start_time_ns)
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When the snapshot ended, in UTC."""
+        return moment(self.end_time_ns)
 
     @property
     def has_errors(self) -> bool:

@@ -7,19 +7,31 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import pykopia
-from pykopia.arguments import check_text, texts
+from pykopia.arguments import check_choice, check_text, nanoseconds, texts
 from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
+from pykopia.snapshot.reference import (
+    Moment,
+    Reference,
+    SourceLike,
+    distinct_sources,
+    latest_of,
+    manifest_id,
+    root_of_manifest,
+    source_of,
+)
 
 # What a method works with is imported in it: most programs call one of them, and listing is to start at once.
 # ruff: noqa: PLC0415
 
 log = logging.getLogger(__name__)
+
+Element = TypeVar("Element")
 
 
 class Snapshots:
@@ -142,15 +154,53 @@ class Snapshots:
     # ------------------------------------------------------------------ listing
 
     def list(
-        self, source: SourceInfo | None = None, *, tags: Mapping[str, str] | None = None
+        self, source: SourceLike | None = None, *, tags: Mapping[str, str] | None = None
     ) -> list[pykopia.SnapshotManifest]:
         """Return snapshots by start time, oldest first; incomplete ones too.
 
         Args:
-            source: whose; fields that are empty match any. All when not given.
+            source: whose; fields of a ``SourceInfo`` that are empty match any. All when not given.
             tags: that a snapshot must have, keys without the prefix ``tag:``.
         """
-        return read_snapshots(self._repository.manifests, source, tags)
+        return read_snapshots(self._repository.manifests, self._source(source), tags)
+
+    def sources(self) -> Sequence[SourceInfo]:
+        """Return the sources that have snapshots, sorted."""
+        return distinct_sources(self.list())
+
+    def latest(
+        self,
+        source: SourceLike | None = None,
+        *,
+        before: Moment | None = None,
+        tags: Mapping[str, str] | None = None,
+        incomplete: bool = False,
+    ) -> pykopia.SnapshotManifest:
+        """Return the newest snapshot.
+
+        Args:
+            source: whose; fields of a ``SourceInfo`` that are empty match any. Any when not given.
+            before: only snapshots that began before this moment count.
+            tags: that the snapshot must have, keys without the prefix ``tag:``.
+            incomplete: whether a snapshot that ended early counts.
+
+        Raises:
+            SnapshotNotFoundError: there is none.
+            UsageError: ``before`` has no time zone.
+        """
+        wanted = self._source(source)
+        before_ns = None if before is None else nanoseconds("before", before)
+        found = latest_of(self.list(wanted, tags=tags), before_ns=before_ns, incomplete=incomplete)
+        if found is None:
+            raise SnapshotNotFoundError(
+                f"there is no {'' if incomplete else 'complete '}snapshot"
+                f"{f' of {wanted}' if wanted else ''}{'' if before is None else f' before {before}'}"
+                f"{' with these tags' if tags else ''}; `snapshot list --all` shows what there is"
+            )
+        return found
+
+    def _source(self, source: SourceLike | None) -> SourceInfo | None:
+        return None if source is None else source_of(source, self._repository.client)
 
     def list_unreadable(self) -> dict[ManifestID, DamagedDataError]:
         """Return the snapshot manifests that can't be read, and why: their data must be kept."""
@@ -192,7 +242,7 @@ class Snapshots:
     def find(
         self,
         *patterns: str,
-        source: SourceInfo | None = None,
+        source: SourceLike | None = None,
         kind: str = "",
         ignore_case: bool = False,
     ) -> pykopia.Search:
@@ -212,13 +262,15 @@ class Snapshots:
         """
         from pykopia.snapshot.find import Search
 
-        return Search(self._repository.objects, self.list(source), patterns, kind=kind, ignore_case=ignore_case)
+        return Search(
+            self._repository.objects, self.list(source), texts("patterns", patterns), kind=kind, ignore_case=ignore_case
+        )
 
-    def history(self, source: SourceInfo) -> pykopia.History:
-        """Tell in which states the snapshots have a path: of it, and of folders above it.
+    def history(self, source: SourceLike) -> pykopia.History:
+        """Return the versions of a path over all snapshots of the path and of its parent folders.
 
         Args:
-            source: user, host and absolute path.
+            source: user, host and absolute path, or a path of this client.
 
         Returns:
             What to iterate over; its ``errors`` are filled then.
@@ -226,29 +278,61 @@ class Snapshots:
         from pykopia.snapshot.history import History
         from pykopia.snapshot.source_path import at_or_above
 
+        source = source_of(source, self._repository.client)
         owned = self.list(SourceInfo(host=source.host, user_name=source.user_name))
         return History(self._repository.objects, at_or_above(owned, source.path), source.path)
 
-    def resolve(self, text: str, *, consistent_attributes: bool = False) -> pykopia.DirectoryEntry:
-        """Return the entry that ``ID`` or ``ID/path/inside`` names.
+    def resolve(self, reference: Reference, *, consistent_attributes: bool = False) -> pykopia.DirectoryEntry:
+        """Return the entry that a reference names.
 
         Args:
-            text: ID is that of a snapshot or of an object, a unique beginning of four characters or more, or ``latest``:
-                the newest complete snapshot of a repository with one source.
+            reference: ``ID`` or ``ID/path/inside``, where ID is that of a snapshot or of an object, a unique beginning of
+                four characters or more, or ``latest``: the newest complete snapshot of a repository with one source. A
+                snapshot stands for its root, an entry for itself.
             consistent_attributes: fail when snapshots with this root object disagree on its attributes.
 
         Raises:
             SnapshotNotFoundError: no such ID, or several begin with it.
             PathNotInSnapshotError: no such path.
+            UsageError: the value is no reference.
         """
-        return self._resolved(text, self.list(), consistent_attributes=consistent_attributes)
+        return self._resolved(reference, None, consistent_attributes=consistent_attributes)
+
+    def tree(self, reference: Reference) -> pykopia.SnapshotPath:
+        """Return a snapshot, a folder or a file of one as a path to look around in and to read from, as with ``pathlib``.
+
+        Args:
+            reference: see ``resolve``.
+
+        Raises:
+            SnapshotNotFoundError: no such ID, or several begin with it.
+            PathNotInSnapshotError: no such path.
+        """
+        from pykopia.snapshot.resolve import with_length
+        from pykopia.snapshot.snapshot_path import SnapshotPath
+
+        objects = self._repository.objects
+        return SnapshotPath(objects, with_length(self.resolve(reference), objects))
 
     def _resolved(
-        self, text: str, snapshots: Sequence[pykopia.SnapshotManifest], *, consistent_attributes: bool = False
+        self,
+        reference: Reference,
+        snapshots: Sequence[pykopia.SnapshotManifest] | None,
+        *,
+        consistent_attributes: bool = False,
     ) -> pykopia.DirectoryEntry:
+        from pykopia.format.directory import DirectoryEntry
+        from pykopia.format.snapshot_manifest import SnapshotManifest
         from pykopia.snapshot.resolve import resolve
 
+        if isinstance(reference, SnapshotManifest):
+            return root_of_manifest(reference)
+        if isinstance(reference, DirectoryEntry):
+            return reference
+        text = reference
         check_text("a reference to an entry", text)
+        if snapshots is None:
+            snapshots = self.list()
         objects, indexes = self._repository.objects, self._repository.contents.indexes
         try:
             return resolve(text, snapshots, objects, consistent_attributes=consistent_attributes)
@@ -263,7 +347,7 @@ class Snapshots:
 
     def restore(
         self,
-        reference: str | pykopia.DirectoryEntry,
+        reference: Reference,
         target: str | os.PathLike[str] | IO[bytes],
         *,
         options: pykopia.RestoreOptions | None = None,
@@ -273,7 +357,7 @@ class Snapshots:
         """Restore a snapshot, a folder or a file of one.
 
         Args:
-            reference: ``ID``, ``ID/path/inside``, or what ``resolve`` returned.
+            reference: see ``resolve``.
             target: a folder, the name of a file, an archive (``.tar``, ``.tgz``, ``.tar.gz``, ``.zip``), or a binary
                 stream, which gets the contents of a file, or an archive of the ``mode`` that the options name. An archive
                 to a pipe, a device or a link is written there, and replaces nothing.
@@ -295,7 +379,7 @@ class Snapshots:
         from pykopia.snapshot.selection import Selection
 
         options = options or RestoreOptions()
-        entry = self.resolve(reference) if isinstance(reference, str) else reference
+        entry = self.resolve(reference)
         entry = with_length(entry, self._repository.objects)
         counting = Progress(RestoreCounters(), progress, cancel)
         place = Path(target) if isinstance(target, str | os.PathLike) else target
@@ -329,9 +413,47 @@ class Snapshots:
             zipped = ZipOutput(sink, objects, whole=whole, compressed=mode == "zip")
             return Restore(self._repository, zipped, options, counting, selection).run(entry)
 
+    def export(
+        self,
+        reference: Reference,
+        sink: pykopia.ByteSink,
+        *,
+        format: pykopia.ExportFormat = "tar",  # noqa: A002 -- the word that callers expect
+        options: pykopia.RestoreOptions | None = None,
+        progress: Callable[[pykopia.RestoreCounters], None] | None = None,
+        cancel: pykopia.Cancel | None = None,
+    ) -> pykopia.RestoreResult:
+        """Write a snapshot, a folder or a file of one as an archive to a stream, which need not be seekable.
+
+        Args:
+            reference: see ``resolve``.
+            sink: anything with a method ``write`` that takes bytes: a file, a pipe, a socket's file, an upload. It is
+                flushed if it can be, and stays open.
+            format: of the archive: ``tar``, ``tar.gz`` or ``zip``.
+            options: which entries, and whether to go on after errors; what concerns a target folder has no effect.
+            progress: called about ten times a second.
+            cancel: says whether to stop.
+
+        Raises:
+            SnapshotNotFoundError: no such ID.
+            RestoreError: an entry can't be read, or the stream can't be written to.
+            CanceledError: the caller asked to stop; the archive has no end.
+            UsageError: an unknown format.
+        """
+        from pykopia.snapshot.export import FORMATS, export
+        from pykopia.snapshot.progress import Progress
+        from pykopia.snapshot.resolve import with_length
+        from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
+
+        check_choice("format", format, FORMATS)
+        entry = with_length(self.resolve(reference), self._repository.objects)
+        counting = Progress(RestoreCounters(), progress, cancel)
+        with counting.told():
+            return export(self._repository, entry, sink, format, options or RestoreOptions(), counting)
+
     def plan_restore(
         self,
-        reference: str | pykopia.DirectoryEntry,
+        reference: Reference,
         target: str | os.PathLike[str],
         *,
         options: pykopia.RestoreOptions | None = None,
@@ -355,7 +477,7 @@ class Snapshots:
         from pykopia.snapshot.restore_plan import RestorePlan
 
         options = options or RestoreOptions()
-        entry = self.resolve(reference) if isinstance(reference, str) else reference
+        entry = self.resolve(reference)
         if restore_mode(options.mode, entry, Path(target)) != "local":
             raise UsageError(
                 f"what a restore would change can be told of folders and files, and {target} is an archive"
@@ -374,7 +496,7 @@ class Snapshots:
 
     def verify(
         self,
-        references: Iterable[str] = (),
+        references: Iterable[Reference] = (),
         *,
         options: pykopia.VerifyOptions | None = None,
         progress: Callable[[pykopia.VerifyCounters], None] | None = None,
@@ -383,7 +505,7 @@ class Snapshots:
         """Check that snapshots can be restored.
 
         Args:
-            references: ``ID`` or ``ID/path``, see ``resolve``; all snapshots when there are none.
+            references: what to check, see ``resolve``; all snapshots when there are none.
             options: how much is read; by default it is checked that all contents are there, and none is read.
             progress: called about ten times a second.
             cancel: says whether to stop.
@@ -396,6 +518,7 @@ class Snapshots:
             SnapshotNotFoundError: no such ID.
             StorageError: the storage can't be read.
         """
+        from pykopia.format.directory import DirectoryEntry
         from pykopia.repository.view import contradictions
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
@@ -404,10 +527,13 @@ class Snapshots:
         snapshots = self.list()
         by_id = {each.id: each for each in snapshots}
         roots = []
-        for text in references:
-            entry = self._resolved(text, snapshots)
-            named = by_id.get(ManifestID(text))
-            roots.append(Root(entry, text) if named is None else snapshot_root(named, entry))
+        for reference in _listed(references):
+            entry = self._resolved(reference, snapshots)
+            if isinstance(reference, DirectoryEntry):
+                roots.append(Root(entry, reference.name))
+                continue
+            named = by_id.get(manifest_id(reference))
+            roots.append(Root(entry, str(reference)) if named is None else snapshot_root(named, entry))
         if not roots:
             roots = [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
         counting = Progress(VerifyCounters(), progress, cancel)
@@ -415,31 +541,46 @@ class Snapshots:
             result = Verifier(self._repository, options, counting).run(roots)
             return replace(result, contradictions=contradictions(self._repository))
 
-    def delete(self, snapshot_id: str) -> None:
+    def delete(self, snapshot: str | pykopia.SnapshotManifest) -> None:
         """Delete a snapshot; its data goes when maintenance finds that nothing else needs it.
+
+        Args:
+            snapshot: the snapshot or its full manifest ID.
 
         Raises:
             SnapshotNotFoundError: there is none.
             ContradictedViewError: storage and index contradict each other; nothing was deleted.
         """
+        snapshot_id = manifest_id(snapshot)
         if all(entry.id != snapshot_id for entry in self._repository.manifests.find(SNAPSHOT_TYPE)):
             raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
         self.delete_all([snapshot_id])
 
-    def delete_all(self, snapshot_ids: Iterable[str]) -> None:
+    def delete_all(self, snapshots: Iterable[str | pykopia.SnapshotManifest]) -> None:
         """Delete several snapshots, all or none.
+
+        Args:
+            snapshots: the snapshots or their full manifest IDs.
 
         Raises:
             ContradictedViewError: storage and index contradict each other; nothing was deleted.
         """
         from pykopia.snapshot.retention import delete_snapshots, view_for_deletion
 
+        snapshot_ids = [manifest_id(each) for each in _listed(snapshots)]
         view = view_for_deletion(self._repository)
         with self._repository.writer() as writer:
             delete_snapshots(writer, view, snapshot_ids)
 
-    def pin(self, snapshot_id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> pykopia.SnapshotManifest:
+    def pin(
+        self, snapshot: str | pykopia.SnapshotManifest, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> pykopia.SnapshotManifest:
         """Add pins to a snapshot, then remove some; a snapshot with a pin never expires.
+
+        Args:
+            snapshot: the snapshot or its full manifest ID.
+            add: names of pins.
+            remove: names of pins.
 
         Returns:
             The snapshot as it is now: under another ID if anything changed, as Kopia does it.
@@ -447,8 +588,8 @@ class Snapshots:
         Raises:
             SnapshotNotFoundError: there is none.
         """
-        before = self.get(snapshot_id)
-        after = before.with_pins(add, remove)
+        before = self.get(manifest_id(snapshot))
+        after = before.with_pins(texts("add", add), texts("remove", remove))
         if after.pins == before.pins:
             return before
         with self._repository.writer() as writer:
@@ -456,11 +597,11 @@ class Snapshots:
             writer.manifests.delete(before.id)
         return replace(after, id=saved)
 
-    def expire(self, source: SourceInfo | None = None, *, delete: bool = False) -> Sequence[pykopia.Expiration]:
-        """Tell which snapshots the policies of their sources do not keep, and delete them if asked to.
+    def expire(self, source: SourceLike | None = None, *, delete: bool = False) -> Sequence[pykopia.Expiration]:
+        """Return which snapshots the policies of their sources do not keep, and delete them if asked to.
 
         Args:
-            source: whose; fields that are empty match any. All when not given.
+            source: whose; fields of a ``SourceInfo`` that are empty match any. All when not given.
             delete: without it nothing is changed.
 
         Raises:
@@ -469,9 +610,10 @@ class Snapshots:
         from pykopia.repository.view import require
         from pykopia.snapshot.retention import apply_expirations, plan_expirations, view_for_expiry
 
-        expirations = plan_expirations(self._repository, source)
+        chosen = self._source(source)
+        expirations = plan_expirations(self._repository, chosen)
         if delete:
-            view = require(view_for_expiry(self._repository, source), "expire snapshots", self._repository)
+            view = require(view_for_expiry(self._repository, chosen), "expire snapshots", self._repository)
             with self._repository.writer() as writer:
                 apply_expirations(writer, view, expirations)
         return expirations
@@ -554,24 +696,39 @@ class Snapshots:
             )
             return migration.run(every, latest_only=latest_only)
 
-    def diff(self, before: pykopia.DirectoryEntry, after: pykopia.DirectoryEntry) -> pykopia.Comparison:
-        """Compare two folders that ``resolve`` returned, with all below them.
+    def diff(self, before: Reference, after: Reference) -> pykopia.Comparison:
+        """Compare two folders with all below them.
+
+        Args:
+            before: a folder, see ``resolve``.
+            after: the folder to compare it with.
 
         Returns:
             What to iterate over; its ``statistics`` are filled then.
 
         Raises:
-            UsageError: one of them is a file, or no entry.
+            UsageError: one of them is a file, or no reference.
+            SnapshotNotFoundError: no such ID.
         """
-        from pykopia.format.directory import DIRECTORY, DirectoryEntry
+        from pykopia.format.directory import DIRECTORY
         from pykopia.snapshot.diff import Comparison
 
-        for name, entry in (("before", before), ("after", after)):
-            if not isinstance(entry, DirectoryEntry):
-                raise UsageError(f"{name} must be an entry that `resolve` returned, not a {type(entry).__name__}")
+        old, new = self.resolve(before), self.resolve(after)
+        for entry in (old, new):
             if entry.type != DIRECTORY:
                 raise UsageError(f"only folders can be compared, and {entry.name} is a file")
-        return Comparison(self._repository.objects, before, after)
+        return Comparison(self._repository.objects, old, new)
+
+
+def _listed(values: Iterable[Element]) -> Iterable[Element]:
+    """Return the elements; a text, a collection of its letters to Python, is refused.
+
+    Raises:
+        UsageError: the value is a text or one reference alone.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UsageError(f"a list of references is expected, not a {type(values).__name__} alone")
+    return values
 
 
 def restore_mode(

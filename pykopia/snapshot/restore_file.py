@@ -15,7 +15,7 @@ from pykopia.snapshot.restore import ENTRY_ERRORS, describe
 from pykopia.snapshot.restore_decision import unusable
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
-from pykopia.snapshot.restore_stream import opened_in_place, written_in_place
+from pykopia.snapshot.restore_stream import FullWriter, opened_in_place, written_in_place
 from pykopia.snapshot.selection import Selection
 
 COPY_BYTES = 1 << 20
@@ -77,6 +77,7 @@ def restore_to_stream(
         raise RestoreError(
             f"only a file, or a folder as an archive, can be written to a stream; {entry.name} is neither"
         )
+    out = FullWriter(stream)
     try:
         length = repository.objects.length(entry.object_id)
         if length != entry.size:
@@ -84,8 +85,8 @@ def restore_to_stream(
                 f"can't restore {entry.name}: its object has {length} bytes, its entry says {entry.size}"
             )
         with repository.objects.open(entry.object_id) as source:
-            shutil.copyfileobj(source, stream, COPY_BYTES)
-        stream.flush()
+            shutil.copyfileobj(source, out, COPY_BYTES)
+        out.flush()
     except RestoreError:
         raise
     except ENTRY_ERRORS as error:

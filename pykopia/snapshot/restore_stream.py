@@ -1,13 +1,56 @@
 """Where an archive, or a single file, is written to: a file that gets its name when it is whole, or a stream."""
 
 import contextlib
+import io
 import os
 import secrets
 import stat
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from pykopia.errors import RestoreError, TargetExistsError
+
+
+class ByteSink(Protocol):
+    """Takes bytes: a file, a pipe, a socket's file, or any object with this method."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take bytes; return their number, or None when all were taken."""
+
+
+class FullWriter(io.RawIOBase):
+    """Passes every byte on to a sink, also to one that may take a part of what it is given, as raw files do."""
+
+    def __init__(self, sink: ByteSink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
+        """Write all of ``data``.
+
+        Raises:
+            BlockingIOError: the sink is a raw file that does not block, and takes nothing now.
+        """
+        rest = memoryview(data).cast("B")
+        length = len(rest)
+        while rest:
+            taken = self._sink.write(bytes(rest))
+            if taken is None and isinstance(self._sink, io.RawIOBase):
+                raise BlockingIOError("the stream takes nothing at the moment: an export needs one that blocks")
+            if not isinstance(taken, int):
+                break
+            rest = rest[taken:]
+        return length
+
+    def flush(self) -> None:
+        """Flush the sink, if it can be flushed."""
+        flush = getattr(self._sink, "flush", None)
+        if flush is not None and not getattr(self._sink, "closed", False):
+            flush()
 
 
 class Sink(Protocol):
@@ -54,9 +97,14 @@ class FileSink:
 class StreamSink:
     """A stream: what was written stays written."""
 
-    def __init__(self, stream: IO[bytes], *, owned: bool) -> None:
-        """Begin; a stream that is ``owned`` is closed at the end."""
-        self.stream = stream
+    def __init__(self, stream: ByteSink, *, owned: IO[bytes] | None = None) -> None:
+        """Begin.
+
+        Args:
+            stream: takes the bytes.
+            owned: what to close at the end.
+        """
+        self.stream = cast("IO[bytes]", FullWriter(stream))
         self.scratch: str | None = None
         self._owned = owned
 
@@ -66,8 +114,8 @@ class StreamSink:
             try:
                 self.stream.flush()
             finally:
-                if self._owned:
-                    self.stream.close()
+                if self._owned is not None:
+                    self._owned.close()
 
 
 def written_in_place(target: Path) -> bool:
@@ -98,12 +146,22 @@ def sink_for(target: Path | IO[bytes], *, overwrite: bool) -> Sink:
         RestoreError: it can't be written there.
     """
     if not isinstance(target, Path):
-        return StreamSink(target, owned=False)
+        return StreamSink(target)
     if written_in_place(target) and not target.is_dir():
         if target.is_file() and not overwrite:
             raise TargetExistsError(f"{target} exists and files may not be overwritten; it was left as it is")
-        return StreamSink(opened_in_place(target), owned=True)
+        opened = opened_in_place(target)
+        return StreamSink(opened, owned=opened)
     return FileSink(target, overwrite=overwrite)
 
 
-__all__ = ["FileSink", "Sink", "StreamSink", "opened_in_place", "sink_for", "written_in_place"]
+__all__ = [
+    "ByteSink",
+    "FileSink",
+    "FullWriter",
+    "Sink",
+    "StreamSink",
+    "opened_in_place",
+    "sink_for",
+    "written_in_place",
+]

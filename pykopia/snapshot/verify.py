@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import datetime
 from queue import LifoQueue
 from typing import TypeAlias
 
@@ -24,7 +25,7 @@ from pykopia.errors import (
 from pykopia.format.complete_view import Contradiction
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
-from pykopia.format.gotime import format_time
+from pykopia.format.gotime import format_time, moment
 from pykopia.format.index import IndexEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.repository.buffers import LargeBuffer, new_buffer
@@ -93,6 +94,11 @@ class VerifyFailure:
     path: str
     """Below the root, beginning with a slash; empty for the root itself."""
     error: PykopiaError
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When the snapshot began, in UTC; None where no snapshot was named."""
+        return moment(self.start_time_ns)
 
     def described(self, time: Callable[[int], str]) -> str:
         """Return one line, with the times as ``time`` writes them."""

@@ -16,13 +16,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import pykopia
 from benchmarks.test_bench_open_million import PASSWORD, content_id, entries, opening
+from pykopia.api.repository import Repository
 from pykopia.format import epoch
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.format.index import build_index
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ObjectID
-from pykopia.repository.repository import Repository
 
 CONTENTS = 1_000_000
 IN_USE = 900_000

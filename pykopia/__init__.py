@@ -18,6 +18,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykopia import errors, storage, testing
+    from pykopia.api.maintenance import Maintenance, MaintenanceChanges, MaintenanceInfo
+    from pykopia.api.opening import connect, create
+    from pykopia.api.opening import open_connected as open  # noqa: A004 -- read as pykopia.open
+    from pykopia.api.repository import Repository
+    from pykopia.api.snapshots import Snapshots
     from pykopia.format.directory import Directory, DirectoryEntry
     from pykopia.format.index_layout import IndexEntry
     from pykopia.format.local_config import CachingOptions
@@ -31,14 +36,10 @@ if TYPE_CHECKING:
     from pykopia.format.snapshot_manifest import SnapshotManifest
     from pykopia.format.source import SourceInfo
     from pykopia.ids import BlobID, ContentID, ManifestID, ObjectID
-    from pykopia.maintenance.api import Maintenance, MaintenanceChanges, MaintenanceInfo
     from pykopia.maintenance.report import Ledger, MaintenanceResult
-    from pykopia.repository.opening import connect, create, disconnect
-    from pykopia.repository.opening import open_connected as open  # noqa: A004 -- read as pykopia.open
+    from pykopia.repository.connection_file import disconnect
     from pykopia.repository.options import ClientOptions, NewRepositoryOptions, ParameterChanges
-    from pykopia.repository.repository import Repository
     from pykopia.repository.writer import RepositoryWriter
-    from pykopia.snapshot.api import Snapshots
     from pykopia.snapshot.copy_history import HistoryStep
     from pykopia.snapshot.diff import Comparison
     from pykopia.snapshot.estimate import Estimate
@@ -80,9 +81,9 @@ _PLACES = {
     "HistoryStep": "pykopia.snapshot.copy_history",
     "IndexEntry": "pykopia.format.index_layout",
     "Ledger": "pykopia.maintenance.report",
-    "Maintenance": "pykopia.maintenance.api",
-    "MaintenanceChanges": "pykopia.maintenance.api",
-    "MaintenanceInfo": "pykopia.maintenance.api",
+    "Maintenance": "pykopia.api.maintenance",
+    "MaintenanceChanges": "pykopia.api.maintenance",
+    "MaintenanceInfo": "pykopia.api.maintenance",
     "MaintenanceParameters": "pykopia.format.maintenance_schedule",
     "MaintenanceResult": "pykopia.maintenance.report",
     "MaintenanceSchedule": "pykopia.format.maintenance_schedule",
@@ -97,7 +98,7 @@ _PLACES = {
     "Policy": "pykopia.format.policy",
     "PolicyTree": "pykopia.format.policy_tree",
     "Reference": "pykopia.snapshot.reference",
-    "Repository": "pykopia.repository.repository",
+    "Repository": "pykopia.api.repository",
     "RepositoryFormat": "pykopia.format.repository_format",
     "RepositoryWriter": "pykopia.repository.writer",
     "RestoreCounters": "pykopia.snapshot.restore_options",
@@ -110,7 +111,7 @@ _PLACES = {
     "SnapshotOptions": "pykopia.snapshot.upload_options",
     "SnapshotPath": "pykopia.snapshot.snapshot_path",
     "SnapshotResult": "pykopia.snapshot.upload_options",
-    "Snapshots": "pykopia.snapshot.api",
+    "Snapshots": "pykopia.api.snapshots",
     "SourceInfo": "pykopia.format.source",
     "SourceLike": "pykopia.snapshot.reference",
     "Tree": "pykopia.snapshot.put",
@@ -118,10 +119,10 @@ _PLACES = {
     "VerifyCounters": "pykopia.snapshot.verify",
     "VerifyOptions": "pykopia.snapshot.verify",
     "VerifyResult": "pykopia.snapshot.verify",
-    "connect": "pykopia.repository.opening",
-    "create": "pykopia.repository.opening",
-    "disconnect": "pykopia.repository.opening",
-    "open": "pykopia.repository.opening:open_connected",
+    "connect": "pykopia.api.opening",
+    "create": "pykopia.api.opening",
+    "disconnect": "pykopia.repository.connection_file",
+    "open": "pykopia.api.opening:open_connected",
 }
 """Module of each public name, after a colon the name in it where it is another."""
 _MODULES = ("errors", "storage", "testing")

@@ -4,6 +4,7 @@ import ast
 import importlib
 from collections.abc import Iterator
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,24 @@ def imported(module: str) -> set[str]:
     return found
 
 
+def module_name(module: str) -> str:
+    return ".".join(["pykopia", *Path(module).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def arrows() -> dict[str, set[str]]:
+    """Return which modules each module names in any import: in functions and for type checkers alone too.
+
+    The package itself is left out: it names all public objects, and imports none of them.
+    """
+    known = {module_name(module): module for module in MODULES}
+    found: dict[str, set[str]] = {}
+    for name, module in known.items():
+        everything = {full for _, full in names(module)} | imported(module)
+        nearest = {full if full in known else full.rpartition(".")[0] for full in everything}
+        found[name] = (nearest & known.keys()) - {name, "pykopia"}
+    return {**found, "pykopia": set()}
+
+
 def kind_then_name(name: str) -> tuple[int, str]:
     """Constants, then classes, then the rest, as ruff sorts them."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
@@ -210,8 +229,7 @@ def test_public_names_are_listed_sorted_and_exist(module: str) -> None:
     statements = tree(module).body
     if all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in statements):
         return  # a package that only says what it is
-    name = ".".join(["pykopia", *Path(module).with_suffix("").parts]).removesuffix(".__init__")
-    found = importlib.import_module(name)
+    found = importlib.import_module(module_name(module))
     assert hasattr(found, "__all__")
     assert list(found.__all__) == sorted(found.__all__, key=kind_then_name)
     assert len(set(found.__all__)) == len(found.__all__)
@@ -223,6 +241,15 @@ def test_public_names_are_listed_sorted_and_exist(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_is_longer_than_can_be_read(module: str) -> None:
     assert len((PACKAGE / module).read_text().splitlines()) <= 800
+
+
+def test_no_module_imports_what_imports_it() -> None:
+    circle: list[str] = []
+    try:
+        TopologicalSorter(arrows()).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+    assert circle == []
 
 
 def test_the_public_names_are_these() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import pykopia
 from pykopia import arguments
+from pykopia.api.repository import Repository
 from pykopia.errors import UsageError
-from pykopia.repository.repository import Repository
 from pykopia.storage.memory import MemoryStorage
 
 

@@ -81,8 +81,8 @@ METHODS = {
     f"{owner}.{name}": value
     for owner in pykopia.__all__
     if isinstance(getattr(pykopia, owner), type)
-    for name, value in vars(getattr(pykopia, owner)).items()
-    if inspect.isfunction(value) and not name.startswith("_")
+    for name, value in inspect.getmembers(getattr(pykopia, owner), inspect.isfunction)
+    if not name.startswith("_") and value.__module__.startswith("pykopia.")
 }
 
 

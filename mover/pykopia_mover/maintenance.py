@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from pykopia import Repository, clock
+from pykopia.api.maintenance import MaintenanceChanges, MaintenanceInfo
 from pykopia.errors import CanceledError, ClockError, DamagedDataError, MaintenanceBusyError, RepositoryNotFoundError
-from pykopia.maintenance.api import MaintenanceChanges, MaintenanceInfo
 from pykopia.maintenance.report import MaintenanceResult
 from pykopia_mover.connecting import FORMAT_BLOB, OWNER_HOST, OWNER_USER, open_repository
 from pykopia_mover.failures import MoverError

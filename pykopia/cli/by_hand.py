@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 from pykopia import clock
+from pykopia.api.repository import Repository
 from pykopia.cli.content_range import ContentRangeFlags
 from pykopia.cli.parsing import Options, arguments, flag, flag_list
 from pykopia.cli.session import Session
@@ -15,7 +16,6 @@ from pykopia.format.repository_blob import MAINTENANCE_ID
 from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
 from pykopia.maintenance.lease import check_clocks, maintaining
 from pykopia.maintenance.stored import change_schedule
-from pykopia.repository.repository import Repository
 
 
 class SafetyFlags(Options):

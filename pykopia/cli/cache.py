@@ -118,7 +118,7 @@ def set_cache(session: Session, options: CacheSetOptions) -> None:
 
 
 def _caching(session: Session) -> tuple["CachingOptions", Path]:
-    from pykopia.repository.opening import read_config  # noqa: PLC0415
+    from pykopia.repository.connection_file import read_config  # noqa: PLC0415
 
     caching = read_config(session.config_path).caching
     folder = caching.folder(session.config_path)

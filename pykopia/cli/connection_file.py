@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pykopia.repository.opening import read_config
+from pykopia.repository.connection_file import read_config
 from pykopia.repository.private_file import write_private
 
 

@@ -12,7 +12,7 @@ from pykopia.format.directory import DirectoryEntry, as_compared
 from pykopia.snapshot.diff import Difference, DiffStatistics, EntryStatistics
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 _SECOND = 1_000_000_000
 _PIECE = 1 << 20

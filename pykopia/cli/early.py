@@ -21,14 +21,14 @@ _ALWAYS: Final = (
     "cryptography.hazmat.primitives.hashes",
     "cryptography.hazmat.primitives.kdf.hkdf",
     "isal.isal_zlib",  # manifests are gzip
-    "pykopia.snapshot.api",
+    "pykopia.api.snapshots",
 )
 _CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.chunking._batch")
 _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
-        "maintenance run": ("pykopia.maintenance.api", "pykopia.maintenance.cycle"),
+        "maintenance run": ("pykopia.api.maintenance", "pykopia.maintenance.cycle"),
         "restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
-        "snapshot create": (*_CONTENTS, "pykopia.snapshot.create", "pykopia.maintenance.api"),
+        "snapshot create": (*_CONTENTS, "pykopia.snapshot.create", "pykopia.api.maintenance"),
         "snapshot list": ("pykopia.snapshot.policies", "pykopia.snapshot.resolve"),
         "snapshot restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
         "snapshot verify": (*_CONTENTS, "pykopia.cli.formatting", "pykopia.repository.view"),

@@ -13,7 +13,7 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 _SECOND = 1_000_000_000
 _SORT_KEYS = {"time": "metadata.timestamp_ns", "size": "metadata.length", "name": "metadata.blob_id"}

@@ -16,9 +16,9 @@ from pykopia.format.maintenance_plan import SAFETY
 from pykopia.format.maintenance_schedule import CycleParameters, TaskRun, TaskStatistics
 
 if TYPE_CHECKING:
-    from pykopia.maintenance.api import MaintenanceInfo
+    from pykopia.api.maintenance import MaintenanceInfo
+    from pykopia.api.repository import Repository
     from pykopia.maintenance.report import Held, Ledger, MaintenanceResult, TaskReport
-    from pykopia.repository.repository import Repository
 
 _SECOND = 1_000_000_000
 _MIB = 1 << 20
@@ -282,7 +282,7 @@ class SetOptions(Options):
 
 def set_maintenance(session: Session, options: SetOptions) -> None:
     """Change who maintains the repository, how often, and what is kept."""
-    from pykopia.maintenance.api import MaintenanceChanges  # noqa: PLC0415 -- `--help` does without
+    from pykopia.api.maintenance import MaintenanceChanges  # noqa: PLC0415 -- `--help` does without
 
     size = _given(options.max_retained_log_size_mb)
     changes = MaintenanceChanges(

@@ -8,8 +8,8 @@ from pykopia.cli.session import Session
 from pykopia.format.directory import DirectoryEntry, with_total
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.directory import Directory
-    from pykopia.repository.repository import Repository
 
 _PIECE = 1 << 20
 

@@ -8,15 +8,35 @@ import base64
 import binascii
 import getpass
 import hashlib
+import logging
 from pathlib import Path
 from typing import Protocol, TextIO, cast
 
-from pykopia.cli.session import Session
+from pykopia.cli.global_flags import GlobalFlags
 from pykopia.errors import ConnectionFileError, InvalidPasswordError
 from pykopia.repository.options import default_username
 
 _ATTEMPTS = 5
 NO_TERMINAL = "no password: give --password or KOPIA_PASSWORD, as there is no terminal to ask on"
+
+
+class Session(Protocol):
+    """What passwords need of a run of the program."""
+
+    flags: GlobalFlags
+    stdin: TextIO
+    stderr: TextIO
+
+    @property
+    def config_path(self) -> Path:
+        """The connection file."""
+
+    @property
+    def log(self) -> logging.Logger:
+        """Messages for people."""
+
+    def tell(self, text: str) -> None:
+        """Write to stderr."""
 
 
 class _Keyring(Protocol):
@@ -152,6 +172,7 @@ def _ring_item(session: Session) -> str:
 
 __all__ = [
     "NO_TERMINAL",
+    "Session",
     "ask",
     "ask_twice",
     "for_connecting",

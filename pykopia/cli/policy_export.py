@@ -13,9 +13,9 @@ from pykopia.format import gojson
 from pykopia.format.policy import Policy
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.policy_target import DefinedPolicy
     from pykopia.format.source import SourceInfo
-    from pykopia.repository.repository import Repository
 
 _PRIVATE = 0o600
 

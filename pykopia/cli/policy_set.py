@@ -15,8 +15,8 @@ from pykopia.cli.values import boolean, size
 from pykopia.format.policy import ActionCommand, Policy, SchedulingPolicy, TimeOfDay
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.source import SourceInfo
-    from pykopia.repository.repository import Repository
 
 _SECOND = 1_000_000_000
 _MIB = 1 << 20

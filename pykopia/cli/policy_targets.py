@@ -7,7 +7,7 @@ from pykopia.cli.snapshot_sources import parse_source
 from pykopia.format.source import SourceInfo
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 
 class PolicyTargetFlags(Options):

@@ -9,8 +9,8 @@ from pykopia.cli.storage_flags import StorageFlags
 from pykopia.errors import InvalidPasswordError, RepositoryExistsError
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.repository.options import NewRepositoryOptions
-    from pykopia.repository.repository import Repository
     from pykopia.storage.base import BlobStorage
 
 VALIDATION_NOTE = """\
@@ -22,7 +22,7 @@ $ pykopia repository validate-provider
 
 def create(session: Session, options: StorageFlags) -> None:
     """Create a repository in an empty storage, connect to it and set the first policies."""
-    from pykopia.repository import opening  # noqa: PLC0415
+    from pykopia.api import opening  # noqa: PLC0415
     from pykopia.storage.opening import open_storage  # noqa: PLC0415
 
     flags = session.options(CreateFlags)
@@ -51,7 +51,7 @@ def create(session: Session, options: StorageFlags) -> None:
 
 def connect(session: Session, options: StorageFlags) -> None:
     """Connect to a repository and store its password."""
-    from pykopia.repository import opening  # noqa: PLC0415
+    from pykopia.api import opening  # noqa: PLC0415
     from pykopia.storage.opening import open_storage  # noqa: PLC0415
 
     flags = session.options(ConnectFlags)
@@ -76,9 +76,9 @@ def connect(session: Session, options: StorageFlags) -> None:
 
 def disconnect(session: Session) -> None:
     """Forget the connection: its file, cache and stored password. The repository is not touched."""
-    from pykopia.repository import opening  # noqa: PLC0415
+    from pykopia.repository import connection_file  # noqa: PLC0415
 
-    opening.disconnect(session.config_path)
+    connection_file.disconnect(session.config_path)
     passwords.forget(session)
 
 

@@ -9,8 +9,8 @@ from pykopia.cli.parsing import flag
 from pykopia.cli.session import Session
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.repository_format import RepositoryFormat
-    from pykopia.repository.repository import Repository
 
 _CONTENT_FORMAT = (
     "hash",

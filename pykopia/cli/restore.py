@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pykopia import clock
+from pykopia.api.snapshots import restore_mode
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.json_flags import JsonFlags
 from pykopia.cli.parsing import CommandLineError, arguments, flag, flag_list
@@ -19,15 +20,14 @@ from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFo
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.source import SourceInfo
-from pykopia.snapshot.api import restore_mode
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import read_placeholder
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
 from pykopia.snapshot.source_path import path_inside
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.snapshot_manifest import SnapshotManifest
-    from pykopia.repository.repository import Repository
 
 _PARALLEL = 8
 _MODES = ("auto", "local", "zip", "zip-nocompress", "tar", "tgz")

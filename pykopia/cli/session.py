@@ -1,7 +1,7 @@
 """One run of the program: its streams, its environment, its flags, and the repository it is connected to."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO, TextIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, TypeVar
 
 from pykopia.cli.global_flags import GlobalFlags
 from pykopia.cli.parsing import CommandLineError, Invocation, Options
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from logging import Logger
     from pathlib import Path
 
-    from pykopia.cli.progress import ProgressLine
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -21,6 +20,13 @@ DANGEROUS = (
     "this command can corrupt or destroy the repository and is not needed for normal use; "
     "set --dangerous-commands=enabled to run it nevertheless"
 )
+
+
+class LineOfProgress(Protocol):
+    """A line of progress on the terminal."""
+
+    def clear(self) -> None:
+        """Take the line away: something else is to be written."""
 
 
 class Session:
@@ -39,7 +45,7 @@ class Session:
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.flags = invocation.options(GlobalFlags)
         self.canceled = False
-        self.progress: ProgressLine | None = None
+        self.progress: LineOfProgress | None = None
         """The line of progress that is on the terminal now; messages clear it first."""
         self.repository: Repository | None = None
         """What ``open`` returned last."""
@@ -168,9 +174,9 @@ class Session:
         Raises:
             NotConnectedError: There is no connection file.
         """
+        from pykopia.api.opening import open_connected  # noqa: PLC0415
         from pykopia.cli import early, passwords  # noqa: PLC0415
         from pykopia.errors import ConnectionFileError, NotConnectedError  # noqa: PLC0415
-        from pykopia.repository.opening import open_connected  # noqa: PLC0415
 
         path = self.config_path
         if not path.exists():

@@ -22,7 +22,7 @@ from pykopia.snapshot.source_path import local_source
 from pykopia.snapshot.upload_options import CHECKPOINT_INTERVAL_SECONDS, SnapshotOptions, SnapshotResult
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
     from pykopia.repository.writer import RepositoryWriter
 
 _SECOND = 1_000_000_000

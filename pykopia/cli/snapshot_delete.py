@@ -9,8 +9,8 @@ from pykopia.cli.snapshot_sources import parse_source
 from pykopia.errors import SnapshotNotFoundError
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.snapshot_manifest import SnapshotManifest
-    from pykopia.repository.repository import Repository
 
 
 class DeleteOptions(Options):

@@ -9,7 +9,7 @@ from pykopia.cli.values import threads
 from pykopia.snapshot.fix import FixedSnapshot, FixOptions, fix_invalid_files, remove_files
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
     from pykopia.snapshot.rewriting import Handling
 
 

@@ -21,7 +21,7 @@ from pykopia.snapshot.source_path import path_inside
 from pykopia.snapshot.storage_stats import storage_stats
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 
 class SnapshotListOptions(JsonFlags):

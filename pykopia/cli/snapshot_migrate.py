@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pykopia.api.opening import open_connected
 from pykopia.cli import passwords
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.parsing import CommandLineError, Options, flag, flag_list
@@ -11,10 +12,9 @@ from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 from pykopia.cli.values import existing_file, threads
 from pykopia.errors import NotConnectedError, SnapshotError
-from pykopia.repository.opening import open_connected
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 
 class MigrateOptions(Options):

@@ -7,8 +7,8 @@ from pykopia.format.source import SourceInfo
 from pykopia.snapshot.source_path import at_or_above
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.snapshot_manifest import SnapshotManifest
-    from pykopia.repository.repository import Repository
 
 
 def parse_source(repository: "Repository", text: str) -> SourceInfo:

@@ -13,7 +13,7 @@ from pykopia.errors import ContradictedViewError, SnapshotNotFoundError, VerifyE
 from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 
 class VerifyFlags(JsonFlags):

@@ -434,7 +434,7 @@ class FromConfigFlags(StorageFlags):
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection; a password inside the token serves unless one is given."""
         from pykopia.format.token import ConnectionToken  # noqa: PLC0415
-        from pykopia.repository.opening import read_config  # noqa: PLC0415
+        from pykopia.repository.connection_file import read_config  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
 
         if self.file and not create:

@@ -30,7 +30,7 @@ from pykopia.format.session import SESSION_PREFIX, SessionMarker
 from pykopia.ids import BlobID
 from pykopia.maintenance.dropped import read_dropped
 from pykopia.maintenance.stored import read_schedule
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.repository.view import SETTLE_NS, Look, complete_view, list_blobs
 from pykopia.storage.base import BlobStorage, RetentionMode
 
@@ -49,7 +49,7 @@ def no_check() -> None:
 
 
 def plan_unused_packs(
-    repository: Repository,
+    repository: Core,
     view: CompleteView,
     *,
     started: int,
@@ -81,7 +81,7 @@ def plan_unused_packs(
 
 
 def look_before_deletion(
-    repository: Repository,
+    repository: Core,
     *,
     started: int,
     safety: Safety,
@@ -124,7 +124,7 @@ def look_before_deletion(
     )
 
 
-def _dropped_before(repository: Repository) -> int | None:
+def _dropped_before(repository: Core) -> int | None:
     """Return before when deleted contents may have been dropped from the index; only format version 1 does that."""
     if repository.contents.indexes.epochs:
         return None
@@ -132,7 +132,7 @@ def _dropped_before(repository: Repository) -> int | None:
 
 
 def delete_unused_packs(
-    repository: Repository, view: CompleteView, plan: PackDeletion, *, check: Check = no_check, parallel: int = 0
+    repository: Core, view: CompleteView, plan: PackDeletion, *, check: Check = no_check, parallel: int = 0
 ) -> TaskStatistics:
     """Delete what a plan says and what a view proves to be garbage.
 
@@ -164,7 +164,7 @@ def pack_statistics(plan: PackDeletion, *, deleted: Sequence[BlobMetadata] = ())
     )
 
 
-def active_sessions(repository: Repository) -> dict[str, SessionMarker]:
+def active_sessions(repository: Core) -> dict[str, SessionMarker]:
     """Return the markers of all sessions by their ID.
 
     Raises:
@@ -204,9 +204,7 @@ def _groups(blob_ids: Sequence[BlobID], size: int) -> Iterator[Sequence[BlobID]]
 # --- logs ------------------------------------------------------------------------------------------------------------
 
 
-def delete_logs(
-    repository: Repository, retention: LogRetention, *, now: int, check: Check = no_check
-) -> TaskStatistics:
+def delete_logs(repository: Core, retention: LogRetention, *, now: int, check: Check = no_check) -> TaskStatistics:
     """Delete old log blobs; pykopia writes none, Kopia does (spec 03 §15)."""
     plan = plan_log_deletion(repository.storage.list(LOG_PREFIX), retention.effective, now=now)
     delete_blobs(repository.storage, [blob.blob_id for blob in plan.delete], check=check)
@@ -226,7 +224,7 @@ def delete_logs(
 # --- object lock -----------------------------------------------------------------------------------------------------
 
 
-def extend_locks(repository: Repository, *, check: Check = no_check, parallel: int = 0) -> TaskStatistics:
+def extend_locks(repository: Core, *, check: Check = no_check, parallel: int = 0) -> TaskStatistics:
     """Lock all blobs that the repository locks for its full period from now on (spec 03 §6).
 
     Raises:

@@ -19,7 +19,7 @@ from pykopia.maintenance.lease import check_clocks
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
 from pykopia.maintenance.stored import change_schedule, read_schedule
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.repository.view import PACKS, complete_view
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Cycle:
 
     def __init__(
         self,
-        repository: Repository,
+        repository: Core,
         parameters: MaintenanceParameters,
         safety: Safety,
         *,

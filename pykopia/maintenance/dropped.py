@@ -15,13 +15,13 @@ from typing import Final
 from pykopia.errors import BlobNotFoundError, DamagedDataError
 from pykopia.format.maintenance_schedule import NONCE_LENGTH, open_with_key, seal_with_key
 from pykopia.ids import BlobID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 BLOB_ID: Final = BlobID("_pykopia_dropped")
 CONTEXT: Final = b"pykopia dropped contents"
 
 
-def read_dropped(repository: Repository) -> Mapping[str, int]:
+def read_dropped(repository: Core) -> Mapping[str, int]:
     """Return how many contents of each pack were dropped; nothing where no record can be read: such packs are kept."""
     if repository.contents.indexes.epochs:
         return {}
@@ -35,7 +35,7 @@ def read_dropped(repository: Repository) -> Mapping[str, int]:
     return {pack: count for pack, count in stored.items() if isinstance(count, int)}
 
 
-def record_dropped(repository: Repository, dropped: Mapping[str, int], packs: Collection[str]) -> None:
+def record_dropped(repository: Core, dropped: Mapping[str, int], packs: Collection[str]) -> None:
     """Add contents that are about to be dropped to the record.
 
     Args:

@@ -29,7 +29,7 @@ from pykopia.format.index_merge import merge_index_files
 from pykopia.format.maintenance_schedule import TaskStatistics
 from pykopia.ids import BlobID
 from pykopia.maintenance.blobs import Check, delete_blobs, no_check, total
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ PARALLEL_READS = 8
 _SECOND_NS = 1_000_000_000
 
 
-def advance_epoch(repository: Repository) -> TaskStatistics:
+def advance_epoch(repository: Core) -> TaskStatistics:
     """Begin a new epoch when the current one has enough index blobs over enough time."""
     state = repository.contents.indexes.epoch_state()
     marker = plan_advance(state, repository.format.epoch_parameters)
@@ -50,12 +50,12 @@ def advance_epoch(repository: Repository) -> TaskStatistics:
     )
 
 
-def has_work(repository: Repository) -> bool:
+def has_work(repository: Core) -> bool:
     """Tell whether the index blobs of an epoch can be put together now."""
     return plan_single_compaction(repository.contents.indexes.epoch_state()) is not None
 
 
-def compact_single_epoch(repository: Repository, view: CompleteView) -> TaskStatistics:
+def compact_single_epoch(repository: Core, view: CompleteView) -> TaskStatistics:
     """Put the index blobs of the oldest settled epoch that has not been compacted yet together.
 
     Raises:
@@ -76,7 +76,7 @@ def compact_single_epoch(repository: Repository, view: CompleteView) -> TaskStat
     )
 
 
-def generate_range(repository: Repository, view: CompleteView) -> TaskStatistics:
+def generate_range(repository: Core, view: CompleteView) -> TaskStatistics:
     """Put the index blobs of many settled epochs together.
 
     Raises:
@@ -91,7 +91,7 @@ def generate_range(repository: Repository, view: CompleteView) -> TaskStatistics
     )
 
 
-def write_compaction(repository: Repository, _view: CompleteView, plan: EpochCompaction) -> None:
+def write_compaction(repository: Core, _view: CompleteView, plan: EpochCompaction) -> None:
     """Write the index blobs of a compaction; they count once all of them are there."""
     with _Files(repository, plan.inputs) as files:
         plain = merge_index_files(files, version=repository.format.effective_index_version)
@@ -101,7 +101,7 @@ def write_compaction(repository: Repository, _view: CompleteView, plan: EpochCom
         repository.storage.put(blob_id, sealed)
 
 
-def drop_deleted(repository: Repository, _view: CompleteView, *, before_ns: int) -> TaskStatistics:
+def drop_deleted(repository: Core, _view: CompleteView, *, before_ns: int) -> TaskStatistics:
     """Let contents that were deleted before a time count as gone: move the deletion watermark (spec 03 §12)."""
     seconds = before_ns // _SECOND_NS
     marker = plan_watermark(repository.contents.indexes.epoch_state(), seconds)
@@ -114,7 +114,7 @@ def drop_deleted(repository: Repository, _view: CompleteView, *, before_ns: int)
     )
 
 
-def clean_up_markers(repository: Repository, _view: CompleteView, *, check: Check = no_check) -> TaskStatistics:
+def clean_up_markers(repository: Core, _view: CompleteView, *, check: Check = no_check) -> TaskStatistics:
     """Delete markers of epochs that are over, and watermarks that a greater one has replaced."""
     state = repository.contents.indexes.epoch_state()
     plan = plan_cleanup(state, repository.format.epoch_parameters)
@@ -127,7 +127,7 @@ def clean_up_markers(repository: Repository, _view: CompleteView, *, check: Chec
     )
 
 
-def delete_superseded(repository: Repository, _view: CompleteView, *, check: Check = no_check) -> TaskStatistics:
+def delete_superseded(repository: Core, _view: CompleteView, *, check: Check = no_check) -> TaskStatistics:
     """Delete the index blobs of epochs whose compaction is old enough.
 
     Unlike Kopia, this first reads the compaction and makes sure that it holds every entry of what it stands for: the
@@ -154,7 +154,7 @@ def delete_superseded(repository: Repository, _view: CompleteView, *, check: Che
     )
 
 
-def _covers(repository: Repository, state: EpochState, number: int, blobs: BlobSet) -> bool:
+def _covers(repository: Core, state: EpochState, number: int, blobs: BlobSet) -> bool:
     """Tell whether the compaction of an epoch has all entries of its index blobs; say so if it does not."""
     version = repository.format.effective_index_version
     try:
@@ -171,7 +171,7 @@ def _covers(repository: Repository, state: EpochState, number: int, blobs: BlobS
 class _Files(list[IndexFile]):
     """Index blobs, opened for a while."""
 
-    def __init__(self, repository: Repository, blobs: BlobSet) -> None:
+    def __init__(self, repository: Core, blobs: BlobSet) -> None:
         with ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="pykopia-index") as pool:
             super().__init__(pool.map(repository.contents.indexes.read_blob, _names(blobs)))
 

@@ -38,7 +38,7 @@ from pykopia.format.maintenance_plan import MAX_CLOCK_SKEW_NS, clock_skew_ns
 from pykopia.format.maintenance_schedule import NONCE_LENGTH, open_with_key, seal_with_key
 from pykopia.ids import BlobID
 from pykopia.maintenance.stored import client_name
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.storage.base import PutOptions
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class FoundLease:
         return f"{document.owner} (process {document.process}, since {gojson.format_time(document.started_ns)})"
 
 
-def find_leases(repository: Repository) -> list[FoundLease]:
+def find_leases(repository: Core) -> list[FoundLease]:
     """Return the leases in the storage, those that have ended too, by number."""
     found = []
     for blob in repository.storage.list(LEASE_PREFIX):
@@ -99,7 +99,7 @@ def find_leases(repository: Repository) -> list[FoundLease]:
     return sorted(found, key=lambda lease: lease.number)
 
 
-def _read(repository: Repository, blob_id: BlobID) -> LeaseDocument:
+def _read(repository: Core, blob_id: BlobID) -> LeaseDocument:
     stored = repository.storage.get(blob_id)
     try:
         return LeaseDocument.parse(open_with_key(stored, repository.maintenance_key, LEASE_CONTEXT))
@@ -113,7 +113,7 @@ class Lease:
     It also watches the clocks: those of the storage and of this machine must agree, and this machine's must run evenly.
     """
 
-    def __init__(self, repository: Repository, *, monotonic: Callable[[], float] = clock.monotonic) -> None:
+    def __init__(self, repository: Core, *, monotonic: Callable[[], float] = clock.monotonic) -> None:
         """Take the lease.
 
         Raises:
@@ -257,7 +257,7 @@ def local_lock(config_path: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def maintaining(repository: Repository, *, monotonic: Callable[[], float] = clock.monotonic) -> Iterator[Lease]:
+def maintaining(repository: Core, *, monotonic: Callable[[], float] = clock.monotonic) -> Iterator[Lease]:
     """Hold the local lock and the lease: whatever maintains the repository, in a cycle or by hand, does it alone.
 
     Raises:

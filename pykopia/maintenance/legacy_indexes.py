@@ -34,12 +34,12 @@ from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.maintenance.blobs import Check, delete_blobs, no_check
 from pykopia.maintenance.dropped import record_dropped
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 _SECOND_NS = 1_000_000_000
 
 
-def _record_dropped(repository: Repository, view: CompleteView, before: int | None, contents: Sequence[bytes]) -> None:
+def _record_dropped(repository: Core, view: CompleteView, before: int | None, contents: Sequence[bytes]) -> None:
     """Record what is about to be dropped, by pack: nothing else will tell its packs from those of a lost index."""
     gone = set(contents)
     counts = Counter(
@@ -51,7 +51,7 @@ def _record_dropped(repository: Repository, view: CompleteView, before: int | No
 
 
 def compact_indexes(
-    repository: Repository,
+    repository: Core,
     view: CompleteView,
     *,
     max_small_blobs: int = MAX_SMALL_BLOBS,
@@ -103,7 +103,7 @@ def compact_indexes(
 
 
 class _Compaction:
-    def __init__(self, repository: Repository, settle_time_ns: int, check: Check) -> None:
+    def __init__(self, repository: Core, settle_time_ns: int, check: Check) -> None:
         self._storage = repository.storage
         self._sealer = repository.sealer.sealer
         self._indexes = repository.contents.indexes

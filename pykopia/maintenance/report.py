@@ -7,7 +7,7 @@ from pykopia.format.content_id import ALL
 from pykopia.format.maintenance_plan import Mode, PackDeletion, Rule
 from pykopia.format.maintenance_schedule import TaskStatistics
 from pykopia.maintenance.snapshot_gc import Collection
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 EXPLANATIONS = {
     Rule.CONTENT_AGE: "contents that no snapshot needs are left alone for 24 hours: a snapshot may be about to use them",
@@ -94,7 +94,7 @@ class MaintenanceResult:
 
 
 def make_ledger(
-    repository: Repository,
+    repository: Core,
     listed: list[BlobMetadata],
     deletion: PackDeletion,
     collection: Collection | None,

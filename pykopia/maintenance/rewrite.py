@@ -11,8 +11,8 @@ from pykopia.format.content_id import ALL
 from pykopia.format.index import IndexEntry
 from pykopia.format.maintenance_plan import short_packs
 from pykopia.format.maintenance_schedule import TaskStatistics
-from pykopia.repository.repository import Repository
-from pykopia.repository.writer import available_cpus
+from pykopia.repository.core import Core
+from pykopia.repository.writer import RepositoryWriter, available_cpus
 
 _SECOND_NS = 1_000_000_000
 THREADS_PER_CPU = 2
@@ -33,7 +33,7 @@ class RewritePlan:
 
 
 def plan_short_packs(
-    repository: Repository, *, prefixes: Iterable[str] = ("p", "q"), min_age_ns: int = 0, now: int | None = None
+    repository: Core, *, prefixes: Iterable[str] = ("p", "q"), min_age_ns: int = 0, now: int | None = None
 ) -> RewritePlan:
     """Return the contents of packs whose used contents fill less than 60 % of the pack size.
 
@@ -74,7 +74,7 @@ def plan_rewrite(entries: Iterable[IndexEntry], *, min_age_ns: int = 0, now: int
     return RewritePlan(rewrite=tuple(rewrite), retained=tuple(retained))
 
 
-def plan_format_version(repository: Repository, version: int, *, pack_prefix: str = "") -> RewritePlan:
+def plan_format_version(repository: Core, version: int, *, pack_prefix: str = "") -> RewritePlan:
     """Return the contents that were written in a format version, deleted ones too, in packs with a prefix."""
     entries = repository.contents.indexes.merged.entries(ALL.start, ALL.end, include_deleted=True)
     return plan_rewrite(
@@ -83,7 +83,7 @@ def plan_format_version(repository: Repository, version: int, *, pack_prefix: st
 
 
 def rewrite_contents(
-    repository: Repository,
+    repository: Core,
     _view: CompleteView,
     plan: RewritePlan,
     *,
@@ -105,7 +105,7 @@ def rewrite_contents(
         PykopiaError: a content can't be read or written; none is moved then.
     """
     if plan.rewrite:
-        with repository.writer() as writer, _Pool(parallel) as pool:
+        with RepositoryWriter(repository) as writer, _Pool(parallel) as pool:
             for number, entry in enumerate(plan.rewrite):
                 if number % 64 == 0:
                     check()

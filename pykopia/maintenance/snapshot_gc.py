@@ -22,8 +22,9 @@ from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import BlobID, ManifestID
 from pykopia.maintenance.blobs import Check, no_check
 from pykopia.maintenance.live_contents import LISTED, LiveContents
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.repository.view import require
+from pykopia.repository.writer import RepositoryWriter
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Collection:
         return TaskStatistics(kind=STATISTICS_KIND, values=values)
 
 
-def may_find_garbage(repository: Repository, *, started: int, safety: Safety) -> bool:
+def may_find_garbage(repository: Core, *, started: int, safety: Safety) -> bool:
     """Tell whether a collection could change anything: if not, all is too young and nothing is marked.
 
     For the arguments see ``collect_garbage``. This follows no snapshot.
@@ -90,7 +91,7 @@ def may_find_garbage(repository: Repository, *, started: int, safety: Safety) ->
 
 
 def collect_garbage(
-    repository: Repository,
+    repository: Core,
     view: CompleteView,
     *,
     started: int,
@@ -134,7 +135,7 @@ def collect_garbage(
         live.close()
 
 
-def _check_packs(repository: Repository, view: CompleteView, live: LiveContents) -> None:
+def _check_packs(repository: Core, view: CompleteView, live: LiveContents) -> None:
     """Make sure that the packs of all contents that snapshots need are there.
 
     Raises:
@@ -147,7 +148,7 @@ def _check_packs(repository: Repository, view: CompleteView, live: LiveContents)
     require(examine(ViewFacts(missing_packs=missing)), "collect garbage", repository)
 
 
-def _is_there(repository: Repository, pack: BlobID) -> bool:
+def _is_there(repository: Core, pack: BlobID) -> bool:
     try:
         repository.storage.metadata(pack)
     except BlobNotFoundError:
@@ -164,7 +165,7 @@ _DIGITS = frozenset("0123456789abcdef")
 class _Marking:
     """Follows snapshots and marks all contents that they need."""
 
-    def __init__(self, repository: Repository, live: LiveContents, check: Check) -> None:
+    def __init__(self, repository: Core, live: LiveContents, check: Check) -> None:
         self._repository = repository
         self._objects = repository.objects
         self._live = live
@@ -264,7 +265,7 @@ def _unreadable(path: str, error: Exception) -> MaintenanceError:
 class _Sweep:
     """Goes through all contents and does with each what is decided."""
 
-    def __init__(self, repository: Repository, started: int, safety: Safety, check: Check) -> None:
+    def __init__(self, repository: Core, started: int, safety: Safety, check: Check) -> None:
         self._repository = repository
         self._started, self._safety, self._check = started, safety, check
         self._result = Collection()
@@ -274,7 +275,7 @@ class _Sweep:
         if dry_run:
             self._each(live, delete=None, undelete=None, flush=lambda: None)
             return self._result
-        with self._repository.writer() as writer:
+        with RepositoryWriter(self._repository) as writer:
             contents = writer.contents
             self._each(live, delete=contents.delete, undelete=contents.undelete, flush=writer.flush)
             self._check()

@@ -14,15 +14,16 @@ from pykopia.format.maintenance_schedule import (
     seal_with_key,
 )
 from pykopia.format.repository_blob import MAINTENANCE_ID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
+from pykopia.repository.writer import RepositoryWriter
 
 
-def client_name(repository: Repository) -> str:
+def client_name(repository: Core) -> str:
     """Return ``user@host`` of the connection: what an owner is compared with."""
     return f"{repository.username}@{repository.hostname}"
 
 
-def read_parameters(repository: Repository) -> MaintenanceParameters | None:
+def read_parameters(repository: Core) -> MaintenanceParameters | None:
     """Return the parameters; None in a repository that never had any.
 
     Raises:
@@ -39,13 +40,13 @@ def read_parameters(repository: Repository) -> MaintenanceParameters | None:
         ) from error
 
 
-def write_parameters(repository: Repository, parameters: MaintenanceParameters) -> None:
+def write_parameters(repository: Core, parameters: MaintenanceParameters) -> None:
     """Store parameters in the place of those that are there."""
-    with repository.writer() as writer:
+    with RepositoryWriter(repository) as writer:
         writer.manifests.replace(MANIFEST_LABELS, parameters.to_json())
 
 
-def read_schedule(repository: Repository) -> MaintenanceSchedule:
+def read_schedule(repository: Core) -> MaintenanceSchedule:
     """Return the schedule; an empty one when maintenance never ran.
 
     Raises:
@@ -58,14 +59,14 @@ def read_schedule(repository: Repository) -> MaintenanceSchedule:
     return MaintenanceSchedule.from_json(open_with_key(stored, repository.maintenance_key))
 
 
-def write_schedule(repository: Repository, schedule: MaintenanceSchedule) -> None:
+def write_schedule(repository: Core, schedule: MaintenanceSchedule) -> None:
     """Store a schedule; nothing tells whether somebody else did so just before (spec 03 §7)."""
     sealed = seal_with_key(schedule.to_json(), repository.maintenance_key, secrets.token_bytes(NONCE_LENGTH))
     repository.storage.put(MAINTENANCE_ID, sealed)
 
 
 def change_schedule(
-    repository: Repository, change: Callable[[MaintenanceSchedule], MaintenanceSchedule]
+    repository: Core, change: Callable[[MaintenanceSchedule], MaintenanceSchedule]
 ) -> MaintenanceSchedule:
     """Read the schedule, change it and store it; return it as it is now."""
     schedule = change(read_schedule(repository))

@@ -18,7 +18,7 @@ from pykopia.format.pack import is_pack, read_local_index
 from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.format.session import new_session_id
 from pykopia.ids import BlobID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 PACK_PREFIXES = ("p", "q")
 ASIDE_PREFIX = "damaged-"
@@ -69,7 +69,7 @@ class RecoveryResult:
 
 
 def recover_index(
-    repository: Repository,
+    repository: Core,
     options: RecoveryOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RecoveryResult:
@@ -94,7 +94,7 @@ def recover_index(
     return _Recovery(repository, options, progress).run()
 
 
-def read_pack_index(repository: Repository, pack: BlobMetadata) -> IndexFile:
+def read_pack_index(repository: Core, pack: BlobMetadata) -> IndexFile:
     """Return the index at the end of a pack.
 
     Raises:
@@ -115,9 +115,7 @@ def read_pack_index(repository: Repository, pack: BlobMetadata) -> IndexFile:
 
 
 class _Recovery:
-    def __init__(
-        self, repository: Repository, options: RecoveryOptions, progress: Callable[[int, int], None] | None
-    ) -> None:
+    def __init__(self, repository: Core, options: RecoveryOptions, progress: Callable[[int, int], None] | None) -> None:
         self._repository = repository
         self._storage = repository.storage
         self._indexes = repository.contents.indexes

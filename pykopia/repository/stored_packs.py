@@ -19,7 +19,7 @@ from pykopia.format.pack import is_pack
 from pykopia.format.session import SESSION_PREFIX, session_of_blob
 from pykopia.ids import BlobID
 from pykopia.repository.content_writer import ContentWriter
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Listed:
 class StoredPacks:
     """Tells which packs are lost, by one listing that is made in the background."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Core) -> None:
         """Begin to list the packs, unless that would cost more than the snapshot."""
         self._storage = repository.storage
         self._lost: dict[str, bool] = {}
@@ -121,7 +121,7 @@ def _named(merged: MergedIndex) -> frozenset[str] | None:
 class StoredObjects:
     """Tells which objects of earlier snapshots are whole, without reading data."""
 
-    def __init__(self, repository: Repository, writer: ContentWriter, packs: StoredPacks) -> None:
+    def __init__(self, repository: Core, writer: ContentWriter, packs: StoredPacks) -> None:
         self._objects = repository.objects
         self._contents = repository.contents
         self._writer = writer

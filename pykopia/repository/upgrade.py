@@ -17,8 +17,8 @@ from pykopia.format.repository_blob import FORMAT_BLOB_ID, POISON_INDEX_BLOB, PO
 from pykopia.format.repository_format import LATEST_VERSION
 from pykopia.format.upgrade_lock import BACKUP_BLOB_PREFIX, UpgradeLock
 from pykopia.ids import BlobID
+from pykopia.repository.core import Core
 from pykopia.repository.format_blobs import MAX_CACHE_DURATION_NS
-from pykopia.repository.repository import Repository
 from pykopia.repository.view import complete_view
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class UpgradeTimes:
 class Upgrade:
     """The upgrade of a repository, by the owner of its lock; each step may be done by a process of its own."""
 
-    def __init__(self, repository: Repository, *, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, repository: Core, *, pause: Callable[[float], None] = time.sleep) -> None:
         """Upgrade ``repository``, whose ``client.upgrade_owner_id`` names the owner of the lock."""
         self._repository = repository
         self._pause = pause
@@ -179,7 +179,7 @@ class Upgrade:
         return lock
 
 
-def compare_indexes(repository: Repository) -> list[str] | None:
+def compare_indexes(repository: Core) -> list[str] | None:
     """Compare the index of format version 1 with the one in epochs; return a line for each difference.
 
     None where there is no index of format version 1, so nothing to compare with.
@@ -191,7 +191,7 @@ def compare_indexes(repository: Repository) -> list[str] | None:
     return list(_differences(_entries(repository, old), _entries(repository, new)))
 
 
-def _entries(repository: Repository, blobs: list[BlobID]) -> Iterator[IndexEntry]:
+def _entries(repository: Core, blobs: list[BlobID]) -> Iterator[IndexEntry]:
     files = [repository.contents.indexes.read_blob(blob_id) for blob_id in blobs]
     try:
         yield from MergedIndex(files).entries(include_deleted=True)
@@ -216,7 +216,7 @@ def _differences(old: Iterator[IndexEntry], new: Iterator[IndexEntry]) -> Iterat
             before, after = next(old, None), next(new, None)
 
 
-def check_indexes(repository: Repository) -> bool:
+def check_indexes(repository: Core) -> bool:
     """Make sure that the index in epochs holds what that of format version 1 did; return whether there was any.
 
     Raises:

@@ -29,8 +29,8 @@ from pykopia.format.object_id import parse_object_id
 from pykopia.format.session import SESSION_PREFIX, session_of_blob
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import BlobID
+from pykopia.repository.core import Core
 from pykopia.repository.index_recovery import read_pack_index
-from pykopia.repository.repository import Repository
 from pykopia.storage.base import BlobStorage
 
 PACKS: tuple[str, ...] = ("p", "q")
@@ -82,7 +82,7 @@ class Look:
 
 
 def complete_view(
-    repository: Repository,
+    repository: Core,
     what: str,
     *,
     packs: Look | None = None,
@@ -111,7 +111,7 @@ def complete_view(
     return require(found, what, repository)
 
 
-def require(found: CompleteView | Contradictions, what: str, repository: Repository) -> CompleteView:
+def require(found: CompleteView | Contradictions, what: str, repository: Core) -> CompleteView:
     """Return a view that is complete.
 
     Raises:
@@ -123,7 +123,7 @@ def require(found: CompleteView | Contradictions, what: str, repository: Reposit
 
 
 def look(
-    repository: Repository,
+    repository: Core,
     *,
     packs: Look | None = None,
     snapshots: SnapshotFacts | None = None,
@@ -147,7 +147,7 @@ def look(
     )
 
 
-def contradictions(repository: Repository, *, packs: bool = True) -> Contradictions:
+def contradictions(repository: Core, *, packs: bool = True) -> Contradictions:
     """Return in what storage and index contradict each other, for those who only look.
 
     Args:
@@ -168,7 +168,7 @@ def _any_pack(storage: BlobStorage) -> str:
     return next((blob_id for blob_id in packs if session_of_blob(blob_id) not in running), "")
 
 
-def _pack_facts(repository: Repository, wanted: Look) -> PackFacts:
+def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
     """List packs, then sessions, then the index: what another client commits meanwhile is never taken for unlisted."""
     storage, indexes = repository.storage, repository.contents.indexes
     packs = wanted.listed
@@ -203,7 +203,7 @@ def _named(merged: MergedIndex) -> frozenset[str]:
 
 
 def _proofs(
-    repository: Repository, packs: Sequence[BlobMetadata], names: frozenset[str], dropped_before_ns: int | None
+    repository: Core, packs: Sequence[BlobMetadata], names: frozenset[str], dropped_before_ns: int | None
 ) -> Mapping[BlobID, PackProof]:
     def prove(blob: BlobMetadata) -> PackProof | None:
         return prove_pack(repository, blob, names, dropped_before_ns)
@@ -216,7 +216,7 @@ def _proofs(
 
 
 def prove_pack(
-    repository: Repository, pack: BlobMetadata, names: frozenset[str], dropped_before_ns: int | None = None
+    repository: Core, pack: BlobMetadata, names: frozenset[str], dropped_before_ns: int | None = None
 ) -> PackProof | None:
     """Compare the contents that a pack lists at its end with the index; None when the pack is gone.
 
@@ -257,7 +257,7 @@ def _exists(storage: BlobStorage, blob_id: BlobID) -> bool:
     return True
 
 
-def snapshot_facts(repository: Repository, labels: Mapping[str, str] | None = None) -> SnapshotFacts:
+def snapshot_facts(repository: Core, labels: Mapping[str, str] | None = None) -> SnapshotFacts:
     """Return what the manifests of snapshots say; see ``snapshot_facts_of``."""
     found = []
     damaged = []

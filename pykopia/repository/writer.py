@@ -2,16 +2,14 @@
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pykopia.format.replica import embed_replica
 from pykopia.repository.content_writer import ContentWriter
+from pykopia.repository.core import Core
 from pykopia.repository.manifests import ManifestWriter
 from pykopia.repository.object_writer import ObjectWriter
 from pykopia.repository.packs import PackStore
-
-if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
 
 PARALLEL_PUTS = 2
 """Packs on their way to storage at once: each is a buffer of more than 20 MiB."""
@@ -29,7 +27,7 @@ class RepositoryWriter:
         manifests: adds and deletes manifests.
     """
 
-    def __init__(self, repository: "Repository", *, parallel: int | None = None) -> None:
+    def __init__(self, repository: Core, *, parallel: int | None = None) -> None:
         """Prepare for writing with ``parallel`` threads that seal chunks of large objects; the number of CPUs at first."""
         repository.check_writable("write")
         self._repository = repository

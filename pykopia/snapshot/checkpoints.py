@@ -11,8 +11,8 @@ import msgspec
 
 from pykopia import clock
 from pykopia.format.directory import DirectoryEntry, colliding_names, summarize
-from pykopia.snapshot.reading import PartialFile, entry_from
-from pykopia.snapshot.upload import Folder, Upload
+from pykopia.snapshot.source_folder import Folder, PartialFile, entry_from
+from pykopia.snapshot.upload import Upload
 from pykopia.snapshot.upload_options import CHECKPOINT
 
 NAME_PREFIX = ".checkpointed."

@@ -21,7 +21,7 @@ from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
 from pykopia.format.source import SourceInfo, previous_snapshots
 from pykopia.ids import ObjectID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.repository.stored_packs import StoredObjects, StoredPacks
 from pykopia.repository.writer import RepositoryWriter, available_cpus
 from pykopia.snapshot.actions import Actions
@@ -30,8 +30,9 @@ from pykopia.snapshot.estimating import estimated
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.progress import Progress
-from pykopia.snapshot.reading import FileReader, entry_from
+from pykopia.snapshot.reading import FileReader
 from pykopia.snapshot.retention import apply_retention
+from pykopia.snapshot.source_folder import entry_from
 from pykopia.snapshot.source_path import local_source, source_root
 from pykopia.snapshot.upload import DIRECTORY_PREFIX, Statistics, Upload
 from pykopia.snapshot.upload_options import (
@@ -51,7 +52,7 @@ STREAM_ROOT_TIME_NS = wrap_int64(ZERO_TIME_NS)
 
 
 def create_snapshot(
-    repository: Repository,
+    repository: Core,
     path: str,
     options: SnapshotOptions,
     progress: Progress[UploadCounters],
@@ -62,7 +63,7 @@ def create_snapshot(
     tags = stored_tags(options.tags)
     taking = _Taking(repository, source, options, progress, session)
     with (
-        nullcontext(session) if session else repository.writer(parallel=taking.parallel) as writer,
+        nullcontext(session) if session else RepositoryWriter(repository, parallel=taking.parallel) as writer,
         StoredPacks(repository) as packs,
         progress.told(),
     ):
@@ -100,7 +101,7 @@ class _Taking:
 
     def __init__(
         self,
-        repository: Repository,
+        repository: Core,
         source: SourceInfo,
         options: SnapshotOptions,
         progress: Progress[UploadCounters],
@@ -110,7 +111,7 @@ class _Taking:
         self._source = source
         self._options = options
         self._progress = progress
-        self._tree: PolicyTree = repository.policies.tree(source)
+        self._tree: PolicyTree = Policies(repository).tree(source)
         self.policy: Policy = self._tree.effective
         self._previous = previous_snapshots(read_snapshots((session or repository).manifests, source))
         self.parallel = options.parallel or self.policy.upload.max_parallel_file_reads or available_cpus()
@@ -285,9 +286,9 @@ def _upload_counter(writer: RepositoryWriter, progress: Progress[UploadCounters]
     return refresh
 
 
-def set_manual(repository: Repository, writer: RepositoryWriter, source: SourceInfo) -> None:
+def set_manual(repository: Core, writer: RepositoryWriter, source: SourceInfo) -> None:
     """Mark a source that no scheduler can take again by itself (spec 04 §11.8)."""
-    defined = repository.policies.defined(source)
+    defined = Policies(repository).defined(source)
     policy = Policy() if defined is None else defined.policy
     if not policy.scheduling.manual:
         changed = replace(policy, scheduling=replace(policy.scheduling, manual=True))

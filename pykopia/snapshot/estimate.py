@@ -8,8 +8,9 @@ from pykopia.errors import CanceledError, PykopiaError
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.source import SourceInfo
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.snapshot import walk
+from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.progress import Cancel
 from pykopia.snapshot.source_path import local_source, source_root
 
@@ -42,7 +43,7 @@ class Estimate:
     """By upper bound in bytes."""
 
 
-def estimate(repository: Repository, path: str, cancel: Cancel | None) -> Estimate:
+def estimate(repository: Core, path: str, cancel: Cancel | None) -> Estimate:
     """Walk a folder with the rules of its policies; nothing but ignore files is read.
 
     Raises:
@@ -55,7 +56,7 @@ def estimate(repository: Repository, path: str, cancel: Cancel | None) -> Estima
     if not stat.S_ISDIR(status.st_mode):
         _count_file(counted, root, status.st_size)
         return counted
-    count_source(counted, root, status, repository.policies.tree(source), cancel)
+    count_source(counted, root, status, Policies(repository).tree(source), cancel)
     return counted
 
 

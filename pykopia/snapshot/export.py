@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 from pykopia.errors import RestoreError
 from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import ENTRY_ERRORS, Restore, describe
 from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
@@ -18,7 +18,7 @@ FORMATS: Final[tuple[ExportFormat, ...]] = ("tar", "tar.gz", "zip")
 
 
 def export(
-    repository: Repository,
+    repository: Core,
     entry: DirectoryEntry,
     sink: ByteSink,
     export_format: ExportFormat,
@@ -52,7 +52,7 @@ def export(
     return RestoreResult(counters=progress.counters)
 
 
-def _output(sink: Sink, repository: Repository, export_format: ExportFormat, *, whole: bool) -> TarOutput | ZipOutput:
+def _output(sink: Sink, repository: Core, export_format: ExportFormat, *, whole: bool) -> TarOutput | ZipOutput:
     if export_format == "zip":
         return ZipOutput(sink, repository.objects, whole=whole, compressed=True)
     return TarOutput(sink, repository.objects, whole=whole, compressed=export_format == "tar.gz")

@@ -18,11 +18,13 @@ from pykopia.format.manifest import CONTENT_PREFIX
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID, ContentID, ManifestID, ObjectID
+from pykopia.repository.core import Core
 from pykopia.repository.format_blobs import has_blob
 from pykopia.repository.objects import UNKNOWN_LENGTH
-from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.locating import LOST, Located, Locator, check_length, length_of
+from pykopia.snapshot.manifests import read_snapshots
+from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.rewriting import Change, Handling, Rewriter
 
 _HUNDRED = 100
@@ -59,7 +61,7 @@ class FixedSnapshot:
 
 
 def fix_invalid_files(
-    repository: Repository,
+    repository: Core,
     options: FixOptions | None = None,
     *,
     invalid_files: Handling = "stub",
@@ -114,7 +116,7 @@ def fix_invalid_files(
 
 
 def remove_files(
-    repository: Repository,
+    repository: Core,
     options: FixOptions | None = None,
     *,
     object_ids: Iterable[str] = (),
@@ -149,7 +151,7 @@ def remove_files(
 
 
 def _rewrite_all(
-    repository: Repository,
+    repository: Core,
     options: FixOptions,
     change: Callable[[Rewriter, str, DirectoryEntry], DirectoryEntry | None],
     on_snapshot: Callable[[FixedSnapshot], None] | None,
@@ -158,12 +160,12 @@ def _rewrite_all(
     snapshots = chosen_snapshots(repository, options)
     if not options.commit:
         return _rewrite(repository, None, snapshots, options, change, on_snapshot, end)
-    with repository.writer() as writer:
+    with RepositoryWriter(repository) as writer:
         return _rewrite(repository, writer, snapshots, options, change, on_snapshot, end)
 
 
 def _rewrite(
-    repository: Repository,
+    repository: Core,
     writer: RepositoryWriter | None,
     snapshots: Sequence[SnapshotManifest],
     options: FixOptions,
@@ -177,7 +179,7 @@ def _rewrite(
     for before in snapshots:
         if before.root_entry is None:
             continue
-        policy = repository.policies.effective(before.source).policy
+        policy = Policies(repository).effective(before.source).policy
         rewriter.metadata_compressor = policy.metadata_compression.compressor_name
         told = len(rewriter.changes)
         root = rewriter.root(before.root_entry)
@@ -192,13 +194,13 @@ def _rewrite(
     return found
 
 
-def chosen_snapshots(repository: Repository, options: FixOptions) -> list[SnapshotManifest]:
+def chosen_snapshots(repository: Core, options: FixOptions) -> list[SnapshotManifest]:
     """Return the snapshots that options name, by source, oldest first.
 
     Raises:
         SnapshotNotFoundError: there is no such snapshot, or a source has none.
     """
-    everything = {each.id: each for each in repository.snapshots.list()}
+    everything = {each.id: each for each in read_snapshots(repository.manifests)}
     if not options.snapshot_ids and not options.sources:
         chosen = dict(everything)
     else:
@@ -208,7 +210,7 @@ def chosen_snapshots(repository: Repository, options: FixOptions) -> list[Snapsh
                 raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list --all` shows all")
             chosen[snapshot_id] = everything[snapshot_id]
         for source in options.sources:
-            of_source = repository.snapshots.list(source)
+            of_source = read_snapshots(repository.manifests, source)
             if not of_source:
                 raise SnapshotNotFoundError(f"no snapshots for {source}")
             chosen |= {each.id: each for each in of_source}
@@ -218,7 +220,7 @@ def chosen_snapshots(repository: Repository, options: FixOptions) -> list[Snapsh
 class _FileChecker:
     """Tells whether files can be read; each object is looked at once."""
 
-    def __init__(self, repository: Repository, files_percent: float) -> None:
+    def __init__(self, repository: Core, files_percent: float) -> None:
         self._repository = repository
         self._percent = files_percent
         self._locator = Locator(repository)

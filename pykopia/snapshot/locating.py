@@ -13,8 +13,8 @@ from pykopia.errors import (
 from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.ids import ContentID
+from pykopia.repository.core import Core
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
-from pykopia.repository.repository import Repository
 
 LOST = (BlobNotFoundError, ContentNotFoundError, DamagedDataError, InvalidIDError, InvalidRangeError)
 """What says that stored data is gone for good. A storage that can't be reached just now is none of it."""
@@ -29,7 +29,7 @@ MAX_TARGET = 4095
 class Locator:
     """Finds what objects are made of; lists the packs once, when it is made."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Core) -> None:
         self._repository = repository
         storage = repository.storage
         self._packs = {blob.blob_id: blob.length for kind in ("p", "q") for blob in storage.list(kind)}

@@ -21,9 +21,10 @@ from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.snapshot_manifest import UNSAVED, SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID, ObjectID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.manifests import read_snapshots
+from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.upload_options import UploadCounters
 
@@ -49,7 +50,7 @@ class MigrationResult:
 
 
 def migrate_policies(
-    origin: Repository, writer: RepositoryWriter, targets: Iterable[SourceInfo] | None, *, overwrite: bool
+    origin: Core, writer: RepositoryWriter, targets: Iterable[SourceInfo] | None, *, overwrite: bool
 ) -> list[SourceInfo]:
     """Copy policies as they are; return the targets of those that were.
 
@@ -60,7 +61,7 @@ def migrate_policies(
         overwrite: also where this repository has one.
     """
     wanted = None if targets is None else set(targets)
-    latest = {each.target: each for each in origin.policies.list()}
+    latest = {each.target: each for each in Policies(origin).list()}
     copied = []
     for target, defined in latest.items():
         labels = policy_labels(target)
@@ -75,8 +76,8 @@ class Migration:
 
     def __init__(
         self,
-        origin: Repository,
-        destination: Repository,
+        origin: Core,
+        destination: Core,
         writer: RepositoryWriter,
         progress: Progress[UploadCounters],
         *,
@@ -171,7 +172,7 @@ class Migration:
         root = snapshot.root_entry
         if root is None:
             raise _SourceError("it has no root")
-        policies = self._destination.policies.tree(snapshot.source)
+        policies = Policies(self._destination).tree(snapshot.source)
         copied = self._directory(pool, root, policies) if root.type == DIRECTORY else self._file(root, policies)
         saved = replace(snapshot, id=UNSAVED, root_entry=copied)
         saved = replace(saved, id=self._writer.manifests.put(saved.labels(), saved.to_json()))

@@ -16,7 +16,7 @@ from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.policy_validation import policy_mistakes, policy_oddities, validate_policy
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ POLICY_TYPE = {"type": "policy"}
 class Policies:
     """Reads and sets the policies of a repository (spec 05)."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Core) -> None:
         self._repository = repository
 
     def list(self) -> list[DefinedPolicy]:
@@ -71,7 +71,7 @@ class Policies:
         Raises:
             InvalidPolicyError: the policy contradicts itself or makes no sense; the stored one is unchanged.
         """
-        with self._repository.writer() as writer:
+        with RepositoryWriter(self._repository) as writer:
             return self.put(writer, target, policy)
 
     @staticmethod
@@ -100,13 +100,13 @@ class Policies:
         found = self._repository.manifests.find(policy_labels(target))
         if not found:
             raise PolicyNotFoundError(f"no policy is defined for {target}; `policy list` shows all")
-        with self._repository.writer() as writer:
+        with RepositoryWriter(self._repository) as writer:
             for each in found:
                 writer.manifests.delete(each.id)
 
     def set_defaults(self) -> Policy:
         """Give a new repository what Kopia gives it: the global policy and the owner of its maintenance."""
-        with self._repository.writer() as writer:
+        with RepositoryWriter(self._repository) as writer:
             self.put(writer, GLOBAL_TARGET, DEFAULT_POLICY)
             owner = f"{self._repository.username}@{self._repository.hostname}"
             writer.manifests.replace(MANIFEST_LABELS, MaintenanceParameters(owner=owner).to_json())

@@ -8,23 +8,18 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
 
 from pykopia.errors import CanceledError
 from pykopia.format.compression_policy import compressor_for
-from pykopia.format.directory import DirectoryEntry, DirectorySummary
+from pykopia.format.directory import DirectoryEntry
 from pykopia.format.gojson import stored_form
-from pykopia.format.gotime import EARLIEST_NS, LATEST_NS, nearest_time
 from pykopia.format.policy import Policy
-from pykopia.ids import ObjectID
 from pykopia.repository.object_writer import SMALLEST_CHUNK, ObjectWriter, WrittenObject
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.small_files import READ_FLAGS, read_files
+from pykopia.snapshot.source_folder import Folder, Item, PartialFile, entry_from
 from pykopia.snapshot.upload_options import UploadCounters
-
-if TYPE_CHECKING:
-    from pykopia.snapshot.upload import Folder, Item
 
 log = logging.getLogger(__name__)
 
@@ -32,31 +27,6 @@ LARGEST_TOGETHER = 1 << 20
 """Bytes up to which files are read together, where the splitter leaves them whole."""
 
 NO_LIMIT = -1
-
-
-class PartialFile:
-    """A large file that is being read: the chunks that checkpoints can refer to."""
-
-    def __init__(self, status: os.stat_result) -> None:
-        self.status = status
-        self._lock = threading.Lock()
-        self._chunks: list[tuple[int, Future[ObjectID]]] = []
-
-    def add(self, length: int, chunk: "Future[ObjectID]") -> None:
-        """Take note of a chunk."""
-        with self._lock:
-            self._chunks.append((length, chunk))
-
-    def stored(self) -> WrittenObject:
-        """Return the chunks that are stored, up to the first that is not yet."""
-        pieces, lengths = [], []
-        with self._lock:
-            for length, chunk in self._chunks:
-                if not chunk.done() or chunk.cancelled() or chunk.exception() is not None:
-                    break
-                pieces.append(chunk.result())
-                lengths.append(length)
-        return WrittenObject(pieces, lengths)
 
 
 class FileReader:
@@ -70,14 +40,14 @@ class FileReader:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
-    def link(self, folder: "Folder", name: str, status: os.stat_result) -> DirectoryEntry:
+    def link(self, folder: Folder, name: str, status: os.stat_result) -> DirectoryEntry:
         """Store the target of a symbolic link."""
         target = os.fsencode(os.readlink(f"{folder.path}/{name}"))
         packer = folder.policies.child(name).effective.metadata_compression.compressor_name
         object_id = self._writer.write(target, metadata_compressor=packer)
         return entry_from(name, "s", status, object_id, len(target))
 
-    def small_contents(self, batch: "Sequence[Item]") -> list[bytes | int]:
+    def small_contents(self, batch: Sequence[Item]) -> list[bytes | int]:
         """Read the small files of a batch at once; for anything else, and what fails, a number stands in the place."""
         contents: list[bytes | int] = [0] * len(batch)
         small = [index for index, item in enumerate(batch) if self._is_read_together(*item)]
@@ -87,7 +57,7 @@ class FileReader:
             contents[index] = data
         return contents
 
-    def _is_read_together(self, folder: "Folder", name: str, status: os.stat_result) -> bool:
+    def _is_read_together(self, folder: Folder, name: str, status: os.stat_result) -> bool:
         """Tell whether a file is small enough to be read with others: a single chunk, whatever is in it."""
         size = status.st_size
         if size > LARGEST_TOGETHER or not stat.S_ISREG(status.st_mode) or self.in_parts(folder, name, status):
@@ -97,12 +67,12 @@ class FileReader:
             or size <= self._writer.splitter(folder.policies.child(name).effective.splitter.algorithm).minimum
         )
 
-    def in_parts(self, folder: "Folder", name: str, status: os.stat_result) -> int:
+    def in_parts(self, folder: Folder, name: str, status: os.stat_result) -> int:
         """Return how many bytes each part of a file has, 0 for one that is read in one (spec 04 §11.4)."""
         limit = folder.policies.child(name).effective.upload.parallel_upload_above_size
         return limit if limit is not None and 0 < limit < status.st_size else 0
 
-    def stored(self, items: "Sequence[Item]", contents: Sequence[bytes]) -> list[DirectoryEntry]:
+    def stored(self, items: Sequence[Item], contents: Sequence[bytes]) -> list[DirectoryEntry]:
         """Store the contents of files that are a single chunk each."""
         packers = [
             compressor_for(folder.policies.child(name).effective.compression, name, len(data))
@@ -114,7 +84,7 @@ class FileReader:
             for (_, name, status), object_id, data in zip(items, object_ids, contents, strict=True)
         ]
 
-    def file(self, folder: "Folder", name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
+    def file(self, folder: Folder, name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
         """Store a file, counting its bytes as they are read; return its entry and the number of parts it was read in.
 
         Raises:
@@ -126,7 +96,7 @@ class FileReader:
         finally:
             self._progress.add(hashing_files=-1)
 
-    def _file(self, folder: "Folder", name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
+    def _file(self, folder: Folder, name: str, status: os.stat_result) -> tuple[DirectoryEntry, int]:
         policy = folder.policies.child(name).effective
         size = status.st_size
         packer = compressor_for(policy.compression, name, size)
@@ -162,7 +132,7 @@ class FileReader:
             os.close(descriptor)
 
     def _in_parts(
-        self, folder: "Folder", name: str, status: os.stat_result, policy: Policy, packer: str, limit: int
+        self, folder: Folder, name: str, status: os.stat_result, policy: Policy, packer: str, limit: int
     ) -> tuple[DirectoryEntry, int]:
         """Read a large file in parts of ``limit`` bytes, each split on its own; the last one is open-ended."""
         descriptor = os.open(f"{folder.path}/{name}", READ_FLAGS)
@@ -201,7 +171,7 @@ class FileReader:
 
     def _part(
         self,
-        folder: "Folder",
+        folder: Folder,
         partial: PartialFile,
         descriptor: int,
         start: int,
@@ -241,7 +211,7 @@ class FileReader:
         if self._progress.canceled:
             raise CanceledError("canceled while a file was being read: the file is not in the snapshot")
 
-    def _changed(self, folder: "Folder", name: str) -> None:
+    def _changed(self, folder: Folder, name: str) -> None:
         shown = stored_form(f"{folder.path}/{name}")
         log.warning("%s changed while it was read: the snapshot has what was read", shown)
 
@@ -251,31 +221,4 @@ class FileReader:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def entry_from(
-    name: str,
-    kind: str,
-    status: os.stat_result,
-    object_id: ObjectID,
-    size: int,
-    summary: DirectorySummary | None = None,
-) -> DirectoryEntry:
-    """Return a directory entry from what the file system says of a file, folder or link."""
-    mtime_ns = nearest_time(status.st_mtime_ns)
-    if mtime_ns in (EARLIEST_NS, LATEST_NS):
-        log.warning(
-            "the time of %s can't be stored, for it is not from 1677 to 2262: the nearest is", stored_form(name)
-        )
-    return DirectoryEntry(
-        name=name,
-        type=kind,
-        mode=stat.S_IMODE(status.st_mode),
-        size=size,
-        mtime_ns=mtime_ns,
-        uid=status.st_uid,
-        gid=status.st_gid,
-        object_id=object_id,
-        summary=summary,
-    )
-
-
-__all__ = ["FileReader", "PartialFile", "entry_from"]
+__all__ = ["FileReader"]

@@ -14,8 +14,8 @@ from typing import Generic, Protocol, TypeVar
 from pykopia.crew import Crew
 from pykopia.errors import CanceledError, DuplicateNameError, PykopiaError, RestoreError, UnsafePathError
 from pykopia.format.directory import DirectoryEntry, DirectorySummary
+from pykopia.repository.core import Core
 from pykopia.repository.objects import INDIRECT, DirectoryReader, ObjectStore
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_decision import apart, collide, unusable
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
@@ -122,7 +122,7 @@ class Restore(Generic[Folder]):
 
     def __init__(
         self,
-        repository: Repository,
+        repository: Core,
         output: Output[Folder],
         options: RestoreOptions,
         progress: Progress[RestoreCounters],

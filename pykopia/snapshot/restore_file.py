@@ -9,7 +9,7 @@ import msgspec
 
 from pykopia.errors import RestoreError
 from pykopia.format.directory import DirectoryEntry
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import ENTRY_ERRORS, describe
 from pykopia.snapshot.restore_decision import unusable
@@ -22,7 +22,7 @@ COPY_BYTES = 1 << 20
 
 
 def restore_single(
-    repository: Repository,
+    repository: Core,
     entry: DirectoryEntry,
     target: Path,
     options: RestoreOptions,
@@ -66,7 +66,7 @@ def restore_single(
 
 
 def restore_to_stream(
-    repository: Repository, entry: DirectoryEntry, stream: IO[bytes], progress: Progress[RestoreCounters]
+    repository: Core, entry: DirectoryEntry, stream: IO[bytes], progress: Progress[RestoreCounters]
 ) -> RestoreResult:
     """Write the contents of a file to a stream.
 

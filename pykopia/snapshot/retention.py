@@ -15,10 +15,11 @@ from pykopia.format.retention import ExpirePlan, plan_expire
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 from pykopia.repository.view import Look, complete_view, look, snapshot_facts_of
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.manifests import labels_for
+from pykopia.snapshot.policies import Policies
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Expiration:
         return f"{self.source}: {self.plan}"
 
 
-def plan_expirations(repository: Repository, source: SourceInfo | None = None) -> list[Expiration]:
+def plan_expirations(repository: Core, source: SourceInfo | None = None) -> list[Expiration]:
     """Decide which snapshots expire, source by source.
 
     Args:
@@ -51,12 +52,12 @@ def plan_expirations(repository: Repository, source: SourceInfo | None = None) -
     for _, group in groupby(ordered, key=lambda each: SourceInfo.from_labels(each.labels)):
         of_source = list(group)
         here = SourceInfo.from_labels(of_source[0].labels)
-        policy = repository.policies.effective(here).policy
+        policy = Policies(repository).effective(here).policy
         expirations.append(Expiration(source=here, plan=_plan(here, of_source, policy)))
     return expirations
 
 
-def view_for_deletion(repository: Repository, what: str = "delete snapshots") -> CompleteView:
+def view_for_deletion(repository: Core, what: str = "delete snapshots") -> CompleteView:
     """Return the proof that storage and index fit together, so that snapshots may be deleted.
 
     Raises:
@@ -66,7 +67,7 @@ def view_for_deletion(repository: Repository, what: str = "delete snapshots") ->
 
 
 def view_for_expiry(
-    repository: Repository,
+    repository: Core,
     source: SourceInfo | None,
     *,
     exists: Callable[[str], bool] | None = None,
@@ -104,7 +105,7 @@ def apply_expirations(writer: RepositoryWriter, view: CompleteView, expirations:
 
 
 def apply_retention(
-    repository: Repository, writer: RepositoryWriter, source: SourceInfo, policy: Policy, *, taken: str
+    repository: Core, writer: RepositoryWriter, source: SourceInfo, policy: Policy, *, taken: str
 ) -> None:
     """Delete the snapshots of a source that a policy does not keep, those of this session of writing included.
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from pykopia.errors import SourceNotFoundError, SourceReadError, UnsupportedSourceError
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 
-def local_source(repository: Repository, path: str) -> SourceInfo:
+def local_source(repository: Core, path: str) -> SourceInfo:
     """Return the source that a path is for this client: its user and host, the absolute path with ``.`` and ``..`` gone."""
     return SourceInfo(host=repository.hostname, user_name=repository.username, path=os.path.abspath(path))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest, StorageStats, StorageUsage
 from pykopia.ids import ContentID, ObjectID
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class _Counter:
         )
 
 
-def storage_stats(repository: Repository, snapshots: Iterable[SnapshotManifest]) -> Iterator[StorageStats]:
+def storage_stats(repository: Core, snapshots: Iterable[SnapshotManifest]) -> Iterator[StorageStats]:
     """Yield what each snapshot adds to those before it, and what they take together.
 
     Every object and every content counts once, where it comes first. Contents of directories are counted, but their
@@ -53,7 +53,7 @@ def storage_stats(repository: Repository, snapshots: Iterable[SnapshotManifest])
 
 
 def _count(
-    repository: Repository,
+    repository: Core,
     root: DirectoryEntry,
     counters: tuple[_Counter, ...],
     seen_objects: set[ObjectID],

@@ -36,8 +36,8 @@ from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import stored_entry
 from pykopia.snapshot.progress import Progress
-from pykopia.snapshot.reading import FileReader, PartialFile, entry_from
-from pykopia.snapshot.source_path import source_root
+from pykopia.snapshot.reading import FileReader
+from pykopia.snapshot.source_folder import Folder, Item
 from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, EntryError, UploadCounters
 
 log = logging.getLogger(__name__)
@@ -63,74 +63,6 @@ class Statistics:
     excluded_directory_count: int = 0
     ignored_error_count: int = 0
     error_count: int = 0
-
-
-class Folder:
-    """A folder of the source that is being taken."""
-
-    __slots__ = (
-        "before",
-        "context",
-        "earlier",
-        "entries",
-        "failures",
-        "name",
-        "parent",
-        "path",
-        "policies",
-        "previous",
-        "relative",
-        "rules_path",
-        "status",
-        "streams",
-        "subfolders",
-        "unfinished",
-    )
-
-    def __init__(
-        self,
-        path: str,
-        relative: str,
-        name: str,
-        status: os.stat_result,
-        parent: "Folder | None",
-        context: IgnoreContext,
-        policies: PolicyTree,
-        before: Sequence[DirectoryEntry] = (),
-        previous: Sequence[Mapping[str, DirectoryEntry]] = (),
-    ) -> None:
-        self.path, self.relative, self.name, self.status = path, relative, name, status
-        self.parent, self.context, self.policies = parent, context, policies
-        self.rules_path: str = relative if parent is None else f"{parent.rules_path}/{name}"
-        """Path that ignore rules see: below the root, or below the folder that an action put in the place of one."""
-        self.before = before
-        """The folder itself in earlier snapshots, the best first, each different one once."""
-        self.previous = previous
-        """Entries by name of each of them, once the walk looks at the folder."""
-        self.earlier: DirectoryEntry | None = None
-        """The only one of them; None where there is none, or are several."""
-        self.entries: list[DirectoryEntry] = []
-        self.failures: list[EntryFailure] = []
-        self.unfinished = 1  # the walk itself
-        self.subfolders: dict[str, Folder] = {}
-        """Open folders in this one, for checkpoints."""
-        self.streams: dict[str, PartialFile] = {}
-        """Large files being read, for checkpoints."""
-
-    def take_instead(self, path: str) -> None:
-        """Take another folder in the place of this one (spec 05 §10): nothing of the rules above holds there."""
-        self.path, self.status = source_root(path)
-        self.context, self.rules_path = IgnoreContext.empty(), ""
-        if self.parent is None:
-            self.name = os.path.basename(self.path) or "/"
-
-    def entry(self, object_id: ObjectID, summary: DirectorySummary) -> DirectoryEntry:
-        """Return the entry of this folder in the one above."""
-        return entry_from(self.name, "d", self.status, object_id, 0, summary)
-
-
-Item = tuple[Folder, str, os.stat_result]
-"""A file or link to be read: its folder, name and status."""
 
 
 class Upload:

@@ -29,8 +29,8 @@ from pykopia.format.gotime import format_time, moment
 from pykopia.format.index import IndexEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.repository.buffers import LargeBuffer, new_buffer
+from pykopia.repository.core import Core
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, DirectoryReader
-from pykopia.repository.repository import Repository
 from pykopia.repository.runs import Run, plan_runs
 from pykopia.repository.writer import available_cpus
 from pykopia.snapshot.locating import Locator, check_length, length_of, size_limit
@@ -206,7 +206,7 @@ class _Enough(Exception):
 class Verifier:
     """One verification."""
 
-    def __init__(self, repository: Repository, options: VerifyOptions, progress: Progress[VerifyCounters]) -> None:
+    def __init__(self, repository: Core, options: VerifyOptions, progress: Progress[VerifyCounters]) -> None:
         self._repository = repository
         self._options = options
         self._progress = progress

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pykopia.repository.opening import connect
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.storage.opening import open_storage
 from pykopia.storage.readonly import ReadOnlyStorage
 from pykopia.storage.url import storage_from_url

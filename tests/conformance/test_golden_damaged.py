@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import (
     BlobNotFoundError,
     DamagedContentError,
@@ -25,9 +27,7 @@ from pykopia.errors import (
 )
 from pykopia.format.index import IndexEntry
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
-from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.verify import VerifyOptions
 from tests.golden_repositories import (

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import InvalidPasswordError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.format.snapshot_manifest import SnapshotManifest
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.verify import VerifyOptions
 from tests.golden_repositories import GOOD_NAMES, GoldenEntry, assert_restored, load

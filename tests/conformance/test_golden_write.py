@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.source import SourceInfo
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult
 from pykopia.snapshot.verify import VerifyOptions
 from tests.golden_repositories import (

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import PykopiaError
 from pykopia.ids import BlobID
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
-from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.verify import VerifyOptions
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.memory import MemoryStorage

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pykopia.repository.opening import connect
+from pykopia.api.opening import connect
 from pykopia.snapshot import restore_local, small_files
 from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.testing.intercepting import Call, InterceptingStorage

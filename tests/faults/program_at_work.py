@@ -9,7 +9,7 @@ FOLDER, all but the newest; prints their IDs).
 import sys
 from pathlib import Path
 
-from pykopia.repository.opening import connect
+from pykopia.api.opening import connect
 
 from .harness import CLIENT
 

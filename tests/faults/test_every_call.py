@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from pykopia import clock
+from pykopia.api.opening import connect, create
+from pykopia.api.repository import Repository
 from pykopia.errors import PykopiaError
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
 from pykopia.maintenance import epochs
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
-from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
-from pykopia.repository.repository import Repository
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes
 from pykopia.repository.view import complete_view
 from pykopia.snapshot.fix import FixOptions, remove_files

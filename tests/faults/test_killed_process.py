@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pykopia.repository.opening import create
-from pykopia.repository.repository import Repository
+from pykopia.api.opening import create
+from pykopia.api.repository import Repository
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.small_files import TEMPORARY_NAME
 from pykopia.storage.filesystem import FilesystemStorage

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pykopia.repository.opening import create
+from pykopia.api.opening import create
 from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.memory import MemoryStorage
 

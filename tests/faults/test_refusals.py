@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import create
 from pykopia.errors import PykopiaError, ReadOnlyStorageError, StorageAccessDeniedError, StorageFullError
-from pykopia.repository.opening import create
 from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.memory import MemoryStorage
 from pykopia.storage.readonly import ReadOnlyStorage

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from pykopia.repository.opening import connect
+from pykopia.api.opening import connect
 from pykopia.repository.options import ClientOptions
 from pykopia.snapshot.upload_options import CHECKPOINT_INTERVAL_SECONDS, SnapshotOptions
 from pykopia.storage.filesystem import FilesystemStorage

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pykopia.repository.opening import connect
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.verify import VerifyOptions
 from tests import trees
 from tests.cli_runner import Runner

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pykopia.repository.opening import create
+from pykopia.api.opening import create
 from pykopia.repository.options import NewRepositoryOptions
 from tests.trees import changing_tree, many_files
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pykopia.repository.opening import create
+from pykopia.api.opening import create
+from pykopia.api.repository import Repository
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
-from pykopia.repository.repository import Repository
 from tests.cli_runner import Runner
 from tests.golden_repositories import GOOD_NAMES
 from tests.golden_repositories import load as load_golden

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from pykopia.api.opening import create
 from pykopia.format.source import SourceInfo
-from pykopia.repository.opening import create
 
 from .kopia_cli import KopiaCLI
 from .repositories import UNCACHED_LISTINGS, client_of, kopia_snapshot_ids, open_shared, verify_all

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import connect, create, open_connected
 from pykopia.errors import InvalidPasswordError, UsageError
 from pykopia.format.token import ConnectionToken
-from pykopia.repository.opening import connect, create, disconnect, keep_password, open_connected
+from pykopia.repository.connection_file import disconnect, keep_password
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.storage.connection import ConnectionInfo
 from tests.trees import MIB, changing_tree, small_tree

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import connect, create
+from pykopia.api.repository import Repository
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.repository.format_recovery import recover_format_blob
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
-from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions
-from pykopia.repository.repository import Repository
 from pykopia.repository.sync import SyncOptions, sync
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes
 from pykopia.snapshot.fix import FixOptions, fix_invalid_files, remove_files

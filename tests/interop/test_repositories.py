@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import create
 from pykopia.format.compression import COMPRESSORS
 from pykopia.format.hashing import HASHES
 from pykopia.format.policy import DEFAULT_POLICY, CompressionPolicy, MetadataCompressionPolicy
 from pykopia.format.policy_target import GLOBAL_TARGET
-from pykopia.repository.opening import create
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.snapshot.upload_options import SnapshotOptions
 from tests.trees import RAW_NAMES

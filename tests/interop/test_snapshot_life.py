@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import create
 from pykopia.format.snapshot_manifest import UNSAVED
-from pykopia.repository.opening import create
 from pykopia.snapshot.upload_options import SnapshotOptions
 from tests.cli_runner import Runner
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import create
+from pykopia.api.repository import Repository
 from pykopia.format.policy import FilesPolicy, Policy, RetentionPolicy
 from pykopia.format.source import SourceInfo
-from pykopia.repository.opening import create
 from pykopia.repository.options import NewRepositoryOptions
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.upload_options import SnapshotOptions
 from tests.trees import changing_tree
 

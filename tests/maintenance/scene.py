@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
+from pykopia.api.opening import connect, create
+from pykopia.api.repository import Repository
 from pykopia.errors import BlobNotFoundError, ContentNotFoundError
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID, ContentID, ManifestID, ObjectID
 from pykopia.maintenance.report import MaintenanceResult
-from pykopia.repository.opening import connect, create
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions, ParameterChanges
-from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.memory import MemoryStorage

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from pykopia import clock
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import ClockError, MaintenanceBusyError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.maintenance.lease import LEASE_PREFIX, Lease, find_leases, local_lock
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
 from pykopia.storage.memory import MemoryStorage
 from pykopia.testing.clock import FakeClock

@@ -9,6 +9,8 @@ from itertools import chain, combinations
 
 import pytest
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import ContradictedViewError, PykopiaError
 from pykopia.format.epoch import MARKER_CONTENT, marker_blob_id, range_prefix
 from pykopia.format.epoch_plan import EpochCompaction
@@ -16,8 +18,6 @@ from pykopia.format.session import SessionMarker, session_of_blob
 from pykopia.ids import BlobID, ContentID
 from pykopia.maintenance import epochs
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.repository.view import Look, complete_view
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.memory import MemoryStorage

@@ -13,10 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.ids import ContentID, ManifestID
-from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.memory import MemoryStorage

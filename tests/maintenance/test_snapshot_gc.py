@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pykopia.api.repository import Repository
 from pykopia.errors import MaintenanceError
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index
@@ -13,7 +14,6 @@ from pykopia.ids import BlobID, ContentID
 from pykopia.maintenance import snapshot_gc
 from pykopia.maintenance.live_contents import LISTED, LiveContents
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
-from pykopia.repository.repository import Repository
 from pykopia.repository.view import Look, complete_view
 from tests.maintenance.scene import Scene, data
 

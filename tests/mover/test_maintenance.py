@@ -100,7 +100,7 @@ def test_m_141_m_144_another_owner_that_is_at_work_is_left_alone_unless_it_is_as
 
 
 def _own(mover: Mover, owner: str) -> None:
-    from pykopia.maintenance.api import MaintenanceChanges
+    from pykopia.api.maintenance import MaintenanceChanges
 
     with mover.open() as repository:
         repository.maintenance.set(MaintenanceChanges(owner=owner, quick_enabled=False))

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pykopia.repository.opening import create
+from pykopia.api.opening import create
+from pykopia.api.repository import Repository
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
-from pykopia.repository.repository import Repository
 from pykopia.storage.memory import MemoryStorage
 
 PASSWORD = "correct horse"

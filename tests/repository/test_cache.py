@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.format.local_config import CachingOptions
 from pykopia.repository.cache import MAC_LENGTH, TAG_NAME, BlobCache, tag_cache_folder
 from pykopia.repository.caches import Caches
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.memory_cache import MemoryCache
-from pykopia.repository.repository import Repository
 from pykopia.testing import CountingStorage, FakeClock
 
 KEY = b"k" * 32

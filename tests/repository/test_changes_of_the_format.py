@@ -2,11 +2,11 @@
 
 import pytest
 
+from pykopia.api.opening import connect, create
 from pykopia.errors import BlobNotFoundError, DamagedFormatBlobError, WriteConflictError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
-from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions, StorageWrapper
 from pykopia.storage.memory import MemoryStorage

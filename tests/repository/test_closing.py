@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from pykopia.api.opening import connect, create
+from pykopia.api.repository import Repository
 from pykopia.errors import ClosedError, InvalidPasswordError, ReadOnlyStorageError, RepositoryExistsError, UsageError
 from pykopia.format.policy_target import GLOBAL_TARGET
 from pykopia.ids import BlobID
-from pykopia.repository.opening import connect, create
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.storage.memory import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD

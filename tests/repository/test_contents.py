@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pykopia import clock
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -21,9 +23,7 @@ from pykopia.errors import (
 from pykopia.format.content_id import key_of
 from pykopia.format.pack import read_local_index
 from pykopia.ids import BlobID, Buffer, ContentID
-from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
-from pykopia.repository.repository import Repository
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
 from pykopia.storage.memory import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD, UNIQUE_ID, NewRepository
@@ -209,7 +209,7 @@ class FullStorage(MemoryStorage):
 
 
 def test_a_full_storage_ends_the_session_and_nothing_is_committed() -> None:
-    from pykopia.repository.opening import create
+    from pykopia.api.opening import create
 
     storage = FullStorage()
     repository = create(
@@ -289,7 +289,7 @@ def test_a_content_too_large_for_a_pack_gets_one_of_its_own(repository: Reposito
     )
 )
 def test_whatever_is_written_is_read_again(contents: list[tuple[str, bytes, bool]]) -> None:
-    from pykopia.repository.opening import create
+    from pykopia.api.opening import create
 
     storage = MemoryStorage()
     with create(

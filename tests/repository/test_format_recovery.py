@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import connect, create
 from pykopia.errors import DamagedFormatBlobError, RepositoryExistsError, RepositoryNotFoundError
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.repository.format_recovery import recover_format_blob
-from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.memory import MemoryStorage

@@ -2,14 +2,14 @@
 
 import pytest
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import BlobNotFoundError, DamagedIndexError, DamagedPackError, ReadOnlyRepositoryError
 from pykopia.format.epoch import MARKER_CONTENT, marker_blob_id
 from pykopia.ids import BlobID
 from pykopia.maintenance.epochs import compact_single_epoch
 from pykopia.repository.index_recovery import ASIDE_PREFIX, RecoveryOptions, RecoveryResult, recover_index
-from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.repository.view import complete_view
 from pykopia.storage.memory import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD, NewRepository

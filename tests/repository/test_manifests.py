@@ -7,6 +7,8 @@ import re
 import pytest
 
 from pykopia import clock
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import (
     BlobNotFoundError,
     DamagedManifestError,
@@ -16,8 +18,6 @@ from pykopia.errors import (
 )
 from pykopia.format.manifest import COMPACTION_THRESHOLD
 from pykopia.ids import ContentID
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import FaultyStorage
 from tests.repository.conftest import CLIENT, PASSWORD

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import pykopia
+from pykopia.api.repository import Repository
 from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, UsageError
 from pykopia.format.compression import COMPRESSORS
 from pykopia.format.content_id import id_of, key_of
@@ -24,7 +25,6 @@ from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.repository.objects import MOST_AHEAD, DirectoryReader, ObjectStore
-from pykopia.repository.repository import Repository
 from pykopia.storage.memory import MemoryStorage
 from pykopia.testing.counting import CountingStorage
 from tests.repository.conftest import NewRepository

@@ -2,6 +2,8 @@
 
 import pytest
 
+from pykopia.api.opening import connect, create
+from pykopia.api.repository import Repository
 from pykopia.errors import (
     RepositoryExistsError,
     RepositoryNotFoundError,
@@ -11,8 +13,6 @@ from pykopia.errors import (
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
-from pykopia.repository.opening import connect, create
-from pykopia.repository.repository import Repository
 from pykopia.repository.sync import SyncCounters, SyncOptions, SyncPlan, plan_sync, sync
 from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import FaultyStorage

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import DamagedIndexError, UpgradeInProgressError, UsageError
 from pykopia.format.repository_blob import FORMAT_BLOB_ID, POISON_INDEX_BLOB_ID
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes, compare_indexes
 from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import FakeClock

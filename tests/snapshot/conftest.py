@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pykopia.repository.opening import create
+from pykopia.api.opening import create
+from pykopia.api.repository import Repository
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
-from pykopia.repository.repository import Repository
 from pykopia.storage.memory import MemoryStorage
 
 PASSWORD = "correct horse"

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from pykopia import __version__, clock
+from pykopia.api.repository import Repository
 from pykopia.errors import ActionFailedError, CanceledError, SourceReadError, StorageUnavailableError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.policy import Policy
 from pykopia.format.policy_target import policy_labels
 from pykopia.format.source import SourceInfo
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.action_process import ActionProcess
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult
 from pykopia.storage.memory import MemoryStorage

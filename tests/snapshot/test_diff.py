@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import UsageError
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.diff import Comparison, EntryStatistics
 from pykopia.snapshot.upload_options import SnapshotOptions
 

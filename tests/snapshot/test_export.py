@@ -14,8 +14,8 @@ import pytest
 
 import pykopia
 from pykopia import ExportFormat, RestoreOptions
+from pykopia.api.repository import Repository
 from pykopia.errors import CanceledError, RestoreError, SnapshotNotFoundError, UsageError
-from pykopia.repository.repository import Repository
 
 
 class Bare:

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import UsageError
 from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
 from pykopia.format.snapshot_manifest import UNSAVED
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.find import Search
 from pykopia.snapshot.history import History
 from pykopia.snapshot.selection import Patterns, Selection

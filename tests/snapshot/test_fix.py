@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import (
     ContentNotFoundError,
     DamagedIndexError,
@@ -20,9 +22,7 @@ from pykopia.format.directory import Directory, DirectoryEntry, DirectorySummary
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ObjectID
-from pykopia.repository.opening import connect
 from pykopia.repository.options import ClientOptions
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.fix import FixedSnapshot, FixOptions, fix_invalid_files, name_pattern, remove_files
 from pykopia.snapshot.rewriting import Handling, stub_text, summary_after
 from pykopia.snapshot.upload_options import SnapshotOptions

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pykopia import clock
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.policy import Policy, RetentionPolicy
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.storage.memory import MemoryStorage
 from tests.snapshot.conftest import CLIENT, PASSWORD

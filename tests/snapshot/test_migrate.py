@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import connect, create
+from pykopia.api.repository import Repository
 from pykopia.errors import CanceledError
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
-from pykopia.repository.opening import connect, create
 from pykopia.repository.options import NewRepositoryOptions
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.snapshot.verify import VerifyOptions
 from pykopia.storage.memory import MemoryStorage

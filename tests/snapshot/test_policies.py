@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pykopia
+from pykopia.api.repository import Repository
 from pykopia.errors import InvalidPolicyError
 from pykopia.format import gojson
 from pykopia.format.policy import EMPTY_POLICY
@@ -15,7 +16,6 @@ from pykopia.format.policy_merge import effective_policy
 from pykopia.format.policy_target import DefinedPolicy, concerns, policy_labels
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.source import SourceInfo
-from pykopia.repository.repository import Repository
 from pykopia.storage.memory import MemoryStorage
 
 CLIENT = pykopia.ClientOptions(username="u", hostname="h")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import ContentNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.put import Tree
 from pykopia.testing import FakeClock
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pykopia import Reference, SnapshotManifest, SourceInfo
+from pykopia.api.repository import Repository
 from pykopia.errors import SnapshotNotFoundError, UsageError
 from pykopia.format.gotime import moment
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.upload_options import SnapshotOptions
 
 DAY = timedelta(days=1)

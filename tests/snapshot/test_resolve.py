@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import SnapshotNotFoundError
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.upload_options import SnapshotOptions
 
 

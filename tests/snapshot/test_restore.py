@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import (
     CanceledError,
     DamagedDataError,
@@ -20,7 +21,6 @@ from pykopia.errors import (
 )
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.ids import ManifestID, ObjectID
-from pykopia.repository.repository import Repository
 from pykopia.snapshot import file_writing, restore
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import RestoreError
 from pykopia.format.directory import DirectoryEntry
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.restore_decision import (
     Existing,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import CanceledError, UsageError
 from pykopia.repository.objects import Chunk, ObjectStore
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.restore_options import RestoreOptions
 from tests.trees import assert_trees_equal, changing_tree, everything, stored_path
 

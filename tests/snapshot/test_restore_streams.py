@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import RestoreError, TargetExistsError, UsageError
-from pykopia.repository.repository import Repository
 from pykopia.snapshot.restore_options import RestoreMode, RestoreOptions
 from pykopia.storage.memory import MemoryStorage
 from tests.cli_runner import Runner

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pykopia.api.repository import Repository
 from pykopia.errors import DuplicateNameError, RestoreError
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.ids import ObjectID
-from pykopia.repository.repository import Repository
 from pykopia.snapshot import restore_local, small_files, target_folder
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreOptions

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykopia import SnapshotPath
+from pykopia.api.repository import Repository
 from pykopia.errors import PathNotInSnapshotError, UsageError
 from pykopia.format.directory import Directory, DirectoryEntry
-from pykopia.repository.repository import Repository
 
 
 @pytest.fixture

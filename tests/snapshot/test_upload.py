@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pykopia import clock
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import (
     BlobNotFoundError,
     SourceNotFoundError,
@@ -22,8 +24,6 @@ from pykopia.format.directory import DirectoryEntry, DirectorySummary, encode_di
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID, ContentID
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.snapshot import reading, upload
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.small_files import python_read_files

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pykopia.api.opening import connect
+from pykopia.api.repository import Repository
 from pykopia.errors import BlobNotFoundError, CanceledError, StorageUnavailableError
 from pykopia.format.gotime import format_time
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID
 from pykopia.repository import runs
-from pykopia.repository.opening import connect
-from pykopia.repository.repository import Repository
 from pykopia.snapshot import verify
 from pykopia.snapshot.verify import VerifyOptions
 from pykopia.storage.memory import MemoryStorage

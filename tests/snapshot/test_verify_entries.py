@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pykopia
+from pykopia.api.repository import Repository
 from pykopia.errors import PykopiaError
-from pykopia.repository.repository import Repository
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.storage.memory import MemoryStorage
 

@@ -1,11 +1,10 @@
-"""An open repository: the one object that a user holds."""
+"""The parts of an open repository that everything else works with: storage, format, keys, indexes, contents, objects."""
 
 import logging
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pykopia
 from pykopia import clock
 from pykopia.chunking.sealing import ContentSealer
 from pykopia.errors import (
@@ -41,10 +40,8 @@ UNREAD_CONFIGURATION = (
 )
 
 
-class Repository:
-    """A repository that is open.
-
-    Use it as a context manager, or call ``close``. Made by ``pykopia.create``, ``pykopia.connect`` and ``pykopia.open``.
+class Core:
+    """An open repository without the rooms above it; snapshots and maintenance are built on these parts.
 
     Attributes:
         storage: the blobs.
@@ -157,44 +154,7 @@ class Repository:
         """The key of what maintenance keeps for itself (spec 03 §7)."""
         return self.format.maintenance_key(unique_id=self.unique_id, format_key=self._blobs.format_key)
 
-    # ------------------------------------------------------------------ rooms above
-
-    @property
-    def snapshots(self) -> "pykopia.Snapshots":
-        """Takes, lists, restores, verifies and deletes snapshots."""
-        from pykopia.snapshot.api import Snapshots  # noqa: PLC0415 -- the one way upwards, taken when it is asked for
-
-        return Snapshots(self)
-
-    @property
-    def policies(self) -> "pykopia.Policies":
-        """Reads and sets policies."""
-        from pykopia.snapshot.policies import Policies  # noqa: PLC0415 -- as above
-
-        return Policies(self)
-
-    @property
-    def maintenance(self) -> "pykopia.Maintenance":
-        """Runs and configures maintenance."""
-        from pykopia.maintenance.api import Maintenance  # noqa: PLC0415 -- as above
-
-        return Maintenance(self)
-
     # ------------------------------------------------------------------ using it
-
-    def writer(self, *, parallel: int | None = None) -> "pykopia.RepositoryWriter":
-        """Return a session of writing, to be used as a context manager.
-
-        Args:
-            parallel: threads that seal chunks of large objects; the number of CPUs when not given.
-
-        Raises:
-            ClosedError: the repository is closed.
-            ReadOnlyRepositoryError: it is connected read-only.
-        """
-        from pykopia.repository.writer import RepositoryWriter  # noqa: PLC0415 -- readers do without
-
-        return RepositoryWriter(self, parallel=parallel)
 
     def check_open(self) -> None:
         """Raise when the repository was closed.
@@ -342,7 +302,7 @@ class Repository:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Repository {self.unique_id.hex()[:16]} in {self.storage.display_name!r}>"
+        return f"<{type(self).__name__} {self.unique_id.hex()[:16]} in {self.storage.display_name!r}>"
 
 
-__all__ = ["Repository"]
+__all__ = ["Core"]

@@ -2,48 +2,24 @@
 
 import contextlib
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from pykopia import __version__
-from pykopia.arguments import check_choice
-from pykopia.errors import (
-    ConnectionFileError,
-    DamagedFormatBlobError,
-    NotConnectedError,
-    RepositoryExistsError,
-    UsageError,
-)
-from pykopia.format.ecc import DEFAULT_ECC, ECC_ALGORITHMS
-from pykopia.format.encryption import ENCRYPTIONS
-from pykopia.format.hashing import HASHES
+from pykopia.api.repository import Repository
+from pykopia.errors import ConnectionFileError, UsageError
 from pykopia.format.local_config import (
     DEFAULT_CACHE_SIZE,
     CachingOptions,
     LocalConfig,
-    decode_password_file,
     default_cache_directory_name,
-    encode_password_file,
 )
-from pykopia.format.repository_blob import (
-    BLOBCFG_ID,
-    FORMAT_BLOB_ID,
-    FORMAT_ENCRYPTION,
-    BlobConfiguration,
-    FormatBlob,
-)
-from pykopia.format.repository_format import RepositoryFormat
 from pykopia.repository import format_blobs
-from pykopia.repository.cache import TAG_NAME
-from pykopia.repository.creation_claim import CLAIM_PREFIX
+from pykopia.repository.connection_file import default_cache_root, default_config_path, read_config, read_password
 from pykopia.repository.format_blobs import FormatBlobs
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
 from pykopia.repository.private_file import write_private
-from pykopia.repository.repository import Repository
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.opening import open_storage
@@ -52,31 +28,6 @@ from pykopia.storage.url import storage_from_url
 
 Location: TypeAlias = str | Path | ConnectionInfo | BlobStorage
 """Where a repository is: a URL, a folder, the connection of a storage, or a storage itself."""
-
-SECRET_LENGTH = 32
-TOOL = "pykopia"
-"""What the format block names as its maker; Kopia shows it and nothing more."""
-PASSWORD_SUFFIX = ".kopia-password"  # noqa: S105 -- the name of a file
-LOCK_SUFFIX = ".mlock"
-
-
-def default_config_path() -> Path:
-    """Return the connection file that Kopia uses when none is named (Linux; spec 01 §7.1)."""
-    return _home() / ".config" / "kopia" / "repository.config"
-
-
-def default_cache_root() -> Path:
-    """Return the folder that holds the cache folders of all connections."""
-    return _home() / ".cache" / "kopia"
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:
-        raise UsageError(
-            "can't find the folder of the connection file: this user has no home folder; set HOME, or name the file"
-        ) from None
 
 
 # ---------------------------------------------------------------------- create
@@ -115,31 +66,12 @@ def create(
         RepositoryExistsError: there is a repository already.
         UsageError: an option that makes no sense.
     """
-    options = options or NewRepositoryOptions()
-    repository_format = new_format(options)
-    configuration = BlobConfiguration(
-        retention_mode=options.retention_mode, retention_period_ns=options.retention_period_ns
-    )
-    configuration.validate()
-    if not password:
-        raise UsageError("can't create a repository without a password")
-    blob = FormatBlob(
-        tool=TOOL,
-        build_version=__version__,
-        unique_id=options.unique_id or secrets.token_bytes(SECRET_LENGTH),
-        key_derivation=options.key_derivation,
-        encryption=FORMAT_ENCRYPTION,
-    )
-    blobs = FormatBlobs(
-        raw=b"",
-        blob=blob,
-        format_key=blob.derive_key(password),
-        format=repository_format,
-        configuration=configuration,
-    )
+    from pykopia.repository.creation import new_blobs, require_empty  # noqa: PLC0415 -- opening does without
+
+    blobs = new_blobs(options or NewRepositoryOptions(), password)
     client = (client or ClientOptions()).resolved()
     with _opened(location, create=True) as storage:
-        _require_empty(storage)
+        require_empty(storage)
         blobs = format_blobs.write_new(storage, blobs)
         with _populating(storage, blobs, client, config) as repository:
             if defaults:
@@ -165,54 +97,6 @@ def _opened(location: Location, *, create: bool) -> Iterator[BlobStorage]:
 def _populating(storage: BlobStorage, blobs: FormatBlobs, client: ClientOptions, config: Path | None) -> Repository:
     """Return a new repository to be filled, also by a client that will only read it."""
     return Repository(storage, blobs, client=replace(client, read_only=False), config_path=config, owns_storage=False)
-
-
-def new_format(options: NewRepositoryOptions) -> RepositoryFormat:
-    """Return the parameters of a new repository, with fresh secrets.
-
-    Raises:
-        UnsupportedFormatError: a format version that is not known.
-        UsageError: an algorithm that is not known, or options that exclude each other.
-    """
-    check_choice("hash", options.hash, HASHES)
-    check_choice("encryption", options.encryption, ENCRYPTIONS)
-    from pykopia.chunking.splitters import SPLITTERS  # noqa: PLC0415 -- only a new repository names one
-
-    check_choice("splitter", options.splitter, SPLITTERS)
-    if not 0 <= options.ecc_overhead_percent <= 100:
-        raise UsageError(f"error correction overhead must be 0 to 100 percent, not {options.ecc_overhead_percent}")
-    ecc = options.ecc or DEFAULT_ECC
-    if options.ecc_overhead_percent:
-        check_choice("error correction", ecc, ECC_ALGORITHMS)
-        if options.format_version == 1:
-            raise UsageError("error correction needs format version 2 or 3")
-    return RepositoryFormat.new(
-        secret=secrets.token_bytes(SECRET_LENGTH),
-        master_key=secrets.token_bytes(SECRET_LENGTH),
-        version=options.format_version,
-        hash=options.hash,
-        encryption=options.encryption,
-        splitter=options.splitter,
-        ecc=ecc,
-        ecc_overhead_percent=options.ecc_overhead_percent,
-    )
-
-
-def _require_empty(storage: BlobStorage) -> None:
-    if format_blobs.has_blob(storage, FORMAT_BLOB_ID):
-        raise RepositoryExistsError(
-            f"there is a repository in {storage.display_name} already: connect to it, or choose another place"
-        )
-    # a creation that was cut off leaves this one blob, and nothing depends on it
-    if format_blobs.has_blob(storage, BLOBCFG_ID) and any(
-        blob.blob_id != BLOBCFG_ID and not blob.blob_id.startswith(CLAIM_PREFIX) for blob in storage.list()
-    ):
-        if format_blobs.has_blob(storage, FORMAT_BLOB_ID):  # another client has made it between these looks
-            raise RepositoryExistsError(f"a repository has just been made in {storage.display_name}: connect to it")
-        raise DamagedFormatBlobError(
-            f"{storage.display_name} has {BLOBCFG_ID} and no {FORMAT_BLOB_ID}: the format block of a repository seems to be "
-            "lost; restore it from a copy, nothing was changed"
-        )
 
 
 # ---------------------------------------------------------------------- connect and open
@@ -343,64 +227,6 @@ def open_connected(
     return Repository(storage, blobs, client=client, caching=local.caching, config_path=config)
 
 
-def read_config(config: Path) -> LocalConfig:
-    """Return the connection file.
-
-    Raises:
-        NotConnectedError: there is none.
-        ConnectionFileError: it can't be read.
-    """
-    try:
-        data = config.read_bytes()
-    except FileNotFoundError:
-        raise NotConnectedError(
-            f"not connected to a repository: {config} does not exist; run `repository connect` or `repository create`"
-        ) from None
-    except OSError as error:
-        raise ConnectionFileError(f"connection file {config} can't be read: {error.strerror}") from error
-    return LocalConfig.from_bytes(data)
-
-
-def read_password(config: Path) -> str:
-    """Return the password kept beside a connection file.
-
-    Raises:
-        NotConnectedError: none is kept.
-    """
-    try:
-        return decode_password_file(_beside(config, PASSWORD_SUFFIX).read_bytes())
-    except FileNotFoundError:
-        raise NotConnectedError(
-            f"no password for the repository: none was given and none is kept beside {config}"
-        ) from None
-
-
-def keep_password(config: Path, password: str) -> None:
-    """Keep a password beside a connection file, readable by its owner alone."""
-    write_private(_beside(config.absolute(), PASSWORD_SUFFIX), encode_password_file(password))
-
-
-def forget_password(config: Path) -> None:
-    """Remove a kept password."""
-    _beside(config, PASSWORD_SUFFIX).unlink(missing_ok=True)
-
-
-def disconnect(config: Path | None = None) -> None:
-    """Forget a connection: cache, password, maintenance lock and connection file; the repository is not touched."""
-    config = (config or default_config_path()).absolute()
-    with contextlib.suppress(NotConnectedError):
-        folder = read_config(config).caching.folder(config)
-        if folder is not None and (folder / TAG_NAME).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-    forget_password(config)
-    _beside(config, LOCK_SUFFIX).unlink(missing_ok=True)
-    config.unlink(missing_ok=True)
-
-
-def _beside(config: Path, suffix: str) -> Path:
-    return config.with_name(config.name + suffix)
-
-
 def _storage(location: Location, *, create: bool) -> BlobStorage:
     if isinstance(location, BlobStorage):
         return location
@@ -413,17 +239,4 @@ def _storage(location: Location, *, create: bool) -> BlobStorage:
     return open_storage(location, create=create)
 
 
-__all__ = [
-    "Location",
-    "connect",
-    "create",
-    "default_cache_root",
-    "default_config_path",
-    "disconnect",
-    "forget_password",
-    "keep_password",
-    "new_format",
-    "open_connected",
-    "read_config",
-    "read_password",
-]
+__all__ = ["Location", "connect", "create", "open_connected"]

@@ -34,7 +34,7 @@ from pykopia.maintenance.stored import (
     read_schedule,
     write_parameters,
 )
-from pykopia.repository.repository import Repository
+from pykopia.repository.core import Core
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class MaintenanceChanges:
 class Maintenance:
     """Runs and configures the maintenance of a repository."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Core) -> None:
         self._repository = repository
 
     # ------------------------------------------------------------------ looking

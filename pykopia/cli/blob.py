@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 from pykopia.cli import jsontext
+from pykopia.cli.flags.blob import BlobDeleteOptions, BlobListOptions, BlobShowOptions, BlobStatsOptions
 from pykopia.cli.histogram import Histogram
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import Options, arguments, flag, flag_list
 from pykopia.cli.session import Session
 from pykopia.format import gojson
 from pykopia.format.blob import BlobMetadata
@@ -16,16 +15,6 @@ _NOT_DATA = ("n", "x", "_log", "kopia.")
 """Prefixes of blobs that hold indexes, logs and the format: all that `--data-only` leaves out."""
 _SEALED = ("_", "n", "m", "l")
 _SEALED_JSON = ("m", "l")
-
-
-class BlobListOptions(JsonFlags):
-    """Flags of `blob list`."""
-
-    prefix = flag("", "Only blobs whose names begin so.")
-    exclude_prefix = flag_list("Leave out blobs whose names begin so.")
-    min_size = flag(0, "Only blobs of this many bytes or more.")
-    max_size = flag(0, "Only blobs of this many bytes or less.")
-    data_only = flag(False, "Only blobs that hold contents.")
 
 
 def list_blobs(session: Session, options: BlobListOptions) -> None:
@@ -58,13 +47,6 @@ def _included(blob: BlobMetadata, options: BlobListOptions) -> bool:
     return not blob.blob_id.startswith(tuple(options.exclude_prefix))
 
 
-class BlobShowOptions(Options):
-    """Flags of `blob show`."""
-
-    decrypt = flag(False, "Decrypt blobs that are sealed as a whole.")
-    blobID = arguments("Blobs to print.", required=True)  # noqa: N815 -- the argument's name
-
-
 def show(session: Session, options: BlobShowOptions) -> None:
     """Print blobs."""
     with session.open() as repository:
@@ -76,13 +58,6 @@ def show(session: Session, options: BlobShowOptions) -> None:
                 if name.startswith(_SEALED_JSON):
                     data = jsontext.indent(data.decode()).encode()
             session.write_bytes(data)
-
-
-class BlobStatsOptions(Options):
-    """Flags of `blob stats`."""
-
-    raw = flag(False, "Print numbers without units.", short="r")
-    prefix = flag("", "Only blobs whose names begin so.")
 
 
 def stats(session: Session, options: BlobStatsOptions) -> None:
@@ -104,12 +79,6 @@ def write_histogram(session: Session, histogram: Histogram, size: Callable[[int]
         session.write(f"{number:>9} between {size(low)} and {size(high)} (total {size(total)})")
 
 
-class BlobDeleteOptions(Options):
-    """Arguments of `blob delete`."""
-
-    blobIDs = arguments("Blobs to delete.", required=True)  # noqa: N815 -- the argument's name
-
-
 def delete(session: Session, options: BlobDeleteOptions) -> None:
     """Delete blobs; what refers to them is lost."""
     session.require_dangerous_commands()
@@ -123,15 +92,4 @@ def _delete_all(delete_one: Callable[[BlobID], None], names: Iterable[str]) -> N
         delete_one(BlobID(name))
 
 
-__all__ = [
-    "BlobDeleteOptions",
-    "BlobListOptions",
-    "BlobShowOptions",
-    "BlobStatsOptions",
-    "as_json",
-    "delete",
-    "list_blobs",
-    "show",
-    "stats",
-    "write_histogram",
-]
+__all__ = ["as_json", "delete", "list_blobs", "show", "stats", "write_histogram"]

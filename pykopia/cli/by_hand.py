@@ -4,10 +4,8 @@ from contextlib import nullcontext
 
 from pykopia import clock
 from pykopia.api.repository import Repository
-from pykopia.cli.content_range import ContentRangeFlags
-from pykopia.cli.parsing import Options, arguments, flag, flag_list
+from pykopia.cli.flags.by_hand import BlobGCOptions, ContentRewriteOptions, IndexOptimizeOptions
 from pykopia.cli.session import Session
-from pykopia.cli.values import duration, threads
 from pykopia.errors import UsageError
 from pykopia.format.content_id import key_of, parse_content_id
 from pykopia.format.index import IndexEntry
@@ -17,22 +15,7 @@ from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
 from pykopia.maintenance.lease import check_clocks, maintaining
 from pykopia.maintenance.stored import change_schedule
 
-
-class SafetyFlags(Options):
-    """``--safety``."""
-
-    safety = flag("full", "Whether to wait for the safety times.", choices=tuple(SAFETY))
-
-
 # ---------------------------------------------------------------------- blob gc
-
-
-class BlobGCOptions(SafetyFlags):
-    """Flags of `blob gc`."""
-
-    delete = flag("", "`yes` deletes what is not used.")
-    parallel = flag(16, "Blobs deleted at one time.", kind=threads)
-    prefix = flag("", "Only blobs whose names begin so.")
 
 
 def collect_blobs(session: Session, options: BlobGCOptions) -> None:
@@ -83,17 +66,6 @@ def _storage_time(repository: Repository) -> int:
 # ---------------------------------------------------------------------- content rewrite
 
 
-class ContentRewriteOptions(SafetyFlags, ContentRangeFlags):
-    """Flags of `content rewrite`."""
-
-    parallelism = flag(16, "Contents moved at one time.", kind=threads)
-    short = flag(False, "Contents of packs that are hardly used.")
-    format_version = flag(-1, "Contents that were written in this format version.")
-    pack_prefix = flag("", "Only contents of packs whose names begin so.")
-    dry_run = flag(False, "Only tell what would be done.", short="n")
-    contentID = arguments("Contents to store again.")  # noqa: N815 -- the argument's name
-
-
 def rewrite_contents(session: Session, options: ContentRewriteOptions) -> None:
     """Store contents again, in new packs."""
     session.require_dangerous_commands()
@@ -133,15 +105,6 @@ def rewrite_contents(session: Session, options: ContentRewriteOptions) -> None:
 # ---------------------------------------------------------------------- index optimize
 
 
-class IndexOptimizeOptions(Options):
-    """Flags of `index optimize`."""
-
-    max_small_blobs = flag(1, "Small index blobs that may be left (format version 1).")
-    drop_deleted_older_than = flag(0, "Let deleted contents go that were deleted longer ago.", kind=duration)
-    drop_contents = flag_list("Content to let go (format version 1).")
-    all = flag(False, "Take large index blobs too (format version 1).")
-
-
 def optimize_index(session: Session, options: IndexOptimizeOptions) -> None:
     """Put index blobs together.
 
@@ -179,12 +142,4 @@ def optimize_index(session: Session, options: IndexOptimizeOptions) -> None:
         session.log.info("Index blobs: %d before, %d now", count, len(indexes.blobs()))
 
 
-__all__ = [
-    "BlobGCOptions",
-    "ContentRewriteOptions",
-    "IndexOptimizeOptions",
-    "SafetyFlags",
-    "collect_blobs",
-    "optimize_index",
-    "rewrite_contents",
-]
+__all__ = ["collect_blobs", "optimize_index", "rewrite_contents"]

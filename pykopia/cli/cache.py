@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
-from pykopia.cli.connect_flags import CacheSizeFlags, changed_caching
+from pykopia.cli.connect_flags import changed_caching
 from pykopia.cli.connection_file import change_connection
-from pykopia.cli.parsing import CommandLineError, Options, flag
+from pykopia.cli.flags.cache import CacheClearOptions, CacheInfoOptions, CacheSetOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
 
 if TYPE_CHECKING:
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _MB = 1_000_000
-_PARTS = ("contents", "indexes", "metadata", "own-writes", "blob-list")
-
-
-class CacheInfoOptions(Options):
-    """Flags of `cache info`."""
-
-    path = flag(False, "Print the folder alone.")
 
 
 def info(session: Session, options: CacheInfoOptions) -> None:
@@ -73,12 +67,6 @@ def _usage(folder: Path) -> tuple[int, int]:
     return files, total
 
 
-class CacheClearOptions(Options):
-    """Flags of `cache clear`."""
-
-    partial = flag("", "Empty this part alone.", choices=_PARTS)
-
-
 def clear(session: Session, options: CacheClearOptions) -> None:
     """Empty the cache; it fills again by itself."""
     session.open().close()
@@ -92,12 +80,6 @@ def clear(session: Session, options: CacheClearOptions) -> None:
                 shutil.rmtree(child)
             else:
                 child.unlink()
-
-
-class CacheSetOptions(CacheSizeFlags):
-    """Flags of `cache set`."""
-
-    cache_directory = flag("", "Folder of the cache.")
 
 
 def set_cache(session: Session, options: CacheSetOptions) -> None:
@@ -128,4 +110,4 @@ def _caching(session: Session) -> tuple["CachingOptions", Path]:
     return caching, folder
 
 
-__all__ = ["CacheClearOptions", "CacheInfoOptions", "CacheSetOptions", "clear", "info", "set_cache"]
+__all__ = ["clear", "info", "set_cache"]

@@ -5,9 +5,7 @@ import zlib
 from collections.abc import Iterator
 
 from pykopia.cli import formatting, jsontext
-from pykopia.cli.content_range import ContentRangeFlags
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import Options, arguments, flag
+from pykopia.cli.flags.content import ContentListOptions, ContentShowOptions
 from pykopia.cli.session import Session
 from pykopia.errors import DamagedDataError
 from pykopia.format.compression import HEADER_NAMES
@@ -15,17 +13,6 @@ from pykopia.format.content_id import parse_content_id
 from pykopia.format.index_layout import IndexEntry
 
 _SECOND = 1_000_000_000
-
-
-class ContentListOptions(JsonFlags, ContentRangeFlags):
-    """Flags of `content list`."""
-
-    long = flag(False, "Print all that is known.", short="l")
-    compression = flag(False, "Print the compression.", short="c")
-    deleted = flag(False, "Also deleted contents.")
-    deleted_only = flag(False, "Only deleted contents.")
-    summary = flag(False, "Print totals at the end.", short="s")
-    human = flag(False, "Print sizes with units.", short="h")
 
 
 def list_contents(session: Session, options: ContentListOptions) -> None:
@@ -95,14 +82,6 @@ def _compression(entry: IndexEntry) -> str:
     return f"{name} {formatting.percentage_saved(entry.original_length, entry.packed_length)}"
 
 
-class ContentShowOptions(Options):
-    """Flags of `content show`."""
-
-    json = flag(False, "Lay JSON out over lines.", short="j")
-    unzip = flag(False, "Decompress gzip.", short="z")
-    id = arguments("Contents to print.", required=True)
-
-
 def show(session: Session, options: ContentShowOptions) -> None:
     """Print contents."""
     content_ids = [parse_content_id(text) for text in options.id]
@@ -124,4 +103,4 @@ def _unzipped(content_id: str, data: bytes) -> bytes:
         raise DamagedDataError(message) from error
 
 
-__all__ = ["ContentListOptions", "ContentShowOptions", "as_json", "list_contents", "show"]
+__all__ = ["as_json", "list_contents", "show"]

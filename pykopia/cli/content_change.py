@@ -1,14 +1,8 @@
 """`content delete`, `content undelete`."""
 
-from pykopia.cli.parsing import Options, arguments
+from pykopia.cli.flags.content_change import ContentDeleteOptions, ContentUndeleteOptions
 from pykopia.cli.session import Session
 from pykopia.format.content_id import parse_content_id
-
-
-class ContentDeleteOptions(Options):
-    """Arguments of `content delete`."""
-
-    id = arguments("Contents to delete.", required=True)
 
 
 def delete(session: Session, options: ContentDeleteOptions) -> None:
@@ -18,12 +12,6 @@ def delete(session: Session, options: ContentDeleteOptions) -> None:
     with session.open() as repository, repository.writer() as writer:
         for content_id in content_ids:
             writer.contents.delete(content_id)
-
-
-class ContentUndeleteOptions(Options):
-    """Arguments of `content undelete`."""
-
-    id = arguments("Contents to bring back.", required=True)
 
 
 def undelete(session: Session, options: ContentUndeleteOptions) -> None:
@@ -37,4 +25,4 @@ def undelete(session: Session, options: ContentUndeleteOptions) -> None:
                 session.log.info("content %s is not deleted", content_id)
 
 
-__all__ = ["ContentDeleteOptions", "ContentUndeleteOptions", "delete", "undelete"]
+__all__ = ["delete", "undelete"]

@@ -7,23 +7,15 @@ from operator import attrgetter
 from pykopia import clock
 from pykopia.cli import formatting
 from pykopia.cli.blob import write_histogram
-from pykopia.cli.content_range import ContentRangeFlags
+from pykopia.cli.flags.content_stats import ContentStatsOptions, ContentVerifyOptions
 from pykopia.cli.histogram import Histogram
-from pykopia.cli.parsing import flag
 from pykopia.cli.session import Session
-from pykopia.cli.values import duration, threads
 from pykopia.errors import VerifyError
 from pykopia.format.compression import HEADER_NAMES
 from pykopia.format.index_layout import IndexEntry
 
 _SECOND = 1_000_000_000
 _HUNDRED = 100.0
-
-
-class ContentStatsOptions(ContentRangeFlags):
-    """Flags of `content stats`."""
-
-    raw = flag(False, "Print numbers without units.", short="r")
 
 
 class _Totals:
@@ -74,16 +66,6 @@ def _write_methods(session: Session, by_method: dict[int, _Totals], size: Callab
             )
 
 
-class ContentVerifyOptions(ContentRangeFlags):
-    """Flags of `content verify`."""
-
-    parallel = flag(16, "Contents read at one time.", kind=threads)
-    full = flag(False, "Read every content.")
-    include_deleted = flag(False, "Also deleted contents.")
-    download_percent = flag(0.0, "Share of contents to read, in percent.")
-    progress_interval = flag(3 * _SECOND, "Time between two lines of progress.", kind=duration)
-
-
 def verify(session: Session, options: ContentVerifyOptions) -> None:
     """Check that each content lies in a blob that exists, and read a share of them.
 
@@ -124,4 +106,4 @@ class _Progress:
             self._log.info("  Verified %d contents, %d errors...", self.verified, self.failed)
 
 
-__all__ = ["ContentStatsOptions", "ContentVerifyOptions", "stats", "verify"]
+__all__ = ["stats", "verify"]

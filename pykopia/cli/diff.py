@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting, jsontext
-from pykopia.cli.parsing import CommandLineError, Options, argument, flag
+from pykopia.cli.flags.diff import DiffOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
 from pykopia.format.directory import DirectoryEntry, as_compared
 from pykopia.snapshot.diff import Difference, DiffStatistics, EntryStatistics
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _PIECE = 1 << 20
-
-
-class DiffOptions(Options):
-    """Flags of `diff`."""
-
-    object_path1 = argument("First folder: snapshot or object ID, and a path inside.")
-    object_path2 = argument("Second folder: snapshot or object ID, and a path inside.")
-    files = flag(False, "Compare the contents of changed files with a program.", short="f")
-    stats_only = flag(False, "Print the counts alone.")
-    diff_command = flag("diff -u", "The program that compares two files.", env="KOPIA_DIFF")
 
 
 def diff(session: Session, options: DiffOptions) -> None:
@@ -136,4 +127,4 @@ def _fetch(repository: "Repository", entry: DirectoryEntry, target: Path) -> Non
             file.write(piece)
 
 
-__all__ = ["DiffOptions", "describe", "diff"]
+__all__ = ["describe", "diff"]

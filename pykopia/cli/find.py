@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import CommandLineError, argument, flag
+from pykopia.cli.flags.find import FindOptions, HistoryOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 from pykopia.errors import PathNotInSnapshotError, SnapshotNotFoundError
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from pykopia.snapshot.history import Version
 
 _SOME_UNREADABLE = 1
-
-
-class FindOptions(JsonFlags):
-    """Flags of `find`."""
-
-    pattern = argument(
-        "Name or pattern, as in ignore rules: report.txt, *.jpg, /photos/*, or the path of a source below."
-    )
-    source = argument("Source to look in: path, user@host:/path, user@host, @host; all without it.", required=False)
-    type = flag("", "Files, folders or links alone.", choices=("f", "d", "s"))
-    ignore_case = flag(False, "Take upper and lower case as equal.", short="i")
 
 
 def find(session: Session, options: FindOptions) -> int:
@@ -57,12 +46,6 @@ def find(session: Session, options: FindOptions) -> int:
         elif before is None:
             session.log.info("Nothing found.")
         return _told_errors(session, search.errors)
-
-
-class HistoryOptions(JsonFlags):
-    """Flags of `history`."""
-
-    path = argument("Path, or user@host:/path.")
 
 
 def history(session: Session, options: HistoryOptions) -> int:
@@ -156,4 +139,4 @@ def _version_members(version: "Version") -> dict[str, object]:
     }
 
 
-__all__ = ["FindOptions", "HistoryOptions", "find", "history"]
+__all__ = ["find", "history"]

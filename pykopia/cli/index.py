@@ -5,10 +5,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pykopia.cli.blob import as_json
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import CommandLineError, Options, arguments, flag, flag_list
+from pykopia.cli.flags.index import IndexInspectOptions, IndexListOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
-from pykopia.cli.values import threads
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
 
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _SORT_KEYS = {"time": "metadata.timestamp_ns", "size": "metadata.length", "name": "metadata.blob_id"}
-
-
-class IndexListOptions(JsonFlags):
-    """Flags of `index list`."""
-
-    summary = flag(False, "Print their number at the end.")
-    superseded = flag(False, "Also those that are not used any more.")
-    sort = flag("time", "Order.", choices=tuple(_SORT_KEYS))
 
 
 def list_indexes(session: Session, options: IndexListOptions) -> None:
@@ -44,16 +35,6 @@ def list_indexes(session: Session, options: IndexListOptions) -> None:
         session.write(f"{metadata.blob_id:<60} {metadata.length:>10} {when} []")
     if options.summary:
         session.write(f"total {len(blobs)} indexes")
-
-
-class IndexInspectOptions(Options):
-    """Flags of `index inspect`."""
-
-    all = flag(False, "All index blobs, also those that are not used any more.")
-    active = flag(False, "All index blobs in use.")
-    content_id = flag_list("Only entries of this content.")
-    parallel = flag(8, "Index blobs read at one time.", kind=threads)
-    blobs = arguments("Index blobs to print.")
 
 
 def inspect(session: Session, options: IndexInspectOptions) -> None:
@@ -82,4 +63,4 @@ def _chosen(repository: "Repository", options: IndexInspectOptions) -> Iterable[
     return [blob.metadata for blob in repository.contents.indexes.blobs() if options.all or not blob.superseded]
 
 
-__all__ = ["IndexInspectOptions", "IndexListOptions", "inspect", "list_indexes"]
+__all__ = ["inspect", "list_indexes"]

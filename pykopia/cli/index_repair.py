@@ -2,9 +2,8 @@
 
 from pykopia import clock
 from pykopia.cli import formatting
-from pykopia.cli.parsing import Options, flag, flag_list
+from pykopia.cli.flags.index_repair import IndexRecoverOptions
 from pykopia.cli.session import Session
-from pykopia.cli.values import threads
 from pykopia.errors import UsageError
 from pykopia.format.epoch import BlobSet, EpochState
 from pykopia.ids import BlobID
@@ -12,17 +11,6 @@ from pykopia.repository.index_recovery import ASIDE_PREFIX, RecoveryOptions, Rec
 
 _TELL_EVERY = 1.0
 """Seconds between two lines of progress."""
-
-
-class IndexRecoverOptions(Options):
-    """Flags of `index recover`."""
-
-    blob_prefixes = flag_list("What the names of the packs to recover from begin with (default: all packs).")
-    blobs = flag_list("Packs to recover from (default: all packs).")
-    parallel = flag(1, "Packs read at one time.", kind=threads)
-    ignore_errors = flag(False, "Go on when a pack can't be read.")
-    delete_indexes = flag(False, "Delete the index blobs of format version 1 that were there before.")
-    commit = flag(False, "Write what was recovered, and move damaged index blobs aside.")
 
 
 def recover(session: Session, options: IndexRecoverOptions) -> None:
@@ -128,4 +116,4 @@ def _size(session: Session, blobs: BlobSet) -> str:
     return session.size(sum(blob.length for blob in blobs))
 
 
-__all__ = ["IndexRecoverOptions", "list_epochs", "recover"]
+__all__ = ["list_epochs", "recover"]

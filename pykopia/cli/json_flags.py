@@ -1,8 +1,12 @@
 """Flags of commands that print JSON when asked to."""
 
-from pykopia.cli import jsontext
+from typing import TYPE_CHECKING
+
 from pykopia.cli.parsing import Options, flag
-from pykopia.cli.session import Session
+
+if TYPE_CHECKING:
+    from pykopia.cli.jsontext import JsonList
+    from pykopia.cli.session import Session
 
 
 class JsonFlags(Options):
@@ -12,14 +16,18 @@ class JsonFlags(Options):
     json_indent = flag(False, "Lay the JSON out over lines.", hidden=True)
     json_verbose = flag(False, "Print what is left out otherwise, such as statistics.", hidden=True)
 
-    def write_json(self, session: Session, value: object) -> None:
+    def write_json(self, session: "Session", value: object) -> None:
         """Print one JSON value."""
-        text = jsontext.dumps(value)
-        session.write(jsontext.indent(text) if self.json_indent else text)
+        from pykopia.cli.jsontext import dumps, indent  # noqa: PLC0415 -- `--help` does without
 
-    def json_list(self, session: Session) -> jsontext.JsonList:
+        text = dumps(value)
+        session.write(indent(text) if self.json_indent else text)
+
+    def json_list(self, session: "Session") -> "JsonList":
         """Return the printer of a JSON list."""
-        return jsontext.JsonList(lambda text: session.write(text, end=""), indented=self.json_indent)
+        from pykopia.cli.jsontext import JsonList  # noqa: PLC0415 -- `--help` does without
+
+        return JsonList(lambda text: session.write(text, end=""), indented=self.json_indent)
 
 
 __all__ = ["JsonFlags"]

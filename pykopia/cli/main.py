@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 READER_GONE = 141
 """Exit status when the reader of our output went away: 128 and the number of SIGPIPE, as shells count."""
 
+_HELP = frozenset({"--help", "--help-full", "--help-long", "--version"})
 _YOUNG_OBJECTS = 100_000
 """New objects after which cycles are looked for: the modules of a command make some, and all of them stay."""
 
@@ -40,7 +41,8 @@ def main() -> NoReturn:
 
 def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, stdout: TextIO, stderr: TextIO) -> int:
     """Run a command line and return the exit status; nothing is taken from the process but what is given here."""
-    early.begin(words, environment)
+    if not _HELP.intersection(words):
+        early.begin(words, environment)
     from pykopia.cli import tree  # noqa: PLC0415 -- while the key is being derived
     from pykopia.cli.parsing import CommandLineError, parse  # noqa: PLC0415
     from pykopia.cli.session import Session  # noqa: PLC0415
@@ -75,6 +77,11 @@ def _dispatch(session: "Session", invocation: "Invocation") -> int:
 
         session.write(usage(invocation.path, full=flags.help_full or flags.help_long))
         return 0
+    if not invocation.is_offline and not os.path.lexists(session.config_file) and not flags.json_log_console:
+        from pykopia.errors import NotConnectedError  # noqa: PLC0415
+
+        session.tell(session.not_connected + "\n")  # before the modules of the command are imported
+        return NotConnectedError.exit_code
     return _run_logged(session, invocation)
 
 

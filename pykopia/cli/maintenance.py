@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 
 from pykopia import clock
 from pykopia.cli import formatting
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import Options, flag, flag_list
+from pykopia.cli.flags.maintenance import UNSET, InfoOptions, RunOptions, SetOptions
 from pykopia.cli.session import Session
-from pykopia.cli.values import boolean, interval, threads, waiting_time
 from pykopia.errors import PykopiaError
 from pykopia.format.gotime import format_time
-from pykopia.format.maintenance_plan import SAFETY
 from pykopia.format.maintenance_schedule import CycleParameters, TaskRun, TaskStatistics
 
 if TYPE_CHECKING:
@@ -22,23 +19,9 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _MIB = 1 << 20
-_UNSET = -1
 
 
 # --- run -------------------------------------------------------------------------------------------------------------
-
-
-class RunOptions(JsonFlags):
-    """Flags of `maintenance run`."""
-
-    full = flag(False, "Run full maintenance: collect garbage and free its space too.")
-    force = flag(False, "Run although another client is the owner.", hidden=True)
-    safety = flag(
-        "full",
-        "How long to wait before what can't be undone; none waits for nothing, and destroys data when another client "
-        "uses the repository at the same time.",
-        choices=tuple(SAFETY),
-    )
 
 
 def run(session: Session, options: RunOptions) -> None:
@@ -179,12 +162,6 @@ def _held_json(held: "Held") -> Mapping[str, object]:
 # --- info ------------------------------------------------------------------------------------------------------------
 
 
-class InfoOptions(JsonFlags):
-    """Flags of `maintenance info`."""
-
-    reclaimable = flag(False, "Also follow all snapshots, and show what space can be freed, when, and why not yet.")
-
-
 def info(session: Session, options: InfoOptions) -> None:
     """Show who maintains the repository, how often, what the last runs did, and what is wrong with that."""
     with session.open() as repository:
@@ -263,23 +240,6 @@ def _ago(found: "MaintenanceInfo") -> str:
 # --- set -------------------------------------------------------------------------------------------------------------
 
 
-class SetOptions(Options):
-    """Flags of `maintenance set`."""
-
-    owner = flag("", "Client that maintains the repository; me: this one.", placeholder="USER@HOST")
-    enable_quick = flag_list("Whether quick maintenance runs.", kind=boolean)
-    enable_full = flag_list("Whether full maintenance runs.", kind=boolean)
-    quick_interval = flag(_UNSET, "Time between two quick runs.", kind=interval)
-    full_interval = flag(_UNSET, "Time between two full runs.", kind=interval)
-    pause_quick = flag(_UNSET, "Let the next quick run wait for so long.", kind=waiting_time)
-    pause_full = flag(_UNSET, "Let the next full run wait for so long.", kind=waiting_time)
-    max_retained_log_count = flag(_UNSET, "Log blobs to keep.")
-    max_retained_log_age = flag(_UNSET, "Age of log blobs to keep.", kind=waiting_time)
-    max_retained_log_size_mb = flag(_UNSET, "Size of all log blobs to keep.", placeholder="MB")
-    extend_object_locks = flag_list("Whether full maintenance locks blobs for longer.", kind=boolean)
-    list_parallelism = flag(_UNSET, "Listings at one time.", kind=threads)
-
-
 def set_maintenance(session: Session, options: SetOptions) -> None:
     """Change who maintains the repository, how often, and what is kept."""
     from pykopia.api.maintenance import MaintenanceChanges  # noqa: PLC0415 -- `--help` does without
@@ -306,7 +266,7 @@ def set_maintenance(session: Session, options: SetOptions) -> None:
 
 
 def _given(value: int) -> int | None:
-    return None if value == _UNSET else value
+    return None if value == UNSET else value
 
 
 def _tell_changes(session: Session, before: "MaintenanceInfo", after: "MaintenanceInfo") -> None:
@@ -376,13 +336,4 @@ def maintained(session: Session) -> "Iterator[Repository]":
             log.warning("%s", warning)
 
 
-__all__ = [
-    "InfoOptions",
-    "RunOptions",
-    "SetOptions",
-    "info",
-    "maintained",
-    "result_json",
-    "run",
-    "set_maintenance",
-]
+__all__ = ["info", "maintained", "result_json", "run", "set_maintenance"]

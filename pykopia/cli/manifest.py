@@ -1,18 +1,11 @@
 """`manifest list`, `manifest show`, `manifest delete`."""
 
 from pykopia.cli import jsontext
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import CommandLineError, Options, arguments, flag_list
+from pykopia.cli.flags.manifest import ManifestDeleteOptions, ManifestListOptions, ManifestShowOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
 from pykopia.format import gojson
 from pykopia.format.manifest import ManifestEntry
-
-
-class ManifestListOptions(JsonFlags):
-    """Flags of `manifest list`."""
-
-    filter = flag_list("Only manifests with this label.", placeholder="KEY:VALUE")
-    sort = flag_list("Label to sort by.", placeholder="KEY")
 
 
 def list_manifests(session: Session, options: ManifestListOptions) -> None:
@@ -50,12 +43,6 @@ def _as_json(entry: ManifestEntry) -> dict[str, object]:
     }
 
 
-class ManifestShowOptions(Options):
-    """Arguments of `manifest show`."""
-
-    item = arguments("Manifests to print.", required=True)
-
-
 def show(session: Session, options: ManifestShowOptions) -> None:
     """Print manifests with their labels."""
     with session.open() as repository:
@@ -69,12 +56,6 @@ def show(session: Session, options: ManifestShowOptions) -> None:
             session.write(jsontext.indent(entry.data.decode("utf-8", "surrogateescape")), end="")
 
 
-class ManifestDeleteOptions(Options):
-    """Arguments of `manifest delete`."""
-
-    item = arguments("Manifests to delete.", required=True)
-
-
 def delete(session: Session, options: ManifestDeleteOptions) -> None:
     """Delete manifests; what only they refer to is collected later."""
     session.require_dangerous_commands()
@@ -83,11 +64,4 @@ def delete(session: Session, options: ManifestDeleteOptions) -> None:
             writer.manifests.delete(manifest_id)
 
 
-__all__ = [
-    "ManifestDeleteOptions",
-    "ManifestListOptions",
-    "ManifestShowOptions",
-    "delete",
-    "list_manifests",
-    "show",
-]
+__all__ = ["delete", "list_manifests", "show"]

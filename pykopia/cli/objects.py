@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
-from pykopia.cli.parsing import CommandLineError, Options, argument, flag
+from pykopia.cli.flags.objects import ListOptions, ShowOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
 from pykopia.format.directory import DirectoryEntry, with_total
 
@@ -12,17 +13,6 @@ if TYPE_CHECKING:
     from pykopia.format.directory import Directory
 
 _PIECE = 1 << 20
-
-
-class ListOptions(Options):
-    """Flags of `list`."""
-
-    long = flag(False, "Print mode, size, time and object ID too.", short="l")
-    human_readable = flag(False, "Print sizes with units.", short="h")
-    recursive = flag(False, "Also what lies in the folders within.", short="r")
-    show_object_id = flag(False, "Print object IDs too.", short="o")
-    error_summary = flag(True, "Print what could not be read when the snapshot was taken.")
-    object_path = argument("A folder: snapshot or object ID, and a path inside.")
 
 
 def list_folder(session: Session, options: ListOptions) -> None:
@@ -71,12 +61,6 @@ class _Lister:
             session.tell(f'- Error in "{session.name(error.path)}": {session.name(error.error)}\n')
 
 
-class ShowOptions(Options):
-    """Arguments of `show`."""
-
-    object_path = argument("A file: snapshot or object ID, and a path inside.")
-
-
 def show(session: Session, options: ShowOptions) -> None:
     """Print a file of a snapshot; of a folder, its directory object."""
     with session.open() as repository:
@@ -86,4 +70,4 @@ def show(session: Session, options: ShowOptions) -> None:
                 session.write_bytes(piece)
 
 
-__all__ = ["ListOptions", "ShowOptions", "list_folder", "show"]
+__all__ = ["list_folder", "show"]

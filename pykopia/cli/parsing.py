@@ -175,7 +175,7 @@ class Options:
 class Command:
     """A command or a group of commands; what it runs is imported only when it was named."""
 
-    __slots__ = ("aliases", "children", "hidden", "name", "options_path", "run_path", "summary")
+    __slots__ = ("aliases", "children", "hidden", "name", "offline", "options_path", "run_path", "summary")
 
     def __init__(
         self,
@@ -186,6 +186,7 @@ class Command:
         options: str = "",
         aliases: Sequence[str] = (),
         hidden: bool = False,
+        offline: bool = False,
     ) -> None:
         """Describe a command.
 
@@ -194,12 +195,13 @@ class Command:
             summary: What it does, in a line.
             run: ``module:function`` within `pykopia.cli`; empty for a group.
             children: The commands of a group.
-            options: ``module:class`` with the flags, when it is not the annotation of the function's ``options``.
+            options: ``module:class`` with the flags, within `pykopia.cli`; empty when there are none.
             aliases: Other names.
             hidden: Whether only ``--help-full`` shows it.
+            offline: Whether it works, with all commands below it, on a machine that is connected to no repository.
         """
         self.name, self.summary, self.children = name, summary, children
-        self.aliases, self.hidden = tuple(aliases), hidden
+        self.aliases, self.hidden, self.offline = tuple(aliases), hidden, offline
         self.run_path, self.options_path = run, options
 
     def find(self, name: str) -> "Command | None":
@@ -217,16 +219,12 @@ class Command:
     @property
     def takes_options(self) -> bool:
         """Whether `run` wants an ``options`` argument."""
-        return "options" in self.run.__annotations__
+        return bool(self.options_path)
 
     @property
     def options(self) -> type[Options]:
         """The class that declares the flags and arguments."""
-        if self.options_path:
-            return cast("type[Options]", _imported(self.options_path))
-        if self.run_path and self.takes_options:
-            return cast("type[Options]", self.run.__annotations__["options"])
-        return Options
+        return cast("type[Options]", _imported(self.options_path)) if self.options_path else Options
 
 
 class Invocation:
@@ -242,6 +240,11 @@ class Invocation:
     def name(self) -> str:
         """The full name of the command, such as ``snapshot create``."""
         return " ".join(command.name for command in self.path[1:])
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the command works on a machine that is connected to no repository."""
+        return any(command.offline for command in self.path)
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """Return what was given for the flags that ``kind`` declares."""

@@ -1,17 +1,11 @@
 """`policy list`, `policy show`, `policy delete`."""
 
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import flag
+from pykopia.cli.flags.policy import PolicyDeleteOptions, PolicyListOptions, PolicyShowOptions
 from pykopia.cli.policy_table import Origin, policy_lines
-from pykopia.cli.policy_targets import PolicyTargetFlags
 from pykopia.cli.session import Session
 from pykopia.format.gojson import Raw, members
 from pykopia.format.policy_merge import EffectivePolicy
 from pykopia.format.source import SourceInfo
-
-
-class PolicyListOptions(JsonFlags):
-    """Flags of `policy list`."""
 
 
 def list_policies(session: Session, options: PolicyListOptions) -> None:
@@ -28,10 +22,6 @@ def list_policies(session: Session, options: PolicyListOptions) -> None:
         fields = {name: Raw(text) for name, text in members(each.policy.to_json(keep_unknown=False))}
         printer.add({"id": each.id, "target": target} | fields)
     printer.end()
-
-
-class PolicyShowOptions(JsonFlags, PolicyTargetFlags):
-    """Flags of `policy show`."""
 
 
 def show(session: Session, options: PolicyShowOptions) -> None:
@@ -55,12 +45,6 @@ def _origin(effective: EffectivePolicy, target: SourceInfo) -> Origin:
     return origin
 
 
-class PolicyDeleteOptions(PolicyTargetFlags):
-    """Flags of `policy delete`."""
-
-    dry_run = flag(False, "Only tell what would be deleted.", short="n")
-
-
 def delete(session: Session, options: PolicyDeleteOptions) -> None:
     """Delete policies; what they set is inherited again."""
     with session.open() as repository:
@@ -75,11 +59,4 @@ def delete(session: Session, options: PolicyDeleteOptions) -> None:
                     writer.manifests.delete(found.id)
 
 
-__all__ = [
-    "PolicyDeleteOptions",
-    "PolicyListOptions",
-    "PolicyShowOptions",
-    "delete",
-    "list_policies",
-    "show",
-]
+__all__ = ["delete", "list_policies", "show"]

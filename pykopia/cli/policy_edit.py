@@ -5,8 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from pykopia.cli.flags.policy_edit import PolicyEditOptions
 from pykopia.cli.parsing import CommandLineError
-from pykopia.cli.policy_targets import PolicyTargetFlags
 from pykopia.cli.session import Session
 from pykopia.errors import InvalidPolicyError
 from pykopia.format.policy import Policy
@@ -33,10 +33,6 @@ _HINTS = {
         'or "manual": true alone.',
     ),
 }
-
-
-class PolicyEditOptions(PolicyTargetFlags):
-    """Flags of `policy edit`."""
 
 
 def edit(session: Session, options: PolicyEditOptions) -> None:
@@ -117,4 +113,4 @@ def _answer(session: Session, question: str) -> str:
     return answer.strip().lower()
 
 
-__all__ = ["PolicyEditOptions", "edit"]
+__all__ = ["edit"]

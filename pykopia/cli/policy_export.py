@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pykopia.cli.parsing import CommandLineError, flag
+from pykopia.cli.flags.policy_export import PolicyExportOptions, PolicyImportOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.policy_targets import PolicyTargetFlags
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from pykopia.format.source import SourceInfo
 
 _PRIVATE = 0o600
-
-
-class PolicyExportOptions(PolicyTargetFlags):
-    """Flags of `policy export`."""
-
-    to_file = flag("", "File to write to instead of stdout.")
-    overwrite = flag(False, "Replace the file if it exists.")
-    json_indent = flag(False, "Lay the JSON out over lines.", hidden=True)
 
 
 def export_policies(session: Session, options: PolicyExportOptions) -> None:
@@ -63,14 +56,6 @@ def _chosen(repository: "Repository", options: PolicyTargetFlags) -> "list[Defin
     return chosen
 
 
-class PolicyImportOptions(PolicyTargetFlags):
-    """Flags of `policy import`."""
-
-    from_file = flag("", "File to read from instead of stdin.")
-    allow_unknown_fields = flag(False, "Keep fields that this version does not know, instead of refusing them.")
-    delete_other_policies = flag(False, "Delete all policies that are not imported.")
-
-
 def import_policies(session: Session, options: PolicyImportOptions) -> None:
     """Define the policies in a JSON text: all, or those of the targets given. If one is wrong, none is changed."""
     document = Path(options.from_file).read_bytes() if options.from_file else session.binary_stdin.read()
@@ -93,4 +78,4 @@ def import_policies(session: Session, options: PolicyImportOptions) -> None:
     session.log.info("Imported %d policies.", len(imported))
 
 
-__all__ = ["PolicyExportOptions", "PolicyImportOptions", "export_policies", "import_policies"]
+__all__ = ["export_policies", "import_policies"]

@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING
 
 from pykopia.cli.parsing import CommandLineError, Options, arguments, flag
-from pykopia.cli.snapshot_sources import parse_source
-from pykopia.format.source import SourceInfo
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
+    from pykopia.format.source import SourceInfo
 
 
 class PolicyTargetFlags(Options):
@@ -21,12 +20,15 @@ class PolicyTargetFlags(Options):
         """Whether any target is named."""
         return self.global_ or bool(self.target)
 
-    def targets(self, repository: "Repository") -> list[SourceInfo]:
+    def targets(self, repository: "Repository") -> "list[SourceInfo]":
         """Return the targets named.
 
         Raises:
             CommandLineError: Both or neither of `--global` and targets are given.
         """
+        from pykopia.cli.snapshot_sources import parse_source  # noqa: PLC0415 -- `--help` does without
+        from pykopia.format.source import SourceInfo  # noqa: PLC0415
+
         if self.global_ == bool(self.target):
             message = "either --global or targets must be given"
             raise CommandLineError(message)

@@ -1,20 +1,8 @@
 """`repository repair`."""
 
-from pykopia.cli.parsing import Options, flag, flag_list
+from pykopia.cli.flags.repository_repair import RepairFlags
 from pykopia.cli.session import Session
 from pykopia.cli.storage_flags import StorageFlags
-
-
-class RepairFlags(Options):
-    """Flags of `repository repair`, before the storage."""
-
-    recover_format = flag(
-        "auto",
-        "Whether to bring back the format blob from a copy; auto: when it is missing.",
-        choices=("auto", "yes", "no"),
-    )
-    recover_format_block_prefixes = flag_list("What the names of the packs to look into begin with.")
-    dry_run = flag(False, "Change nothing.", short="n")
 
 
 def repair(session: Session, options: StorageFlags) -> None:
@@ -48,4 +36,4 @@ def repair(session: Session, options: StorageFlags) -> None:
         log.info("recovered replica block from %s", found.pack)
 
 
-__all__ = ["RepairFlags", "repair"]
+__all__ = ["repair"]

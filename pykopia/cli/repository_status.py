@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from pykopia import clock
 from pykopia.cli import formatting, jsontext, passwords
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import flag
+from pykopia.cli.flags.repository_status import StatusOptions
 from pykopia.cli.session import Session
 
 if TYPE_CHECKING:
@@ -25,13 +24,6 @@ _CONTENT_FORMAT = (
 )
 """Members of the format that are shown; all others are secret or shown elsewhere."""
 _INDENT = " " * 21
-
-
-class StatusOptions(JsonFlags):
-    """Flags of `repository status`."""
-
-    reconnect_token = flag(False, "Print the command that connects again.", short="t")
-    reconnect_token_with_password = flag(False, "Put the password into the token.", short="s")
 
 
 def status(session: Session, options: StatusOptions) -> None:
@@ -184,4 +176,4 @@ def _word(truth: bool) -> str:
     return "true" if truth else "false"
 
 
-__all__ = ["StatusOptions", "status"]
+__all__ = ["status"]

@@ -2,25 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from pykopia.cli.parsing import Options, flag
+from pykopia.cli.flags.repository_sync import SyncFlags
 from pykopia.cli.progress import SyncProgress
 from pykopia.cli.session import Session
 from pykopia.cli.storage_flags import StorageFlags
-from pykopia.cli.values import threads
 
 if TYPE_CHECKING:
     from pykopia.repository.sync import SyncPlan
-
-
-class SyncFlags(Options):
-    """Flags of `repository sync-to`, before the storage."""
-
-    update = flag(True, "Copy blobs that are newer than in the copy.")
-    delete = flag(False, "Delete blobs of the copy that the repository has not.")
-    dry_run = flag(False, "Copy nothing.", short="n")
-    parallel = flag(1, "Blobs copied at one time.", kind=threads)
-    must_exist = flag(False, "Fail if the copy does not exist yet.")
-    times = flag(False, "Keep the times of blobs, where the storage can.")
 
 
 def sync_to(session: Session, options: StorageFlags) -> None:
@@ -75,4 +63,4 @@ class _Told:
         )
 
 
-__all__ = ["SyncFlags", "sync_to"]
+__all__ = ["sync_to"]

@@ -5,30 +5,14 @@ from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
 from pykopia.cli.connection_file import change_connection
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import CommandLineError, Options, flag
+from pykopia.cli.flags.repository_throttle import ThrottleGetOptions, ThrottleSetOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
 
 if TYPE_CHECKING:
     from pykopia.storage.options import ThrottlingLimits
 
 _WITHOUT_LIMIT = frozenset({"unlimited", "-"})
-
-
-class ThrottleGetOptions(JsonFlags):
-    """Flags of `repository throttle get`."""
-
-
-class ThrottleSetOptions(Options):
-    """Flags of `repository throttle set`; ``unlimited`` or ``-`` takes a limit away."""
-
-    download_bytes_per_second = flag("", "Bytes read a second.")
-    upload_bytes_per_second = flag("", "Bytes written a second.")
-    read_requests_per_second = flag("", "Read requests a second.")
-    write_requests_per_second = flag("", "Write requests a second.")
-    list_requests_per_second = flag("", "List requests a second.")
-    concurrent_reads = flag("", "Reads at one time.")
-    concurrent_writes = flag("", "Writes at one time.")
 
 
 def get(session: Session, options: ThrottleGetOptions) -> None:
@@ -115,4 +99,4 @@ def _line(session: Session, label: str, value: float, *, as_speed: bool = False)
     session.write(f"{label:<30} {text}")
 
 
-__all__ = ["ThrottleGetOptions", "ThrottleSetOptions", "get", "set_limits"]
+__all__ = ["get", "set_limits"]

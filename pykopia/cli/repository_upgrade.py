@@ -1,31 +1,14 @@
 """`repository upgrade begin`, `rollback`, `validate`."""
 
 from pykopia.cli import formatting
-from pykopia.cli.parsing import CommandLineError, Options, flag
+from pykopia.cli.flags.repository_upgrade import UpgradeBeginOptions, UpgradeRollbackOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
-from pykopia.cli.values import duration
 from pykopia.errors import DamagedIndexError
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes
 
 ENABLED = "KOPIA_UPGRADE_LOCK_ENABLED"
 _SECOND = 1_000_000_000
-_MINUTE = 60 * _SECOND
-
-
-class UpgradeBeginOptions(Options):
-    """Flags of `repository upgrade begin`."""
-
-    io_drain_timeout = flag(15 * _MINUTE, "Time in which all other clients see the lock and end.", kind=duration)
-    allow_unsafe_upgrade = flag(False, "Allow less than 15 minutes for that.", hidden=True)
-    status_poll_interval = flag(_MINUTE, "Time between two looks at the lock.", kind=duration)
-    max_permitted_clock_drift = flag(5 * _MINUTE, "Time by which clocks may differ.", kind=duration)
-    lock_only = flag(False, "Only place the lock.", hidden=True)
-    commit_mode = flag(
-        "",
-        "`always` commits whatever the comparison finds, `never` stops before.",
-        choices=("always", "never"),
-        hidden=True,
-    )
 
 
 def begin(session: Session, options: UpgradeBeginOptions) -> None:
@@ -70,12 +53,6 @@ def begin(session: Session, options: UpgradeBeginOptions) -> None:
     log.info("Repository has been successfully upgraded.")
 
 
-class UpgradeRollbackOptions(Options):
-    """Flags of `repository upgrade rollback`."""
-
-    force = flag(False, "Roll back although others may have begun to use the new format.")
-
-
 def rollback(session: Session, options: UpgradeRollbackOptions) -> None:
     """Put the format block of before the upgrade back and unlock."""
     _require_enabled(session)
@@ -108,4 +85,4 @@ def _require_enabled(session: Session) -> None:
         raise CommandLineError(message)
 
 
-__all__ = ["ENABLED", "UpgradeBeginOptions", "UpgradeRollbackOptions", "begin", "rollback", "validate"]
+__all__ = ["ENABLED", "begin", "rollback", "validate"]

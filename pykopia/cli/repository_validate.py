@@ -2,23 +2,13 @@
 
 from contextlib import ExitStack
 
-from pykopia.cli.parsing import CommandLineError, Options, flag
+from pykopia.cli.flags.repository_validate import ValidateProviderOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.provider_check import ProviderCheckOptions, check_provider
 from pykopia.cli.session import Session
-from pykopia.cli.values import duration
 from pykopia.storage.opening import open_storage
 
 _SECOND = 1_000_000_000
-
-
-class ValidateProviderOptions(Options):
-    """Flags of `repository validate-provider`."""
-
-    num_storage_connections = flag(5, "Connections to open to the storage.")
-    concurrency_test_duration = flag(30 * _SECOND, "How long several threads work at the same time.", kind=duration)
-    put_blob_workers = flag(3, "Threads that write.")
-    get_blob_workers = flag(3, "Threads that read.")
-    get_metadata_workers = flag(3, "Threads that ask for metadata.")
 
 
 def validate_provider(session: Session, options: ValidateProviderOptions) -> None:
@@ -42,4 +32,4 @@ def validate_provider(session: Session, options: ValidateProviderOptions) -> Non
         )
 
 
-__all__ = ["ValidateProviderOptions", "validate_provider"]
+__all__ = ["validate_provider"]

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, cast
 from pykopia import clock
 from pykopia.api.snapshots import restore_mode
 from pykopia.cli.cancellation import cancelable
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import CommandLineError, arguments, flag, flag_list
+from pykopia.cli.flags.restore import RestoreFlags
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.progress import RestoreProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.time_spec import latest_start
-from pykopia.cli.values import boolean, integer, threads
 from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.object_id import parse_object_id
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from pykopia.format.snapshot_manifest import SnapshotManifest
 
 _PARALLEL = 8
-_MODES = ("auto", "local", "zip", "zip-nocompress", "tar", "tgz")
 _ARCHIVES = {
     ".zip": "a zip file",
     ".tar": "an uncompressed tar file",
@@ -42,48 +40,6 @@ _ARCHIVES = {
 STANDARD_OUTPUT = "-"
 OUTPUT_NAMES = frozenset({STANDARD_OUTPUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 """Names of standard output: what they lead to is written on, not begun anew."""
-
-
-class RestoreFlags(JsonFlags):
-    """Flags of `restore`."""
-
-    sources = arguments(
-        "What to restore and where to: SOURCE TARGET, where SOURCE is a snapshot or object ID with a path inside, or a "
-        "path, and TARGET may be - for standard output; a path alone is restored to its place; placeholders alone are "
-        "replaced by what they stand for.",
-        required=True,
-    )
-    overwrite_directories = flag(True, "Put into folders that exist.")
-    overwrite_files = flag(True, "Replace files that exist.")
-    overwrite_symlinks = flag(True, "Replace symbolic links that exist.")
-    write_sparse_files: bool | None = flag(
-        None,
-        "Leave holes for all blocks of zeros, or for none; only for long runs of them when not given.",
-        kind=boolean,
-    )
-    consistent_attributes = flag(
-        False,
-        "Fail when snapshots that share a root disagree about its attributes.",
-        env="KOPIA_RESTORE_CONSISTENT_ATTRIBUTES",
-    )
-    mode = flag("auto", "What to write; auto goes by the ending of the target.", choices=_MODES)
-    parallel = flag(8, "Files written at one time.", kind=threads)
-    skip_owners = flag(False, "Don't restore owners.")
-    skip_permissions = flag(False, "Don't restore permissions.")
-    skip_times = flag(False, "Don't restore times.")
-    ignore_permission_errors = flag(True, "Go on where attributes can't be set for lack of rights.")
-    write_files_atomically = flag(True, "Replace a file only when the new one is complete.")
-    ignore_errors = flag(False, "Go on after entries that can't be restored.")
-    skip_existing = flag(False, "Leave files alone that seem to be there already.")
-    delete_extra = flag(False, "Delete what the snapshot does not have.")
-    shallow: int | None = flag(None, "Levels to restore in full; deeper ones become placeholders.", kind=integer)
-    shallow_minsize = flag(0, "Files below this size are restored in full at any depth.", placeholder="BYTES")
-    snapshot_time = flag("latest", "Which snapshot of a path: latest, oldest, or the newest before a time.")
-    flush_files = flag(False, "Wait until each file is on disk.")
-    include = flag_list("Restore only what matches, with all below it, as in ignore rules.", placeholder="PATTERN")
-    exclude = flag_list("Leave out what matches.", placeholder="PATTERN")
-    only_differences = flag(False, "Compare what is there by its contents and write only what differs.")
-    dry_run = flag(False, "Only tell what would be changed.", short="n")
 
 
 def restore(session: Session, options: RestoreFlags) -> None:
@@ -316,4 +272,4 @@ def _summary(session: Session, counters: RestoreCounters) -> str:
     return text + "."
 
 
-__all__ = ["RestoreFlags", "restore"]
+__all__ = ["restore"]

@@ -57,15 +57,20 @@ class Session:
     # --- places ---
 
     @property
+    def config_file(self) -> str:
+        """The path of the connection file; a bare name lies in the user's configuration folder."""
+        name = self.flags.config_file
+        if "/" in name:
+            return name
+        base = self.environment.get("XDG_CONFIG_HOME") or f"{self.environment.get('HOME') or '/'}/.config"
+        return f"{base}/kopia/{name}"
+
+    @property
     def config_path(self) -> "Path":
-        """The connection file; a bare name lies in the user's configuration folder."""
+        """The connection file."""
         from pathlib import Path  # noqa: PLC0415 -- `--version` and `--help` do without
 
-        name = self.flags.config_file
-        path = Path(name)
-        if path.name != name:
-            return path
-        return self._user_folder("XDG_CONFIG_HOME", ".config") / name
+        return Path(self.config_file)
 
     @property
     def log_folder(self) -> "Path":
@@ -180,8 +185,7 @@ class Session:
 
         path = self.config_path
         if not path.exists():
-            message = f"repository is not connected: there is no {path}; use `pykopia repository connect`"
-            raise NotConnectedError(message)
+            raise NotConnectedError(self.not_connected)
         early.import_ahead(self.invocation.name)
         try:
             self.repository = open_connected(
@@ -193,6 +197,11 @@ class Session:
             message = f"{path}: {error}"
             raise ConnectionFileError(message) from error
         return self.repository
+
+    @property
+    def not_connected(self) -> str:
+        """The message for a machine without a connection file."""
+        return f"repository is not connected: there is no {self.config_file}; use `pykopia repository connect`"
 
     def require_dangerous_commands(self) -> None:
         """Refuse to go on unless the user allowed what can destroy a repository."""

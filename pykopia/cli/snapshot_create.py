@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
 from pykopia.cli.cancellation import cancelable
-from pykopia.cli.json_flags import JsonFlags
+from pykopia.cli.flags.snapshot_create import CreateOptions
 from pykopia.cli.maintenance import maintained
-from pykopia.cli.parsing import CommandLineError, arguments, flag, flag_list
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.progress import UploadProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import local_sources, parse_source
 from pykopia.cli.tags import parse_tags
 from pykopia.cli.time_spec import parse_timestamp
-from pykopia.cli.values import duration, percentage, threads
 from pykopia.errors import CanceledError, PykopiaError, SnapshotError
 from pykopia.format.gojson import Raw
 from pykopia.format.source import SourceInfo
@@ -30,34 +29,6 @@ _MIB = 1 << 20
 _MAX_DESCRIPTION = 1024
 SECRETS = frozenset({"KOPIA_PASSWORD", "KOPIA_NEW_PASSWORD"})
 """Variables that the actions of policies do not get."""
-
-
-class CreateOptions(JsonFlags):
-    """Flags of `snapshot create`."""
-
-    source = arguments("Files or folders to take snapshots of.")
-    all = flag(False, "Take snapshots of all sources of this user on this host that had one before.")
-    upload_limit_mb = flag(0, "Stop after so many megabytes.", placeholder="MB")
-    checkpoint_interval = flag(0, "Time between two checkpoints, 45m at most.", kind=duration, hidden=True)
-    description = flag("", "What this snapshot is, for people.")
-    fail_fast = flag(False, "Stop at the first error.", env="KOPIA_SNAPSHOT_FAIL_FAST")
-    force_hash = flag(0.0, "Share of unchanged files to read again, in percent.", kind=percentage)
-    parallel = flag(0, "Files read at one time.", kind=threads, placeholder="N")
-    start_time = flag("", "Time to record as the start.")
-    end_time = flag("", "Time to record as the end.")
-    force_enable_actions = flag(
-        False, "Run the actions of policies even if this client was connected without.", hidden=True
-    )
-    force_disable_actions = flag(False, "Don't run the actions of policies.", hidden=True)
-    stdin_file = flag("", "Take stdin as a file of this name.")
-    tags = flag_list("Tag of the snapshot.", placeholder="KEY:VALUE")
-    pin = flag_list("Pin that keeps the snapshot from expiring.")
-    flush_per_source = flag(False, "Commit after each source.", hidden=True)
-    override_source = flag("", "Record the snapshot for this source.")
-    send_snapshot_report = flag(True, "Ignored: no notifications are sent.")
-    hint_streaming_reads = flag(False, "Ignored.", hidden=True)
-    log_dir_detail = flag(-1, "Ignored.")
-    log_entry_detail = flag(-1, "Ignored.")
 
 
 def create(session: Session, options: CreateOptions) -> None:
@@ -219,4 +190,4 @@ def _report(session: Session, options: CreateOptions, result: SnapshotResult) ->
         raise SnapshotError(message)
 
 
-__all__ = ["CreateOptions", "create"]
+__all__ = ["create"]

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from pykopia.cli.flags.snapshot_delete import DeleteOptions
 from pykopia.cli.maintenance import maintained
-from pykopia.cli.parsing import Options, arguments, flag
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 from pykopia.errors import SnapshotNotFoundError
@@ -11,15 +11,6 @@ from pykopia.errors import SnapshotNotFoundError
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
     from pykopia.format.snapshot_manifest import SnapshotManifest
-
-
-class DeleteOptions(Options):
-    """Flags of `snapshot delete`."""
-
-    id = arguments("Snapshots to delete, by their ID or that of their root; or sources.", required=True)
-    all_snapshots_for_source = flag(False, "The arguments are sources: delete all their snapshots.")
-    delete = flag(False, "Delete; without this only tell what would be deleted.")
-    unsafe_ignore_source = flag(False, "The same as --delete.", hidden=True)
 
 
 def delete(session: Session, options: DeleteOptions) -> None:
@@ -51,4 +42,4 @@ def _of_source(repository: "Repository", text: str) -> "list[SnapshotManifest]":
     return found
 
 
-__all__ = ["DeleteOptions", "delete"]
+__all__ = ["delete"]

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
 from pykopia.cli.cancellation import cancelable
-from pykopia.cli.parsing import CommandLineError, Options, argument, flag
+from pykopia.cli.flags.snapshot_estimate import EstimateOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
-from pykopia.cli.values import existing_path
 
 if TYPE_CHECKING:
     from pykopia.snapshot.estimate import SizeClass
@@ -15,16 +15,6 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 _BITS = 8
 _MEGA = 1_000_000
-
-
-class EstimateOptions(Options):
-    """Flags of `snapshot estimate`."""
-
-    source = argument("Folder to look at.", kind=existing_path)
-    show_files = flag(False, "Print examples of files.")
-    quiet = flag(False, "Print no progress.", short="q")
-    upload_speed = flag(10.0, "Speed to reckon with, in Mbit/s.", placeholder="mbit/s")
-    max_examples_per_bucket = flag(10, "Examples of each size.")
 
 
 def estimate(session: Session, options: EstimateOptions) -> int:
@@ -67,4 +57,4 @@ def _write_classes(session: Session, options: EstimateOptions, classes: "Mapping
                 session.write(f" - {example}")
 
 
-__all__ = ["EstimateOptions", "estimate"]
+__all__ = ["estimate"]

@@ -2,21 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from pykopia.cli.flags.snapshot_expire import ExpireOptions
 from pykopia.cli.maintenance import maintained
-from pykopia.cli.parsing import Options, arguments, flag
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 
 if TYPE_CHECKING:
     from pykopia.format.source import SourceInfo
-
-
-class ExpireOptions(Options):
-    """Flags of `snapshot expire`."""
-
-    path = arguments("Sources whose snapshots to expire.")
-    all = flag(False, "All sources.")
-    delete = flag(False, "Delete; without this only tell what would be deleted.")
 
 
 def expire(session: Session, options: ExpireOptions) -> None:
@@ -46,4 +38,4 @@ def expire(session: Session, options: ExpireOptions) -> None:
                 session.log.info("%d snapshot(s) of %s would be deleted. Pass --delete to do it.", len(expired), source)
 
 
-__all__ = ["ExpireOptions", "expire"]
+__all__ = ["expire"]

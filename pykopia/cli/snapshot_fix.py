@@ -2,45 +2,14 @@
 
 from typing import TYPE_CHECKING, cast
 
-from pykopia.cli.parsing import Options, flag, flag_list
+from pykopia.cli.flags.snapshot_fix import FixFlags, FixInvalidFilesOptions, FixRemoveFilesOptions
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
-from pykopia.cli.values import threads
 from pykopia.snapshot.fix import FixedSnapshot, FixOptions, fix_invalid_files, remove_files
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
     from pykopia.snapshot.rewriting import Handling
-
-
-class FixFlags(Options):
-    """Flags that both commands have."""
-
-    manifest_id = flag_list("Snapshot to fix; all when neither snapshots nor sources are named.")
-    source = flag_list("Source whose snapshots to fix (user@host:/path).")
-    commit = flag(False, "Save what changed.")
-    parallel = flag(0, "Ignored.", kind=threads)
-    invalid_directory_handling = flag(
-        "stub", "What becomes of folders that can't be read.", choices=("fail", "stub", "keep")
-    )
-
-    def options(self, repository: "Repository") -> FixOptions:
-        """Return what the library takes."""
-        return FixOptions(
-            snapshot_ids=tuple(self.manifest_id),
-            sources=tuple(parse_source(repository, text) for text in self.source),
-            commit=self.commit,
-            invalid_directories=cast("Handling", self.invalid_directory_handling),
-        )
-
-
-class FixInvalidFilesOptions(FixFlags):
-    """Flags of `snapshot fix invalid-files`."""
-
-    invalid_file_handling = flag(
-        "stub", "What becomes of files that can't be read.", choices=("fail", "stub", "keep", "remove")
-    )
-    verify_files_percent = flag(0.0, "Share of files to read in full, in percent.")
 
 
 def invalid_files(session: Session, options: FixInvalidFilesOptions) -> None:
@@ -49,7 +18,7 @@ def invalid_files(session: Session, options: FixInvalidFilesOptions) -> None:
     with session.open() as repository:
         fixed = fix_invalid_files(
             repository,
-            options.options(repository),
+            _fix_options(repository, options),
             invalid_files=cast("Handling", options.invalid_file_handling),
             files_percent=options.verify_files_percent,
             on_snapshot=_Told(session),
@@ -66,19 +35,12 @@ def invalid_files(session: Session, options: FixInvalidFilesOptions) -> None:
     _tell_end(session, options, fixed)
 
 
-class FixRemoveFilesOptions(FixFlags):
-    """Flags of `snapshot fix remove-files`."""
-
-    object_id = flag_list("Object of a file or folder to remove.")
-    filename = flag_list("Name of files and folders to remove; wildcards are understood.")
-
-
 def removed_files(session: Session, options: FixRemoveFilesOptions) -> None:
     """Take files and folders out of snapshots."""
     with session.open() as repository:
         fixed = remove_files(
             repository,
-            options.options(repository),
+            _fix_options(repository, options),
             object_ids=options.object_id,
             names=options.filename,
             on_snapshot=_Told(session),
@@ -117,6 +79,15 @@ class _Told:
         return after.summary.size - before.summary.size
 
 
+def _fix_options(repository: "Repository", options: FixFlags) -> FixOptions:
+    return FixOptions(
+        snapshot_ids=tuple(options.manifest_id),
+        sources=tuple(parse_source(repository, text) for text in options.source),
+        commit=options.commit,
+        invalid_directories=cast("Handling", options.invalid_directory_handling),
+    )
+
+
 def _tell_end(session: Session, options: FixFlags, fixed: list[FixedSnapshot]) -> None:
     changed = sum(each.changed for each in fixed)
     if not changed:
@@ -129,4 +100,4 @@ def _tell_end(session: Session, options: FixFlags, fixed: list[FixedSnapshot]) -
         )
 
 
-__all__ = ["FixFlags", "FixInvalidFilesOptions", "FixRemoveFilesOptions", "invalid_files", "removed_files"]
+__all__ = ["invalid_files", "removed_files"]

@@ -1,19 +1,11 @@
 """`snapshot copy-history` and `snapshot move-history`."""
 
+from pykopia.cli.flags.snapshot_history import HistoryOptions
 from pykopia.cli.maintenance import maintained
-from pykopia.cli.parsing import Options, argument, flag
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 from pykopia.format.source import SourceInfo
 from pykopia.snapshot.copy_history import plan_history
-
-
-class HistoryOptions(Options):
-    """Flags of `snapshot copy-history` and `snapshot move-history`."""
-
-    source = argument("Source whose snapshots: user@host, @host or user@host:/path.")
-    destination = argument("What replaces the same parts of the source; this client's user and host.", required=False)
-    dry_run = flag(False, "Only tell what would be done.", short="n")
 
 
 def copy_history(session: Session, options: HistoryOptions) -> None:
@@ -51,4 +43,4 @@ def _run(session: Session, options: HistoryOptions, *, move: bool) -> None:
             log.info("There is nothing to do: no snapshot of %s would get another source.", source)
 
 
-__all__ = ["HistoryOptions", "copy_history", "move_history"]
+__all__ = ["copy_history", "move_history"]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from pykopia import clock
 from pykopia.cli import formatting
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import argument, flag, flag_list
+from pykopia.cli.flags.snapshot_list import SnapshotListOptions
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.tags import parse_tags
@@ -22,25 +21,6 @@ from pykopia.snapshot.storage_stats import storage_stats
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
-
-
-class SnapshotListOptions(JsonFlags):
-    """Flags of `snapshot list`."""
-
-    source = argument("Source whose snapshots to list.", required=False)
-    incomplete = flag(False, "Also snapshots that ended early.", short="i")
-    human_readable = flag(True, "Print sizes with units.")
-    delta = flag(False, "Print how much larger each is than the one before.", short="d")
-    manifest_id = flag(False, "Print the IDs of snapshots.", short="m")
-    retention = flag(True, "Print why each is kept.")
-    mtime = flag(False, "Print modification times.")
-    owner = flag(False, "Print owners.")
-    show_identical = flag(False, "Don't put equal snapshots into one line.", short="l")
-    storage_stats = flag(False, "Compute and print what each adds to the repository.")
-    reverse = flag(False, "Newest first.")
-    all = flag(False, "Also those of other users and hosts.", short="a")
-    max_results = flag(0, "Snapshots to print of each source.", short="n")
-    tags = flag_list("Only snapshots with this tag.", placeholder="KEY:VALUE")
 
 
 def list_snapshots(session: Session, options: SnapshotListOptions) -> None:
@@ -238,4 +218,4 @@ def _merged(rows: list[_Row]) -> list[_Row]:
     return merged
 
 
-__all__ = ["SnapshotListOptions", "list_snapshots"]
+__all__ = ["list_snapshots"]

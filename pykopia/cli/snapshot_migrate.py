@@ -6,28 +6,15 @@ from typing import TYPE_CHECKING
 from pykopia.api.opening import open_connected
 from pykopia.cli import passwords
 from pykopia.cli.cancellation import cancelable
-from pykopia.cli.parsing import CommandLineError, Options, flag, flag_list
+from pykopia.cli.flags.snapshot_migrate import MigrateOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.progress import UploadProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
-from pykopia.cli.values import existing_file, threads
 from pykopia.errors import NotConnectedError, SnapshotError
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
-
-
-class MigrateOptions(Options):
-    """Flags of `snapshot migrate`."""
-
-    source_config = flag("", "Connection file of the repository to copy from.", kind=existing_file, required=True)
-    sources = flag_list("Source whose snapshots to copy.", placeholder="SOURCE")
-    all = flag(False, "All sources.")
-    policies = flag(True, "Copy policies too.")
-    overwrite_policies = flag(False, "Replace policies that are defined here.")
-    latest_only = flag(False, "Only the latest snapshot of each source.")
-    parallel = flag(1, "Files copied at one time; as many as there are CPUs at least.", kind=threads)
-    apply_ignore_rules = flag(False, "Leave out what the rules that hold here ignore.")
 
 
 def migrate(session: Session, options: MigrateOptions) -> None:
@@ -81,4 +68,4 @@ def _origin(session: Session, options: MigrateOptions) -> "Repository":
         return open_connected(path, passwords.for_opening(session))
 
 
-__all__ = ["MigrateOptions", "migrate"]
+__all__ = ["migrate"]

@@ -1,15 +1,8 @@
 """`snapshot pin`."""
 
-from pykopia.cli.parsing import CommandLineError, Options, arguments, flag_list
+from pykopia.cli.flags.snapshot_pin import PinOptions
+from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
-
-
-class PinOptions(Options):
-    """Flags of `snapshot pin`."""
-
-    id = arguments("Snapshots, by their ID or that of their root.", required=True)
-    add = flag_list("Pin to add.", placeholder="PIN")
-    remove = flag_list("Pin to remove.", placeholder="PIN")
 
 
 def pin(session: Session, options: PinOptions) -> None:
@@ -29,4 +22,4 @@ def pin(session: Session, options: PinOptions) -> None:
                 session.log.info("Its ID is %s now.", after.id)
 
 
-__all__ = ["PinOptions", "pin"]
+__all__ = ["pin"]

@@ -3,32 +3,15 @@
 from typing import TYPE_CHECKING
 
 from pykopia.cli.cancellation import cancelable
-from pykopia.cli.json_flags import JsonFlags
-from pykopia.cli.parsing import arguments, flag, flag_list
+from pykopia.cli.flags.snapshot_verify import VerifyFlags
 from pykopia.cli.progress import VerifyProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
-from pykopia.cli.values import percentage, threads
 from pykopia.errors import ContradictedViewError, SnapshotNotFoundError, VerifyError
 from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
-
-
-class VerifyFlags(JsonFlags):
-    """Flags of `snapshot verify`."""
-
-    snapshot_ids = arguments("Snapshots to verify; all when nothing is named.")
-    max_errors = flag(-1, "Errors after which to stop; 0 means one, a negative number never.")
-    directory_id = flag_list("Folder to verify.")
-    file_id = flag_list("File to verify.")
-    all_sources = flag(False, "Ignored: without a source all are verified.", hidden=True)
-    sources = flag_list("Source whose snapshots to verify.")
-    parallel = flag(8, "Objects looked at at one time.", kind=threads)
-    file_queue_length = flag(20000, "Ignored.")
-    file_parallelism = flag(0, "Files read at one time; 0 is the same number as --parallel.", kind=threads)
-    verify_files_percent = flag(0.0, "Share of files to read, in percent.", kind=percentage)
 
 
 def verify(session: Session, options: VerifyFlags) -> None:
@@ -128,4 +111,4 @@ def _as_json(result: VerifyResult, lines: list[str]) -> dict[str, object]:
     return fields
 
 
-__all__ = ["VerifyFlags", "verify"]
+__all__ = ["verify"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pykopia.cli import formatting, jsontext
 from pykopia.cli.flags.diff import DiffOptions
 from pykopia.cli.parsing import CommandLineError
+from pykopia.cli.references import entry_of
 from pykopia.cli.session import Session
 from pykopia.format.directory import DirectoryEntry, as_compared
 from pykopia.snapshot.diff import Difference, DiffStatistics, EntryStatistics
@@ -22,8 +23,8 @@ _PIECE = 1 << 20
 def diff(session: Session, options: DiffOptions) -> None:
     """Compare two folders of snapshots."""
     with session.open() as repository:
-        before = _resolved(repository, options.object_path1)
-        after = _resolved(repository, options.object_path2)
+        before = _resolved(session, repository, options.object_path1)
+        after = _resolved(session, repository, options.object_path2)
         if (before.type == "d") != (after.type == "d"):
             message = "arguments to diff must both be folders or both files"
             raise CommandLineError(message)
@@ -34,15 +35,15 @@ def diff(session: Session, options: DiffOptions) -> None:
         command = options.diff_command.split() if options.files else []
         for difference in comparison:
             if not options.stats_only:
-                session.write(describe(difference))
+                session.write(session.escape(describe(difference)))
             if command:
                 _run_command(session, repository, command, difference)
         session.write(jsontext.dumps(_statistics(comparison.statistics)), end="")
 
 
-def _resolved(repository: "Repository", reference: str) -> DirectoryEntry:
+def _resolved(session: Session, repository: "Repository", reference: str) -> DirectoryEntry:
     """Return what a reference names, a folder below a root as it is compared below the two roots."""
-    entry = repository.snapshots.resolve(reference)
+    entry = entry_of(session, repository, reference)
     return as_compared(entry) if "/" in reference.strip("/") else entry
 
 

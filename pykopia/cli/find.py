@@ -36,11 +36,11 @@ def find(session: Session, options: FindOptions) -> int:
                 printer.add(_found_members(found))
                 continue
             if before != found.source:
-                session.write(f"{found.source}" if before is None else f"\n{found.source}")
+                session.write(("" if before is None else "\n") + session.name(str(found.source)))
                 before = found.source
-            session.write(f"  {_described(session, found.entry)} {found.path or '.'}")
+            session.write(f"  {_described(session, found.entry)} {session.name(found.path or '.')}")
             session.write(f"    {_span(session, found.snapshots[0], found.snapshots[-1], len(found.snapshots))}"
-                          f" {found.reference}")  # fmt: skip
+                          f" {session.name(found.reference)}")  # fmt: skip
         if printer is not None:
             printer.end()
         elif before is None:
@@ -71,11 +71,11 @@ def history(session: Session, options: HistoryOptions) -> int:
                 printer.add(_version_members(version))
             printer.end()
         else:
-            session.write(f"{source}")
+            session.write(session.name(str(source)))
             for version in listed:
                 state = "not there" if version.entry is None else _described(session, version.entry)
                 session.write(f"  {state}")
-                reference = "" if version.entry is None else f" {version.reference}"
+                reference = "" if version.entry is None else f" {session.name(version.reference)}"
                 session.write(f"    {_span(session, version.first, version.last, version.count)}{reference}")
         return _told_errors(session, errors)
 

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from pykopia import clock
 from pykopia.cli.global_flags import LogFlags
-from pykopia.cli.session import Session
+from pykopia.cli.session import Session, escaped
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _NAMES = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
@@ -23,13 +23,13 @@ _SECOND = 1_000_000_000
 class ConsoleFormatter(logging.Formatter):
     """The bare message; the level only where it is not INFO."""
 
-    def __init__(self, *, timestamps: bool = False, as_json: bool = False) -> None:
+    def __init__(self, *, timestamps: bool = False, as_json: bool = False, terminal: bool = False) -> None:
         super().__init__()
-        self._timestamps, self._as_json = timestamps, as_json
+        self._timestamps, self._as_json, self._terminal = timestamps, as_json, terminal
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        text = record.getMessage()
+        text = self._text(record)
         when = datetime.fromtimestamp(record.created, UTC).astimezone()
         if self._as_json:
             fields = {"l": _level(record), "t": when.isoformat()} if self._timestamps else {"l": _level(record)}
@@ -37,6 +37,14 @@ class ConsoleFormatter(logging.Formatter):
         if record.levelno not in {logging.INFO, logging.ERROR}:
             text = f"{_level(record)} {text}"
         return f"{when:%H:%M:%S}.{when.microsecond // 1000:03d} {text}" if self._timestamps else text
+
+    def _text(self, record: logging.LogRecord) -> str:
+        """Return the message; on a terminal without the control characters of names in its arguments."""
+        if not self._terminal or self._as_json or not isinstance(record.args, tuple):
+            return record.getMessage()
+        return str(record.msg) % tuple(
+            each if isinstance(each, int | float) else escaped(str(each)) for each in record.args
+        )
 
 
 class ConsoleHandler(logging.StreamHandler[TextIO]):
@@ -140,7 +148,11 @@ def start(session: Session) -> list[logging.Handler]:
     flags = session.flags
     console = ConsoleHandler(session)
     console.setLevel(_LEVELS[flags.log_level])
-    console.setFormatter(ConsoleFormatter(timestamps=flags.console_timestamps, as_json=flags.json_log_console))
+    console.setFormatter(
+        ConsoleFormatter(
+            timestamps=flags.console_timestamps, as_json=flags.json_log_console, terminal=session.stderr.isatty()
+        )
+    )
     handlers: list[logging.Handler] = [console]
     if not flags.disable_file_logging:
         handlers.append(_file_handler(session))

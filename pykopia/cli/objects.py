@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pykopia.cli import formatting
 from pykopia.cli.flags.objects import ListOptions, ShowOptions
 from pykopia.cli.parsing import CommandLineError
+from pykopia.cli.references import entry_of
 from pykopia.cli.session import Session
 from pykopia.format.directory import DirectoryEntry, with_total
 
@@ -18,7 +19,7 @@ _PIECE = 1 << 20
 def list_folder(session: Session, options: ListOptions) -> None:
     """List a folder of a snapshot."""
     with session.open() as repository:
-        entry = repository.snapshots.resolve(options.object_path)
+        entry = entry_of(session, repository, options.object_path)
         if entry.type != "d":
             message = f"{options.object_path} is not a folder; `pykopia show` prints files"
             raise CommandLineError(message)
@@ -64,7 +65,7 @@ class _Lister:
 def show(session: Session, options: ShowOptions) -> None:
     """Print a file of a snapshot; of a folder, its directory object."""
     with session.open() as repository:
-        entry = repository.snapshots.resolve(options.object_path)
+        entry = entry_of(session, repository, options.object_path)
         with repository.objects.open(entry.object_id) as file:
             while piece := file.read(_PIECE):
                 session.write_bytes(piece)

@@ -330,9 +330,10 @@ class _Parser:
         if command.children:
             child = command.find(text)
             if child is None:
-                names = [name for each in command.children for name in (each.name, *each.aliases)]
+                from pykopia.cli.suggestions import hint  # noqa: PLC0415 -- only mistakes pay for it
+
                 message = f"unknown command {text!r}{self.where()}"
-                raise CommandLineError(message, did_you_mean(text, names))
+                raise CommandLineError(message, hint(self.path[0], tuple(self.path), text))
             self.path.append(child)
             self.enter(child)
             return

@@ -50,7 +50,9 @@ def edit(session: Session, options: PolicyEditOptions) -> None:
             if after == before:
                 session.log.info("Policy for %s unchanged", target)
                 continue
-            session.log.info("Updated policy for %s\n%s", target, after.to_json(indent=2).decode())
+            session.log.info("Updated policy for %s", target)
+            for line in after.to_json(indent=2).decode().splitlines():
+                session.log.info("%s", line)
             if _answer(session, "Save updated policy? (y/N) ").startswith("y"):
                 repository.policies.set(target, after)
 

@@ -83,11 +83,15 @@ def disconnect(session: Session) -> None:
 
 
 def _require_empty(storage: "BlobStorage") -> None:
-    from pykopia.format.repository_blob import BLOBCFG_ID  # noqa: PLC0415
+    from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID  # noqa: PLC0415
 
     # a creation that was cut off leaves this one blob
     if any(blob.blob_id != BLOBCFG_ID for blob in storage.list()):
         message = f"can't create a repository in {storage.display_name}: found existing data in storage location"
+        if any(blob.blob_id == FORMAT_BLOB_ID for blob in storage.list(FORMAT_BLOB_ID)):
+            message += "; there is a repository, `pykopia repository connect` with the same flags connects to it"
+        else:
+            message += "; choose an empty place"
         raise RepositoryExistsError(message)
 
 

@@ -12,6 +12,7 @@ from pykopia.cli.cancellation import cancelable
 from pykopia.cli.flags.restore import RestoreFlags
 from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.progress import RestoreProgress
+from pykopia.cli.references import is_selector, reference_of, source_hint
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.time_spec import latest_start
@@ -95,7 +96,7 @@ def _tell_changes(
                 continue
             folder = "/" if change.entry is not None and change.entry.type == "d" and change.path else ""
             reason = f" ({change.reason})" if change.reason else ""
-            session.write(f"{change.kind:<10} {change.path or '.'}{folder}{reason}")
+            session.write(f"{change.kind:<10} {session.name(change.path or '.')}{folder}{session.escape(reason)}")
     if printer is not None:
         printer.end()
     session.log.info(
@@ -180,8 +181,12 @@ def _parse_source(repository: "Repository", text: str) -> SourceInfo:
 def _reference(session: Session, repository: "Repository", text: str, options: RestoreFlags) -> str:
     """Return an ID with a path inside: ``text`` itself, or the snapshot of a path that the time flag chooses."""
     first = text.split("/", 1)[0]
-    if first and _is_id(first):
-        return text
+    if (first and _is_id(first)) or is_selector(text):
+        if options.snapshot_time != "latest":
+            session.log.warning(
+                "--snapshot-time has no effect: it chooses the snapshot of a path, and %s is none", text
+            )
+        return reference_of(session, repository, text)
     source = _parse_source(repository, text)
     manifest, inside = _snapshot_of(session, repository, source, options.snapshot_time)
     session.log.info(
@@ -219,7 +224,8 @@ def _snapshot_of(
         except PathNotInSnapshotError:
             continue
         return manifest, inside
-    message = f"no snapshots contain data for {source}"
+    hint = source_hint(repository, source) or "`pykopia find` looks for files by name"
+    message = f"no snapshots contain data for {source}; {hint}"
     raise SnapshotNotFoundError(message)
 
 

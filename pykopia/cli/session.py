@@ -141,6 +141,10 @@ class Session:
         """Return a name from a snapshot or source as it is to be printed: quoted on a terminal if need be."""
         return quoted(text) if (stream or self.stdout).isatty() else text
 
+    def escape(self, text: str) -> str:
+        """Return a line with names in it as it is to be printed: on a terminal without control characters."""
+        return escaped(text) if self.stdout.isatty() else text
+
     @property
     def binary_stdout(self) -> BinaryIO:
         """Stdout for bytes."""
@@ -224,12 +228,23 @@ def quoted(text: str) -> str:
     """
     if text.isprintable():
         return text
+    plain = escaped(text)
+    return text if plain == text else f"'{plain}'"
+
+
+def escaped(text: str) -> str:
+    r"""Return ``text`` with its control characters spelled.
+
+    >>> print(escaped("can't read two\nlines"))
+    can't read two\nlines
+    """
+    if text.isprintable():
+        return text
     # surrogates stand for bytes that are not UTF-8, and are printed as these bytes
-    escaped = "".join(
+    return "".join(
         each if each.isprintable() or "\ud800" <= each <= "\udfff" else _ESCAPES.get(each) or _escape(ord(each))
         for each in text
     )
-    return text if escaped == text else f"'{escaped}'"
 
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -243,4 +258,4 @@ def _output_error(error: OSError) -> Exception:
     return OutputClosed() if isinstance(error, BrokenPipeError) else OutputError(error.strerror or str(error))
 
 
-__all__ = ["DANGEROUS", "Session"]
+__all__ = ["DANGEROUS", "Session", "escaped", "quoted"]

@@ -66,8 +66,9 @@ def create(session: Session, options: CreateOptions) -> None:
     if len(failures) == 1:
         raise SnapshotError(failures[0])
     if failures:
-        lines = "\n".join(failures)
-        message = f"encountered {len(failures)} errors:\n{lines}"
+        for failure in failures:
+            session.log.error("%s", failure)
+        message = f"encountered {len(failures)} errors: they are above"
         raise SnapshotError(message)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from pykopia.cli.flags.snapshot_delete import DeleteOptions
 from pykopia.cli.maintenance import maintained
+from pykopia.cli.references import snapshots_of, source_hint
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 from pykopia.errors import SnapshotNotFoundError
@@ -19,7 +20,7 @@ def delete(session: Session, options: DeleteOptions) -> None:
         if options.all_snapshots_for_source:
             chosen = [each for text in options.id for each in _of_source(repository, text)]
         else:
-            chosen = [each for text in options.id for each in repository.snapshots.with_id_or_root(text)]
+            chosen = [each for text in options.id for each in snapshots_of(session, repository, text)]
         if not (options.delete or options.unsafe_ignore_source):
             for manifest in chosen:
                 session.log.info("Would delete %s (pass --delete to confirm)", _described(session, manifest))
@@ -37,7 +38,8 @@ def _of_source(repository: "Repository", text: str) -> "list[SnapshotManifest]":
     source = parse_source(repository, text)
     found = repository.snapshots.list(source)
     if not found:
-        message = f"no snapshots for source {source}"
+        hint = source_hint(repository, source) or "`pykopia snapshot list --all` shows all sources"
+        message = f"no snapshots for source {source}; {hint}"
         raise SnapshotNotFoundError(message)
     return found
 

@@ -54,7 +54,7 @@ def _write_classes(session: Session, options: EstimateOptions, classes: "Mapping
         session.write(f"{between:>18}: {group.count:>7} files, total size {session.size(group.total_bytes)}")
         if options.show_files:
             for example in group.examples[: options.max_examples_per_bucket]:
-                session.write(f" - {example}")
+                session.write(f" - {session.name(str(example))}")
 
 
 __all__ = ["estimate"]

@@ -19,7 +19,8 @@ def expire(session: Session, options: ExpireOptions) -> None:
         if options.all:
             wanted = list({each.source for each in snapshots.list()})
         if not wanted:
-            session.log.info("Nothing to do: name sources, or give --all.")
+            nothing = "the repository has no snapshots" if options.all else "name sources, or give --all"
+            session.log.info("Nothing to do: %s.", nothing)
         done: set[SourceInfo] = set()
         for source in sorted(wanted, key=str):
             if source in done:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pykopia import clock
 from pykopia.cli import formatting
 from pykopia.cli.flags.snapshot_list import SnapshotListOptions
+from pykopia.cli.references import source_hint
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.tags import parse_tags
@@ -38,6 +39,9 @@ def list_snapshots(session: Session, options: SnapshotListOptions) -> None:
             _write_json(session, repository, options, groups)
         else:
             _Table(session, repository, options, source.path if source else "").write(groups)
+            if source and not groups:
+                hint = source_hint(repository, source) or "`pykopia snapshot list --all` shows all sources"
+                session.log.info("No snapshots of %s found; %s", source, hint)
         wrong = contradictions(repository, packs=False)
         if wrong:
             what = "vouch for this list, snapshots may be missing"
@@ -112,7 +116,7 @@ class _Table:
         for group in groups:
             if not self._is_wanted(group[0]):
                 continue
-            self._session.write(f"{separator}{group[0].source}")
+            self._session.write(separator + self._session.name(str(group[0].source)))
             separator = "\n"
             for row in self._rows(group):
                 self._write_row(row)
@@ -133,7 +137,7 @@ class _Table:
             try:
                 entry = self._entry(manifest)
             except PykopiaError as error:
-                session.write(f"  {session.time(manifest.start_time_ns)} <ERROR> {error}")
+                session.write(f"  {session.time(manifest.start_time_ns)} <ERROR> {session.escape(str(error))}")
                 continue
             if manifest.incomplete and not options.incomplete:
                 continue

@@ -2,6 +2,7 @@
 
 from pykopia.cli.flags.snapshot_pin import PinOptions
 from pykopia.cli.parsing import CommandLineError
+from pykopia.cli.references import snapshots_of
 from pykopia.cli.session import Session
 
 
@@ -12,7 +13,7 @@ def pin(session: Session, options: PinOptions) -> None:
         raise CommandLineError(message)
     with session.open() as repository:
         for text in options.id:
-            for before in repository.snapshots.with_id_or_root(text):
+            for before in snapshots_of(session, repository, text):
                 when, source = session.time(before.start_time_ns), before.source
                 if before.with_pins(options.add, options.remove).pins == before.pins:
                     session.log.info("No change for snapshot at %s of %s", when, source)

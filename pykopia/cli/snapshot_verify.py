@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.flags.snapshot_verify import VerifyFlags
 from pykopia.cli.progress import VerifyProgress
+from pykopia.cli.references import reference_of, source_hint
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
 from pykopia.errors import ContradictedViewError, SnapshotNotFoundError, VerifyError
@@ -25,7 +26,7 @@ def verify(session: Session, options: VerifyFlags) -> None:
     progress = VerifyProgress(session, files_percent=options.verify_files_percent)
     with session.open() as repository, cancelable(session) as canceled:
         result = repository.snapshots.verify(
-            _references(repository, options),
+            _references(session, repository, options),
             options=VerifyOptions(
                 files_percent=options.verify_files_percent,
                 max_errors=options.max_errors,
@@ -66,18 +67,22 @@ def verify(session: Session, options: VerifyFlags) -> None:
     raise VerifyError(message)
 
 
-def _references(repository: "Repository", options: VerifyFlags) -> list[str]:
+def _references(session: Session, repository: "Repository", options: VerifyFlags) -> list[str]:
     """Return what to verify; nothing stands for all.
 
     Raises:
         SnapshotNotFoundError: A source has no snapshots.
     """
-    references = [*options.snapshot_ids, *options.directory_id, *options.file_id]
+    references = [
+        reference_of(session, repository, text)
+        for text in (*options.snapshot_ids, *options.directory_id, *options.file_id)
+    ]
     for text in options.sources:
         source = parse_source(repository, text)
         found = repository.snapshots.list(source)
         if not found:
-            message = f"no snapshots for source {source}"
+            hint = source_hint(repository, source) or "`pykopia snapshot list --all` shows all sources"
+            message = f"no snapshots for source {source}; {hint}"
             raise SnapshotNotFoundError(message)
         references += [each.id for each in found]
     return references

@@ -1,9 +1,10 @@
 """From what a user types to an entry of a snapshot: ``ID``, ``ID/path/inside`` (spec 04 §13).
 
-Beyond what Kopia takes, an ID may be shortened to a unique beginning, and ``latest`` names the newest complete snapshot
-of a repository with one source.
+Beyond what Kopia takes, an ID may be shortened to a unique beginning, ``latest`` names the newest complete snapshot of a
+repository with one source, and ``latest~2`` the second one before the newest.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -18,6 +19,7 @@ from pykopia.repository.objects import ObjectStore
 UNKNOWN_DIRECTORY_MODE = 0o555
 UNKNOWN_FILE_MODE = 0o644
 LATEST = "latest"
+_LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 SHORTEST_BEGINNING = 4
 """Characters of a shortened ID: fewer are a slip rather than an ID."""
 
@@ -55,8 +57,8 @@ def root_of(
     consistent_attributes: bool = False,
 ) -> DirectoryEntry:
     """Return the root entry of a snapshot, or an entry for an object that is no known root."""
-    if reference == LATEST:
-        return _root(_latest(snapshots))
+    if found := _LATEST.fullmatch(reference):
+        return _root(nth_latest(snapshots, int(found[1] or 0)))
     for snapshot in snapshots:
         if snapshot.id == reference:
             return _root(snapshot)
@@ -84,19 +86,29 @@ def _object_id(reference: str) -> ObjectID | None:
     return parsed.to_string() if parsed.content_id else None
 
 
-def _latest(snapshots: Sequence[SnapshotManifest]) -> SnapshotManifest:
+def nth_latest(snapshots: Sequence[SnapshotManifest], number: int) -> SnapshotManifest:
+    """Return a complete snapshot of the only source there is: the newest for 0, the one before for 1, and so on.
+
+    Raises:
+        SnapshotNotFoundError: there are not so many, or they have several sources.
+    """
     complete = [each for each in snapshots if not each.incomplete]
     sources = sorted({str(each.source) for each in complete})
     if len(sources) > 1:
         raise SnapshotNotFoundError(
             f"{LATEST!r} is unclear: there are snapshots of {len(sources)} sources, {sources[0]} and {sources[1]} among "
-            "them; name a snapshot by its ID, as `snapshot list --all` shows it"
+            f"them; name one, as {sources[0]}@{LATEST}, or a snapshot by its ID, as `snapshot list --all` shows it"
         )
     if not complete:
         raise SnapshotNotFoundError(
             "there is no complete snapshot; `snapshot list --all --incomplete` shows what there is"
         )
-    return max(complete, key=lambda each: each.start_time_ns)
+    if number >= len(complete):
+        raise SnapshotNotFoundError(
+            f"'{LATEST}~{number}' is not there: the repository has {len(complete)} complete snapshots, and {LATEST} is the "
+            "first of them"
+        )
+    return sorted(complete, key=lambda each: each.start_time_ns, reverse=True)[number]
 
 
 def _beginning(reference: str, snapshots: Sequence[SnapshotManifest]) -> SnapshotManifest:
@@ -151,4 +163,4 @@ def with_length(entry: DirectoryEntry, objects: ObjectStore) -> DirectoryEntry:
     return msgspec.structs.replace(entry, size=objects.length(ObjectID(entry.object_id)))
 
 
-__all__ = ["LATEST", "descend", "resolve", "root_of", "with_length"]
+__all__ = ["LATEST", "SHORTEST_BEGINNING", "descend", "nth_latest", "resolve", "root_of", "with_length"]

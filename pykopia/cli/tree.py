@@ -278,6 +278,21 @@ _BLOB = Command(
         hidden=True,
     ),
     Command("list", "List blobs.", "blob:list_blobs", options="flags.blob:BlobListOptions", aliases=_LS),
+    Command(
+        "shards",
+        "Manage the folders that blobs are spread over.",
+        "",
+        Command(
+            "modify",
+            "Move the blobs of a repository in a folder to other folders.",
+            "blob_shards:modify",
+            options="flags.blob_shards:ShardsModifyOptions",
+            aliases=("reshard",),
+            hidden=True,
+        ),
+        hidden=True,
+        offline=True,
+    ),
     Command("show", "Print blobs.", "blob:show", options="flags.blob:BlobShowOptions", aliases=_CAT),
     Command("stats", "Count blobs by size.", "blob:stats", options="flags.blob:BlobStatsOptions"),
     hidden=True,
@@ -402,8 +417,59 @@ _CACHE = Command(
     "",
     Command("clear", "Empty the cache.", "cache:clear", options="flags.cache:CacheClearOptions"),
     Command("info", "Show what the cache holds.", "cache:info", options="flags.cache:CacheInfoOptions"),
+    Command(
+        "prefetch",
+        "Read files and folders of snapshots into the cache.",
+        "cache_fill:prefetch",
+        options="flags.cache_fill:CachePrefetchOptions",
+    ),
+    Command(
+        "sync",
+        "Read all folders and manifests into the cache.",
+        "cache_fill:sync",
+        options="flags.cache_fill:CacheSyncOptions",
+    ),
     Command("set", "Change the sizes of the cache.", "cache:set_cache", options="flags.cache:CacheSetOptions"),
     hidden=True,
+)
+
+_LOGS = Command(
+    "logs",
+    "Look at the logs that Kopia clients leave in the repository.",
+    "",
+    Command("cleanup", "Delete old logs.", "log_sessions:cleanup", options="flags.log_sessions:LogsCleanupOptions"),
+    Command("list", "List logs.", "log_sessions:list_logs", options="flags.log_sessions:LogsListOptions", aliases=_LS),
+    Command("show", "Print logs.", "log_sessions:show", options="flags.log_sessions:LogsShowOptions", aliases=_CAT),
+    aliases=("log",),
+    hidden=True,
+)
+
+_SESSION = Command(
+    "session",
+    "Look at the clients that write to the repository.",
+    "",
+    Command("list", "List write sessions.", "write_sessions:list_sessions", aliases=_LS),
+    hidden=True,
+)
+
+_BENCHMARK = Command(
+    "benchmark",
+    "Measure the algorithms of a repository on this machine.",
+    "",
+    Command(
+        "compression",
+        "Measure compressors.",
+        "benchmark:compression",
+        options="flags.benchmark:CompressionBenchmarkOptions",
+    ),
+    Command("crypto", "Measure hashes with encryption.", "benchmark:crypto", options="flags.benchmark:BenchmarkFlags"),
+    Command("ecc", "Measure error correction.", "benchmark:ecc", options="flags.benchmark:EccBenchmarkFlags"),
+    Command(
+        "encryption", "Measure encryption.", "benchmark:encryption", options="flags.benchmark:EncryptionBenchmarkFlags"
+    ),
+    Command("hashing", "Measure hashes.", "benchmark:hashing", options="flags.benchmark:BenchmarkFlags"),
+    Command("splitter", "Measure splitters.", "benchmark:splitter", options="flags.benchmark:SplitterBenchmarkOptions"),
+    offline=True,
 )
 
 ROOT = Command(
@@ -411,6 +477,7 @@ ROOT = Command(
     "Backups in Kopia's repository format.",
     "",
     Command("help", "Show help for a command.", "help:help_command", options="help:HelpOptions", offline=True),
+    _BENCHMARK,
     _BLOB,
     _CACHE,
     _CONTENT,
@@ -434,11 +501,13 @@ ROOT = Command(
     Command(
         "list", "List a folder of a snapshot.", "objects:list_folder", options="flags.objects:ListOptions", aliases=_LS
     ),
+    _LOGS,
     _MAINTENANCE,
     _MANIFEST,
     _POLICY,
     _REPOSITORY,
     Command("restore", "Restore a snapshot or a part of one.", "restore:restore", options="flags.restore:RestoreFlags"),
+    _SESSION,
     Command("show", "Print a file of a snapshot.", "objects:show", options="flags.objects:ShowOptions", aliases=_CAT),
     _SNAPSHOT,
     options="global_flags:GlobalFlags",

@@ -102,6 +102,33 @@ def size(value: str) -> int:
     return round(float(number) * base**power) if power else int(number)
 
 
+def size_base_2(value: str) -> int:
+    """Return a size in bytes, where units are powers of 1024 however they are spelled.
+
+    >>> size_base_2("1MB"), size_base_2("4KiB")
+    (1048576, 4096)
+    """
+    letters = value.strip().upper().removesuffix("B").removesuffix("I")
+    return size(letters + "iB" if letters[-1:] in _UNITS and letters else letters)
+
+
+def positive(value: str) -> int:
+    """Return a whole number above 0."""
+    number = integer(value)
+    if number <= 0:
+        msg = f"it must be above 0; it is {value}"
+        raise ValueError(msg)
+    return number
+
+
+def existing_folder(value: str) -> str:
+    """Return the path of a folder that exists."""
+    if not stat.S_ISDIR(_mode_of(value)):
+        msg = f"{value!r} is not a folder"
+        raise ValueError(msg)
+    return value
+
+
 def decimal(value: str) -> float:
     """Return a number that may have decimals."""
     try:
@@ -139,12 +166,15 @@ __all__ = [
     "decimal",
     "duration",
     "existing_file",
+    "existing_folder",
     "existing_path",
     "integer",
     "interval",
     "percentage",
+    "positive",
     "progress",
     "size",
+    "size_base_2",
     "text",
     "threads",
     "waiting_time",

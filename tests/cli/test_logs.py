@@ -18,9 +18,9 @@ def log_files(cli: Runner) -> list[Path]:
 
 
 def test_a_command_leaves_a_log_file_with_its_name_in_it(cli: Runner) -> None:
-    cli.fails("snapshot", "list")
+    cli.fails("repository", "connect", "filesystem", "--path", "/none")
     (path,) = log_files(cli)
-    assert re.fullmatch(r"kopia-\d{8}-\d{6}-\d+-snapshot-list\.log", path.name)
+    assert re.fullmatch(r"kopia-\d{8}-\d{6}-\d+-repository-connect-filesystem\.log", path.name)
     assert (path.parent / "latest.log").resolve() == path
     assert all(
         LINE.match(line) or line.startswith((" ", "Traceback", "pykopia.errors"))
@@ -29,43 +29,43 @@ def test_a_command_leaves_a_log_file_with_its_name_in_it(cli: Runner) -> None:
 
 
 def test_log_files_are_readable_by_their_owner_alone(cli: Runner) -> None:
-    cli.fails("snapshot", "list")
+    cli.fails("repository", "connect", "filesystem", "--path", "/none")
     assert log_files(cli)[0].parent.stat().st_mode & 0o077 == 0
 
 
 def test_no_secret_gets_into_the_log(cli: Runner) -> None:
-    cli.fails("snapshot", "list", "--password", "very-secret-indeed")
+    cli.fails("repository", "connect", "filesystem", "--path", "/none", "--password", "very-secret-indeed")
     assert "very-secret-indeed" not in log_files(cli)[0].read_text()
     assert cli.password not in log_files(cli)[0].read_text()
 
 
 def test_logging_to_files_can_be_switched_off(cli: Runner) -> None:
-    cli.fails("snapshot", "list", "--disable-file-logging")
+    cli.fails("repository", "connect", "filesystem", "--path", "/none", "--disable-file-logging")
     assert log_files(cli) == []
 
 
 def test_the_log_file_can_be_named(cli: Runner, tmp_path: Path) -> None:
-    cli.fails("snapshot", "list", "--log-file", str(tmp_path / "here.log"), "--json-log-file")
+    cli.fails("repository", "connect", "filesystem", "--path", "/none", "--log-file", str(tmp_path / "here.log"), "--json-log-file")
     lines = [json.loads(line) for line in (tmp_path / "here.log").read_text().splitlines()]
     assert lines[0]["l"] == "DEBUG"
-    assert lines[-1]["m"].startswith("repository is not connected")
+    assert lines[-1]["m"].startswith("folder /none")
     assert log_files(cli) == []
 
 
 def test_the_level_of_the_terminal_can_be_set(cli: Runner) -> None:
-    assert "pykopia " in cli.fails("snapshot", "list", "--log-level", "debug").stderr
+    assert "pykopia " in cli.fails("repository", "connect", "filesystem", "--path", "/none", "--log-level", "debug").stderr
 
 
 def test_a_log_folder_that_cant_be_made_disturbs_nothing(cli: Runner, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = cli.fails("snapshot", "list", "--log-file", str(tmp_path / "file" / "x.log"))
+    result = cli.fails("repository", "connect", "filesystem", "--path", "/none", "--log-file", str(tmp_path / "file" / "x.log"))
     assert "can't write the log file" in result.stderr
     assert "repository is not connected" in result.stderr
 
 
 def test_the_logger_is_left_as_it_was(cli: Runner) -> None:
     before = list(logging.getLogger("pykopia").handlers)
-    cli.fails("snapshot", "list")
+    cli.fails("repository", "connect", "filesystem", "--path", "/none")
     assert logging.getLogger("pykopia").handlers == before
     assert logging.getLogger("pykopia").propagate
 

@@ -1,0 +1,63 @@
+"""`cache prefetch`, `cache sync`: fill the local cache before the data is needed."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pykopia.cli.flags.cache_fill import CachePrefetchOptions, CacheSyncOptions
+from pykopia.cli.references import entry_of
+from pykopia.cli.session import Session
+from pykopia.errors import PykopiaError
+
+if TYPE_CHECKING:
+    from pykopia.format.directory import DirectoryEntry
+    from pykopia.ids import ContentID
+    from pykopia.repository.repository import Repository
+
+_METADATA_PACKS = "q"
+_AT_ONCE = 8
+
+
+def prefetch(session: Session, options: CachePrefetchOptions) -> int:
+    """Read all contents of files and folders, which leaves them in the cache; the status is 1 when some can't be read."""
+    failed = 0
+    with session.open() as repository, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pykopia-cache") as pool:
+        entries = [entry_of(session, repository, text) for text in options.object]
+        needed = list(dict.fromkeys(found for entry in entries for found in _contents(repository, entry)))
+
+        def fetch(content_id: "ContentID") -> PykopiaError | None:
+            try:
+                repository.contents.get(content_id)
+            except PykopiaError as error:
+                return error
+            return None
+
+        for content_id, error in zip(needed, pool.map(fetch, needed), strict=True):
+            if error is not None:
+                session.log.error("content %s can't be read: %s", content_id, error)
+                failed += 1
+    session.log.info("Prefetched %d contents.", len(needed) - failed)
+    return 1 if failed else 0
+
+
+def _contents(repository: "Repository", entry: "DirectoryEntry") -> "Iterator[ContentID]":
+    yield from repository.objects.contents_of(entry.object_id)
+    if entry.type == "d":
+        for child in repository.objects.directory(entry.object_id).entries:
+            yield from _contents(repository, child)
+
+
+def sync(session: Session, options: CacheSyncOptions) -> None:
+    """Read all metadata packs, which leaves folders and manifests in the cache."""
+    with session.open() as repository:
+        packs: dict[str, ContentID] = {}
+        for entry in repository.contents.list("g", "{"):
+            if entry.pack_blob.startswith(_METADATA_PACKS):
+                packs.setdefault(entry.pack_blob, entry.content_id)
+        with ThreadPoolExecutor(options.parallel or 16, thread_name_prefix="pykopia-cache") as pool:
+            for _ in pool.map(repository.contents.get, packs.values()):
+                pass
+    session.log.info("The cache has all %d metadata packs.", len(packs))
+
+
+__all__ = ["prefetch", "sync"]

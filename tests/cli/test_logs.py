@@ -48,7 +48,7 @@ def test_the_log_file_can_be_named(cli: Runner, tmp_path: Path) -> None:
     cli.fails("repository", "connect", "filesystem", "--path", "/none", "--log-file", str(tmp_path / "here.log"), "--json-log-file")
     lines = [json.loads(line) for line in (tmp_path / "here.log").read_text().splitlines()]
     assert lines[0]["l"] == "DEBUG"
-    assert lines[-1]["m"].startswith("folder /none")
+    assert lines[-1]["m"].startswith("there is no folder")
     assert log_files(cli) == []
 
 

@@ -597,6 +597,40 @@ class Snapshots:
             writer.manifests.delete(before.id)
         return replace(after, id=saved)
 
+    def tag(
+        self,
+        snapshot: str | pykopia.SnapshotManifest,
+        *,
+        add: Mapping[str, str] | None = None,
+        remove: Iterable[str] = (),
+    ) -> pykopia.SnapshotManifest:
+        """Set tags of a snapshot and remove others.
+
+        Args:
+            snapshot: the snapshot or its full manifest ID.
+            add: values by key, keys without the prefix ``tag:``.
+            remove: keys.
+
+        Returns:
+            The snapshot as it is now: under another ID if anything changed, as with pins.
+
+        Raises:
+            SnapshotNotFoundError: there is none.
+            UsageError: a key can't be one.
+        """
+        from pykopia.snapshot.create import stored_tags
+
+        before = self.get(manifest_id(snapshot))
+        gone = set(stored_tags(dict.fromkeys(texts("remove", remove), "")))
+        tags = {key: value for key, value in before.tags.items() if key not in gone} | stored_tags(add or {})
+        if tags == dict(before.tags):
+            return before
+        after = replace(before, tags=tags)
+        with self._repository.writer() as writer:
+            saved = writer.manifests.put(after.labels(), after.to_json())
+            writer.manifests.delete(before.id)
+        return replace(after, id=saved)
+
     def expire(self, source: SourceLike | None = None, *, delete: bool = False) -> Sequence[pykopia.Expiration]:
         """Return which snapshots the policies of their sources do not keep, and delete them if asked to.
 
@@ -643,6 +677,7 @@ class Snapshots:
         origin: pykopia.Repository,
         sources: Iterable[SourceInfo] | None = None,
         *,
+        snapshots: Iterable[str | pykopia.SnapshotManifest] | None = None,
         latest_only: bool = False,
         policies: bool = True,
         overwrite_policies: bool = False,
@@ -658,6 +693,7 @@ class Snapshots:
         Args:
             origin: the other repository.
             sources: whose snapshots; all when not given.
+            snapshots: of the other repository, or their full manifest IDs; all of the sources when not given.
             latest_only: of each source only the latest complete one.
             policies: also copy the policies of the sources, all policies when no sources are given.
             overwrite_policies: also where this repository has one.
@@ -678,9 +714,11 @@ class Snapshots:
 
         counting = Progress(UploadCounters(), progress, cancel)
         wanted = None if sources is None else list(sources)
+        only = None if snapshots is None else {manifest_id(each) for each in _listed(snapshots)}
         every = wanted
         if every is None:
-            every = sorted({each.source for each in read_snapshots(origin.manifests)})
+            listed = read_snapshots(origin.manifests)
+            every = sorted({each.source for each in listed if only is None or each.id in only})
         with self._repository.writer(parallel=parallel) as writer, counting.told():
             if policies:
                 for target in migrate_policies(origin, writer, wanted, overwrite=overwrite_policies):
@@ -694,7 +732,7 @@ class Snapshots:
                 parallel=parallel or available_cpus(),
                 apply_ignore_rules=apply_ignore_rules,
             )
-            return migration.run(every, latest_only=latest_only)
+            return migration.run(every, latest_only=latest_only, only=only)
 
     def diff(self, before: Reference, after: Reference) -> pykopia.Comparison:
         """Compare two folders with all below them.

@@ -15,8 +15,9 @@ from pykopia.cli.progress import RestoreProgress
 from pykopia.cli.references import is_selector, reference_of, source_hint
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
+from pykopia.cli.streams import OutputClosed, is_closed_pipe
 from pykopia.cli.time_spec import latest_start
-from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
+from pykopia.errors import InvalidIDError, PathNotInSnapshotError, PykopiaError, SnapshotNotFoundError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.source import SourceInfo
@@ -65,6 +66,8 @@ def restore(session: Session, options: RestoreFlags) -> None:
                         progress=progress,
                         cancel=canceled,
                     )
+                except PykopiaError as error:
+                    raise OutputClosed if target == STANDARD_OUTPUT and is_closed_pipe(error) else error from error
                 finally:
                     progress.finish()
             for line in (*result.warnings, *result.errors):

@@ -18,6 +18,15 @@ class OutputError(Exception):
     """The output can't be written, as on a full volume."""
 
 
+def is_closed_pipe(error: BaseException | None) -> bool:
+    """Return whether an error came of a reader that went away."""
+    while error is not None:
+        if isinstance(error, BrokenPipeError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def open_closed_descriptors() -> None:
     """Connect standard descriptors that are closed with the null device.
 
@@ -89,4 +98,13 @@ def silence(stream: TextIO) -> None:
         return
 
 
-__all__ = ["OutputClosed", "OutputError", "close_quietly", "open_closed_descriptors", "prepare", "silence", "tell"]
+__all__ = [
+    "OutputClosed",
+    "OutputError",
+    "close_quietly",
+    "is_closed_pipe",
+    "open_closed_descriptors",
+    "prepare",
+    "silence",
+    "tell",
+]

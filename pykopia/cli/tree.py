@@ -481,6 +481,16 @@ ROOT = Command(
     _BLOB,
     _CACHE,
     _CONTENT,
+    Command("check", "Check snapshots, packs and index in one run.", "check:check", options="flags.peers:CheckOptions"),
+    Command(
+        "copy", "Copy single snapshots to another repository.", "snapshot_copy:copy", options="flags.peers:CopyOptions"
+    ),
+    Command(
+        "dump",
+        "Write a file, or a folder as an archive, to standard output.",
+        "dump:dump",
+        options="flags.peers:DumpOptions",
+    ),
     Command(
         "find", "Look for files and folders by name in all snapshots.", "find:find", options="flags.find:FindOptions"
     ),
@@ -498,6 +508,7 @@ ROOT = Command(
         aliases=("compare",),
     ),
     _INDEX,
+    Command("info", "Show what a snapshot holds and costs.", "snapshot_info:info", options="flags.peers:InfoOptions"),
     Command(
         "list", "List a folder of a snapshot.", "objects:list_folder", options="flags.objects:ListOptions", aliases=_LS
     ),
@@ -507,9 +518,16 @@ ROOT = Command(
     _POLICY,
     _REPOSITORY,
     Command("restore", "Restore a snapshot or a part of one.", "restore:restore", options="flags.restore:RestoreFlags"),
+    Command(
+        "rewrite",
+        "Take files and folders out of old snapshots.",
+        "snapshot_rewrite:rewrite",
+        options="flags.peers:RewriteOptions",
+    ),
     _SESSION,
     Command("show", "Print a file of a snapshot.", "objects:show", options="flags.objects:ShowOptions", aliases=_CAT),
     _SNAPSHOT,
+    Command("tag", "Set and remove tags of snapshots.", "snapshot_tag:tag", options="flags.peers:TagOptions"),
     options="global_flags:GlobalFlags",
 )
 """The program: its commands, and the flags that all of them accept."""

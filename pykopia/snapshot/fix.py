@@ -26,6 +26,7 @@ from pykopia.snapshot.locating import LOST, Located, Locator, check_length, leng
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.rewriting import Change, Handling, Rewriter
+from pykopia.snapshot.selection import Patterns
 
 _HUNDRED = 100
 
@@ -121,6 +122,7 @@ def remove_files(
     *,
     object_ids: Iterable[str] = (),
     names: Sequence[str] = (),
+    patterns: Sequence[str] = (),
     on_snapshot: Callable[[FixedSnapshot], None] | None = None,
 ) -> list[FixedSnapshot]:
     """Take files and folders out of snapshots; their data goes when maintenance finds that nothing else needs it.
@@ -130,24 +132,28 @@ def remove_files(
         options: which snapshots.
         object_ids: objects of what is taken out.
         names: patterns such as ``*.iso`` for the names, without their folders, of what is taken out.
+        patterns: as in ignore rules, by the path in the snapshot: ``/var/cache``, ``*.iso``, ``node_modules/``.
         on_snapshot: told of each snapshot.
 
     Raises:
         UsageError: nothing is named, or a pattern makes no sense.
     """
-    unwanted, patterns = frozenset(object_ids), [name_pattern(name) for name in names]
-    if not unwanted and not patterns:
+    unwanted, wildcards = frozenset(object_ids), [name_pattern(name) for name in names]
+    rules = Patterns(patterns) if patterns else None
+    if not unwanted and not wildcards and rules is None:
         raise UsageError("can't remove files: name them by --object-id or --filename")
     repository.contents.indexes.check_complete("fix snapshots")
 
     def change(_: Rewriter, path: str, entry: DirectoryEntry) -> DirectoryEntry | None:
         # the name of the root folder is that of the source, not of something in it
         named = path != "." or entry.type != DIRECTORY
-        if entry.object_id in unwanted or (named and any(pattern.fullmatch(entry.name) for pattern in patterns)):
+        if entry.object_id in unwanted or (named and any(wildcard.fullmatch(entry.name) for wildcard in wildcards)):
+            return None
+        if rules is not None and path != "." and rules.match(f"/{path}", is_directory=entry.type == DIRECTORY):
             return None
         return entry
 
-    return _rewrite_all(repository, options or FixOptions(), change, on_snapshot)
+    return _rewrite_all(repository, options or FixOptions(), change, on_snapshot, by_path=rules is not None)
 
 
 def _rewrite_all(
@@ -156,12 +162,14 @@ def _rewrite_all(
     change: Callable[[Rewriter, str, DirectoryEntry], DirectoryEntry | None],
     on_snapshot: Callable[[FixedSnapshot], None] | None,
     end: Callable[[Rewriter, RepositoryWriter | None], None] = lambda *_: None,
+    *,
+    by_path: bool = False,
 ) -> list[FixedSnapshot]:
     snapshots = chosen_snapshots(repository, options)
     if not options.commit:
-        return _rewrite(repository, None, snapshots, options, change, on_snapshot, end)
+        return _rewrite(repository, None, snapshots, options, change, on_snapshot, end, by_path=by_path)
     with RepositoryWriter(repository) as writer:
-        return _rewrite(repository, writer, snapshots, options, change, on_snapshot, end)
+        return _rewrite(repository, writer, snapshots, options, change, on_snapshot, end, by_path=by_path)
 
 
 def _rewrite(
@@ -172,9 +180,13 @@ def _rewrite(
     change: Callable[[Rewriter, str, DirectoryEntry], DirectoryEntry | None],
     on_snapshot: Callable[[FixedSnapshot], None] | None,
     end: Callable[[Rewriter, RepositoryWriter | None], None],
+    *,
+    by_path: bool,
 ) -> list[FixedSnapshot]:
     bound: Change = lambda path, entry: change(rewriter, path, entry)  # noqa: E731 -- they need each other
-    rewriter = Rewriter(repository.objects, writer, bound, invalid_directories=options.invalid_directories)
+    rewriter = Rewriter(
+        repository.objects, writer, bound, invalid_directories=options.invalid_directories, by_path=by_path
+    )
     found = []
     for before in snapshots:
         if before.root_entry is None:

@@ -5,7 +5,7 @@ once, and what a run before has copied is recognized by the snapshot that came o
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -96,8 +96,19 @@ class Migration:
         self._learned: set[ManifestID] = set()
         self._flushed_at = clock.monotonic()
 
-    def run(self, sources: Iterable[SourceInfo], *, latest_only: bool = False) -> MigrationResult:
+    def run(
+        self,
+        sources: Iterable[SourceInfo],
+        *,
+        latest_only: bool = False,
+        only: Container[ManifestID] | None = None,
+    ) -> MigrationResult:
         """Copy the complete snapshots of sources, the oldest first; one that can't be copied is told, and passed over.
+
+        Args:
+            sources: whose.
+            latest_only: of each only the latest one.
+            only: IDs of snapshots there; all when not given.
 
         Raises:
             CanceledError: the caller asked to stop; what was committed stays.
@@ -111,6 +122,8 @@ class Migration:
                 theirs = [each for each in read_snapshots(self._origin.manifests, source) if not each.incomplete]
                 ours = {each.start_time_ns: each for each in read_snapshots(self._writer.manifests, source)}
                 for snapshot in theirs[-1:] if latest_only else theirs:
+                    if only is not None and snapshot.id not in only:
+                        continue
                     if snapshot.start_time_ns in ours:
                         present.append(snapshot)
                         continue

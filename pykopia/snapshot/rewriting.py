@@ -48,6 +48,7 @@ class Rewriter:
         *,
         invalid_directories: Handling = "stub",
         metadata_compressor: str = "",
+        by_path: bool = False,
     ) -> None:
         """Prepare for rewriting.
 
@@ -58,13 +59,15 @@ class Rewriter:
             change: what becomes of each entry that is not a folder, and of each folder before it is gone through.
             invalid_directories: what becomes of folders that can't be read.
             metadata_compressor: Kopia's name of a compressor for folders, empty for none.
+            by_path: whether ``change`` goes by the path: a folder that lies at several paths is gone through at each then.
         """
         self._objects = objects
         self._writer = writer
         self._change = change
         self._invalid_directories = invalid_directories
         self.metadata_compressor = metadata_compressor
-        self._known: dict[DirectoryEntry, _Known] = {}
+        self._by_path = by_path
+        self._known: dict[tuple[str, DirectoryEntry], _Known] = {}
         self.changes: list[str] = []
         """One line for each entry that was replaced or left out."""
         self.unreadable: list[ObjectID] = []
@@ -106,15 +109,15 @@ class Rewriter:
                 continue
             stack.pop()
             result = self._closed(top)
-            self._known[top.entry] = _Known(result, changed=top.changed)
+            self._known[self._key(top.path, top.entry)] = _Known(result, changed=top.changed)
             if not stack:
                 return result
             stack[-1].take(result)
 
     def _arrive(self, path: str, entry: DirectoryEntry) -> "_Open | DirectoryEntry | None":
         """Return a folder to go through, or what stands for the entry."""
-        if entry.type == DIRECTORY and entry in self._known:
-            known = self._known[entry]
+        known = self._known.get(self._key(path, entry)) if entry.type == DIRECTORY else None
+        if known is not None:
             return known.result if known.changed else entry
         told = len(self.changes)
         changed = self._change(path, entry)
@@ -128,6 +131,9 @@ class Rewriter:
             self.unreadable.append(changed.object_id)
             return self.handle(self._invalid_directories, path, changed, error)
         return _Open(path, changed, directory, list(reversed(directory.entries)))
+
+    def _key(self, path: str, entry: DirectoryEntry) -> tuple[str, DirectoryEntry]:
+        return path if self._by_path else "", entry
 
     def _closed(self, folder: "_Open") -> DirectoryEntry:
         if not folder.changed:

@@ -99,7 +99,8 @@ def test_dump_gives_files_as_they_are_and_folders_as_archives(client: Runner, tm
         assert found is not None
         assert found.read() == b"state 0\n"
     client.ok("dump", "latest", "--format=tar.gz", "--output", str(tmp_path / "all.tgz"))
-    assert tarfile.open(tmp_path / "all.tgz").getnames()
+    with tarfile.open(tmp_path / "all.tgz") as archive:
+        assert archive.getnames()
     assert "terminal" in client("dump", "latest", terminal=True).stderr
 
 

@@ -10,9 +10,9 @@ from pykopia.cli.session import Session
 from pykopia.errors import PykopiaError
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.directory import DirectoryEntry
     from pykopia.ids import ContentID
-    from pykopia.repository.repository import Repository
 
 _METADATA_PACKS = "q"
 _AT_ONCE = 8

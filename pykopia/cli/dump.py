@@ -14,8 +14,8 @@ from pykopia.errors import PykopiaError
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from pykopia.api.repository import Repository
     from pykopia.format.directory import DirectoryEntry
-    from pykopia.repository.repository import Repository
     from pykopia.snapshot.export import ExportFormat
 
 

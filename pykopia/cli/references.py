@@ -21,10 +21,10 @@ from pykopia.snapshot.resolve import SHORTEST_BEGINNING, nth_latest
 from pykopia.snapshot.source_path import path_inside
 
 if TYPE_CHECKING:
+    from pykopia.api.repository import Repository
     from pykopia.format.directory import DirectoryEntry
     from pykopia.format.snapshot_manifest import SnapshotManifest
     from pykopia.format.source import SourceInfo
-    from pykopia.repository.repository import Repository
 
 _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 _TIME = re.compile(r"yesterday|last-month|last-year|[0-9a-z-]+-ago|\d{4}-\d{1,2}(?:-\d{1,2}(?:[ T][0-9:. A-Z+-]*)?)?")

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pykopia.api.opening import open_connected
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.flags.peers import CopyOptions
 from pykopia.cli.progress import UploadProgress
 from pykopia.cli.references import snapshots_of
 from pykopia.cli.session import Session
 from pykopia.errors import NotConnectedError, SnapshotError
-from pykopia.repository.opening import open_connected
 
 if TYPE_CHECKING:
-    from pykopia.repository.repository import Repository
+    from pykopia.api.repository import Repository
 
 
 def copy(session: Session, options: CopyOptions) -> None:

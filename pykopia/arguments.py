@@ -1,9 +1,15 @@
 """Checks of the arguments that a caller gives: a wrong one is a ``UsageError`` at the door, not an error from deep inside."""
 
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
 
 from pykopia.errors import UsageError
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""A path as a caller gives it."""
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
@@ -71,6 +77,17 @@ def check_number(name: str, value: object, *, least: float | None = None, most: 
         raise UsageError(f"{name} must be a number{limits}; it is {_shown(value)}")
 
 
+def absolute(name: str, path: StrPath | None) -> Path | None:
+    """Return a path as an absolute one; None stays None.
+
+    Raises:
+        UsageError: the value is no path.
+    """
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{name} must be a path, not {_shown(path)}")
+    return None if path is None else Path(path).absolute()
+
+
 def nanoseconds(name: str, value: object) -> int:
     """Return a moment as nanoseconds since 1970.
 
@@ -99,4 +116,4 @@ def _shown(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-__all__ = ["check_bytes", "check_choice", "check_number", "check_text", "nanoseconds", "texts"]
+__all__ = ["StrPath", "absolute", "check_bytes", "check_choice", "check_number", "check_text", "nanoseconds", "texts"]

@@ -31,7 +31,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {
         lambda _: pykopia.create(MemoryStorage(), "pw", options=pykopia.NewRepositoryOptions(splitter="x")),
     ),
     "a reference that is none": ("reference", lambda repository: repository.snapshots.resolve(None)),
-    "a text for an entry": ("before", lambda repository: repository.snapshots.diff("a", "b")),
+    "no reference": ("reference", lambda repository: repository.snapshots.diff(1, 2)),
     "a text for bytes": ("source", lambda repository: repository.writer().objects.write("text")),
     "a text for a content": ("data", lambda repository: repository.writer().contents.write("text")),
     "a dictionary for a document": ("data", lambda repository: repository.writer().manifests.put({"type": "x"}, {})),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import typing
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,9 +16,9 @@ import pykopia
 SOURCE = Path(pykopia.__file__)
 
 
-def names_for_type_checkers() -> dict[str, str]:
-    """Return the module of each name that the package imports for type checkers alone."""
-    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+def names_for_type_checkers(source: Path = SOURCE) -> dict[str, str]:
+    """Return the module of each name that a package imports for type checkers alone."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     return {
         alias.asname or alias.name: f"{node.module}:{alias.name}" if alias.asname else f"{node.module}"
@@ -77,33 +78,96 @@ def test_a_type_checker_refuses_a_misspelt_name_and_accepts_a_program(tmp_path: 
     assert any("bad.py:3: error: Argument" in line for line in lines), found.stdout
 
 
-METHODS = {
-    f"{owner}.{name}": value
-    for owner in pykopia.__all__
-    if isinstance(getattr(pykopia, owner), type)
-    for name, value in inspect.getmembers(getattr(pykopia, owner), inspect.isfunction)
-    if not name.startswith("_") and value.__module__.startswith("pykopia.")
-}
+PUBLIC_MODULES = (pykopia, pykopia.core, pykopia.errors, pykopia.policies, pykopia.storage)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_annotations_of_public_methods_resolve(method: str) -> None:
-    assert typing.get_type_hints(METHODS[method]) is not None
+@pytest.mark.parametrize("module", PUBLIC_MODULES[1:], ids=lambda module: module.__name__)
+def test_each_name_of_a_public_module_is_there_and_the_same_for_type_checkers(module: ModuleType) -> None:
+    assert {name for name in dir(module) if not name.startswith("_")} >= set(module.__all__)
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    places = getattr(module, "_PLACES", None)
+    if places is not None:
+        assert names_for_type_checkers(Path(str(module.__file__))) == places
+        assert sorted(places) == sorted(module.__all__)
 
 
-def test_what_the_methods_of_a_repository_take_and_return_is_public() -> None:
-    owners = ("Repository", "Snapshots", "Policies", "Maintenance")
-    unnamed = {
-        f"{method}: {kind.__name__}"
-        for method, function in METHODS.items()
-        if method.split(".")[0] in owners
-        for hint in typing.get_type_hints(function).values()
-        for kind in (
-            hint,
-            *typing.get_args(hint),
-            *(each for inner in typing.get_args(hint) for each in typing.get_args(inner)),
-        )
-        if inspect.isclass(kind) and kind.__module__.startswith("pykopia.") and kind.__name__ not in pykopia.__all__
-        if not kind.__module__.startswith("pykopia.errors")
-    }
-    assert unnamed == set()
+def test_a_name_that_is_none_is_an_attribute_error() -> None:
+    for module in PUBLIC_MODULES:
+        with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'Misspelt'"):
+            _ = module.Misspelt
+
+
+class Walk:
+    """Follows the annotations of all public names, of their methods, properties and fields, and of what these name."""
+
+    def __init__(self) -> None:
+        self.public = {id(getattr(module, name)) for module in PUBLIC_MODULES for name in module.__all__}
+        self.unnamed: set[str] = set()
+        self.unresolved: set[str] = set()
+        self._seen: set[int] = set()
+        self.annotations = 0
+
+    def all(self) -> None:
+        for module in PUBLIC_MODULES:
+            for name in module.__all__:
+                value = getattr(module, name)
+                if inspect.isclass(value):
+                    self._class(value)
+                elif inspect.isfunction(value):
+                    self._hints(value, f"{module.__name__}.{name}")
+
+    def _class(self, kind: type) -> None:
+        if id(kind) in self._seen:
+            return
+        self._seen.add(id(kind))
+        self._hints(kind, kind.__name__)
+        for name in dir(kind):
+            if name.startswith("_") and name not in ("__enter__", "__init__", "__iter__", "__truediv__"):
+                continue
+            member = inspect.getattr_static(kind, name)
+            if isinstance(member, staticmethod | classmethod):
+                member = member.__func__
+            if isinstance(member, property):
+                member = member.fget
+            if inspect.isfunction(member) and member.__module__.startswith("pykopia"):
+                # how the parts of the library make each other is no promise
+                made_by_others = name == "__init__" and kind.__name__ in MADE_BY_THE_LIBRARY
+                self._hints(member, f"{kind.__name__}.{name}", follow=not made_by_others)
+
+    def _hints(self, annotated: object, where: str, *, follow: bool = True) -> None:
+        try:
+            hints = typing.get_type_hints(annotated)
+        except NameError as error:
+            self.unresolved.add(f"{where}: {error}")
+            return
+        for name, hint in hints.items():
+            if follow and (not inspect.isclass(annotated) or not name.startswith("_")):
+                self._hint(hint, f"{where}({name})")
+
+    def _hint(self, hint: object, where: str) -> None:
+        self.annotations += 1
+        if isinstance(hint, list | tuple):
+            for each in hint:
+                self._hint(each, where)
+        elif typing.get_origin(hint) is not None:
+            self._hint(typing.get_origin(hint), where)
+            self._hint(typing.get_args(hint), where)
+        elif isinstance(hint, typing.NewType | type) and str(hint.__module__).startswith("pykopia"):
+            if id(hint) not in self.public:
+                self.unnamed.add(f"{where}: {hint.__module__}.{hint.__name__}")
+            if isinstance(hint, type):
+                self._class(hint)
+
+
+MADE_BY_THE_LIBRARY = {
+    "Caches", "ContentStore", "ContentWriter", "ManifestStore", "ManifestWriter", "ObjectStore", "ObjectWriter", "Repository",
+    "RestorePlan",
+}  # fmt: skip
+
+
+def test_each_type_that_a_public_name_takes_or_returns_is_public_and_each_annotation_resolves() -> None:
+    walk = Walk()
+    walk.all()
+    assert walk.unresolved == set()
+    assert walk.unnamed == set()
+    assert walk.annotations > 2_000

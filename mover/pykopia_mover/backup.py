@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from pykopia import Repository, SnapshotOptions, SourceInfo, __version__, clock
 from pykopia.errors import CanceledError, SourceNotFoundError
-from pykopia.snapshot.upload_options import EntryError, SnapshotResult, UploadCounters
+from pykopia.snapshot.problem import Problem
+from pykopia.snapshot.upload_options import SnapshotResult, UploadCounters
 from pykopia_mover.cache import is_short, used_bytes
 from pykopia_mover.commands import command_environment, run_command
 from pykopia_mover.compression import compressor
@@ -306,7 +307,7 @@ def _finish(run: Run, repository: Repository, source: SourceInfo, result: Snapsh
     manifest, counters, report = result.manifest, result.counters, run.report
     root = manifest.root_entry
     summary = root.summary if root is not None else None
-    failed = [each for each in result.errors if not each.ignored and not _is_harmless(each)]
+    failed = [each for each in result.problems if not each.ignored and not _is_harmless(each)]
     report.snapshot = {
         "id": str(manifest.id),
         "start": timestamp(manifest.start_time_ns),
@@ -329,7 +330,7 @@ def _finish(run: Run, repository: Repository, source: SourceInfo, result: Snapsh
     run.output.line("=== Applying retention policy ===")
     run.output.line(f"Retention: kept {kept}, deleted {max(0, before - kept)}")
     _tell_cache(run)
-    passed_over = [each for each in result.errors if each.ignored or _is_harmless(each)]
+    passed_over = [each for each in result.problems if each.ignored or _is_harmless(each)]
     for each in passed_over[:MOST_PATHS]:
         run.output.warning(f"left out: {each.path}: {each.message}")
     if len(passed_over) > MOST_PATHS:
@@ -350,12 +351,12 @@ def _tell_special(run: Run, counters: UploadCounters) -> None:
         run.output.line(f"Not in the snapshot, as they have no content: {told}")
 
 
-def _is_harmless(error: EntryError) -> bool:
+def _is_harmless(error: Problem) -> bool:
     """Tell whether an entry went while it was being read, or is the folder that file systems keep for themselves."""
     return _VANISHED in error.message or error.path.strip("/") == LOST_AND_FOUND
 
 
-def _unread(run: Run, failed: Sequence[EntryError]) -> MoverError:
+def _unread(run: Run, failed: Sequence[Problem]) -> MoverError:
     for each in failed[:MOST_PATHS]:
         run.output.line(f"not in the snapshot: {each.path}: {each.message}")
     if len(failed) > MOST_PATHS:

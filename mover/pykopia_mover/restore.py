@@ -244,11 +244,11 @@ def _finish(run: Run, result: RestoreResult, needed: int) -> None:
             run.output.line(line)
         if len(result.errors) > MOST_PATHS:
             run.output.line(f"… and {len(result.errors) - MOST_PATHS} more")
-        damaged = any(is_damage(each) for each in result.causes)
+        damaged = any(is_damage(each.error) for each in result.problems)
         raise MoverError(
             "damaged" if damaged else "target",
             _not_restored(result),
-            "" if damaged else _target_advice(run, result.causes),
+            "" if damaged else _target_advice(run, [each.error for each in result.problems]),
         )
     run.report.message = f"snapshot {run.report.snapshot['id']}: {counters.restored_files} files, {needed} bytes"
     run.output.line("Snapshot restore completed")

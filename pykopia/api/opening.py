@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from pykopia.api.repository import Repository
+from pykopia.arguments import StrPath, absolute
 from pykopia.errors import ConnectionFileError, UsageError
 from pykopia.format.local_config import (
     DEFAULT_CACHE_SIZE,
@@ -23,11 +24,12 @@ from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.opening import open_storage
-from pykopia.storage.options import ThrottlingLimits
+from pykopia.storage.options import StorageOptions, ThrottlingLimits
+from pykopia.storage.storage_options import with_options
 from pykopia.storage.url import storage_from_url
 
-Location: TypeAlias = str | Path | ConnectionInfo | BlobStorage
-"""Where a repository is: a URL, a folder, the connection of a storage, or a storage itself."""
+Location: TypeAlias = StrPath | StorageOptions | ConnectionInfo | BlobStorage
+"""Where a repository is: a URL, a folder, the options or the connection of a storage, or a storage itself."""
 
 
 # ---------------------------------------------------------------------- create
@@ -37,11 +39,12 @@ def create(
     location: Location,
     password: str,
     *,
+    storage_options: Mapping[str, object] | None = None,
     options: NewRepositoryOptions | None = None,
-    config: Path | None = None,
+    config: StrPath | None = None,
     client: ClientOptions | None = None,
     caching: CachingOptions | None = None,
-    cache_root: Path | None = None,
+    cache_root: StrPath | None = None,
     defaults: bool = True,
     on_created: Callable[[Repository], None] | None = None,
 ) -> Repository:
@@ -53,6 +56,8 @@ def create(
     Args:
         location: a URL such as ``/backups``, ``filesystem:///backups`` or ``memory://name``, or a storage; a storage that
             the caller has opened stays open when the repository is closed.
+        storage_options: what a URL can't say, by the field names of the type's class of options in ``pykopia.storage``:
+            ``{"endpoint": "s3.example.com", "access_key_id": …, "secret_access_key": …}``.
         password: opens the repository; without it nothing in it can ever be read.
         options: what is fixed at creation; Kopia's defaults when not given.
         config: connection file to write, None for none (then nothing is kept on disk).
@@ -70,7 +75,8 @@ def create(
 
     blobs = new_blobs(options or NewRepositoryOptions(), password)
     client = (client or ClientOptions()).resolved()
-    with _opened(location, create=True) as storage:
+    config = absolute("config", config)
+    with _opened(location, storage_options, create=True) as storage:
         require_empty(storage)
         blobs = format_blobs.write_new(storage, blobs)
         with _populating(storage, blobs, client, config) as repository:
@@ -79,13 +85,15 @@ def create(
             if on_created is not None:
                 on_created(repository)
         owned = storage is not location
-        return _connected(storage, blobs, config, client, caching, cache_root, owns_storage=owned)
+        return _connected(
+            storage, blobs, config, client, caching, absolute("cache_root", cache_root), owns_storage=owned
+        )
 
 
 @contextlib.contextmanager
-def _opened(location: Location, *, create: bool) -> Iterator[BlobStorage]:
+def _opened(location: Location, storage_options: Mapping[str, object] | None, *, create: bool) -> Iterator[BlobStorage]:
     """Open a storage; close it again when the block fails, unless it is the caller's."""
-    storage = _storage(location, create=create)
+    storage = _storage(location, storage_options, create=create)
     try:
         yield storage
     except BaseException:
@@ -106,17 +114,19 @@ def connect(
     location: Location,
     password: str,
     *,
-    config: Path | None = None,
+    storage_options: Mapping[str, object] | None = None,
+    config: StrPath | None = None,
     client: ClientOptions | None = None,
     caching: CachingOptions | None = None,
-    cache_root: Path | None = None,
+    cache_root: StrPath | None = None,
     close_storage: bool = False,
 ) -> Repository:
     """Open a repository; with ``config`` also write the connection file that ``open`` and Kopia use later.
 
     Args:
-        location: a URL, a folder, a connection or a storage.
+        location: a URL, a folder, options, a connection or a storage.
         password: of the repository.
+        storage_options: what a URL can't say, see ``create``.
         config: connection file to write, None for none (then nothing is kept on disk).
         client: who uses the repository.
         caching: cache folder and limits.
@@ -128,11 +138,14 @@ def connect(
         InvalidPasswordError: the password does not open it.
         StorageError: the storage can't be used.
     """
-    with _opened(location, create=False) as storage:
+    config = absolute("config", config)
+    with _opened(location, storage_options, create=False) as storage:
         blobs = format_blobs.read(storage, password)
         client = (client or ClientOptions()).resolved()
         owned = close_storage or storage is not location
-        return _connected(storage, blobs, config, client, caching, cache_root, owns_storage=owned)
+        return _connected(
+            storage, blobs, config, client, caching, absolute("cache_root", cache_root), owns_storage=owned
+        )
 
 
 def _connected(
@@ -146,7 +159,6 @@ def _connected(
     owns_storage: bool,
 ) -> Repository:
     if config is not None:
-        config = config.absolute()
         caching = caching or CachingOptions()
         if not caching.content_cache_size_bytes:
             # Kopia has no defaults for what is missing here, and fails with a cache folder and no size
@@ -181,13 +193,18 @@ def _connected(
 
 
 def open_connected(
-    config: Path | None = None, password: str | None = None, *, upgrade_owner_id: str = ""
+    config: StrPath | None = None,
+    password: str | None = None,
+    *,
+    storage_options: Mapping[str, object] | None = None,
+    upgrade_owner_id: str = "",
 ) -> Repository:
     """Open the repository that a connection file names.
 
     Args:
         config: connection file, Kopia's default one when not given.
         password: of the repository; read from the password file beside the connection file when not given.
+        storage_options: what replaces options of the connection file for this once, such as new keys; see ``create``.
         upgrade_owner_id: owner of a format upgrade that is going on, if that is this client.
 
     Raises:
@@ -195,7 +212,7 @@ def open_connected(
         ConnectionFileError: it can't be used.
         InvalidPasswordError: no password, or a wrong one.
     """
-    config = (config or default_config_path()).absolute()
+    config = absolute("config", config) or default_config_path().absolute()
     local = read_config(config)
     if password is None:
         password = read_password(config)
@@ -207,7 +224,8 @@ def open_connected(
     if local.throttling is not None:
         names = (each.name for each in fields(ThrottlingLimits))
         limits = ThrottlingLimits(**{name: getattr(local.throttling, name) for name in names})
-    storage = open_storage(ConnectionInfo.from_json(local.storage), limits=limits)
+    info = ConnectionInfo.from_json(local.storage)
+    storage = open_storage(with_options(info, storage_options) if storage_options else info, limits=limits)
     client = ClientOptions(
         username=local.username,
         hostname=local.hostname,
@@ -227,16 +245,20 @@ def open_connected(
     return Repository(storage, blobs, client=client, caching=local.caching, config_path=config)
 
 
-def _storage(location: Location, *, create: bool) -> BlobStorage:
+def _storage(location: Location, storage_options: Mapping[str, object] | None, *, create: bool) -> BlobStorage:
     if isinstance(location, BlobStorage):
+        if storage_options:
+            raise UsageError("storage_options are for a storage that is still to be opened; this one is open")
         return location
     if isinstance(location, os.PathLike):
         location = Path(location).as_posix()
     if isinstance(location, str):
-        return open_storage(storage_from_url(location), create=create)
+        location = storage_from_url(location)
+    elif isinstance(location, StorageOptions):
+        location = ConnectionInfo.from_options(location)
     if not isinstance(location, ConnectionInfo):
         raise UsageError(f"location must be a URL, a path or a storage, not a {type(location).__name__}")
-    return open_storage(location, create=create)
+    return open_storage(with_options(location, storage_options) if storage_options else location, create=create)
 
 
 __all__ = ["Location", "connect", "create", "open_connected"]

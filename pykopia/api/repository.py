@@ -42,6 +42,27 @@ class Repository(Core):
 
         return Maintenance(self)
 
+    @property
+    def connection(self) -> "pykopia.Connection":
+        """What opens this repository again in another thread or process; it can be pickled, and holds secrets.
+
+        Raises:
+            ClosedError: the repository is closed.
+            UnsupportedOptionError: the storage was opened from an object, so that nothing else can open it.
+        """
+        from pykopia.api.connection import Connection  # noqa: PLC0415 -- most programs have one process
+
+        self.check_open()
+        storage = self._opened_storage
+        return Connection(
+            storage=storage.connection_info(),
+            format_key=self._blobs.format_key,
+            client=self.client,
+            caching=self._caching,
+            config_path=self.config_path,
+            limits=getattr(storage, "limits", None),
+        )
+
     def writer(self, *, parallel: int | None = None) -> "pykopia.RepositoryWriter":
         """Return a session of writing, to be used as a context manager.
 

@@ -66,7 +66,7 @@ class Snapshots:
             ActionFailedError: a program that must run before, by the policies, did not do what it should.
             SourceNotFoundError: there is nothing at ``path``.
             SourceReadError: the folder itself can't be read. Entries in it that can't be read do not raise: they are in
-                the result's ``errors`` and in the snapshot's summary.
+                the result's ``problems`` and in the snapshot's summary.
             StorageError: the repository can't be written to; nothing of the snapshot is visible.
         """
         from pykopia.snapshot.create import create_snapshot
@@ -255,7 +255,7 @@ class Snapshots:
             ignore_case: take upper and lower case as equal.
 
         Returns:
-            What to iterate over; its ``errors`` are filled then.
+            What to iterate over; its ``problems`` are filled then.
 
         Raises:
             UsageError: a pattern can't be read.
@@ -273,7 +273,7 @@ class Snapshots:
             source: user, host and absolute path, or a path of this client.
 
         Returns:
-            What to iterate over; its ``errors`` are filled then.
+            What to iterate over; its ``problems`` are filled then.
         """
         from pykopia.snapshot.history import History
         from pykopia.snapshot.source_path import at_or_above
@@ -704,7 +704,7 @@ class Snapshots:
 
         Raises:
             CanceledError: the caller asked to stop.
-            PykopiaError: this repository can't be written to. What can't be read there is in the result's ``errors`` and
+            PykopiaError: this repository can't be written to. What can't be read there is in the result's ``problems`` and
                 ``damaged``.
         """
         from pykopia.repository.writer import available_cpus

@@ -37,7 +37,7 @@ def verify(session: Session, options: VerifyFlags) -> None:
         )
         location = repository.storage.display_name
         progress.finish()
-    lines = [failure.described(session.time) for failure in result.failures]
+    lines = [failure.described(session.time) for failure in result.problems]
     if options.json:
         options.write_json(session, _as_json(result, lines))
     elif result.snapshots:
@@ -46,23 +46,23 @@ def verify(session: Session, options: VerifyFlags) -> None:
         session.log.info("There is nothing to verify: the repository has no snapshot.")
     for text in lines:
         session.log.error("%s", text)
-    if result.contradictions and result.failures:
+    if result.contradictions and result.problems:
         for each in result.contradictions:
             session.log.error("%s", each)
     elif result.contradictions:
         what = "vouch for the list of snapshots, some of which may be missing"
         raise ContradictedViewError(what, location, result.contradictions)
-    if not result.failures:
+    if not result.problems:
         return
     for text in result.cures():
         session.log.info("%s", text)
     if result.stopped_early:
         session.log.warning("Stopped early: there may be more errors. --max-errors=-1 finds all.")
     if result.damaged_view:
-        raise type(result.failures[0].error)(
+        raise type(result.problems[0].error)(
             "all snapshots that can be seen can be restored, but there may be others: see the errors above"
         )
-    number = len(result.failures)
+    number = len(result.problems)
     message = f"encountered {number} error{'s' if number > 1 else ''} while verifying: restores would fail"
     raise VerifyError(message)
 

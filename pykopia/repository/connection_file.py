@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from pykopia.arguments import StrPath, absolute
 from pykopia.errors import ConnectionFileError, NotConnectedError, UsageError
 from pykopia.format.local_config import LocalConfig, decode_password_file, encode_password_file
 from pykopia.repository.cache import TAG_NAME
@@ -74,9 +75,9 @@ def forget_password(config: Path) -> None:
     _beside(config, PASSWORD_SUFFIX).unlink(missing_ok=True)
 
 
-def disconnect(config: Path | None = None) -> None:
+def disconnect(config: StrPath | None = None) -> None:
     """Forget a connection: cache, password, maintenance lock and connection file; the repository is not touched."""
-    config = (config or default_config_path()).absolute()
+    config = absolute("config", config) or default_config_path().absolute()
     with contextlib.suppress(NotConnectedError):
         folder = read_config(config).caching.folder(config)
         if folder is not None and (folder / TAG_NAME).exists():

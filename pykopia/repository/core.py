@@ -53,6 +53,14 @@ class Core:
         caches: what is kept on this machine.
     """
 
+    storage: BlobStorage
+    client: ClientOptions
+    config_path: Path | None
+    contents: ContentStore
+    objects: ObjectStore
+    manifests: ManifestStore
+    caches: Caches
+
     def __init__(
         self,
         storage: BlobStorage,

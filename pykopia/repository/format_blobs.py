@@ -105,6 +105,21 @@ def read(
     return found
 
 
+def read_with_key(storage: BlobStorage, format_key: bytes) -> FormatBlobs:
+    """Read and decrypt the central blobs with the key that a password was turned into before.
+
+    Raises:
+        RepositoryNotFoundError: the storage holds no repository.
+        InvalidPasswordError: the password was changed, or the block is damaged.
+        DamagedFormatBlobError: the block is not what it must be.
+        UnsupportedFormatError: a newer format.
+    """
+    raw = _get(storage, FORMAT_BLOB_ID, None, 0)
+    if raw is None:
+        raise RepositoryNotFoundError(f"there is no repository in {storage.display_name}: {FORMAT_BLOB_ID} is missing")
+    return _opened(raw, _get(storage, BLOBCFG_ID, None, 0), FormatBlob.from_bytes(raw), format_key)
+
+
 def read_for_change(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
     """Read both blobs as they are stored now, before a change of them: what others changed is not to be undone.
 

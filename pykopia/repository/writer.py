@@ -27,6 +27,10 @@ class RepositoryWriter:
         manifests: adds and deletes manifests.
     """
 
+    contents: ContentWriter
+    objects: ObjectWriter
+    manifests: ManifestWriter
+
     def __init__(self, repository: Core, *, parallel: int | None = None) -> None:
         """Prepare for writing with ``parallel`` threads that seal chunks of large objects; the number of CPUs at first."""
         repository.check_writable("write")

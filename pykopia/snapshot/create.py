@@ -29,6 +29,7 @@ from pykopia.snapshot.checkpoints import Checkpoints
 from pykopia.snapshot.estimating import estimated
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
+from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.reading import FileReader
 from pykopia.snapshot.retention import apply_retention
@@ -37,7 +38,6 @@ from pykopia.snapshot.source_path import local_source, source_root
 from pykopia.snapshot.upload import DIRECTORY_PREFIX, Statistics, Upload
 from pykopia.snapshot.upload_options import (
     CHECKPOINT,
-    EntryError,
     SnapshotOptions,
     SnapshotResult,
     UploadCounters,
@@ -93,7 +93,7 @@ def create_snapshot(
             if options.source is not None or options.stdin is not None:
                 set_manual(repository, writer, source)
         progress.refresh()
-    return SnapshotResult(manifest=manifest, saved=saved, counters=progress.counters, errors=tuple(taking.errors))
+    return SnapshotResult(manifest=manifest, saved=saved, counters=progress.counters, problems=tuple(taking.problems))
 
 
 class _Taking:
@@ -119,7 +119,7 @@ class _Taking:
         """Set once there is a writer."""
         self.statistics = Statistics()
         self.stop_reason = ""
-        self.errors: list[EntryError] = []
+        self.problems: list[Problem] = []
 
     def equals_previous(self, root: DirectoryEntry) -> bool:
         """Say whether the newest complete snapshot has the same root."""
@@ -179,7 +179,7 @@ class _Taking:
                     root = upload.run(path, name, status, self._tree, roots)
             finally:
                 checkpoints.upload = None
-        self.statistics, self.stop_reason, self.errors = upload.statistics, upload.stop_reason, upload.errors
+        self.statistics, self.stop_reason, self.problems = upload.statistics, upload.stop_reason, upload.problems
         return root
 
     def _actions(self, path: str) -> Actions:

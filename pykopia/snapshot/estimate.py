@@ -11,6 +11,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.repository.core import Core
 from pykopia.snapshot import walk
 from pykopia.snapshot.policies import Policies
+from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Cancel
 from pykopia.snapshot.source_path import local_source, source_root
 
@@ -38,9 +39,15 @@ class Estimate:
     excluded_files: int = 0
     excluded_bytes: int = 0
     excluded_directories: int = 0
-    errors: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    """Entries that can't be read; their paths are those of this machine."""
     size_classes: dict[int, SizeClass] = field(default_factory=dict)
     """By upper bound in bytes."""
+
+    @property
+    def errors(self) -> list[str]:
+        """One line for each of ``problems``."""
+        return list(map(str, self.problems))
 
 
 def estimate(repository: Core, path: str, cancel: Cancel | None) -> Estimate:
@@ -83,23 +90,19 @@ def count_source(
                 continue
             found = walk.look(here, relative, context, status.st_dev)
         except (OSError, PykopiaError) as error:
-            counted.errors.append(f"{here}: {_reason(error)}")
+            counted.problems.append(Problem(path=here, error=error))
             continue
         counted.symlinks += len(found.links)
         counted.excluded_files += found.excluded_files
         counted.excluded_bytes += found.excluded_bytes
         counted.excluded_directories += found.excluded_folders
-        counted.errors += [f"{here}/{name}: {_reason(error)}" for name, _, error in found.failed]
+        counted.problems += [Problem(path=f"{here}/{name}", error=error) for name, _, error in found.failed]
         for name, each in found.files:
             _count_file(counted, f"{here}/{name}", each.st_size)
         pending += [
             (f"{here}/{name}", f"{relative}/{name}", each, context, policies.child(name))
             for name, each in found.folders
         ]
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _count_file(counted: Estimate, path: str, size: int) -> None:

@@ -16,6 +16,7 @@ from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.selection import Patterns
 
 
@@ -37,7 +38,7 @@ class Found:
 
 
 class Search:
-    """A search; iterate over it, then look at ``errors``."""
+    """A search; iterate over it, then look at ``problems``."""
 
     def __init__(
         self,
@@ -69,8 +70,13 @@ class Search:
         self._ignore_case = ignore_case
         self._barren: set[ObjectID] = set()
         """Folders that hold nothing of what is looked for, as far as the name alone decides."""
-        self.errors: list[str] = []
-        """Folders that can't be read; what lies below them was not searched."""
+        self.problems: list[Problem] = []
+        """Folders that can't be read; nothing below them was searched."""
+
+    @property
+    def errors(self) -> list[str]:
+        """One line for each of ``problems``."""
+        return list(map(str, self.problems))
 
     def __iter__(self) -> Iterator[Found]:
         """Yield what is found: by source, then by path, the oldest state first."""
@@ -133,7 +139,8 @@ class Search:
             try:
                 entries = self._objects.directory(object_id).entries
             except PykopiaError as error:
-                self.errors.append(f"can't look into {stored_form(path) or 'the root'}: {error}")
+                line = f"can't look into {stored_form(path) or 'the root'}: {error}"
+                self.problems.append(Problem(path=path, object_id=object_id, error=error, line=line))
                 continue
             subfolders = opened.subfolders[object_id] = set()
             for entry in entries:

@@ -8,6 +8,7 @@ from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.source_path import path_inside
 
 
@@ -31,7 +32,7 @@ class Version:
 
 
 class History:
-    """The versions of a path, oldest first; iterate over it, then look at ``errors``."""
+    """The versions of a path, oldest first; iterate over it, then look at ``problems``."""
 
     def __init__(self, objects: ObjectStore, snapshots: Iterable[SnapshotManifest], path: str) -> None:
         """Prepare.
@@ -45,10 +46,15 @@ class History:
         self._snapshots = sorted(snapshots, key=lambda each: each.start_time_ns)
         self._path = path
         self._known: dict[tuple[ObjectID, str], DirectoryEntry | None] = {}
-        self.errors: list[str] = []
-        """Snapshots that can't be read; they are passed over."""
+        self.problems: list[Problem] = []
+        """Snapshots that can't be read and are left out."""
         self.covered = bool(self._snapshots)
         """Whether there is any snapshot that could have the path."""
+
+    @property
+    def errors(self) -> list[str]:
+        """One line for each of ``problems``."""
+        return list(map(str, self.problems))
 
     def __iter__(self) -> Iterator[Version]:
         """Yield versions: snapshots that follow each other and have the same entry are one.
@@ -63,7 +69,8 @@ class History:
             try:
                 entry = self._descend(snapshot.root_entry, inside)
             except PykopiaError as error:
-                self.errors.append(f"can't look into snapshot {snapshot.id}: {error}")
+                line = f"can't look into snapshot {snapshot.id}: {error}"
+                self.problems.append(Problem(path=inside, object_id=snapshot.id, error=error, line=line))
                 continue
             if entry is None and snapshot.incomplete:
                 continue

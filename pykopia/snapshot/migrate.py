@@ -25,6 +25,7 @@ from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
+from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.upload_options import UploadCounters
 
@@ -43,10 +44,17 @@ class MigrationResult:
     """As they are in this repository now."""
     present: tuple[SnapshotManifest, ...] = ()
     """Snapshots of the other repository that were here already: same source, same start."""
-    errors: tuple[str, ...] = ()
-    """Snapshots that could not be copied, and why."""
+    problems: tuple[Problem, ...] = ()
+    """Snapshots that could not be copied, with their manifest IDs as ``object_id``."""
     damaged: tuple[DamagedDataError, ...] = ()
     """Index blobs and contents with manifests that can't be read there: snapshots that only they list were not copied."""
+    stopped_early: bool = False
+    """Always False: a migration that stops early raises an error."""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """One line for each of ``problems``."""
+        return tuple(map(str, self.problems))
 
 
 def migrate_policies(
@@ -116,7 +124,7 @@ class Migration:
         """
         migrated: list[SnapshotManifest] = []
         present: list[SnapshotManifest] = []
-        errors: list[str] = []
+        problems: list[Problem] = []
         with ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-migrate") as pool:
             for source in sources:
                 theirs = [each for each in read_snapshots(self._origin.manifests, source) if not each.incomplete]
@@ -135,13 +143,16 @@ class Migration:
                     except (_SourceError, PykopiaError) as error:
                         if not isinstance(error, _SourceError):
                             raise
-                        errors.append(f"snapshot {snapshot.id} of {source} can't be copied: {error}")
-                        log.error("%s", errors[-1])  # noqa: TRY400 -- a line for the user
+                        line = f"snapshot {snapshot.id} of {source} can't be copied: {error}"
+                        cause = error.__cause__
+                        why = cause if isinstance(cause, Exception) else DamagedDataError(str(error))
+                        problems.append(Problem(path="", object_id=snapshot.id, error=why, line=line))
+                        log.error("%s", line)  # noqa: TRY400 -- a line for the user
                 self._flush(at_once=True)
         origin = self._origin
         damaged = [*origin.contents.indexes.damaged.values(), *origin.manifests.damaged.values()]
         return MigrationResult(
-            migrated=tuple(migrated), present=tuple(present), errors=tuple(errors), damaged=tuple(damaged)
+            migrated=tuple(migrated), present=tuple(present), problems=tuple(problems), damaged=tuple(damaged)
         )
 
     def _flush(self, *, at_once: bool = False) -> None:

@@ -16,6 +16,7 @@ from pykopia.errors import CanceledError, DuplicateNameError, PykopiaError, Rest
 from pykopia.format.directory import DirectoryEntry, DirectorySummary
 from pykopia.repository.core import Core
 from pykopia.repository.objects import INDIRECT, DirectoryReader, ObjectStore
+from pykopia.snapshot.problem import Problem, reason
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_decision import apart, collide, unusable
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
@@ -136,8 +137,7 @@ class Restore(Generic[Folder]):
         self._total_is_known = False
         """Whether the root says how much there is to restore."""
         self._lock = threading.Lock()
-        self._errors: list[str] = []
-        self._causes: list[Exception] = []
+        self._problems: list[Problem] = []
         self._collisions: list[DuplicateNameError] = []
         self._directories = DirectoryReader(repository.objects)
         self._batch: list[tuple[_Open[Folder], DirectoryEntry]] = []
@@ -169,8 +169,7 @@ class Restore(Generic[Folder]):
             raise self._collisions[0]
         return RestoreResult(
             counters=self._progress.counters,
-            errors=tuple(sorted(self._errors)),
-            causes=tuple(self._causes),
+            problems=tuple(sorted(self._problems, key=str)),
             warnings=tuple(self._output.warnings),
         )
 
@@ -204,7 +203,7 @@ class Restore(Generic[Folder]):
             except CanceledError:
                 raise
             except ENTRY_ERRORS as error:
-                self._failed(parent, path, error)
+                self._failed(parent, entry, path, error)
                 self._done(parent)
                 continue
             included = parent.included or self._selection.includes(path, is_directory=True)
@@ -226,11 +225,11 @@ class Restore(Generic[Folder]):
             stored = entries = self._apart(opened, entries)
             entries = self._selection.of_folder(opened.path, entries, included=opened.included)
             for path, error in self._output.prepare(opened.folder, stored, opened.path, shallow=shallow):
-                self._failed(opened, path, error)
+                self._failed(opened, opened.entry, path, error)
         except CanceledError:
             raise
         except ENTRY_ERRORS as error:
-            self._failed(opened, opened.path, error)
+            self._failed(opened, opened.entry, opened.path, error)
             self._done(opened)
             return
         entries = self._usable(opened, entries)
@@ -278,8 +277,7 @@ class Restore(Generic[Folder]):
         error = DuplicateNameError(path, _join(opened.path, name))
         with self._lock:
             self._collisions.append(error)
-            self._errors.append(str(error))
-            self._causes.append(error)
+            self._problems.append(Problem(path=path, object_id=entry.object_id, error=error, line=str(error)))
         self._progress.add(ignored_errors=1)
 
     def _usable(self, opened: "_Open[Folder]", entries: Sequence[DirectoryEntry]) -> list[DirectoryEntry]:
@@ -296,7 +294,7 @@ class Restore(Generic[Folder]):
                 if problem.unsafe
                 else RestoreError(f"can't restore {path}: {problem.reason}")
             )
-            self._failed(opened, path, error)
+            self._failed(opened, entry, path, error)
         return usable
 
     def _shallow(self, opened: "_Open[Folder]", entry: DirectoryEntry) -> bool:
@@ -306,7 +304,7 @@ class Restore(Generic[Folder]):
         except CanceledError:
             raise
         except ENTRY_ERRORS as error:
-            self._failed(opened, path, error)
+            self._failed(opened, entry, path, error)
             return True
 
     # ------------------------------------------------------------------ threads
@@ -360,7 +358,7 @@ class Restore(Generic[Folder]):
         of_folder = {id(opened.folder): opened for opened in folders}
         for (folder, entry, path), done in self._made([(opened.folder, entry, opened.path) for opened, entry in batch]):
             if isinstance(done, Exception):
-                self._failed(of_folder[id(folder)], _join(path, entry.name), done)
+                self._failed(of_folder[id(folder)], entry, _join(path, entry.name), done)
             elif not done:
                 skipped += 1
                 skipped_size += entry.size
@@ -407,13 +405,13 @@ class Restore(Generic[Folder]):
                 self._output.finish(opened.folder, opened.entry, opened.path, complete=not opened.failed)
                 self._progress.add(restored_directories=1)
             except ENTRY_ERRORS as error:
-                self._failed(opened, opened.path or ".", error)
+                self._failed(opened, opened.entry, opened.path, error)
             if opened.failed and opened.parent is not None:
                 opened.parent.failed = True
             opened = opened.parent
 
-    def _failed(self, opened: "_Open[Folder]", path: str, error: Exception) -> None:
-        """Take note of an error of an entry in a folder, or raise it if errors are not ignored.
+    def _failed(self, opened: "_Open[Folder]", entry: DirectoryEntry, path: str, error: Exception) -> None:
+        """Record an error of an entry in a folder, or of the folder itself; raise it if errors are not ignored.
 
         Raises:
             RestoreError: errors are not ignored, or this one is of the target as a whole.
@@ -427,8 +425,7 @@ class Restore(Generic[Folder]):
             raise RestoreError(told) from error
         opened.failed = True
         with self._lock:
-            self._errors.append(told)
-            self._causes.append(error)
+            self._problems.append(Problem(path=path, object_id=entry.object_id, error=error, line=told))
         self._progress.add(ignored_errors=1)
 
     def _ends_all(self, error: Exception) -> bool:
@@ -453,10 +450,10 @@ def fetched_together(entry: DirectoryEntry) -> bool:
 
 def describe(path: str, error: Exception) -> str:
     """Return one line that says what could not be restored and why."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if isinstance(error, RestoreError) and reason.startswith("can't "):
-        return reason
-    return f"can't restore {path or '.'}: {reason}"
+    why = reason(error)
+    if isinstance(error, RestoreError) and why.startswith("can't "):
+        return why
+    return f"can't restore {path or '.'}: {why}"
 
 
 def link_target(objects: ObjectStore, entry: DirectoryEntry) -> bytes:

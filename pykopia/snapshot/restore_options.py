@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from pykopia.arguments import check_choice, check_number, texts
+from pykopia.snapshot.problem import Problem
 
 RestoreMode = Literal["auto", "local", "tar", "tgz", "zip", "zip-nocompress"]
 
@@ -94,12 +95,17 @@ class RestoreResult:
     """What a restore has done."""
 
     counters: RestoreCounters
-    errors: tuple[str, ...] = field(default=())
-    """One line for each entry that was left out (``ignore_errors``)."""
-    causes: tuple[Exception, ...] = field(default=())
-    """What went wrong with them, in the order in which it did."""
+    problems: tuple[Problem, ...] = ()
+    """Entries that could not be restored (``ignore_errors``), or have another name, sorted by path."""
     warnings: tuple[str, ...] = field(default=())
     """One line for each entry that was restored in another way than usual."""
+    stopped_early: bool = False
+    """Always False: a restore that stops early raises an error."""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """One line for each of ``problems``."""
+        return tuple(map(str, self.problems))
 
 
 __all__ = ["RestoreCounters", "RestoreMode", "RestoreOptions", "RestoreResult"]

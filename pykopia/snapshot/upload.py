@@ -35,10 +35,11 @@ from pykopia.snapshot import walk
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import stored_entry
+from pykopia.snapshot.problem import Problem, reason
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.reading import FileReader
 from pykopia.snapshot.source_folder import Folder, Item
-from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, EntryError, UploadCounters
+from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, UploadCounters
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Upload:
         self.stop_reason = ""
         """Why the upload ended before its time, in Kopia's words; empty when it did not."""
         self.statistics = Statistics()
-        self.errors: list[EntryError] = []
+        self.problems: list[Problem] = []
 
     # ------------------------------------------------------------------ walking
 
@@ -532,7 +533,7 @@ class Upload:
     def _folder_failed(self, folder: Folder, error: Exception) -> None:
         """Record that a folder can't be read; without its root there is no snapshot."""
         if folder.parent is None:
-            raise SourceReadError(f"can't read the source {folder.path}: {_reason(error)}") from error
+            raise SourceReadError(f"can't read the source {folder.path}: {reason(error)}") from error
         ignored = bool(folder.policies.effective.error_handling.ignore_directory_errors)
         self._entry_failed(folder.parent, folder.name, error, ignored=ignored)
         self._leave_out(folder)
@@ -540,10 +541,10 @@ class Upload:
     def _entry_failed(self, folder: Folder, name: str, error: Exception, *, ignored: bool) -> None:
         # as it would be stored: what is not UTF-8 can't be printed
         path = stored_form(f"{folder.relative}/{name}"[1:])
-        told = EntryError(path=path, message=_reason(error), ignored=ignored)
+        told = Problem(path=path, error=error, ignored=ignored)
         folder.failures.append(EntryFailure(path=path, error=told.message, ignored=ignored))
         with self._lock:
-            self.errors.append(told)
+            self.problems.append(told)
             if ignored:
                 self.statistics.ignored_error_count += 1
             else:
@@ -582,11 +583,6 @@ def _special_kind(status: os.stat_result) -> str:
     if stat.S_ISSOCK(status.st_mode):
         return "sockets"
     return "pipes" if stat.S_ISFIFO(status.st_mode) else "devices"
-
-
-def _reason(error: Exception) -> str:
-    """Return what the operating system, or pykopia, says is wrong."""
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 __all__ = ["Folder", "Statistics", "Upload"]

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from pykopia.arguments import check_number, texts
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
+from pykopia.snapshot.problem import Problem
 
 CHECKPOINT_INTERVAL_SECONDS = 45 * 60
 """Time between two checkpoints; Kopia allows no longer one (spec 04 §11.5)."""
@@ -96,17 +97,6 @@ class UploadCounters:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EntryError:
-    """An entry that is not in the snapshot."""
-
-    path: str
-    """Relative to the root of the snapshot."""
-    message: str
-    ignored: bool
-    """Whether the policy says to go on without a word."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SnapshotResult:
     """A snapshot that was taken."""
 
@@ -115,7 +105,18 @@ class SnapshotResult:
     saved: bool
     """False when it equals the previous one and the policy asks not to keep such."""
     counters: UploadCounters
-    errors: tuple[EntryError, ...]
+    problems: tuple[Problem, ...] = ()
+    """Entries that are not in the snapshot."""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """One line for each entry that is not in the snapshot."""
+        return tuple(map(str, self.problems))
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the snapshot is incomplete: the caller stopped, a limit was reached, or ``fail_fast`` met an error."""
+        return bool(self.manifest.incomplete)
 
 
 __all__ = [
@@ -123,7 +124,6 @@ __all__ = [
     "CHECKPOINT",
     "CHECKPOINT_INTERVAL_SECONDS",
     "LIMIT_REACHED",
-    "EntryError",
     "SnapshotOptions",
     "SnapshotResult",
     "UploadCounters",

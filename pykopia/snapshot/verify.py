@@ -34,6 +34,7 @@ from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, DirectoryReader
 from pykopia.repository.runs import Run, plan_runs
 from pykopia.repository.writer import available_cpus
 from pykopia.snapshot.locating import Locator, check_length, length_of, size_limit
+from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_decision import unusable
 
@@ -82,8 +83,8 @@ class VerifyCounters:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyFailure:
-    """One thing that can't be restored, or can't be told to be there."""
+class VerifyFailure(Problem):
+    """An entry that can't be restored, or a part of the repository that can't be read."""
 
     label: str
     """What was verified: the source of the snapshot, or the reference that was given."""
@@ -91,8 +92,6 @@ class VerifyFailure:
     """When the snapshot began, nanoseconds since 1970, as the list shows it; None where no snapshot was named."""
     root: str
     """The root object of the snapshot, by which the list names it; empty where no snapshot was named."""
-    path: str
-    """Below the root, beginning with a slash; empty for the root itself."""
     error: PykopiaError
 
     @property
@@ -102,9 +101,10 @@ class VerifyFailure:
 
     def described(self, time: Callable[[int], str]) -> str:
         """Return one line, with the times as ``time`` writes them."""
+        inside = f"/{self.path}" if self.path else ""
         if self.start_time_ns is None:
-            return f"{self.label}{self.path}: {self.error}"
-        return f"{self.label} {time(self.start_time_ns)} ({self.root}){self.path}: {self.error}"
+            return f"{self.label}{inside}: {self.error}"
+        return f"{self.label} {time(self.start_time_ns)} ({self.root}){inside}: {self.error}"
 
     def __str__(self) -> str:
         return self.described(format_time)
@@ -115,7 +115,7 @@ class VerifyResult:
     """What a verification found."""
 
     counters: VerifyCounters
-    failures: tuple[VerifyFailure, ...]
+    problems: tuple[VerifyFailure, ...]
     snapshots: int
     """Snapshots, folders and files that were to be verified; 0: there was nothing to verify."""
     stopped_early: bool = False
@@ -125,17 +125,17 @@ class VerifyResult:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """One line for each failure, with times in UTC."""
-        return tuple(map(str, self.failures))
+        """One line for each of ``problems``, with times in UTC."""
+        return tuple(map(str, self.problems))
 
     @property
     def damaged_view(self) -> bool:
         """Whether index blobs or manifests can't be read and nothing else is wrong, as far as can be told without them."""
-        return bool(self.failures) and all(each.label in (INDEX, MANIFESTS) for each in self.failures)
+        return bool(self.problems) and all(each.label in (INDEX, MANIFESTS) for each in self.problems)
 
     def cures(self) -> list[str]:
         """Return what to do about the failures, one sentence for each kind of them."""
-        errors = [each.error for each in self.failures]
+        errors = [each.error for each in self.problems]
         found = []
         if any(isinstance(error, ContentNotFoundError) for error in errors):
             found.append(
@@ -160,13 +160,20 @@ class Root:
     start_time_ns: int | None = None
     root: str = ""
 
-    def failed(self, path: str, error: PykopiaError) -> VerifyFailure:
+    def failed(self, path: str, object_id: str, error: PykopiaError) -> VerifyFailure:
         """Return a failure below this root."""
-        return VerifyFailure(label=self.label, start_time_ns=self.start_time_ns, root=self.root, path=path, error=error)
+        return VerifyFailure(
+            label=self.label,
+            start_time_ns=self.start_time_ns,
+            root=self.root,
+            path=path.removeprefix("/"),
+            object_id=object_id,
+            error=error,
+        )
 
 
-Place: TypeAlias = tuple[Root, str]
-"""A path below a root."""
+Place: TypeAlias = tuple[Root, str, str]
+"""A path below a root, and the ID of its object."""
 
 
 def snapshot_root(snapshot: SnapshotManifest, entry: DirectoryEntry) -> Root:
@@ -186,16 +193,20 @@ class Fetched:
     """What to name contents by."""
 
 
-def _unrestorable(folder: str, entries: Sequence[DirectoryEntry]) -> Iterator[tuple[str, PykopiaError]]:
+def _unrestorable(folder: str, entries: Sequence[DirectoryEntry]) -> Iterator[tuple[str, DirectoryEntry, PykopiaError]]:
     """Yield path and error of each entry of a folder that no restore can make, or can't make under its own name."""
     names: set[str] = set()
     for entry in entries:
         path = f"{folder}/{entry.name}"
         problem = unusable(entry)
         if problem is not None:
-            yield path, DamagedObjectError(f"no restore can make the entry: {problem.reason}")
+            yield path, entry, DamagedObjectError(f"no restore can make the entry: {problem.reason}")
         elif entry.name in names:
-            yield path, DamagedObjectError("the folder has two entries of this name: a restore gives one another name")
+            yield (
+                path,
+                entry,
+                DamagedObjectError("the folder has two entries of this name: a restore gives one another name"),
+            )
         names.add(entry.name)
 
 
@@ -248,7 +259,7 @@ class Verifier:
                 raise
         return VerifyResult(
             counters=self._progress.counters,
-            failures=tuple(self._failures),
+            problems=tuple(self._failures),
             snapshots=len(roots),
             stopped_early=stopped,
         )
@@ -272,7 +283,7 @@ class Verifier:
             (MANIFESTS, repository.manifests.damaged.values()),
         ):
             for error in errors:
-                self._report((Root(_NO_ENTRY, kind), ""), error)
+                self._report((Root(_NO_ENTRY, kind), "", ""), error)
 
     # ------------------------------------------------------------------ walking
 
@@ -296,10 +307,10 @@ class Verifier:
                 entries = self._directories.read(entry.object_id, following).entries
                 self._locator.locate(entry.object_id)
             except PykopiaError as error:
-                self._report((root, here), error)
+                self._report((root, here, entry.object_id), error)
                 continue
-            for path, problem in _unrestorable(here, entries):
-                self._report((root, path), problem)
+            for path, bad, problem in _unrestorable(here, entries):
+                self._report((root, path, bad.object_id), problem)
             files = []
             for child in entries:
                 if child.type == DIRECTORY:
@@ -323,13 +334,13 @@ class Verifier:
                 self._lengths[entry.object_id] = length = length_of(chunks)
                 check_length(entry, length)
             except PykopiaError as error:
-                self._report((root, path), error)
+                self._report((root, path, entry.object_id), error)
                 continue
             size += entry.size
             if self._options.files_percent > 0 and random.random() * 100 < self._options.files_percent:  # noqa: S311
                 read += 1
                 for chunk, found in chunks:
-                    self._to_read.setdefault(found, (root, path))
+                    self._to_read.setdefault(found, (root, path, entry.object_id))
                     if chunk.compressed:
                         self._compressed[chunk.content_id] = chunk
                 if len(self._to_read) >= READ_AT_ONCE:
@@ -424,9 +435,9 @@ class Verifier:
 
     def _report(self, place: Place, error: PykopiaError) -> None:
         limit = self._options.max_errors or 1
-        root, path = place
+        root, path, object_id = place
         with self._lock:
-            self._failures.append(root.failed(path, error))
+            self._failures.append(root.failed(path, object_id, error))
             count = len(self._failures)
         self._progress.add(errors=1)
         if 0 < limit <= count:

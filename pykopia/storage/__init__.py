@@ -1,1 +1,129 @@
-"""Blobs and the places that hold them."""
+"""Blobs and the places that hold them: what opens a storage, what a storage must do, and what wraps one."""
+
+from typing import TYPE_CHECKING
+
+from pykopia.lazy import lazily
+
+if TYPE_CHECKING:
+    from pykopia.format.blob import BlobMetadata
+    from pykopia.storage.base import BlobStorage, Capacity, PutOptions, RetentionMode, StorageWrapper, check_blob_id
+    from pykopia.storage.connection import ConnectionInfo
+    from pykopia.storage.environment import EnvironmentStorage, storage_from_environment
+    from pykopia.storage.filesystem import FilesystemStorage
+    from pykopia.storage.fsspec_storage import FsspecStorage
+    from pykopia.storage.layout import FlatLayout
+    from pykopia.storage.memory import MemoryStorage
+    from pykopia.storage.opening import open_storage
+    from pykopia.storage.options import (
+        FilesystemOptions,
+        MemoryOptions,
+        StorageOptions,
+        ThrottlingLimits,
+        flag_field,
+        int_field,
+        text_field,
+    )
+    from pykopia.storage.readonly import ReadOnlyStorage
+    from pykopia.storage.registry import Backend, register
+    from pykopia.storage.remote_options import (
+        AzureBlobOptions,
+        B2Options,
+        GCSOptions,
+        GoogleDriveOptions,
+        RcloneOptions,
+        S3Options,
+        SFTPOptions,
+        WebDAVOptions,
+    )
+    from pykopia.storage.retrying import RetryingStorage, RetrySchedule
+    from pykopia.storage.throttled import ThrottledStorage
+    from pykopia.storage.url import storage_from_url
+
+_PLACES = {
+    "AzureBlobOptions": "pykopia.storage.remote_options",
+    "B2Options": "pykopia.storage.remote_options",
+    "Backend": "pykopia.storage.registry",
+    "BlobMetadata": "pykopia.format.blob",
+    "BlobStorage": "pykopia.storage.base",
+    "Capacity": "pykopia.storage.base",
+    "ConnectionInfo": "pykopia.storage.connection",
+    "EnvironmentStorage": "pykopia.storage.environment",
+    "FilesystemOptions": "pykopia.storage.options",
+    "FilesystemStorage": "pykopia.storage.filesystem",
+    "FlatLayout": "pykopia.storage.layout",
+    "FsspecStorage": "pykopia.storage.fsspec_storage",
+    "GCSOptions": "pykopia.storage.remote_options",
+    "GoogleDriveOptions": "pykopia.storage.remote_options",
+    "MemoryOptions": "pykopia.storage.options",
+    "MemoryStorage": "pykopia.storage.memory",
+    "PutOptions": "pykopia.storage.base",
+    "RcloneOptions": "pykopia.storage.remote_options",
+    "ReadOnlyStorage": "pykopia.storage.readonly",
+    "RetentionMode": "pykopia.storage.base",
+    "RetrySchedule": "pykopia.storage.retrying",
+    "RetryingStorage": "pykopia.storage.retrying",
+    "S3Options": "pykopia.storage.remote_options",
+    "SFTPOptions": "pykopia.storage.remote_options",
+    "StorageOptions": "pykopia.storage.options",
+    "StorageWrapper": "pykopia.storage.base",
+    "ThrottledStorage": "pykopia.storage.throttled",
+    "ThrottlingLimits": "pykopia.storage.options",
+    "WebDAVOptions": "pykopia.storage.remote_options",
+    "check_blob_id": "pykopia.storage.base",
+    "flag_field": "pykopia.storage.options",
+    "int_field": "pykopia.storage.options",
+    "open_storage": "pykopia.storage.opening",
+    "register": "pykopia.storage.registry",
+    "storage_from_environment": "pykopia.storage.environment",
+    "storage_from_url": "pykopia.storage.url",
+    "text_field": "pykopia.storage.options",
+}
+"""Module of each public name."""
+
+if not TYPE_CHECKING:  # a type checker knows the names from above, and must refuse all others
+    __getattr__ = lazily(__name__, _PLACES)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__all__", "__doc__"])
+
+
+__all__ = [
+    "AzureBlobOptions",
+    "B2Options",
+    "Backend",
+    "BlobMetadata",
+    "BlobStorage",
+    "Capacity",
+    "ConnectionInfo",
+    "EnvironmentStorage",
+    "FilesystemOptions",
+    "FilesystemStorage",
+    "FlatLayout",
+    "FsspecStorage",
+    "GCSOptions",
+    "GoogleDriveOptions",
+    "MemoryOptions",
+    "MemoryStorage",
+    "PutOptions",
+    "RcloneOptions",
+    "ReadOnlyStorage",
+    "RetentionMode",
+    "RetrySchedule",
+    "RetryingStorage",
+    "S3Options",
+    "SFTPOptions",
+    "StorageOptions",
+    "StorageWrapper",
+    "ThrottledStorage",
+    "ThrottlingLimits",
+    "WebDAVOptions",
+    "check_blob_id",
+    "flag_field",
+    "int_field",
+    "open_storage",
+    "register",
+    "storage_from_environment",
+    "storage_from_url",
+    "text_field",
+]

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pykopia.errors import ConnectionFileError, UnsupportedOptionError
-
-if TYPE_CHECKING:
-    from pykopia.storage.options import StorageOptions
+from pykopia.storage.options import StorageOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -50,11 +48,11 @@ class ConnectionInfo:
         return {"type": self.type, "config": dict(self.config)}
 
     @classmethod
-    def from_options(cls, options: "StorageOptions") -> Self:
+    def from_options(cls, options: StorageOptions) -> Self:
         """Return the connection that typed options describe."""
         return cls(type=options.type, config=options.to_config())
 
-    def options(self) -> "StorageOptions":
+    def options(self) -> StorageOptions:
         """Return the configuration typed.
 
         Raises:

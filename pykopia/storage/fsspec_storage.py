@@ -25,6 +25,8 @@ from pykopia.storage.walking import Folder, walk
 
 if TYPE_CHECKING:
     from fsspec.spec import AbstractFileSystem
+else:
+    AbstractFileSystem = Any  # annotations resolve without fsspec
 
 ATOMIC_PROTOCOLS = frozenset({"abfs", "abfss", "az", "gcs", "gs", "memory", "s3", "s3a"})
 """fsspec protocols in which a whole-file write appears at once or not at all."""

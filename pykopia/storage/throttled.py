@@ -74,6 +74,7 @@ class ThrottledStorage(StorageWrapper):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(inner)
+        self.limits = limits
 
         def bucket(per_second: float) -> TokenBucket:
             return TokenBucket(per_second, monotonic=monotonic, sleep=sleep)

@@ -147,7 +147,7 @@ def test_a_failing_essential_folder_action_leaves_its_folder_out(repository: Rep
     act(repository, source / "a", beforeFolder="exit 1")
     result = repository.snapshots.create(source, options=ENABLED)
     assert names(repository, result) == {"b"}
-    (error,) = result.errors
+    (error,) = result.problems
     assert (error.path, error.ignored) == ("a", False)
     assert "before-folder action" in error.message
     act(repository, source, beforeFolder="exit 1")

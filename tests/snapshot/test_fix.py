@@ -193,7 +193,7 @@ def test_lost_contents_are_marked_so_that_the_next_snapshot_stores_them_again(
         assert {each.content_id for each in opened.contents.list(include_deleted=True) if each.deleted} == set(lost)
         opened.snapshots.create(source, options=SnapshotOptions(force_hash_percent=100))
         found = opened.snapshots.verify(options=ALL)
-        assert not [each for each in found.failures if each.label != MANIFESTS]
+        assert not [each for each in found.problems if each.label != MANIFESTS]
 
 
 def test_damaged_contents_are_marked_when_files_are_read(

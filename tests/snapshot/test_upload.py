@@ -56,7 +56,7 @@ def set_policy(repository: Repository, path: Path, text: str) -> None:
 def test_everything_is_restored_as_it_was(repository: Repository, source: Path, tmp_path: Path) -> None:
     everything(source)
     result = repository.snapshots.create(source)
-    assert not [error for error in result.errors if not error.ignored]
+    assert not [error for error in result.problems if not error.ignored]
     repository.snapshots.restore(result.manifest.id, tmp_path / "target")
     assert_trees_equal(source, tmp_path / "target", paths=stored_path)
 
@@ -172,10 +172,10 @@ def test_a_pipe_is_no_source_and_is_left_out_of_a_folder(repository: Repository,
         repository.snapshots.create(source / "pipe")
     result = repository.snapshots.create(source)
     assert entries_of(repository, result) == {}
-    assert not result.errors
+    assert not result.problems
     set_policy(repository, source, '{"errorHandling":{"ignoreUnknownTypes":false}}')
     result = repository.snapshots.create(source)
-    assert sorted(error.path for error in result.errors) == ["pipe", "sock"]
+    assert sorted(error.path for error in result.problems) == ["pipe", "sock"]
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_an_unreadable_file_is_left_out_and_told(
     (source / "secret").write_bytes(b"secret")
     unreadable("/secret")
     result = repository.snapshots.create(source)
-    (error,) = result.errors
+    (error,) = result.problems
     assert (error.path, error.message, error.ignored) == ("secret", "Permission denied", False)
     found = entries_of(repository, result)
     assert "good" in found
@@ -216,7 +216,7 @@ def test_an_unreadable_file_is_left_out_and_told(
     assert result.manifest.incomplete == ""
     set_policy(repository, source, '{"errorHandling":{"ignoreFileErrors":true}}')
     result = repository.snapshots.create(source)
-    (error,) = result.errors
+    (error,) = result.problems
     assert error.ignored
     assert result.counters.fatal_errors == 0
 
@@ -297,7 +297,7 @@ def test_names_that_would_become_one_are_an_error_not_a_loss(repository: Reposit
     result = repository.snapshots.create(source)
     found = entries_of(repository, result)
     assert set(found) == {"bad�", "good"}
-    (error,) = result.errors
+    (error,) = result.problems
     assert not error.ignored
     assert "rename it" in error.message
     assert repository.objects.read(found["bad�"].object_id) == b"bad\xfe"
@@ -458,7 +458,7 @@ def test_placeholders_stand_for_what_they_replace(repository: Repository, source
 
 def test_a_placeholder_of_another_repository_is_an_error(repository: Repository, source: Path) -> None:
     (source / "x.kopia-entry").write_text('{"name":"x","type":"f","obj":"' + "ab" * 16 + '"}')
-    (error,) = repository.snapshots.create(source).errors
+    (error,) = repository.snapshots.create(source).problems
     assert error.path == "x.kopia-entry"
 
 

@@ -141,7 +141,7 @@ def test_a_failure_is_named_as_the_list_names_its_snapshot(
     assert len(result.errors) == 5
     assert not result.stopped_early
     assert result.snapshots == 1
-    (third,) = (each for each in result.failures if each.path == "/file 3")
+    (third,) = (each for each in result.problems if each.path == "file 3")
     assert str(third).startswith(f"{snapshot.source} {format_time(snapshot.start_time_ns)} ({root.object_id})/file 3: ")
     assert isinstance(third.error, BlobNotFoundError)
     assert not any("snapshot verify" in text for text in result.errors)
@@ -160,7 +160,7 @@ def test_it_is_told_when_a_verification_stopped_early(
         storage.delete(blob.blob_id)
     result = repository.snapshots.verify(options=VerifyOptions(max_errors=most))
     assert result.stopped_early
-    assert len(result.failures) == found
+    assert len(result.problems) == found
 
 
 def test_expected_totals_are_those_of_the_snapshots(repository: Repository, source: Path) -> None:
@@ -175,7 +175,7 @@ def test_expected_totals_are_those_of_the_snapshots(repository: Repository, sour
 def test_nothing_to_verify_is_told(repository: Repository) -> None:
     result = repository.snapshots.verify()
     assert result.snapshots == 0
-    assert not result.failures
+    assert not result.problems
 
 
 def test_lost_manifests_are_a_damaged_view_and_the_other_snapshots_are_verified(

@@ -50,8 +50,8 @@ def test_each_entry_of_an_object_is_compared_with_its_length(repository: Reposit
         return [entry("a", object_id), entry("b", object_id, size=7), entry("c", object_id, size=4)]
 
     snapshot = snapshot_of(repository, make)
-    found = repository.snapshots.verify([snapshot]).failures
-    assert [(each.path, "its entry says" in str(each.error)) for each in found] == [("/b", True), ("/c", True)]
+    found = repository.snapshots.verify([snapshot]).problems
+    assert [(each.path, "its entry says" in str(each.error)) for each in found] == [("b", True), ("c", True)]
 
 
 def test_a_file_that_is_a_folders_object_hides_nothing_below_that_folder(repository: Repository) -> None:
@@ -104,7 +104,7 @@ def test_what_verify_finds_well_can_be_restored(
 
     snapshot = snapshot_of(repository, make)
     options = pykopia.VerifyOptions(files_percent=100)
-    if not repository.snapshots.verify([snapshot], options=options).failures:
+    if not repository.snapshots.verify([snapshot], options=options).problems:
         target: Path = tmp_path_factory.mktemp("restored")
         try:
             repository.snapshots.restore(snapshot, target)

@@ -160,7 +160,8 @@ class Walk:
 
 
 MADE_BY_THE_LIBRARY = {
-    "Caches", "ContentStore", "ContentWriter", "ManifestStore", "ManifestWriter", "ObjectStore", "ObjectWriter", "Repository",
+    "Caches", "ContentStore", "ContentWriter", "Core", "ManifestStore", "ManifestWriter", "ObjectStore", "ObjectWriter",
+    "Repository",
     "RestorePlan",
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TypeVar
@@ -39,6 +39,14 @@ class Snapshots:
 
     def __init__(self, repository: pykopia.Repository) -> None:
         self._repository = repository
+
+    def __repr__(self) -> str:
+        return f"<Snapshots of {self._repository!r}>"
+
+    def _repr_html_(self) -> str:
+        from pykopia.format.snapshot_manifest import snapshots_table
+
+        return snapshots_table(self.list())
 
     # ------------------------------------------------------------------ taking
 
@@ -162,7 +170,9 @@ class Snapshots:
             source: whose; fields of a ``SourceInfo`` that are empty match any. All when not given.
             tags: that a snapshot must have, keys without the prefix ``tag:``.
         """
-        return read_snapshots(self._repository.manifests, self._source(source), tags)
+        from pykopia.format.snapshot_manifest import SnapshotList
+
+        return SnapshotList(read_snapshots(self._repository.manifests, self._source(source), tags))
 
     def sources(self) -> Sequence[SourceInfo]:
         """Return the sources that have snapshots, sorted."""
@@ -198,6 +208,21 @@ class Snapshots:
                 f"{' with these tags' if tags else ''}; `snapshot list --all` shows what there is"
             )
         return found
+
+    def storage_stats(
+        self, snapshots: Iterable[pykopia.SnapshotManifest] | None = None
+    ) -> Iterator[pykopia.StorageStats]:
+        """Yield what each snapshot adds to those before it, and what all of them take together up to it.
+
+        Args:
+            snapshots: in this order; all by start time when not given.
+
+        Raises:
+            PykopiaError: a folder can't be read, or a content is not in the index.
+        """
+        from pykopia.snapshot.storage_stats import storage_stats
+
+        return storage_stats(self._repository, self.list() if snapshots is None else _listed(snapshots))
 
     def _source(self, source: SourceLike | None) -> SourceInfo | None:
         return None if source is None else source_of(source, self._repository.client)

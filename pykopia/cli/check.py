@@ -44,7 +44,7 @@ def check(session: Session, options: CheckOptions) -> None:
                 cancel=canceled,
             )
             progress.finish()
-        wrong += [failure.described(session.time) for failure in result.failures]
+        wrong += [problem.described(session.time) for problem in result.problems]
         wrong += [str(each) for each in result.contradictions]
         damaged = [*repository.contents.indexes.known_damage.values(), *repository.manifests.known_damage.values()]
         wrong += [text for text in map(str, damaged) if text not in wrong]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pykopia.format.policy_fields import BYTE_RANGE, Kind, Merge, Section, declared
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class RetentionPolicy(Section):
     """How many snapshots of a source are kept (spec 05 §6). All counts unset or 0: every one is kept."""
 
@@ -34,7 +34,7 @@ class RetentionPolicy(Section):
     """Do not save a snapshot whose root is the previous one's."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FilesPolicy(Section):
     """Which files are left out (spec 05 §4)."""
 
@@ -56,7 +56,7 @@ class FilesPolicy(Section):
     """Stay on the device of the directory; unset means no."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ErrorHandlingPolicy(Section):
     """Which errors do not fail a snapshot (spec 04 §11.7)."""
 
@@ -70,7 +70,7 @@ class ErrorHandlingPolicy(Section):
     """Devices, sockets and the like; unset means yes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class TimeOfDay(Section):
     """A time of each day in the local time zone of the server."""
 
@@ -83,7 +83,7 @@ class TimeOfDay(Section):
         return f"{self.hour}:{self.minute:02d}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SchedulingPolicy(Section):
     """When a server takes snapshots (spec 05 §9)."""
 
@@ -108,7 +108,7 @@ class SchedulingPolicy(Section):
     """Take a snapshot at once if its time went by; unset means no."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class CompressionPolicy(Section):
     """How file contents are compressed (spec 05 §7)."""
 
@@ -138,7 +138,7 @@ class CompressionPolicy(Section):
     """Bytes; larger files are not compressed. 0 is no limit."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class MetadataCompressionPolicy(Section):
     """How directories and indexes of chunks are compressed (spec 05 §7)."""
 
@@ -146,7 +146,7 @@ class MetadataCompressionPolicy(Section):
     """``none`` is a value, the empty text inherits."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SplitterPolicy(Section):
     """How file contents are cut into chunks (spec 05 §8)."""
 
@@ -154,7 +154,7 @@ class SplitterPolicy(Section):
     """Name of a splitter; the empty text is the repository's."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ActionCommand(Section):
     """A command or script around a snapshot (spec 05 §10)."""
 
@@ -170,7 +170,7 @@ class ActionCommand(Section):
     """``essential``, ``optional`` or ``async``; anything else is like ``optional``."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ActionsPolicy(Section):
     """What runs before and after a snapshot or a folder of it (spec 05 §10)."""
 
@@ -192,7 +192,7 @@ class ActionsPolicy(Section):
     """After the root of a snapshot."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class VolumeShadowCopyPolicy(Section):
     """Use of Volume Shadow Copy on Windows."""
 
@@ -200,7 +200,7 @@ class VolumeShadowCopyPolicy(Section):
     """0 never, 1 always, 2 when available."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class OSSnapshotPolicy(Section):
     """Snapshots by the operating system (spec 05 §11)."""
 
@@ -211,7 +211,7 @@ class OSSnapshotPolicy(Section):
     """Windows only."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class DirectoryLoggingPolicy(Section):
     """Detail of log lines about directories: 0 is no line, 10 is all there is."""
 
@@ -221,7 +221,7 @@ class DirectoryLoggingPolicy(Section):
     """For a directory that was left out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EntryLoggingPolicy(Section):
     """Detail of log lines about files and links: 0 is no line, 10 is all there is."""
 
@@ -235,7 +235,7 @@ class EntryLoggingPolicy(Section):
     """For a file that had changed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class LoggingPolicy(Section):
     """What is logged while a snapshot is taken (spec 05 §11)."""
 
@@ -250,7 +250,7 @@ class LoggingPolicy(Section):
     """Lines about files and links."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class UploadPolicy(Section):
     """How much is done at the same time (spec 05 §11)."""
 
@@ -268,7 +268,7 @@ class UploadPolicy(Section):
     """Bytes; files above are stored in parts of this size. It changes object IDs; negative or unset: never."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Policy(Section):
     """A policy as it is defined for a target, or as it results from merging."""
 

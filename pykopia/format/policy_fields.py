@@ -167,6 +167,27 @@ class Section:
         """
         return gojson.dumps(_members_of(self, keep_unknown=keep_unknown), indent=indent)
 
+    def values_set(self) -> list[tuple[str, object]]:
+        """Return the fields that are set, those of sections by dotted names such as ``retention.keep_latest``."""
+        found: list[tuple[str, object]] = []
+        for known in fields_of(type(self)):
+            value = getattr(self, known.attribute)
+            if isinstance(value, Section):
+                found += [(f"{known.attribute}.{name}", inner) for name, inner in value.values_set()]
+            elif known.is_set(value):
+                found.append((known.attribute, value))
+        return found
+
+    def __repr__(self) -> str:
+        shown = []
+        for known in fields_of(type(self)):
+            value = getattr(self, known.attribute)
+            if (value.values_set() or value.unknown) if isinstance(value, Section) else known.is_set(value):
+                shown.append(f"{known.attribute}={value!r}")
+        if self.unknown:
+            shown.append(f"unknown={self.unknown!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 def _members_of(section: Section, *, keep_unknown: bool) -> dict[str, object]:
     members = {}

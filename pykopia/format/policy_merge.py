@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pykopia.format.html_table import html_table
 from pykopia.format.policy import DEFAULT_POLICY, Policy, TimeOfDay
 from pykopia.format.policy_fields import Kind, Merge, PolicyField, Section, fields_of
 from pykopia.format.policy_target import DefinedPolicy, policies_for
 from pykopia.format.source import SourceInfo
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EffectivePolicy:
     """What holds for a source, and where each value comes from."""
 
@@ -27,6 +28,13 @@ class EffectivePolicy:
     """
     sources: tuple[DefinedPolicy, ...]
     """The policies that bear on the source, the most specific first; what follows one with ``no_parent`` was not used."""
+
+    def __repr__(self) -> str:
+        return f"<EffectivePolicy of {self.target}: {self.policy!r}>"
+
+    def _repr_html_(self) -> str:
+        rows = ((name, value, self.origins.get(name, "built-in default")) for name, value in self.policy.values_set())
+        return html_table(("field", "value", "from"), rows, caption=str(self.target))
 
 
 def effective_policy(source: SourceInfo, defined: Iterable[DefinedPolicy]) -> EffectivePolicy:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from pykopia.errors import InvalidPolicyError
+from pykopia.format.html_table import html_table
 from pykopia.format.manifest import TYPE_LABEL
 from pykopia.format.policy import EMPTY_POLICY, Policy
 from pykopia.format.source import HOST_LABEL, PATH_LABEL, USER_LABEL, SourceInfo
@@ -42,6 +43,9 @@ class DefinedPolicy:
     policy: Policy
     id: ManifestID | None = None
     """Manifest that holds it; None for a policy that is not stored."""
+
+    def _repr_html_(self) -> str:
+        return html_table(("field", "value"), self.policy.values_set(), caption=str(self.target))
 
     @classmethod
     def from_manifest(cls, manifest_id: ManifestID, labels: Mapping[str, str], data: bytes) -> Self:

@@ -18,6 +18,7 @@ from pykopia.errors import DamagedDataError, DamagedManifestError, DamagedObject
 from pykopia.format import gojson
 from pykopia.format.directory import DirectoryEntry, StoredEntry, encode_entry
 from pykopia.format.gotime import moment
+from pykopia.format.html_table import html_table, size_text
 from pykopia.format.source import SourceInfo
 from pykopia.ids import Buffer, ManifestID, ObjectID
 
@@ -71,7 +72,7 @@ class StorageStats:
     running_total: StorageUsage
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SnapshotManifest:
     """One snapshot."""
 
@@ -103,6 +104,29 @@ class SnapshotManifest:
     def end_time(self) -> datetime | None:
         """When the snapshot ended, in UTC."""
         return moment(self.end_time_ns)
+
+    @property
+    def files(self) -> int:
+        """Number of files in the snapshot."""
+        summary = None if self.root_entry is None else self.root_entry.summary
+        return self.stats.file_count if summary is None else summary.files
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files in the snapshot."""
+        summary = None if self.root_entry is None else self.root_entry.summary
+        return self.stats.total_size if summary is None else summary.size
+
+    def __repr__(self) -> str:
+        ended = f", incomplete: {self.incomplete}" if self.incomplete else ""
+        pinned = f", pinned: {', '.join(self.pins)}" if self.pins else ""
+        return (
+            f"<SnapshotManifest {self.id or 'not saved'} of {self.source} at {_time_shown(self.start_time_ns)}: "
+            f"{self.files} files, {size_text(self.size)}{ended}{pinned}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return snapshots_table([self])
 
     @property
     def has_errors(self) -> bool:
@@ -236,6 +260,36 @@ class SnapshotManifest:
         )
 
 
+def snapshots_table(snapshots: Iterable[SnapshotManifest]) -> str:
+    """Return a table of snapshots as HTML."""
+    rows = (
+        (
+            each.id or "not saved",
+            each.source,
+            _time_shown(each.start_time_ns),
+            each.files,
+            size_text(each.size),
+            "; ".join(filter(None, (each.incomplete, each.description, *each.tags.values(), *each.pins))),
+        )
+        for each in snapshots
+    )
+    return html_table(("ID", "source", "began", "files", "size", "notes"), rows)
+
+
+class SnapshotList(list[SnapshotManifest]):
+    """A list of snapshots that a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return snapshots_table(self)
+
+
+def _time_shown(ns: int) -> str:
+    time = moment(ns)
+    return "an unknown time" if time is None else time.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 # --- the members as they are stored ----------------------------------------------------------------------------------
 
 
@@ -331,8 +385,10 @@ def _time(text: str | None) -> int:
 __all__ = [
     "TAG_PREFIX",
     "UNSAVED",
+    "SnapshotList",
     "SnapshotManifest",
     "SnapshotStats",
     "StorageStats",
     "StorageUsage",
+    "snapshots_table",
 ]

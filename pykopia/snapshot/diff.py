@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry, as_compared
+from pykopia.format.html_table import html_table, size_text
 from pykopia.repository.objects import ObjectStore
 
 Kind = Literal["added", "removed", "changed", "modes", "sizes", "times", "owners", "groups"]
@@ -59,7 +60,15 @@ class Comparison:
         self.statistics = DiffStatistics(files=EntryStatistics(), directories=EntryStatistics())
 
     def __iter__(self) -> Iterator[Difference]:
+        self.statistics = DiffStatistics(files=EntryStatistics(), directories=EntryStatistics())
         return self._both(self._before, self._after, ".")
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self._before.object_id} with {self._after.object_id}>"
+
+    def _repr_html_(self) -> str:
+        rows = ((each.kind, each.path, _shown(each.before), _shown(each.after)) for each in self)
+        return html_table(("difference", "path", "before", "after"), rows)
 
     def _entries(self, entry: DirectoryEntry) -> dict[str, DirectoryEntry]:
         return {each.name: each for each in self._objects.directory(entry.object_id).entries}
@@ -108,6 +117,14 @@ class Comparison:
 
 
 _BOTH = 2
+
+
+def _shown(entry: DirectoryEntry | None) -> str:
+    """Return what a person compares of an entry: mode, owner, size and time."""
+    if entry is None:
+        return ""
+    time = "" if entry.mtime is None else entry.mtime.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{entry.type} {entry.mode:04o} {entry.uid}:{entry.gid} {size_text(entry.size)} {time}"
 
 
 def _metadata(before: DirectoryEntry, after: DirectoryEntry) -> list[Kind]:

@@ -7,6 +7,7 @@ import logging
 from pykopia.chunking.splitters import SPLITTERS
 from pykopia.errors import InvalidPolicyError, PolicyNotFoundError
 from pykopia.format.compression import COMPRESSORS
+from pykopia.format.html_table import html_table
 from pykopia.format.maintenance_schedule import MANIFEST_LABELS, MaintenanceParameters
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.policy import DEFAULT_POLICY, EMPTY_POLICY, Policy
@@ -29,6 +30,13 @@ class Policies:
 
     def __init__(self, repository: Core) -> None:
         self._repository = repository
+
+    def __repr__(self) -> str:
+        return f"<Policies of {self._repository!r}>"
+
+    def _repr_html_(self) -> str:
+        rows = ((each.target, name, value) for each in self.list() for name, value in each.policy.values_set())
+        return html_table(("target", "field", "value"), rows)
 
     def list(self) -> list[DefinedPolicy]:
         """Return all policies that are defined, oldest first.

@@ -336,7 +336,7 @@ def _entry(full: bytes) -> TreeEntry:
 
 
 def stored_path(path: bytes) -> bytes:
-    """Return the path as Kopia stores it: each byte that is not UTF-8 becomes U+FFFD (spec 04 §7.4)."""
+    """Return the path as Kopia stores it: each byte that is not UTF-8 becomes U+FFFD (format 04 §7.4)."""
     return "".join(
         "\ufffd" if "\udc80" <= letter <= "\udcff" else letter for letter in path.decode(errors="surrogateescape")
     ).encode()
@@ -359,7 +359,7 @@ def tree_differences(
         expected: The tree as it should be.
         actual: The tree to be judged.
         times: Whether times of modification count, to the nanosecond.
-        directory_times: Whether they count for folders below the root (Kopia restores other ones, spec 04 §14.2).
+        directory_times: Whether they count for folders below the root (Kopia restores other ones, format 04 §14.2).
         link_times: Whether they count for symbolic links (Kopia restores whole microseconds).
         permissions: Whether the 12 permission bits of files and folders count.
         owners: Whether user and group count; by default only for root, who alone can restore them.

@@ -1,4 +1,4 @@
-"""The two rolling hashes that decide where chunks end: the readable definition (spec 01 §6).
+"""The two rolling hashes that decide where chunks end: the readable definition (format 01 §6).
 
 A hash H(p) depends on nothing but the 64 bytes that end with byte ``p``. ``_splitters`` has the searches in C.
 """

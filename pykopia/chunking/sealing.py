@@ -1,6 +1,6 @@
 """Contents and the bytes that stand for them in a pack: hash, compress, encrypt, and back.
 
-Facts: spec 02 §2.3 (what is encrypted with which IV), spec 01 §5.1 (when a compressed form is kept).
+Facts: format 02 §2.3 (what is encrypted with which IV), format 01 §5.1 (when a compressed form is kept).
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class ContentSealer:
     def compressor(self, name: str) -> Compressor | None:
         """Return the compressor that contents are packed with, None where ``name`` asks for none or can't be used here.
 
-        A name that is unknown, or of a compressor that can only be read, means none, as it does to Kopia (spec 04 §2.2).
+        A name that is unknown, or of a compressor that can only be read, means none, as it does to Kopia (format 04 §2.2).
         """
         return usable_compressor(name) if self.compresses else None
 
@@ -92,7 +92,7 @@ class ContentSealer:
 
 
 def check_prefix(prefix: str) -> str:
-    """Return ``prefix`` if it may stand before a content hash: nothing or one letter ``g`` to ``z`` (spec 02 §1)."""
+    """Return ``prefix`` if it may stand before a content hash: nothing or one letter ``g`` to ``z`` (format 02 §1)."""
     if prefix == "" or (len(prefix) == 1 and "g" <= prefix <= "z"):
         return prefix
     raise UsageError(f"content prefix {prefix!r} is not valid: it must be empty or one letter from g to z")

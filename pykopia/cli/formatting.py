@@ -1,4 +1,4 @@
-"""Sizes, times, durations and modes as Kopia prints them (spec 04 §13)."""
+"""Sizes, times, durations and modes as Kopia prints them (format 04 §13)."""
 
 import stat
 from datetime import UTC, datetime, tzinfo

@@ -65,7 +65,7 @@ def _end_of_string(text: str, start: int) -> int:
 
 
 class JsonList:
-    """A list printed element by element: one a line with a leading blank, no newline after the end (spec 04 §13)."""
+    """A list printed element by element: one a line with a leading blank, no newline after the end (format 04 §13)."""
 
     def __init__(self, write: Callable[[str], object], *, indented: bool = False) -> None:
         self._write, self._indented = write, indented

@@ -1,4 +1,4 @@
-"""Tests whether a storage does what a repository relies on (spec 03 §1), with blobs of its own that it removes again."""
+"""Tests whether a storage does what a repository relies on (format 03 §1), with blobs of its own that it removes again."""
 
 import random
 import secrets

@@ -1,4 +1,4 @@
-"""Times that people type: when a snapshot began, and before when a snapshot to restore was taken (spec 04 §14.1)."""
+"""Times that people type: when a snapshot began, and before when a snapshot to restore was taken (format 04 §14.1)."""
 
 import calendar
 import re

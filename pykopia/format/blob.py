@@ -9,7 +9,7 @@ from pykopia.ids import BlobID
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlobMetadata:
-    """Name, length and age of a blob, as its storage gives them (spec 03 §1)."""
+    """Name, length and age of a blob, as its storage gives them (format 03 §1)."""
 
     blob_id: BlobID
     length: int

@@ -1,4 +1,4 @@
-"""Compressors by Kopia's name, and back by the header that stands before each body (spec 01 §5).
+"""Compressors by Kopia's name, and back by the header that stands before each body (format 01 §5).
 
 A compressed payload is the compressor's header ID, 4 bytes, big-endian, and a body. The body's format depends on the
 family alone; a level is the writer's choice. The levels here are the fastest whose output is no larger than that of

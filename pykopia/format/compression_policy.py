@@ -1,4 +1,4 @@
-"""Which compressor a policy picks for a file, and for metadata (spec 05 §7)."""
+"""Which compressor a policy picks for a file, and for metadata (format 05 §7)."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Content IDs: an optional prefix letter and the hash of the content (spec 02 §1).
+"""Content IDs: an optional prefix letter and the hash of the content (format 02 §1).
 
 Three forms of one ID are in use:
 
@@ -56,7 +56,7 @@ def validate_prefix(prefix: str) -> str:
 
 
 def key_of(content_id: str) -> bytes:
-    """Return the key of an ID in index files: prefix byte and hash (spec 02 §1, "binary key").
+    """Return the key of an ID in index files: prefix byte and hash (format 02 §1, "binary key").
 
     Raises:
         InvalidIDError: The text is not a content ID. The length of the hash is not looked at.
@@ -127,7 +127,7 @@ def hash_of(content_id: str) -> bytes:
 
 
 def iv_of(content_id: str) -> bytes:
-    """Return the 16 bytes that key and authenticate the encrypted content: the tail of its hash (spec 02 §2.3).
+    """Return the 16 bytes that key and authenticate the encrypted content: the tail of its hash (format 02 §2.3).
 
     Raises:
         InvalidIDError: The text is not a content ID, or its hash is shorter than 16 bytes.

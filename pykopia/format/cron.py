@@ -1,4 +1,4 @@
-"""Cron expressions as Kopia's scheduler takes them (spec 05 §9).
+"""Cron expressions as Kopia's scheduler takes them (format 05 §9).
 
 Five fields: minute, hour, day of month, month, day of week. Six have the year behind, seven the second in front as well;
 what follows is ignored. ``@yearly``, ``@annually``, ``@monthly``, ``@weekly``, ``@daily`` and ``@hourly`` stand for the usual

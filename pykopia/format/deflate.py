@@ -1,4 +1,4 @@
-"""Bodies made of deflate: gzip members and raw deflate (spec 01 §5, §5.2).
+"""Bodies made of deflate: gzip members and raw deflate (format 01 §5, §5.2).
 
 They are written without a time and never empty: a gzip body of no bytes ends Kopia with a panic.
 """

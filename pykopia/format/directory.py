@@ -1,4 +1,4 @@
-"""Directory objects: the entries of one directory, and what lies beneath it as a summary (spec 04 §7).
+"""Directory objects: the entries of one directory, and what lies beneath it as a summary (format 04 §7).
 
 ``{"stream":"kopia:directory","entries":[…],"summary":{…}}`` and a newline; the same bytes as Kopia's, or the same
 directory would be stored twice. What Kopia can't read back is never written: an entry without an object makes it crash,
@@ -49,7 +49,7 @@ class EntryError(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class DirectorySummary(msgspec.Struct, frozen=True, gc=False):
-    """What lies in a directory and in all beneath it (spec 04 §7.2)."""
+    """What lies in a directory and in all beneath it (format 04 §7.2)."""
 
     size: int = 0
     """Bytes of all files."""
@@ -67,7 +67,7 @@ class DirectorySummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
-    """One name in a directory, or the root of a snapshot (spec 04 §7.1)."""
+    """One name in a directory, or the root of a snapshot (format 04 §7.1)."""
 
     name: str
     type: str
@@ -157,7 +157,7 @@ def summarize(
     failures: Iterable[EntryFailure] = (),
     incomplete: str = "",
 ) -> DirectorySummary:
-    """Return the summary of a directory (spec 04 §7.2).
+    """Return the summary of a directory (format 04 §7.2).
 
     Args:
         entries: Its entries; sub-directories with their summaries.
@@ -217,7 +217,7 @@ _NO_NAME = re.compile("[/\0\ud800-\udc7f\udd00-\udfff]")
 def colliding_names(names: Iterable[str]) -> list[list[str]]:
     """Return the groups of names that become equal when they are stored, because they are not UTF-8.
 
-    Kopia stores such names and then sees one of them only; the data of the others is lost (spec 04 §8).
+    Kopia stores such names and then sees one of them only; the data of the others is lost (format 04 §8).
     """
     names = list(names)
     try:

@@ -1,4 +1,4 @@
-"""Error correction around what is encrypted: ``REED-SOLOMON-CRC32`` (spec 01 §4).
+"""Error correction around what is encrypted: ``REED-SOLOMON-CRC32`` (format 01 §4).
 
 Data is cut into shards, parity shards are computed, and each shard stands behind a checksum that tells whether it is
 good. Stored are first the parity shards of all blocks, then the data shards, so that undamaged data is read by checking
@@ -32,7 +32,7 @@ _SMALL_PARITY_SHARDS: Final = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ECCParameters:
-    """What the overhead in percent means for the shards (spec 01 §4.1)."""
+    """What the overhead in percent means for the shards (format 01 §4.1)."""
 
     data_shards: int
     """Of a block of ordinary size."""
@@ -167,7 +167,7 @@ class ReedSolomonCRC32:
         return memoryview(data)[PREFIX_SIZE : PREFIX_SIZE + length]
 
     def _layout_of_data(self, real: int) -> _Layout:
-        """Return the layout of data with its length in front (spec 01 §4.2)."""
+        """Return the layout of data with its length in front (format 01 §4.2)."""
         sizes = self.parameters
         if real <= sizes.small_input:
             return _Layout(1, _SMALL_DATA_SHARDS, _SMALL_PARITY_SHARDS, -(-real // _SMALL_DATA_SHARDS), True)  # noqa: FBT003
@@ -177,7 +177,7 @@ class ReedSolomonCRC32:
         return _Layout(-(-real // sizes.one_block_input), data, parity, sizes.shard_size, False)  # noqa: FBT003
 
     def _layout_of_stored(self, length: int) -> _Layout:
-        """Return the layout of stored data (spec 01 §4.4)."""
+        """Return the layout of stored data (format 01 §4.4)."""
         sizes = self.parameters
         if length <= sizes.small_output:
             data, parity = _SMALL_DATA_SHARDS, _SMALL_PARITY_SHARDS

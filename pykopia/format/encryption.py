@@ -1,4 +1,4 @@
-"""Encryption of contents and whole blobs: an AEAD under a key of its own for each content (spec 01 §3).
+"""Encryption of contents and whole blobs: an AEAD under a key of its own for each content (format 01 §3).
 
     root   = HKDF-SHA256(ikm = master key, salt = "encryption", info = "", 32 bytes)
     key    = HMAC-SHA256(root, iv)

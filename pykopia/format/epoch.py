@@ -1,4 +1,4 @@
-"""Epochs: which index blobs of a repository count, read from names alone (spec 02 §9).
+"""Epochs: which index blobs of a repository count, read from names alone (format 02 §9).
 
 Time is cut into epochs. Writers put index blobs (``xn``) under the current one; maintenance compacts an epoch that no
 writer can still be in (``xs``), and several epochs into a range (``xr``). Nothing but names says what is current, so
@@ -133,7 +133,7 @@ def new_set_id(random: bytes) -> str:
 
 
 def complete_sets(blobs: Iterable[BlobMetadata]) -> list[BlobSet]:
-    """Return the sets of which all blobs are there, in the order in which they get complete (spec 02 §9.3).
+    """Return the sets of which all blobs are there, in the order in which they get complete (format 02 §9.3).
 
     A blob whose name tells of no set is one of its own.
     """
@@ -166,7 +166,7 @@ class EpochRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochState:
-    """What the listed blobs say about the epochs of a repository (spec 02 §9.4).
+    """What the listed blobs say about the epochs of a repository (format 02 §9.4).
 
     It may be believed for ``EpochRefreshFrequency`` from the moment when the listing began.
     """
@@ -176,7 +176,7 @@ class EpochState:
     current_epoch: int = 0
     """Epoch that new index blobs belong to; later than ``write_epoch`` where index blobs prove that markers are lost."""
     watermark: int | None = None
-    """Deletion watermark in seconds since 1970: deleted contents up to it do not exist (spec 02 §6)."""
+    """Deletion watermark in seconds since 1970: deleted contents up to it do not exist (format 02 §6)."""
     ranges: tuple[EpochRange, ...] = ()
     """The chain of ranges from epoch 0 that is in use."""
     singles: Mapping[int, BlobSet] = field(default_factory=dict)
@@ -271,7 +271,7 @@ class EpochState:
 
     @property
     def storage_clock_ns(self) -> int | None:
-        """Newest storage time among the flushes of the last epochs, in nanoseconds since 1970 (spec 02 §9.10).
+        """Newest storage time among the flushes of the last epochs, in nanoseconds since 1970 (format 02 §9.10).
 
         It stands for the time in the storage's own clock, and is at most too early. None when there are no such blobs.
         """
@@ -288,7 +288,7 @@ class EpochState:
         return [index_blob_prefix(epoch) for epoch in sorted(epochs)]
 
     def complete_index_set(self) -> list[BlobID]:
-        """Return the index blobs that together hold the index of the repository, by Kopia's rule (spec 02 §9.5)."""
+        """Return the index blobs that together hold the index of the repository, by Kopia's rule (format 02 §9.5)."""
         return [blob.blob_id for blob in self.index_blobs(0, self.write_epoch + 1)]
 
     def readable_index_set(self) -> list[BlobID]:
@@ -346,7 +346,7 @@ def _by_epoch(blobs: Iterable[BlobMetadata]) -> Mapping[int, BlobSet]:
 
 
 def _longest_chain(ranges: Iterable[EpochRange]) -> tuple[EpochRange, ...]:
-    """Return adjacent ranges from epoch 0 that reach the farthest, as few as possible (spec 02 §9.4)."""
+    """Return adjacent ranges from epoch 0 that reach the farthest, as few as possible (format 02 §9.4)."""
     best: dict[int, tuple[int, int, EpochRange]] = {}  # from an epoch: how far, in how many ranges, the first of them
     for each in sorted((r for r in ranges if r.last >= r.first), key=lambda r: r.first, reverse=True):
         reach, count, _ = best.get(each.last + 1, (each.last, 0, None))

@@ -1,4 +1,4 @@
-"""What maintenance does with epochs, decided from a listing (spec 02 §9.7 to §9.10); others carry it out.
+"""What maintenance does with epochs, decided from a listing (format 02 §9.7 to §9.10); others carry it out.
 
 All ages compare storage times with storage times: no local clock is asked.
 """
@@ -22,7 +22,7 @@ from pykopia.ids import BlobID
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochCompaction:
-    """Index blobs to merge into a set with a common prefix; no entry is dropped (spec 02 §9.11)."""
+    """Index blobs to merge into a set with a common prefix; no entry is dropped (format 02 §9.11)."""
 
     first: int
     """First epoch that the result stands for."""
@@ -51,7 +51,7 @@ class EpochCleanup:
 
 
 def plan_advance(state: EpochState, parameters: EpochParameters) -> BlobID | None:
-    """Return the marker to write when the write epoch should end, or None (spec 02 §9.7).
+    """Return the marker to write when the write epoch should end, or None (format 02 §9.7).
 
     It is the span between the first and last flush that counts, not the age: a burst followed by silence ends nothing.
     """
@@ -67,7 +67,7 @@ def plan_advance(state: EpochState, parameters: EpochParameters) -> BlobID | Non
 
 
 def plan_single_compaction(state: EpochState) -> EpochCompaction | None:
-    """Return the compaction of the oldest settled epoch that has none yet, or None (spec 02 §9.8).
+    """Return the compaction of the oldest settled epoch that has none yet, or None (format 02 §9.8).
 
     An epoch without flushes stops this until a range covers it.
     """
@@ -81,7 +81,7 @@ def plan_single_compaction(state: EpochState) -> EpochCompaction | None:
 
 
 def plan_range_checkpoint(state: EpochState, parameters: EpochParameters) -> EpochCompaction | None:
-    """Return the compaction of all settled epochs behind the ranges, or None when they are too few (spec 02 §9.9)."""
+    """Return the compaction of all settled epochs behind the ranges, or None when they are too few (format 02 §9.9)."""
     first, last = state.first_after_ranges, state.last_settled
     if last < 0 or last - first < parameters.checkpoint_frequency:
         return None
@@ -99,7 +99,7 @@ def plan_watermark(state: EpochState, seconds: int) -> BlobID | None:
 
 
 def plan_cleanup(state: EpochState, parameters: EpochParameters) -> EpochCleanup:
-    """Return what can be deleted (spec 02 §9.10); ``state`` must know all flushed index blobs.
+    """Return what can be deleted (format 02 §9.10); ``state`` must know all flushed index blobs.
 
     Nothing is, when the state has no storage clock. Compacted blobs are never deleted.
     """

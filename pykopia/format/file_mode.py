@@ -1,4 +1,4 @@
-"""Permission bits as directory entries store them: an octal number in Go's layout of bits (spec 04 §7.1)."""
+"""Permission bits as directory entries store them: an octal number in Go's layout of bits (format 04 §7.1)."""
 
 import re
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""JSON and times exactly as Go's ``encoding/json`` writes and reads them (spec 04 §7.1, §7.4).
+"""JSON and times exactly as Go's ``encoding/json`` writes and reads them (format 04 §7.1, §7.4).
 
 Object IDs depend on every byte of a directory, so what is written here is what Kopia would write. What is read here is
 what Kopia would read: field names match without regard to case, the last of two equal keys counts, ``null`` leaves a

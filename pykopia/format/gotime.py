@@ -1,4 +1,4 @@
-"""Times as Go writes and reads them: RFC 3339 with up to nine digits of a second (spec 04 §7.1).
+"""Times as Go writes and reads them: RFC 3339 with up to nine digits of a second (format 04 §7.1).
 
 A time is an integer: nanoseconds since 1970-01-01T00:00:00Z. Kopia holds most of them in 64 bits, from 1677 to 2262,
 and lets them wrap silently.
@@ -106,7 +106,7 @@ def nearest_time(ns: int) -> int:
 
 
 def wrap_int64(number: int) -> int:
-    """Return a number as it comes out of 64 bits that overflow silently, as Kopia's times do (spec 04 §7.1).
+    """Return a number as it comes out of 64 bits that overflow silently, as Kopia's times do (format 04 §7.1).
 
     >>> wrap_int64(ZERO_TIME_NS)
     -6795364578871345152

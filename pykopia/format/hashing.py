@@ -1,4 +1,4 @@
-"""Content hashes: the keyed functions that give a content or a blob its name (spec 01 §2).
+"""Content hashes: the keyed functions that give a content or a blob its name (format 01 §2).
 
 The key of every function is the ``secret`` of the repository. A function is bound to it once, so that the state after
 the key block is only copied for each content:
@@ -50,7 +50,7 @@ class HashAlgorithm:
         """Return the function that hashes under ``secret``.
 
         Raises:
-            UnsupportedFormatError: The secret has a length that this hash does not allow (spec 01 §2).
+            UnsupportedFormatError: The secret has a length that this hash does not allow (format 01 §2).
         """
         maximum = len(secret) if self.maximum_secret is None else self.maximum_secret
         if not self.minimum_secret <= len(secret) <= maximum:
@@ -160,7 +160,7 @@ HASHES: Mapping[str, HashAlgorithm] = MappingProxyType(
     {
         algorithm.name: algorithm
         for algorithm in (
-            # a cut 32-byte digest, while BLAKE2S-128 is a native 16-byte one (spec 01 §2)
+            # a cut 32-byte digest, while BLAKE2S-128 is a native 16-byte one (format 01 §2)
             HashAlgorithm(name="BLAKE2B-256-128", size=16, maximum_secret=64, bind=_bind_blake2b_cut),
             HashAlgorithm(name="BLAKE2B-256", size=32, maximum_secret=64, bind=_bind_blake2b),
             HashAlgorithm(name="BLAKE2S-128", size=16, minimum_secret=1, maximum_secret=32, bind=_bind_blake2s(16)),

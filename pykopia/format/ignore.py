@@ -1,4 +1,4 @@
-"""Which entries of a directory a snapshot leaves out (spec 05 §4).
+"""Which entries of a directory a snapshot leaves out (format 05 §4).
 
 A walk carries an ``IgnoreContext`` from each directory to the next: it asks which dot-ignore files to look for, reads
 them, enters the directory with what it found, and asks about each entry. There is no I/O in here.
@@ -22,7 +22,7 @@ from pykopia.format.ignore_pattern import WHITE_SPACE, IgnorePattern, Token, Wil
 from pykopia.format.policy import FilesPolicy
 
 CACHE_TAG_NAME = "CACHEDIR.TAG"
-"""A regular file of this name marks a directory whose content need not be kept (spec 05 §4.6)."""
+"""A regular file of this name marks a directory whose content need not be kept (format 05 §4.6)."""
 
 CACHE_TAG_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 """How that file must begin."""
@@ -48,7 +48,7 @@ def is_cache_tag(head: bytes) -> bool:
 
 
 def dot_ignore_rules(content: bytes) -> list[str]:
-    """Return the rules in a dot-ignore file: the lines that are neither blank nor begin with ``#`` (spec 05 §4.3).
+    """Return the rules in a dot-ignore file: the lines that are neither blank nor begin with ``#`` (format 05 §4.3).
 
     Bytes that are not UTF-8 are kept as ``surrogateescape`` does. As in Kopia, a line that is too long ends the file.
     """

@@ -1,4 +1,4 @@
-"""Patterns of ignore rules: much like gitignore, with Kopia's own corners (spec 05 §4.4).
+"""Patterns of ignore rules: much like gitignore, with Kopia's own corners (format 05 §4.4).
 
 A path is that of an entry below the snapshot's root, with a leading slash and no other one at its end: ``/d/a.log``.
 The *base* of a rule is the path of the directory that holds it, empty for the root. Bytes of a name that are not UTF-8
@@ -306,7 +306,7 @@ def _match(tokens: tuple[Token, ...], path: str) -> _Result:
 
 
 def _attempt(tokens: tuple[Token, ...], path: str, first: int, start: int) -> _Attempt:
-    """Match the tokens from ``first`` on against the path from ``start`` on; the numbers are those of spec 05 §4.4."""
+    """Match the tokens from ``first`` on against the path from ``start`` on; the numbers are those of format 05 §4.4."""
     last = len(tokens) - 1
     at = start
     for number in range(first, len(tokens)):

@@ -1,4 +1,4 @@
-"""Index files: sorted tables that say in which pack each content lies, versions 1 and 2 (spec 02 §4 and §5).
+"""Index files: sorted tables that say in which pack each content lies, versions 1 and 2 (format 02 §4 and §5).
 
 A file is never parsed into Python objects: ``IndexFile`` searches the bytes where they are, in memory or mapped, so
 opening takes the same time and memory for ten entries and ten million. Several files are looked at together by

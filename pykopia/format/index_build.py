@@ -1,4 +1,4 @@
-"""Index files from entries, byte for byte as Kopia makes them (spec 02 §3.4, §4 and §5)."""
+"""Index files from entries, byte for byte as Kopia makes them (format 02 §3.4, §4 and §5)."""
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -37,7 +37,7 @@ except ImportError:  # no compiler at installation
 def build_index(entries: Iterable[IndexEntry], *, version: int, random_tail: bytes = b"") -> bytes:
     """Return an index file of the given entries, which may come in any order.
 
-    Of several entries of one content the one that wins goes in (spec 02 §6). The bytes depend on nothing but the
+    Of several entries of one content the one that wins goes in (format 02 §6). The bytes depend on nothing but the
     entries, so a file that must be unique (a pack's local index, a v0 compaction) gets 32 random bytes as its tail.
 
     Raises:
@@ -235,7 +235,7 @@ def fnv32a(text: str) -> int:
 
 
 def shard_entries(entries: list[IndexEntry], *, max_entries: int = MAX_SHARD_ENTRIES) -> list[list[IndexEntry]]:
-    """Return the entries in as many groups as files are needed (spec 02 §3.4); no group is empty.
+    """Return the entries in as many groups as files are needed (format 02 §3.4); no group is empty.
 
     Raises:
         UsageError: ``max_entries`` is not positive.

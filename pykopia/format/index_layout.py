@@ -1,4 +1,4 @@
-"""The layout of index files, versions 1 and 2, and the entry that both hold (spec 02 §4 to §6).
+"""The layout of index files, versions 1 and 2, and the entry that both hold (format 02 §4 to §6).
 
 All integers are big-endian. ``index`` reads such files and ``index_build`` makes them.
 """
@@ -51,11 +51,11 @@ CONTENT_OVERHEAD: Final = 12 + 16
 """Bytes that encryption adds to a content: nonce and tag. Version 1 derives the original length from it."""
 
 MAX_SHARD_ENTRIES: Final = 16_000_000
-"""Entries that go into one file; more are spread over several (spec 02 §3.4)."""
+"""Entries that go into one file; more are spread over several (format 02 §3.4)."""
 
 
 class IndexEntry(msgspec.Struct, frozen=True, gc=False):
-    """Where one content lies, or that it was deleted (spec 02 §5.2).
+    """Where one content lies, or that it was deleted (format 02 §5.2).
 
     A ``msgspec.Struct`` because there can be millions: it is made four times faster than a named tuple and the
     garbage collector does not visit it.
@@ -81,7 +81,7 @@ class IndexEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 def wins(entry: IndexEntry, other: IndexEntry) -> bool:
-    """Tell whether an entry of a content stands before another of the same content (spec 02 §6).
+    """Tell whether an entry of a content stands before another of the same content (format 02 §6).
 
     The later one wins; at the same second a live one beats a deleted one; then the greater pack name wins.
     """

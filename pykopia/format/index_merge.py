@@ -1,4 +1,4 @@
-"""Several index files as one: which entry of a content counts (spec 02 §6), look-up, iteration and compaction."""
+"""Several index files as one: which entry of a content counts (format 02 §6), look-up, iteration and compaction."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -72,7 +72,7 @@ class MergedIndex:
     winner: Callable[[bytes], IndexEntry | None]
     """Return the entry of a key that stands before all others, even when the watermark hides it.
 
-    A new entry must be later than this one to count, whatever the local clock says (spec 02 §19).
+    A new entry must be later than this one to count, whatever the local clock says (format 02 §19).
     """
 
     find: Callable[[bytes], IndexEntry | None]
@@ -133,7 +133,7 @@ class MergedIndex:
 
 
 def is_hidden(entry: IndexEntry, watermark: int | None) -> bool:
-    """Tell whether a deletion watermark hides an entry that has won (spec 02 §6)."""
+    """Tell whether a deletion watermark hides an entry that has won (format 02 §6)."""
     return watermark is not None and entry.deleted and entry.timestamp <= watermark
 
 
@@ -172,7 +172,7 @@ def merge_index_files(
     """Return new index files that hold what the given ones hold together: compaction.
 
     Entries are dropped after the complete merge; dropping them file by file would bring older ones back. Dropping is
-    only safe when ``files`` is the complete active set (spec 02 §8); epoch compaction never drops (§9.11).
+    only safe when ``files`` is the complete active set (format 02 §8); epoch compaction never drops (§9.11).
 
     Args:
         files: What to merge, in any order and of any versions.
@@ -221,7 +221,7 @@ class PendingIndex:
         return len(self._entries)
 
     def add(self, entry: IndexEntry) -> None:
-        """Take an entry, unless the one already there for its content stands before it (spec 02 §6)."""
+        """Take an entry, unless the one already there for its content stands before it (format 02 §6)."""
         known = self._entries.get(entry.content_id)
         if known is None or wins(entry, known):
             self._entries[entry.content_id] = entry

@@ -1,7 +1,7 @@
-"""Indexes of objects that are stored in several pieces (spec 04 §3).
+"""Indexes of objects that are stored in several pieces (format 04 §3).
 
 One line of JSON: ``{"stream":"kopia:indirect","entries":[{"l":131072,"o":"7b9e…"},{"s":131072,"l":1,"o":"5c62…"}]}``.
-Zero starts and lengths are left out. The pieces are contiguous and begin at 0; a piece may be empty (spec 04 §11.4).
+Zero starts and lengths are left out. The pieces are contiguous and begin at 0; a piece may be empty (format 04 §11.4).
 """
 
 from collections.abc import Iterable, Sequence
@@ -77,7 +77,7 @@ def decode_index(data: Buffer) -> list[IndirectEntry]:
 
 
 def join_indexes(parts: Iterable[Sequence[IndirectEntry]]) -> list[IndirectEntry]:
-    """Return the pieces of the objects one after another (spec 04 §3.1).
+    """Return the pieces of the objects one after another (format 04 §3.1).
 
     Args:
         parts: For each object its pieces: those of its index, or the object itself as a single piece with its length.

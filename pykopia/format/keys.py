@@ -1,4 +1,4 @@
-"""Keys: from the password to the format key, from the keys of the format to those of each use (spec 01 §1.3, §3.1).
+"""Keys: from the password to the format key, from the keys of the format to those of each use (format 01 §1.3, §3.1).
 
 A trap: the root of the content keys takes its purpose as the *salt* of HKDF; all others take the unique ID of the
 repository as salt and the purpose as ``info``.
@@ -53,7 +53,7 @@ def derive_format_key(
     """Return the key that a password stands for; slow by intention (some 0.2 s, scrypt takes 64 MiB).
 
     Args:
-        password: As given: no white space is stripped, no Unicode form is changed (spec 01 §1.3).
+        password: As given: no white space is stripped, no Unicode form is changed (format 01 §1.3).
         algorithm: A name in `KEY_DERIVATIONS`, as ``keyAlgo`` of ``kopia.repository`` has it.
         salt: The unique ID of the repository, at least 16 bytes.
         length: Bytes of key to derive.
@@ -85,12 +85,12 @@ def hkdf(key: bytes, *, salt: bytes, info: bytes, length: int = 32) -> bytes:
 
 
 def content_root_key(master_key: bytes) -> bytes:
-    """Return the key from which every content key is made (spec 01 §3); it may come from an empty master key."""
+    """Return the key from which every content key is made (format 01 §3); it may come from an empty master key."""
     return hkdf(master_key, salt=b"encryption", info=b"")
 
 
 def maintenance_key(key: bytes, unique_id: bytes) -> bytes:
-    """Return the key of ``kopia.maintenance`` (spec 01 §7.4).
+    """Return the key of ``kopia.maintenance`` (format 01 §7.4).
 
     Args:
         key: The master key; where ``enablePasswordChange`` is false, the format key.
@@ -103,7 +103,7 @@ def maintenance_key(key: bytes, unique_id: bytes) -> bytes:
 
 
 def cache_key(key: bytes, unique_id: bytes) -> bytes:
-    """Return the key, 16 bytes, that protects local cache files from damage (spec 01 §7.3).
+    """Return the key, 16 bytes, that protects local cache files from damage (format 01 §7.3).
 
     Args:
         key: The *secret* of the hash; where ``enablePasswordChange`` is false, the format key.

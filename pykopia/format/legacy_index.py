@@ -1,4 +1,4 @@
-"""Index blobs of format version 1: which count, and how they are compacted and cleaned up (spec 02 §8).
+"""Index blobs of format version 1: which count, and how they are compacted and cleaned up (format 02 §8).
 
 ``n`` blobs hold the index. An ``m`` blob logs a compaction: its inputs no longer count once all its outputs are there.
 An ``l`` blob logs that ``m`` blobs may go some time later. All ages compare storage times with storage times. Blobs come

@@ -1,4 +1,4 @@
-"""The connection file ``repository.config``, and the password file beside it (spec 01 §7.1).
+"""The connection file ``repository.config``, and the password file beside it (format 01 §7.1).
 
 Reading and writing the files, and what the environment has to say, is the business of others.
 """

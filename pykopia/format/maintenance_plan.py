@@ -1,4 +1,4 @@
-"""What maintenance may do, decided from its schedule, ages and listings (spec 03 §8 to §15); others carry it out.
+"""What maintenance may do, decided from its schedule, ages and listings (format 03 §8 to §15); others carry it out.
 
 Everything is a pure function with the time among its arguments. Times are nanoseconds since 1970, those of index entries
 seconds. A decision to keep something says why (``Rule``), so that a user can be told what holds space back and until when.
@@ -59,7 +59,7 @@ Decision = Literal["keep", "too-recent", "undelete", "delete", "deleted", "syste
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Safety:
-    """How long maintenance waits before it does what can't be undone (spec 03 §10); nanoseconds."""
+    """How long maintenance waits before it does what can't be undone (format 03 §10); nanoseconds."""
 
     name: str
     rewrite_min_age_ns: int
@@ -127,7 +127,7 @@ class Rule(StrEnum):
 
 
 def plan_mode(parameters: MaintenanceParameters, schedule: MaintenanceSchedule, *, now: int) -> Mode | None:
-    """Return the cycle that is due, None when none is (spec 03 §8); whose turn it is, is another question."""
+    """Return the cycle that is due, None when none is (format 03 §8); whose turn it is, is another question."""
     if parameters.full.enabled and _is_due(schedule.next_full_ns, now):
         return "full"
     if parameters.quick.enabled and _is_due(schedule.next_quick_ns, now):
@@ -171,7 +171,7 @@ def had_recent_full_rewrite(schedule: MaintenanceSchedule) -> bool:
 def safe_drop_time(runs: Iterable[TaskRun], safety: Safety, *, now: int) -> int | None:
     """Return before when contents must have been deleted so that they can be dropped for good; None: none can.
 
-    The newest successful collection confirms an older one that ended long enough before it began (spec 03 §12).
+    The newest successful collection confirms an older one that ended long enough before it began (format 03 §12).
     """
     if not safety.two_gc_cycles:
         return now
@@ -207,7 +207,7 @@ def clock_skew_ns(storage_ns: int, local_ns: int) -> int | None:
 
 
 def decide_content(entry: IndexEntry, *, used: bool, started: int, safety: Safety) -> Decision:
-    """Return what garbage collection does with a content (spec 03 §11).
+    """Return what garbage collection does with a content (format 03 §11).
 
     Args:
         entry: the winning entry of the content.
@@ -225,7 +225,7 @@ def decide_content(entry: IndexEntry, *, used: bool, started: int, safety: Safet
 
 
 def short_packs(used_bytes: Mapping[str, int], *, max_pack_size: int, prefixes: Iterable[str]) -> set[str]:
-    """Return the packs whose contents are to be moved together (spec 03 §13).
+    """Return the packs whose contents are to be moved together (format 03 §13).
 
     Args:
         used_bytes: for each pack, the packed lengths of all contents that the index places in it.
@@ -278,7 +278,7 @@ def plan_pack_deletion(
     unproven: Collection[str] = (),
     busy: Collection[str] = (),
 ) -> PackDeletion:
-    """Return which packs and session markers can be deleted (spec 03 §14), markers after the packs of their sessions.
+    """Return which packs and session markers can be deleted (format 03 §14), markers after the packs of their sessions.
 
     Args:
         listed: packs and session markers, as the storage lists them.
@@ -336,7 +336,7 @@ class LogDeletion:
 
 
 def plan_log_deletion(listed: Iterable[BlobMetadata], limits: LogRetention, *, now: int) -> LogDeletion:
-    """Return which log blobs go: the first that is beyond a limit, and all that are older (spec 03 §15).
+    """Return which log blobs go: the first that is beyond a limit, and all that are older (format 03 §15).
 
     A limit of 0 is none: give ``LogRetention.effective`` for Kopia's defaults.
     """

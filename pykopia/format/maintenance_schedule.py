@@ -1,4 +1,4 @@
-"""Maintenance on disk: its parameters (a manifest) and its schedule (the blob ``kopia.maintenance``); spec 03 §7.
+"""Maintenance on disk: its parameters (a manifest) and its schedule (the blob ``kopia.maintenance``); format 03 §7.
 
 The schedule also tells of the last runs of each task; whether a task may run is decided from it (``maintenance_plan``).
 """
@@ -137,7 +137,7 @@ _RAW: Final = Codec(_read_raw, lambda value: value)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatistics:
-    """What a task did, in Kopia's words (spec 03 §16)."""
+    """What a task did, in Kopia's words (format 03 §16)."""
 
     kind: str
     values: Mapping[str, int | bool | str] | None

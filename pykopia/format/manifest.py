@@ -1,4 +1,4 @@
-"""Manifests: small JSON documents with labels, many of them in one content (spec 04 §5).
+"""Manifests: small JSON documents with labels, many of them in one content (format 04 §5).
 
 A content with prefix ``m`` is gzip of ``{"entries":[{"id","labels","modified","deleted","data"}, …]}``. Of several
 entries with one ID the latest counts; an entry that is ``deleted`` takes the ID away. One content that can't be read
@@ -26,7 +26,7 @@ TYPE_LABEL: Final = "type"
 """The label that every manifest has."""
 
 COMPACTION_THRESHOLD: Final = 16
-"""Number of contents from which on a writing client puts all entries into one (spec 04 §5.3)."""
+"""Number of contents from which on a writing client puts all entries into one (format 04 §5.3)."""
 
 _compress: Final = encoder(6, wrapper=GZIP)
 
@@ -186,7 +186,7 @@ def _decode_unusual(text: bytes, *, tolerant: bool) -> list[ManifestEntry]:
 
 
 def _items_of_content(text: bytes, *, tolerant: bool) -> list[bytes]:
-    """Return the texts of the entries; keys beside them stop Kopia, unless their values are strings (spec 04 §5.2)."""
+    """Return the texts of the entries; keys beside them stop Kopia, unless their values are strings (format 04 §5.2)."""
     items: list[bytes] | None = None
     for key, value in gojson.members(text, first_only=True):
         if gojson.fold(key) == "entries":
@@ -246,7 +246,7 @@ def tombstone(entry: ManifestEntry, *, now_ns: int) -> ManifestEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplacementPlan:
-    """What to write in order to have one manifest instead of several with the same labels (spec 04 §5.4)."""
+    """What to write in order to have one manifest instead of several with the same labels (format 04 §5.4)."""
 
     tombstones: tuple[ManifestEntry, ...]
     modified_ns: int
@@ -266,7 +266,7 @@ def plan_replacement(entries: Iterable[ManifestEntry], labels: Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompactionPlan:
-    """What to write and delete in order to have all manifests in one content (spec 04 §5.3).
+    """What to write and delete in order to have all manifests in one content (format 04 §5.3).
 
     The new content and the deletions must reach the index together. A content that turns out to have the ID of the new
     one must not be deleted.

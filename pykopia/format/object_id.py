@@ -1,4 +1,4 @@
-"""Object IDs: a content ID, with how the bytes of the object are got from it (spec 04 §1).
+"""Object IDs: a content ID, with how the bytes of the object are got from it (format 04 §1).
 
 ``I`` for each level of indirection: the object with one ``I`` less is an index of the pieces. ``Z``: the content
 carries a compression header and compressed bytes (old repositories). ``D``: a letter of old times without meaning,

@@ -1,4 +1,4 @@
-"""Pack blobs: names, the parts around the contents, and the index at their end that recovers them (spec 02 §2).
+"""Pack blobs: names, the parts around the contents, and the index at their end that recovers them (format 02 §2).
 
 A pack is ``[format replica] preamble content… padding local-index postamble``. Contents have no framing: where they
 lie stands in the index alone. Random bytes are the caller's, so everything here is a pure function.
@@ -37,12 +37,12 @@ _MAX_UVARINT: Final = (1 << 64) - 1
 
 
 def pack_type_of(content_id: str) -> PackType:
-    """Return the type of the packs that a content goes to: any prefix at all means metadata (spec 02 §1)."""
+    """Return the type of the packs that a content goes to: any prefix at all means metadata (format 02 §1)."""
     return "q" if prefix_of(content_id) else "p"
 
 
 def new_pack_blob_id(pack_type: PackType, random: bytes, session_id: str) -> BlobID:
-    """Return the name of a new pack (spec 02 §2.1).
+    """Return the name of a new pack (format 02 §2.1).
 
     Args:
         pack_type: Its first letter.
@@ -69,7 +69,7 @@ def padding_length(length: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Postamble:
-    """The last bytes of a pack: where its local index lies (spec 02 §2.4).
+    """The last bytes of a pack: where its local index lies (format 02 §2.4).
 
     Only a checksum protects it; the local index itself is authenticated when it is decrypted.
     """
@@ -138,7 +138,7 @@ class Postamble:
 
 
 def pack_end(length: int, *, padding: bytes, local_index: bytes, iv: bytes) -> bytes:
-    """Return what comes behind the contents of a pack: padding, local index and postamble (spec 02 §2.2).
+    """Return what comes behind the contents of a pack: padding, local index and postamble (format 02 §2.2).
 
     Args:
         length: Bytes of the pack so far, format replica and preamble included.

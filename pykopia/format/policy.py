@@ -1,6 +1,6 @@
 """Policies: what a snapshot takes, how it is compressed, when it is taken and how long it is kept.
 
-A policy is the data of a manifest of type ``policy`` (spec 05 §1). It is attached to a target: one path, all paths of a
+A policy is the data of a manifest of type ``policy`` (format 05 §1). It is attached to a target: one path, all paths of a
 user on a host, all of a host, or everything. What holds for a source follows from merging several (``policy_merge``).
 
 A field of value ``None`` is unset and inherits. So do 0, an empty text, an empty list and ``False`` where the type does
@@ -14,7 +14,7 @@ from pykopia.format.policy_fields import BYTE_RANGE, Kind, Merge, Section, decla
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class RetentionPolicy(Section):
-    """How many snapshots of a source are kept (spec 05 §6). All counts unset or 0: every one is kept."""
+    """How many snapshots of a source are kept (format 05 §6). All counts unset or 0: every one is kept."""
 
     keep_latest: int | None = field(default=None, metadata=declared("keepLatest", Kind.OPTIONAL_INT))
     """Newest complete snapshots."""
@@ -36,7 +36,7 @@ class RetentionPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FilesPolicy(Section):
-    """Which files are left out (spec 05 §4)."""
+    """Which files are left out (format 05 §4)."""
 
     ignore: tuple[str, ...] = field(default=(), metadata=declared("ignore", Kind.TEXTS))
     """Rules in the manner of gitignore, in the order in which they apply."""
@@ -58,7 +58,7 @@ class FilesPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ErrorHandlingPolicy(Section):
-    """Which errors do not fail a snapshot (spec 04 §11.7)."""
+    """Which errors do not fail a snapshot (format 04 §11.7)."""
 
     ignore_file_errors: bool | None = field(default=None, metadata=declared("ignoreFileErrors", Kind.OPTIONAL_BOOL))
     """Unset means no."""
@@ -85,7 +85,7 @@ class TimeOfDay(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SchedulingPolicy(Section):
-    """When a server takes snapshots (spec 05 §9)."""
+    """When a server takes snapshots (format 05 §9)."""
 
     interval_seconds: int = field(default=0, metadata=declared("intervalSeconds", Kind.INT))
     """0 is no interval."""
@@ -110,7 +110,7 @@ class SchedulingPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class CompressionPolicy(Section):
-    """How file contents are compressed (spec 05 §7)."""
+    """How file contents are compressed (format 05 §7)."""
 
     compressor_name: str = field(default="", metadata=declared("compressorName", Kind.TEXT))
     """``none`` is a value, the empty text inherits."""
@@ -140,7 +140,7 @@ class CompressionPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class MetadataCompressionPolicy(Section):
-    """How directories and indexes of chunks are compressed (spec 05 §7)."""
+    """How directories and indexes of chunks are compressed (format 05 §7)."""
 
     compressor_name: str = field(default="", metadata=declared("compressorName", Kind.TEXT))
     """``none`` is a value, the empty text inherits."""
@@ -148,7 +148,7 @@ class MetadataCompressionPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SplitterPolicy(Section):
-    """How file contents are cut into chunks (spec 05 §8)."""
+    """How file contents are cut into chunks (format 05 §8)."""
 
     algorithm: str = field(default="", metadata=declared("algorithm", Kind.TEXT))
     """Name of a splitter; the empty text is the repository's."""
@@ -156,7 +156,7 @@ class SplitterPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ActionCommand(Section):
-    """A command or script around a snapshot (spec 05 §10)."""
+    """A command or script around a snapshot (format 05 §10)."""
 
     command: str = field(default="", metadata=declared("path", Kind.TEXT))
     """Program to run."""
@@ -172,7 +172,7 @@ class ActionCommand(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ActionsPolicy(Section):
-    """What runs before and after a snapshot or a folder of it (spec 05 §10)."""
+    """What runs before and after a snapshot or a folder of it (format 05 §10)."""
 
     before_folder: ActionCommand | None = field(
         default=None, metadata=declared("beforeFolder", Kind.OBJECT, merge=Merge.OWN, section=ActionCommand)
@@ -202,7 +202,7 @@ class VolumeShadowCopyPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class OSSnapshotPolicy(Section):
-    """Snapshots by the operating system (spec 05 §11)."""
+    """Snapshots by the operating system (format 05 §11)."""
 
     volume_shadow_copy: VolumeShadowCopyPolicy = field(
         default=VolumeShadowCopyPolicy(),
@@ -237,7 +237,7 @@ class EntryLoggingPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class LoggingPolicy(Section):
-    """What is logged while a snapshot is taken (spec 05 §11)."""
+    """What is logged while a snapshot is taken (format 05 §11)."""
 
     directories: DirectoryLoggingPolicy = field(
         default=DirectoryLoggingPolicy(),
@@ -252,7 +252,7 @@ class LoggingPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class UploadPolicy(Section):
-    """How much is done at the same time (spec 05 §11)."""
+    """How much is done at the same time (format 05 §11)."""
 
     max_parallel_snapshots: int | None = field(
         default=None, metadata=declared("maxParallelSnapshots", Kind.OPTIONAL_INT)
@@ -346,7 +346,7 @@ DEFAULT_POLICY = Policy(
     ),
     upload=UploadPolicy(max_parallel_snapshots=1, parallel_upload_above_size=2 << 30),
 )
-"""The built-in defaults, which are also the global policy of a new repository (spec 05 §1.1)."""
+"""The built-in defaults, which are also the global policy of a new repository (format 05 §1.1)."""
 
 
 __all__ = [

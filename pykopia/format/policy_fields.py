@@ -1,4 +1,4 @@
-"""How the fields of a policy are written as JSON and read back, and how they merge (spec 05 §1.1).
+"""How the fields of a policy are written as JSON and read back, and how they merge (format 05 §1.1).
 
 The sections in ``policy`` only declare their fields; everything that is the same for all of them is here. A field is
 named by its JSON path, such as ``retention.keepLatest``.
@@ -48,7 +48,7 @@ class Kind(Enum):
 
 
 class Merge(Enum):
-    """What becomes of a field when the policies of several targets are merged (spec 05 §3.2)."""
+    """What becomes of a field when the policies of several targets are merged (format 05 §3.2)."""
 
     FIRST = auto()
     """The most specific policy that sets it counts; for a flag that is the same as one that is on anywhere."""

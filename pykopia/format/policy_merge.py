@@ -1,4 +1,4 @@
-"""The policy that holds for a source, merged from those of its target and the targets above (spec 05 §3.2)."""
+"""The policy that holds for a source, merged from those of its target and the targets above (format 05 §3.2)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

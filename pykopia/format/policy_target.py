@@ -1,4 +1,4 @@
-"""To what a policy is attached, and which policies bear on a source (spec 05 §1, §3.1)."""
+"""To what a policy is attached, and which policies bear on a source (format 05 §1, §3.1)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

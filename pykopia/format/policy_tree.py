@@ -1,4 +1,4 @@
-"""The policies inside a source: at its root the merged one, below it those of sub-directories, bare (spec 05 §3.3).
+"""The policies inside a source: at its root the merged one, below it those of sub-directories, bare (format 05 §3.3).
 
 A policy that is attached to a sub-directory is used as it is stored: nothing is inherited, not from the root and not from
 the built-in defaults. So it switches off, down to the next such directory, all that it does not set.

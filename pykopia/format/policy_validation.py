@@ -1,4 +1,4 @@
-"""Whether a policy can be set: what Kopia refuses, and what it stores although it makes no sense (spec 05 §1.2)."""
+"""Whether a policy can be set: what Kopia refuses, and what it stores although it makes no sense (format 05 §1.2)."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace

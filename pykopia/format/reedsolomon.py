@@ -1,4 +1,4 @@
-"""Reed-Solomon code over GF(256) and the checksums around its shards (spec 01 §4.2 - §4.4).
+"""Reed-Solomon code over GF(256) and the checksums around its shards (format 01 §4.2 - §4.4).
 
 A block is ``d`` data shards of equal size. Position by position they are the values P(0), P(1) .. P(d-1) of a polynomial
 of degree below ``d``; parity shard ``k`` is P(d+k). So parity is a matrix times the data, and any ``d`` good shards give

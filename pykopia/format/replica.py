@@ -1,4 +1,4 @@
-"""The copy of ``kopia.repository`` at the start of packs, for recovery (spec 01 §1.11).
+"""The copy of ``kopia.repository`` at the start of packs, for recovery (format 01 §1.11).
 
 Only repositories without password change have it: those made in format version 1.
 

@@ -1,4 +1,4 @@
-"""``kopia.repository`` and ``kopia.blobcfg``: the blobs that a repository is opened by (spec 01 §1.1 - §1.4, §1.10).
+"""``kopia.repository`` and ``kopia.blobcfg``: the blobs that a repository is opened by (format 01 §1.1 - §1.4, §1.10).
 
 Both are encrypted under the format key, which comes from the password:
 
@@ -42,7 +42,7 @@ POISON_INDEX_BLOB: Final = b"The format of this repository has been upgraded and
 FORMAT_ENCRYPTION: Final = "AES256_GCM"
 UNIQUE_ID_SIZE: Final = 32
 LOCKED_BLOB_PREFIXES: Final = ("n", "x", "p", "q", FORMAT_BLOB_ID, BLOBCFG_ID)
-"""What the IDs of the blobs begin with that object lock protects (spec 01 §1.10)."""
+"""What the IDs of the blobs begin with that object lock protects (format 01 §1.10)."""
 RETENTION_MODES: Final = ("COMPLIANCE", "GOVERNANCE")
 MINIMUM_RETENTION_NS: Final = 24 * 3600 * 1_000_000_000
 

@@ -1,6 +1,6 @@
-"""The configuration of a repository: algorithms, keys and parameters, as the format block holds them (spec 01 §1.5).
+"""The configuration of a repository: algorithms, keys and parameters, as the format block holds them (format 01 §1.5).
 
-``version`` names a set of defaults; what a program does is decided by the single fields (spec 01 §1.7). So a repository
+``version`` names a set of defaults; what a program does is decided by the single fields (format 01 §1.7). So a repository
 of version 1 that was upgraded has the new index but still no password change.
 """
 
@@ -43,7 +43,7 @@ _HOUR_NS: Final = 60 * _MINUTE_NS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochParameters(JSONObject):
-    """When index blobs are gathered into epochs, compacted and removed (spec 02 §9.1); zeros where epochs are off."""
+    """When index blobs are gathered into epochs, compacted and removed (format 02 §9.1); zeros where epochs are off."""
 
     enabled: bool = field(default=False, metadata=member("Enabled", FLAG, always=True))
     refresh_frequency_ns: int = field(default=0, metadata=member("EpochRefreshFrequency", INTEGER, always=True))
@@ -67,7 +67,7 @@ class EpochParameters(JSONObject):
         """Check parameters before they are set.
 
         Raises:
-            UsageError: Epochs are enabled and a value is out of its range (spec 01 §1.5).
+            UsageError: Epochs are enabled and a value is out of its range (format 01 §1.5).
         """
         problem = self._problem() if self.enabled else ""
         if problem:
@@ -114,7 +114,7 @@ class IfNotUnderstood(JSONObject):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequiredFeature(JSONObject):
-    """A feature that a program must know to work with the repository (spec 01 §1.6)."""
+    """A feature that a program must know to work with the repository (format 01 §1.6)."""
 
     feature: str = field(default="", metadata=member("feature", TEXT, always=True))
     if_not_understood: IfNotUnderstood = field(
@@ -210,7 +210,7 @@ class RepositoryFormat(JSONObject):
         ecc: str = "",
         ecc_overhead_percent: int = 0,
     ) -> Self:
-        """Return the format of a new repository, as Kopia fills it for a format version (spec 01 §1.7).
+        """Return the format of a new repository, as Kopia fills it for a format version (format 01 §1.7).
 
         Args:
             secret: 32 random bytes.
@@ -288,25 +288,25 @@ class RepositoryFormat(JSONObject):
 
     @property
     def effective_ecc(self) -> str:
-        """Name of the error correction that is in use; empty: none (spec 01 §8.9)."""
+        """Name of the error correction that is in use; empty: none (format 01 §1.5)."""
         return self.ecc if self.ecc_overhead_percent > 0 else ""
 
     @property
     def compresses_contents(self) -> bool:
-        """Whether compression is that of contents, not of objects (spec 01 §8.8)."""
+        """Whether compression is that of contents, not of objects (format 01 §5.1)."""
         return self.effective_index_version > 1
 
     @property
     def embeds_format_blob(self) -> bool:
-        """Whether each pack begins with a copy of ``kopia.repository`` (spec 01 §1.11)."""
+        """Whether each pack begins with a copy of ``kopia.repository`` (format 01 §1.11)."""
         return not self.enable_password_change
 
     def maintenance_key(self, *, unique_id: bytes, format_key: bytes) -> bytes:
-        """Return the key of ``kopia.maintenance`` (spec 01 §3.1)."""
+        """Return the key of ``kopia.maintenance`` (format 01 §3.1)."""
         return keys.maintenance_key(self.master_key if self.enable_password_change else format_key, unique_id)
 
     def cache_key(self, *, unique_id: bytes, format_key: bytes) -> bytes:
-        """Return the key that protects local cache files from damage (spec 01 §3.1)."""
+        """Return the key that protects local cache files from damage (format 01 §3.1)."""
         return keys.cache_key(self.secret if self.enable_password_change else format_key, unique_id)
 
     def check_features(self) -> list[str]:
@@ -327,7 +327,7 @@ class RepositoryFormat(JSONObject):
         """Check the parameters that can be changed, before they are set.
 
         Raises:
-            UsageError: One is out of its range (spec 01 §1.5).
+            UsageError: One is out of its range (format 01 §1.5).
         """
         if not MINIMUM_MAX_PACK_SIZE <= self.max_pack_size <= MAXIMUM_MAX_PACK_SIZE:
             raise UsageError(

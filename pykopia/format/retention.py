@@ -1,4 +1,4 @@
-"""Which snapshots of a source are kept, and why (spec 05 §6).
+"""Which snapshots of a source are kept, and why (format 05 §6).
 
 All here is Kopia's rule, oddities included, so that both agree on what expires: periods are counted back from the newest
 complete snapshot, not from now; weeks and limits follow the local time zone, all other periods UTC; and all periods share
@@ -233,7 +233,7 @@ def _split(reason: str) -> tuple[str, str]:
 
 
 def compact_reasons(reasons: Iterable[str]) -> list[str]:
-    """Return reasons sorted and with runs put together, as listings show them (spec 05 §6.3).
+    """Return reasons sorted and with runs put together, as listings show them (format 05 §6.3).
 
     >>> compact_reasons(["latest-1", "latest-3", "latest-2", "daily-1"])
     ['latest-1..3', 'daily-1']

@@ -1,4 +1,4 @@
-"""The S2 stream format, which Snappy's is a part of (spec 01 §5.3).
+"""The S2 stream format, which Snappy's is a part of (format 01 §5.3).
 
 A stream is a sequence of chunks, each with a checksum of what it decodes to; a block is a sequence of literals and copies
 of what was decoded before. Where nothing was compiled, Snappy's framed form is written by its library: Kopia reads it as

@@ -1,4 +1,4 @@
-"""When a snapshot is due (spec 05 §9). A server takes them by this; the command line does not."""
+"""When a snapshot is due (format 05 §9). A server takes them by this; the command line does not."""
 
 import re
 from collections.abc import Iterator

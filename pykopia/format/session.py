@@ -1,4 +1,4 @@
-"""Sessions: the marker blob that says which packs belong to writing that is not finished (spec 01 §7.5, spec 02 §10).
+"""Sessions: the marker blob that says which packs belong to writing that is not finished (format 01 §7.5, format 02 §10).
 
 It is stored before the first pack of a session and deleted after its index. Packs and index blobs end with the ID of
 their session, so that maintenance spares the packs of a session whose marker is still there.

@@ -1,4 +1,4 @@
-"""Sources of snapshots, ``user@host:path``, and which snapshots of one help the next (spec 04 §9, §10)."""
+"""Sources of snapshots, ``user@host:path``, and which snapshots of one help the next (format 04 §9, §10)."""
 
 import posixpath
 from collections.abc import Iterable, Mapping
@@ -103,7 +103,7 @@ SnapshotT = TypeVar("SnapshotT", bound=_Snapshot)
 
 
 def previous_snapshots(snapshots: Iterable[SnapshotT], not_after: int | None = None) -> list[SnapshotT]:
-    """Return the snapshots that a new one of the same source is compared with (spec 04 §10).
+    """Return the snapshots that a new one of the same source is compared with (format 04 §10).
 
     They are the latest complete one, and behind it the incomplete ones that began later; without a complete one all
     incomplete ones.

@@ -1,4 +1,4 @@
-"""Connection tokens: a storage, and perhaps the password, as one word to copy (spec 01 §7.2).
+"""Connection tokens: a storage, and perhaps the password, as one word to copy (format 01 §7.2).
 
     token = base64url without padding of {"version": "1", "storage": {"type", "config"}, "password"?}
 

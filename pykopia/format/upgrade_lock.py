@@ -1,4 +1,4 @@
-"""The upgrade lock: how one client asks all others to leave a repository while it changes the format (spec 01 §1.9).
+"""The upgrade lock: how one client asks all others to leave a repository while it changes the format (format 01 §1.9).
 
 All decisions are functions of the lock and of ``now``; nothing here waits.
 """

@@ -1,7 +1,7 @@
 """What is encrypted on its way to storage: contents in packs, and blobs that are sealed as a whole.
 
 A whole blob (index, session, log) is named by the hash of its plaintext, and its ``iv`` comes from that name
-(spec 02 §3.1):
+(format 02 §3.1):
 
     name = prefix || hex(hash(plaintext)) [|| "-" || suffix]
     iv   = the last 32 hex digits before the first "-", decoded

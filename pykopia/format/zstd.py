@@ -1,4 +1,4 @@
-"""Zstandard bodies: any frames that Kopia reads, and no more output than was agreed (spec 01 §5, §5.2).
+"""Zstandard bodies: any frames that Kopia reads, and no more output than was agreed (format 01 §5, §5.2).
 
 Kopia's own frames mostly do not tell the length of what they hold, so it is bounded here by the blocks of a frame before
 memory is asked for.

@@ -1,1 +1,1 @@
-"""Keeping a repository small, fast and sound: one module a task, and the cycle that orders them (spec 03 part B)."""
+"""Keeping a repository small, fast and sound: one module a task, and the cycle that orders them (format 03 §7 to §16)."""

@@ -56,7 +56,7 @@ def plan_unused_packs(
     safety: Safety,
     prefixes: tuple[str, ...] = PACK_PREFIXES,
 ) -> PackDeletion:
-    """Return which packs and session markers can be deleted (spec 03 §14).
+    """Return which packs and session markers can be deleted (format 03 §14).
 
     Args:
         repository: open.
@@ -205,7 +205,7 @@ def _groups(blob_ids: Sequence[BlobID], size: int) -> Iterator[Sequence[BlobID]]
 
 
 def delete_logs(repository: Core, retention: LogRetention, *, now: int, check: Check = no_check) -> TaskStatistics:
-    """Delete old log blobs; pykopia writes none, Kopia does (spec 03 §15)."""
+    """Delete old log blobs; pykopia writes none, Kopia does (format 03 §15)."""
     plan = plan_log_deletion(repository.storage.list(LOG_PREFIX), retention.effective, now=now)
     delete_blobs(repository.storage, [blob.blob_id for blob in plan.delete], check=check)
     return TaskStatistics(
@@ -225,7 +225,7 @@ def delete_logs(repository: Core, retention: LogRetention, *, now: int, check: C
 
 
 def extend_locks(repository: Core, *, check: Check = no_check, parallel: int = 0) -> TaskStatistics:
-    """Lock all blobs that the repository locks for its full period from now on (spec 03 §6).
+    """Lock all blobs that the repository locks for its full period from now on (format 03 §6).
 
     Raises:
         MaintenanceError: for some blobs it failed; the message names one. The others were extended.

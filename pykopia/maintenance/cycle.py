@@ -1,4 +1,4 @@
-"""One run of maintenance: which tasks, in which order, each recorded in the schedule (spec 03 §8 and §9)."""
+"""One run of maintenance: which tasks, in which order, each recorded in the schedule (format 03 §8 and §9)."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""Epochs in effect: advancing, compacting, cleaning up what ``format.epoch_plan`` plans (spec 02 §9).
+"""Epochs in effect: advancing, compacting, cleaning up what ``format.epoch_plan`` plans (format 02 §9).
 
 What merges, hides or deletes takes the proof that the index is complete (``CompleteView``): once an epoch is compacted, no
 reader finds an index blob of that epoch that is put back from a copy.
@@ -102,7 +102,7 @@ def write_compaction(repository: Core, _view: CompleteView, plan: EpochCompactio
 
 
 def drop_deleted(repository: Core, _view: CompleteView, *, before_ns: int) -> TaskStatistics:
-    """Let contents that were deleted before a time count as gone: move the deletion watermark (spec 03 §12)."""
+    """Let contents that were deleted before a time count as gone: move the deletion watermark (format 03 §12)."""
     seconds = before_ns // _SECOND_NS
     marker = plan_watermark(repository.contents.indexes.epoch_state(), seconds)
     if marker is not None:

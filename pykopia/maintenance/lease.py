@@ -1,7 +1,7 @@
 """One maintenance at a time, across machines: a lease blob in the repository, and a file lock on this machine.
 
 Kopia has the file lock and the name of the owner, and both fail where two containers present themselves as the same
-``user@host`` (spec 03 §8). The lease is a blob that Kopia neither reads nor deletes: its name begins with none of the
+``user@host`` (format 03 §8). The lease is a blob that Kopia neither reads nor deletes: its name begins with none of the
 letters of packs, indexes, sessions or logs. It keeps pykopia from pykopia; against Kopia the safety times remain.
 
 ``_pykopia_lease_<n>``: the one with the greatest number counts. Taking is to create the next number, which a storage

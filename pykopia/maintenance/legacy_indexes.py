@@ -1,4 +1,4 @@
-"""Index blobs of format version 1 in effect: compacting, dropping, cleaning up (spec 02 §8).
+"""Index blobs of format version 1 in effect: compacting, dropping, cleaning up (format 02 §8).
 
 Order on storage: outputs, then the log that makes them count instead of their inputs, then, much later, the deletions.
 A crash at any point leaves an index that holds the same.

@@ -1,4 +1,4 @@
-"""Moving contents out of packs that are hardly used, so that those can be deleted (spec 03 §13)."""
+"""Moving contents out of packs that are hardly used, so that those can be deleted (format 03 §13)."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait

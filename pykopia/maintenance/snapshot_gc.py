@@ -1,4 +1,4 @@
-"""Garbage collection: contents that no snapshot needs are marked as deleted (spec 03 §11).
+"""Garbage collection: contents that no snapshot needs are marked as deleted (format 03 §11).
 
 Marking is not deleting: the bytes go when a later collection has found the contents unused once more. What a snapshot
 needs and an earlier collection has marked is brought back. Anything that can't be read stops the collection, because

@@ -1,4 +1,4 @@
-"""What maintenance keeps in the repository: its parameters and its schedule (spec 03 §7)."""
+"""What maintenance keeps in the repository: its parameters and its schedule (format 03 §7)."""
 
 import secrets
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def read_schedule(repository: Core) -> MaintenanceSchedule:
 
 
 def write_schedule(repository: Core, schedule: MaintenanceSchedule) -> None:
-    """Store a schedule; nothing tells whether somebody else did so just before (spec 03 §7)."""
+    """Store a schedule; nothing tells whether somebody else did so just before (format 03 §7)."""
     sealed = seal_with_key(schedule.to_json(), repository.maintenance_key, secrets.token_bytes(NONCE_LENGTH))
     repository.storage.put(MAINTENANCE_ID, sealed)
 

@@ -1,6 +1,6 @@
 """A folder of blobs that may be lost at any time: it speeds reading up and is never needed.
 
-Each file is ``data || HMAC-SHA256(key, data)`` (the protection Kopia's cache has, spec 01 §7.3), so that a damaged or
+Each file is ``data || HMAC-SHA256(key, data)`` (the protection Kopia's cache has, format 01 §7.3), so that a damaged or
 foreign file is a miss. The limit is hard: room is made before a file is written; with several processes at work it may be
 passed by a twentieth for each other one. A folder that can't be written to, or a
 full disk, switches the cache off instead of failing the command.

@@ -1,7 +1,7 @@
 """What a client keeps on its own machine: index files, metadata packs, contents, copies of the format blobs.
 
 Everything lies in a folder ``pykopia`` inside the cache folder of the connection, so Kopia, which may share the
-connection file, never meets it (spec 02 §17). All of it may be deleted at any time. Connections to several repositories
+connection file, never meets it (format 02 §17). All of it may be deleted at any time. Connections to several repositories
 may share the folder: what one keeps there is never taken for another's.
 """
 

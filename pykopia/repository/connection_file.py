@@ -1,4 +1,4 @@
-"""The connection file of a client, with the password and the maintenance lock beside it (spec 01 §7)."""
+"""The connection file of a client, with the password and the maintenance lock beside it (format 01 §7)."""
 
 import contextlib
 import shutil
@@ -15,7 +15,7 @@ LOCK_SUFFIX = ".mlock"
 
 
 def default_config_path() -> Path:
-    """Return the connection file that Kopia uses when none is named (Linux; spec 01 §7.1)."""
+    """Return the connection file that Kopia uses when none is named (Linux; format 01 §7.1)."""
     return _home() / ".config" / "kopia" / "repository.config"
 
 

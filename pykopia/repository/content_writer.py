@@ -1,6 +1,6 @@
 """Writing contents: deduplication, packs, and the flush that makes them visible.
 
-Order on storage (spec 02 §11): session marker, packs, index, removal of the marker. A writer that dies at any point
+Order on storage (format 02 §11): session marker, packs, index, removal of the marker. A writer that dies at any point
 leaves packs that nothing refers to and a stale marker, which maintenance collects; readers never see a part of it.
 """
 
@@ -99,7 +99,7 @@ class ContentWriter:
 
         Args:
             data: at most 256 MiB.
-            prefix: nothing for file data, else a letter ``g`` to ``z`` (spec 02 §1).
+            prefix: nothing for file data, else a letter ``g`` to ``z`` (format 02 §1).
             compressor: Kopia's name of a compressor, empty or ``none`` for none.
 
         Raises:
@@ -265,7 +265,7 @@ class ContentWriter:
         self._mark(content_id, deleted=True)
 
     def undelete(self, content_id: ContentID) -> bool:
-        """Store a deleted content again, in a new pack (spec 02 §11); return False when it is live.
+        """Store a deleted content again, in a new pack (format 02 §11); return False when it is live.
 
         Raises:
             ContentNotFoundError: the index knows no such content.
@@ -282,10 +282,10 @@ class ContentWriter:
         return self._add([key], [old], [old.original_length], self._store.payload(old))
 
     def rewrite(self, content_id: ContentID) -> bool:
-        """Store a content again, in a new pack, live or deleted as it is (spec 02 §11); the bytes are not changed.
+        """Store a content again, in a new pack, live or deleted as it is (format 02 §11); the bytes are not changed.
 
         A live one gets the time of now, as all that is written does. A deleted one keeps its age but for a second:
-        Kopia makes it young again, and so may never drop it (spec 03 §12).
+        Kopia makes it young again, and so may never drop it (format 03 §12).
 
         Returns:
             Whether it was written; not when this writer has just written it anyway.

@@ -1,6 +1,6 @@
 """Reading contents: from the index entry to the bytes.
 
-Facts: spec 02 §7 (what deleted means), §12 (read path), §15 (verification).
+Facts: format 02 §7 (what deleted means), §12 (read path), §15 (verification).
 """
 
 import contextlib
@@ -106,7 +106,7 @@ class ContentStore:
         """Yield the entries with ``start <= ID < end`` in order of their IDs.
 
         All contents without a prefix letter are those from ``"0"`` to ``"g"``, those with prefix p from ``p`` to
-        ``p + "{"`` (spec 02 §1).
+        ``p + "{"`` (format 02 §1).
         """
         return self.indexes.merged.entries(start, end, include_deleted=include_deleted)
 
@@ -131,7 +131,7 @@ class ContentStore:
         try:
             stored = self._stored(entry)
         except BlobNotFoundError:
-            # maintenance may have moved it to another pack since the index was loaded (spec 02 §12)
+            # maintenance may have moved it to another pack since the index was loaded (format 02 §12)
             moved = self._moved(entry)
             if moved is None:
                 raise
@@ -390,7 +390,7 @@ class ContentStore:
         read: Callable[[IndexEntry], bool],
         report: Callable[[IndexEntry, Exception | None], None],
     ) -> None:
-        """Check that each entry lies within its pack, and read those for which ``read`` says so (spec 02 §15).
+        """Check that each entry lies within its pack, and read those for which ``read`` says so (format 02 §15).
 
         Args:
             entries: what to check, as ``list`` yields it.

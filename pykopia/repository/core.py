@@ -159,7 +159,7 @@ class Core:
 
     @property
     def maintenance_key(self) -> bytes:
-        """The key of what maintenance keeps for itself (spec 03 §7)."""
+        """The key of what maintenance keeps for itself (format 03 §7)."""
         return self.format.maintenance_key(unique_id=self.unique_id, format_key=self._blobs.format_key)
 
     # ------------------------------------------------------------------ using it
@@ -180,7 +180,7 @@ class Core:
         self.manifests.forget()
 
     def check_not_locked(self) -> None:
-        """Raise when another client is upgrading the repository (spec 01 §1.9).
+        """Raise when another client is upgrading the repository (format 01 §1.9).
 
         The format block is read again when what is known of it is older than 15 minutes.
 
@@ -203,7 +203,7 @@ class Core:
             )
 
     def change_password(self, new_password: str) -> None:
-        """Let another password open the repository; the old one opens it no more (spec 01 §1.8).
+        """Let another password open the repository; the old one opens it no more (format 01 §1.8).
 
         Raises:
             UsageError: the password is empty, or this repository's password can't be changed (format version 1).
@@ -221,7 +221,7 @@ class Core:
         self.caches.forget_format_blobs()
 
     def set_parameters(self, changes: ParameterChanges) -> RepositoryFormat:
-        """Change what may be changed after creation (spec 01 §1.5); return the format as it is now.
+        """Change what may be changed after creation (format 01 §1.5); return the format as it is now.
 
         Nobody may be writing meanwhile. ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
 

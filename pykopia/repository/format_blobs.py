@@ -1,6 +1,6 @@
 """The two central blobs, ``kopia.repository`` and ``kopia.blobcfg``: read, cached for a while, written.
 
-Facts: spec 01 §1 and §7.3.
+Facts: format 01 §1 and §7.3.
 """
 
 import contextlib
@@ -155,7 +155,7 @@ def _opened(raw: bytes, sealed: bytes | None, blob: FormatBlob, format_key: byte
 
 
 def write(storage: BlobStorage, blobs: FormatBlobs) -> FormatBlobs:
-    """Encrypt and store both blobs, the configuration first (spec 01 §1.8); return them as they are stored now."""
+    """Encrypt and store both blobs, the configuration first (format 01 §1.8); return them as they are stored now."""
     blob = blobs.blob.with_format(blobs.format, format_key=blobs.format_key)
     raw = blob.to_bytes()
     _put_configuration(storage, blobs)

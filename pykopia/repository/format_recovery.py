@@ -1,6 +1,6 @@
 """``kopia.repository``, brought back from the copies of it that packs of format version 1 begin with.
 
-Facts: spec 01 §1.11. Repositories made in format 2 or 3 have no such copies: for them a copy of the blob kept elsewhere
+Facts: format 01 §1.11. Repositories made in format 2 or 3 have no such copies: for them a copy of the blob kept elsewhere
 is the only way.
 """
 

@@ -1,6 +1,6 @@
 """The index, listed anew from the packs: each pack holds at its end the entries that were made with it.
 
-Facts: spec 02 §2.4 (local index), §14 (recovery). Older entries lose against what the index has already, so doing it
+Facts: format 02 §2.4 (local index), §14 (recovery). Older entries lose against what the index has already, so doing it
 twice, or without need, changes nothing that can be read. Not to be had this way: that a content was deleted without a
 pack being written for it; such a content lives again until the next garbage collection.
 """

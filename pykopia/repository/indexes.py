@@ -1,6 +1,6 @@
 """The index of a repository: which blobs count, fetched once, searched where they lie.
 
-Facts: spec 02 §8 (legacy index blobs), §9 (epochs), §13 (loading).
+Facts: format 02 §8 (legacy index blobs), §9 (epochs), §13 (loading).
 
 A fetched index blob is kept decrypted in the cache folder (readable by the owner alone), as Kopia does, and mapped into
 memory, so opening again costs no more than listing. Many small blobs are merged into one local file, so a look-up
@@ -57,7 +57,7 @@ WAY_OUT = (
     "anew and then moves the damaged blob aside"
 )
 FRESH_SHARE = 0.25
-"""An epoch state older than this share of its refresh time is read again before writing (spec 02 §9.6)."""
+"""An epoch state older than this share of its refresh time is read again before writing (format 02 §9.6)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -443,7 +443,7 @@ class IndexStore:
         return written
 
     def copy_to_first_epoch(self) -> list[BlobID]:
-        """Store the whole index of format version 1 again as that of the first epoch, for an upgrade (spec 02 §3.3).
+        """Store the whole index of format version 1 again as that of the first epoch, for an upgrade (format 02 §3.3).
 
         Until the format block says that there are epochs, nobody reads what is written here. What an upgrade that was
         cut off left is deleted first: it may list contents whose packs are gone by now.
@@ -482,7 +482,7 @@ class IndexStore:
         return written
 
     def _write_epoch(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
-        """Put all shards under one epoch that is still current when they are there (spec 02 §9.6)."""
+        """Put all shards under one epoch that is still current when they are there (format 02 §9.6)."""
         refresh = self._format.epoch_parameters.refresh_frequency_ns
         suffix = epoch.index_blob_suffix(session_id, len(plain))
         written: list[BlobID] = []

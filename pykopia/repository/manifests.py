@@ -1,6 +1,6 @@
 """Manifests: small labelled JSON documents, all read at once and merged.
 
-Facts: spec 04 §5. A manifest is visible to others once the writer's flush has stored the index.
+Facts: format 04 §5. A manifest is visible to others once the writer's flush has stored the index.
 
 A content that is lost or damaged hides the manifests that only it holds. The others can be read all the same: Kopia
 reads either all contents or no manifest at all.
@@ -31,7 +31,7 @@ from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.contents import ContentStore
 
 COMPRESSOR = "zstd-fastest"
-"""What manifest contents are packed with, whatever the policies say (spec 04 §2.2)."""
+"""What manifest contents are packed with, whatever the policies say (format 04 §2.2)."""
 LOAD_ATTEMPTS = 3
 MISSING = (BlobNotFoundError, ContentNotFoundError)
 LOST = (*MISSING, InvalidRangeError, DamagedDataError)
@@ -115,7 +115,7 @@ class ManifestStore:
             return self._entries
 
     def compaction(self) -> CompactionPlan | None:
-        """Return how to put all manifests into one content, None while there are few (spec 04 §5.3).
+        """Return how to put all manifests into one content, None while there are few (format 04 §5.3).
 
         While a content can't be read there is no plan: the new content would replace that one too.
         """
@@ -218,7 +218,7 @@ class ManifestWriter:
         return True
 
     def replace(self, labels: Mapping[str, str], data: bytes) -> ManifestID:
-        """Store a manifest instead of all that carry the same labels (spec 04 §5.4)."""
+        """Store a manifest instead of all that carry the same labels (format 04 §5.4)."""
         self._contents.check_open()
         plan = manifest.plan_replacement(self.find(labels), labels, now_ns=clock.now())
         with self._lock:
@@ -259,7 +259,7 @@ class ManifestWriter:
             self._write(manifest.encode_content(list(pending.values())))
 
     def compact(self) -> bool:
-        """Put all manifests into one content when there are many (spec 04 §5.3); return whether it was done.
+        """Put all manifests into one content when there are many (format 04 §5.3); return whether it was done.
 
         The new content and the deletion of the old ones are committed by the same flush, in one index blob.
         """

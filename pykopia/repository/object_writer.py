@@ -1,6 +1,6 @@
 """Writing objects: split, seal in parallel, list the chunks.
 
-Facts: spec 04 §2 (chunks, chunk lists, compression at two layers) and §3.1 (concatenation).
+Facts: format 04 §2 (chunks, chunk lists, compression at two layers) and §3.1 (concatenation).
 """
 
 from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ class ObjectWriter:
         self._closed = False
 
     def splitter(self, name: str = "") -> Splitter:
-        """Return the splitter of a policy; an empty or unknown name means the repository's (spec 04 §2.1)."""
+        """Return the splitter of a policy; an empty or unknown name means the repository's (format 04 §2.1)."""
         return splitter(name) if name and is_known(name) else self._default
 
     def is_stored(self, object_id: str) -> bool:
@@ -147,7 +147,7 @@ class ObjectWriter:
         return [self.write_chunk(data, compressor=name) for data, name in zip(contents, compressors, strict=True)]
 
     def _object_layer(self, prefix: str, name: str) -> Compressor | None:
-        """Return the compressor where objects, not contents, are compressed (spec 04 §2.3)."""
+        """Return the compressor where objects, not contents, are compressed (format 04 §2.3)."""
         return None if self._contents.compresses or prefix else usable_compressor(name)
 
     def write_stream(
@@ -255,9 +255,9 @@ class ObjectWriter:
     def finish(
         self, *written: "WrittenObject", prefix: str = "", metadata_compressor: str = "zstd-fastest"
     ) -> ObjectID:
-        """Return the ID of an object that is the given pieces, one after the other (spec 04 §3.1).
+        """Return the ID of an object that is the given pieces, one after the other (format 04 §3.1).
 
-        An empty piece among others stays in the list of chunks, as Kopia writes it (spec 04 §11.4).
+        An empty piece among others stays in the list of chunks, as Kopia writes it (format 04 §11.4).
         """
         pieces = [piece for each in written for piece in each.pieces]
         lengths = [length for each in written for length in each.lengths]

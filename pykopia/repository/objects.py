@@ -1,6 +1,6 @@
 """Objects of any length, read at any place: chunk lists are followed, contents fetched when they are needed.
 
-Facts: spec 04 §1, §3, §4.
+Facts: format 04 §1, §3, §4.
 """
 
 import contextlib

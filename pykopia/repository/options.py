@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field, replace
 
 DEFAULT_FORMAT_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
-"""Longest time for which a local copy of the format block is believed (spec 01 §7.1)."""
+"""Longest time for which a local copy of the format block is believed (format 01 §7.1)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRepositoryOptions:
-    """What is fixed when a repository is created; the defaults are Kopia's (spec 01 §1.5)."""
+    """What is fixed when a repository is created; the defaults are Kopia's (format 01 §1.5)."""
 
     hash: str = "BLAKE2B-256-128"
     encryption: str = "AES256-GCM-HMAC-SHA256"
@@ -29,7 +29,7 @@ class NewRepositoryOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientOptions:
-    """Who uses a repository and what the user allows (spec 01 §7.1)."""
+    """Who uses a repository and what the user allows (format 01 §7.1)."""
 
     username: str = ""
     """Name in sources and ownership; empty: the user of the operating system."""
@@ -86,7 +86,7 @@ def default_username() -> str:
 
 
 def default_hostname() -> str:
-    """Return this machine's name up to the first dot, in lower case (spec 04 §9)."""
+    """Return this machine's name up to the first dot, in lower case (format 04 §9)."""
     import socket  # noqa: PLC0415
 
     return socket.gethostname().split(".", 1)[0].lower()

@@ -1,6 +1,6 @@
 """Packs being filled: space is reserved under a lock, contents are encrypted straight into it without one.
 
-Layout: spec 02 §2.2. A pack is a reused buffer, because the first touch of fresh memory costs more than the cipher.
+Layout: format 02 §2.2. A pack is a reused buffer, because the first touch of fresh memory costs more than the cipher.
 """
 
 import secrets
@@ -86,7 +86,7 @@ class PackStore:
         return pack.length + length <= len(pack.buffer)
 
     def full(self, pack: PendingPack) -> bool:
-        """Say whether a pack is to be closed (spec 02 §2.5)."""
+        """Say whether a pack is to be closed (format 02 §2.5)."""
         return pack.length >= self.max_pack_size
 
     def submit(self, pack: PendingPack) -> None:
@@ -125,7 +125,7 @@ class PackStore:
             self._free.append(pack.buffer)
 
     def _complete(self, pack: PendingPack) -> memoryview:
-        """Append padding, local index and postamble (spec 02 §2.4)."""
+        """Append padding, local index and postamble (format 02 §2.4)."""
         plain = build_index(
             pack.entries, version=self._index_version, random_tail=secrets.token_bytes(LOCAL_INDEX_TAIL_LENGTH)
         )

@@ -1,4 +1,4 @@
-"""Which parameters of a repository may change, and to what (spec 01 §1.5, §1.10)."""
+"""Which parameters of a repository may change, and to what (format 01 §1.5, §1.10)."""
 
 from dataclasses import replace
 

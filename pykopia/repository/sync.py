@@ -27,7 +27,7 @@ from pykopia.storage.base import BlobStorage, PutOptions
 log = logging.getLogger(__name__)
 
 INDEX_PREFIXES: Final = ("n", "m", "l", "x")
-"""What the names of blobs begin with that the index is read from (spec 02 §8, §9)."""
+"""What the names of blobs begin with that the index is read from (format 02 §8, §9)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """Upgrading a repository to the newest format while other clients are kept away.
 
-Facts: spec 01 §1.9, spec 02 §3.3. The lock is placed, all others are waited for, the index moves to epochs, it is compared
+Facts: format 01 §1.9, format 02 §3.3. The lock is placed, all others are waited for, the index moves to epochs, it is compared
 with the one from before, and the lock goes. Until then the format block of before the upgrade can be put back.
 """
 

@@ -1,6 +1,6 @@
 """One run of an action: a process group of its own, its output line by line, an end to it in time.
 
-Facts: spec 05 §10. What an action prints goes to the log as it comes; nothing waits for a pipe that a left-over child
+Facts: format 05 §10. What an action prints goes to the log as it comes; nothing waits for a pipe that a left-over child
 keeps open, and at the timeout the whole group is ended.
 """
 

@@ -1,6 +1,6 @@
 """Actions of policies: programs that run before and after a snapshot, or a folder of it.
 
-Facts: spec 05 §10. A before action can name another folder that is taken instead, such as a snapshot of the file system;
+Facts: format 05 §10. A before action can name another folder that is taken instead, such as a snapshot of the file system;
 the after action that belongs to it then cleans up. Every after action whose before action went well runs, whatever
 happens in between.
 """

@@ -1,6 +1,6 @@
 """Checkpoints: what an upload has so far, saved as an incomplete snapshot.
 
-Facts: spec 04 §11.5. A later run finds the finished files in it and does not read them again; garbage collection leaves
+Facts: format 04 §11.5. A later run finds the finished files in it and does not read them again; garbage collection leaves
 what it refers to alone.
 """
 

@@ -1,6 +1,6 @@
 """Taking a snapshot from beginning to end: source, policies, upload, manifest, retention.
 
-Order: spec 04 §11.8. Everything becomes visible with one flush at the end, checkpoints with flushes of their own.
+Order: format 04 §11.8. Everything becomes visible with one flush at the end, checkpoints with flushes of their own.
 """
 
 import logging
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 TAG_PREFIX = "tag:"
 STREAM_MODE = 0o777
 STREAM_ROOT_TIME_NS = wrap_int64(ZERO_TIME_NS)
-"""Go's zero time as Kopia writes it for the root of a stream: some day in 1754 (spec 04 §7.1)."""
+"""Go's zero time as Kopia writes it for the root of a stream: some day in 1754 (format 04 §7.1)."""
 
 
 def create_snapshot(
@@ -236,7 +236,7 @@ class _Taking:
     # ------------------------------------------------------------------ streams
 
     def stream(self, writer: RepositoryWriter, path: str, stream: BinaryIO, started: int) -> DirectoryEntry:
-        """Take a stream as the only file of a root folder (spec 04 §11.9)."""
+        """Take a stream as the only file of a root folder (format 04 §11.9)."""
         name = self._options.stdin_file_name
         if not name or "/" in name:
             raise UsageError(f"the name for standard input must be that of a file, not {name!r}")
@@ -287,7 +287,7 @@ def _upload_counter(writer: RepositoryWriter, progress: Progress[UploadCounters]
 
 
 def set_manual(repository: Core, writer: RepositoryWriter, source: SourceInfo) -> None:
-    """Mark a source that no scheduler can take again by itself (spec 04 §11.8)."""
+    """Mark a source that no scheduler can take again by itself (format 04 §11.8)."""
     defined = Policies(repository).defined(source)
     policy = Policy() if defined is None else defined.policy
     if not policy.scheduling.manual:
@@ -302,7 +302,7 @@ def stored_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _times(options: SnapshotOptions, started: int, ended: int) -> tuple[int, int]:
-    """Return start and end; when only one is given, the other moves along (spec 04 §11.8)."""
+    """Return start and end; when only one is given, the other moves along (format 04 §11.8)."""
     start, end = options.start_time_ns, options.end_time_ns
     if start is not None and end is not None:
         return start, end

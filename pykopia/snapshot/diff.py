@@ -1,4 +1,4 @@
-"""What differs between two folders of snapshots (spec 04 §15.7).
+"""What differs between two folders of snapshots (format 04 §15.7).
 
 Counts and lines are Kopia's, but for entries with the same content and other metadata: each difference has a line,
 where Kopia only counts it, and of a folder its own time is compared, where Kopia compares the newest time in it.

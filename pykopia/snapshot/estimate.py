@@ -1,4 +1,4 @@
-"""Counting what a snapshot would take (spec 04 §15.6)."""
+"""Counting what a snapshot would take (format 04 §15.6)."""
 
 import os
 import stat

@@ -1,6 +1,6 @@
 """Snapshots from which files are taken out that can't be read, or that are not wanted.
 
-Facts: spec 04 §15.2. A snapshot that changes is saved anew, with all it had but another ID, in the place of the old one.
+Facts: format 04 §15.2. A snapshot that changes is saved anew, with all it had but another ID, in the place of the old one.
 """
 
 import random

@@ -134,7 +134,7 @@ def check_length(entry: DirectoryEntry, length: int) -> None:
 
 
 def _is_unfinished(entry: DirectoryEntry) -> bool:
-    """Tell whether a checkpoint has stored a file that was not read to its end (spec 04 §11.5)."""
+    """Tell whether a checkpoint has stored a file that was not read to its end (format 04 §11.5)."""
     return entry.name.startswith(".checkpointed.")
 
 

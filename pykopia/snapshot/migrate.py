@@ -249,7 +249,7 @@ class Migration:
         return _Folder(entry, path, context, policies, directory, folders, copied)
 
     def _context(self, path: str, directory: Directory, context: IgnoreContext, policies: PolicyTree) -> IgnoreContext:
-        """Return the ignore rules that hold in a folder (spec 05 §4.1)."""
+        """Return the ignore rules that hold in a folder (format 05 §4.1)."""
         defined = None if policies.defined is None else policies.defined.files
         by_name = {each.name: each for each in directory.entries if each.type not in (DIRECTORY, SYMLINK)}
         with _from_source():

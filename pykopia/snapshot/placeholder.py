@@ -1,4 +1,4 @@
-"""Placeholders of a shallow restore: an entry's JSON in place of its contents (spec 04 §14.3)."""
+"""Placeholders of a shallow restore: an entry's JSON in place of its contents (format 04 §14.3)."""
 
 from pykopia.format.directory import DirectoryEntry, decode_entry, encode_entry
 

@@ -26,7 +26,7 @@ POLICY_TYPE = {"type": "policy"}
 
 
 class Policies:
-    """Reads and sets the policies of a repository (spec 05)."""
+    """Reads and sets the policies of a repository (format 05)."""
 
     def __init__(self, repository: Core) -> None:
         self._repository = repository

@@ -1,6 +1,6 @@
 """Reading the files of a source into objects.
 
-Facts: spec 04 §11.3 (which policy), §11.4 (large files in parts), spec 05 §7 (which compressor).
+Facts: format 04 §11.3 (which policy), §11.4 (large files in parts), format 05 §7 (which compressor).
 """
 
 import logging
@@ -68,7 +68,7 @@ class FileReader:
         )
 
     def in_parts(self, folder: Folder, name: str, status: os.stat_result) -> int:
-        """Return how many bytes each part of a file has, 0 for one that is read in one (spec 04 §11.4)."""
+        """Return how many bytes each part of a file has, 0 for one that is read in one (format 04 §11.4)."""
         limit = folder.policies.child(name).effective.upload.parallel_upload_above_size
         return limit if limit is not None and 0 < limit < status.st_size else 0
 

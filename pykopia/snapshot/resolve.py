@@ -1,4 +1,4 @@
-"""From what a user types to an entry of a snapshot: ``ID``, ``ID/path/inside`` (spec 04 §13).
+"""From what a user types to an entry of a snapshot: ``ID``, ``ID/path/inside`` (format 04 §13).
 
 Beyond what Kopia takes, an ID may be shortened to a unique beginning, ``latest`` names the newest complete snapshot of a
 repository with one source, and ``latest~2`` the second one before the newest.

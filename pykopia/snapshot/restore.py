@@ -1,6 +1,6 @@
 """Restoring: the tree of a snapshot is walked once, an output is told what to make.
 
-Facts: spec 04 §14. The walk is by one thread, files are made by several, many small ones at a time, a large one by several
+Facts: format 04 §14. The walk is by one thread, files are made by several, many small ones at a time, a large one by several
 at once.
 """
 

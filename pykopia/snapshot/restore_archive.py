@@ -1,6 +1,6 @@
 """Restoring into an archive: tar, compressed tar, zip.
 
-Kopia's tar drops special mode bits and parts of seconds, its zip drops folders and links (spec 04 §14.4); here both keep
+Kopia's tar drops special mode bits and parts of seconds, its zip drops folders and links (format 04 §14.4); here both keep
 what their format can hold.
 """
 

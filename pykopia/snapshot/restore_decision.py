@@ -56,7 +56,7 @@ class SetAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """Make a placeholder instead of the entry (spec 04 §14.3)."""
+    """Make a placeholder instead of the entry (format 04 §14.3)."""
 
 
 @dataclass(frozen=True, slots=True)

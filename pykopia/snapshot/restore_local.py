@@ -1,6 +1,6 @@
 """Restoring into a folder, never outside it: every step is relative to an open folder and follows no link.
 
-Facts: spec 04 §14.2. Where Kopia follows links that it finds in the target, cuts times or leaves lengths unchecked,
+Facts: format 04 §14.2. Where Kopia follows links that it finds in the target, cuts times or leaves lengths unchecked,
 this does not (docs/kopia-differences.md). What is done with each entry is decided by ``restore_decision``.
 """
 
@@ -526,7 +526,7 @@ class LocalOutput:
     # ------------------------------------------------------------------ placeholders
 
     def placeholder(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
-        """Make the placeholder of an entry (spec 04 §14.3)."""
+        """Make the placeholder of an entry (format 04 §14.3)."""
         folder = self._handle(parent)
         status = None if parent.fresh else status_of(entry.name, folder)
         decision = self._decide(parent, entry, status, shallow=True)

@@ -1,4 +1,4 @@
-"""Expiring snapshots: what the policies of their sources do not keep (spec 05 §6)."""
+"""Expiring snapshots: what the policies of their sources do not keep (format 05 §6)."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence

@@ -1,6 +1,6 @@
 """Snapshot trees with some entries replaced or left out: each folder above a change is stored anew.
 
-Facts: spec 04 §15.2. A folder in which nothing changes keeps its object, with the errors that it records; Kopia builds
+Facts: format 04 §15.2. A folder in which nothing changes keeps its object, with the errors that it records; Kopia builds
 every folder anew and loses them.
 """
 

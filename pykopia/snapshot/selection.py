@@ -10,7 +10,7 @@ from pykopia.repository.objects import ObjectStore
 
 
 class Patterns:
-    """Patterns in the manner of gitignore (spec 05 §4.4): a name, ``*.txt``, ``/folder/*``, ``a/**/b``, ``!not-this``.
+    """Patterns in the manner of gitignore (format 05 §4.4): a name, ``*.txt``, ``/folder/*``, ``a/**/b``, ``!not-this``.
 
     One without a slash is for entries of this name at any depth, one that ends in a slash for folders only.
     """

@@ -97,7 +97,7 @@ class Folder:
         """Large files being read, for checkpoints."""
 
     def take_instead(self, path: str) -> None:
-        """Take another folder in the place of this one (spec 05 §10): nothing of the rules above holds there."""
+        """Take another folder in the place of this one (format 05 §10): nothing of the rules above holds there."""
         self.path, self.status = source_root(path)
         self.context, self.rules_path = IgnoreContext.empty(), ""
         if self.parent is None:

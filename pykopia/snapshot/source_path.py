@@ -1,4 +1,4 @@
-"""What a path of this machine means as the source of a snapshot (spec 04 §8, §9)."""
+"""What a path of this machine means as the source of a snapshot (format 04 §8, §9)."""
 
 import os
 import posixpath

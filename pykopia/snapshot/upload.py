@@ -1,6 +1,6 @@
 """Taking a snapshot of a folder: one thread walks, several read, folders are written from the bottom up.
 
-Facts: spec 04 §11. A folder is finished by whichever thread finishes the last thing in it. The walk runs ahead of the
+Facts: format 04 §11. A folder is finished by whichever thread finishes the last thing in it. The walk runs ahead of the
 readers by a bounded number of batches, so memory does not grow with the source.
 """
 
@@ -52,7 +52,7 @@ DIRECTORY_PREFIX = "k"
 
 @dataclass(slots=True)
 class Statistics:
-    """Kopia's rough counters of a snapshot manifest (spec 04 §6)."""
+    """Kopia's rough counters of a snapshot manifest (format 04 §6)."""
 
     total_size: int = 0
     file_count: int = 0
@@ -240,7 +240,7 @@ class Upload:
             )
 
     def _cached_entries(self, folder: Folder, found: walk.Found) -> frozenset[str]:
-        """Take over what is as it was in an earlier snapshot (spec 04 §11.2); return the names."""
+        """Take over what is as it was in an earlier snapshot (format 04 §11.2); return the names."""
         if not folder.previous:
             return frozenset()
         taken: list[DirectoryEntry] = []
@@ -294,7 +294,7 @@ class Upload:
             folder.earlier = folder.before[0]
 
     def _placeholder(self, folder: Folder, name: str, found: walk.Found) -> None:
-        """Take over the entry of a placeholder (spec 04 §14.3)."""
+        """Take over the entry of a placeholder (format 04 §14.3)."""
         try:
             real = name.removesuffix(PLACEHOLDER_SUFFIX)
             if any(real == other for listed in (found.files, found.folders, found.links) for other, _ in listed):
@@ -499,7 +499,7 @@ class Upload:
         return self._writer.finish(written, metadata_compressor=packer)
 
     def _collision(self, folder: Folder, names: Sequence[str]) -> None:
-        """Leave out entries whose stored names are equal: only one could ever be read again (spec 04 §8)."""
+        """Leave out entries whose stored names are equal: only one could ever be read again (format 04 §8)."""
         kept, *others = sorted(names, key=os.fsencode)
         folder.entries = [entry for entry in folder.entries if entry.name not in others]
         ignored = bool(folder.policies.effective.error_handling.ignore_file_errors)

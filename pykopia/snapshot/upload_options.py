@@ -10,7 +10,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.snapshot.problem import Problem
 
 CHECKPOINT_INTERVAL_SECONDS = 45 * 60
-"""Time between two checkpoints; Kopia allows no longer one (spec 04 §11.5)."""
+"""Time between two checkpoints; Kopia allows no longer one (format 04 §11.5)."""
 
 CANCELED = "canceled"
 LIMIT_REACHED = "limit reached"

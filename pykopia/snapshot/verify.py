@@ -1,6 +1,6 @@
 """Verifying snapshots: that everything a restore would need is there, and as much of it read as is asked for.
 
-Facts: spec 04 §15.1. Each object is looked at once. What is read is read pack by pack, each byte once, whatever number
+Facts: format 04 §15.1. Each object is looked at once. What is read is read pack by pack, each byte once, whatever number
 of files share it; read contents are hashed and compared with their IDs, which Kopia does not do.
 """
 

@@ -1,6 +1,6 @@
 """Looking at one folder of a source: what is in it, what the rules leave out, what is unchanged.
 
-Facts: spec 04 §8 (kinds of files), spec 05 §4 (rules). Nothing is opened here but the folder and its ignore files.
+Facts: format 04 §8 (kinds of files), format 05 §4 (rules). Nothing is opened here but the folder and its ignore files.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ def _ignore_file(path: str) -> bytes | None:
 
 
 def is_cache_folder(path: str, names: Collection[str] | None = None) -> bool:
-    """Say whether a folder, with these names in it if they are known, is marked as a cache (spec 05 §4.6)."""
+    """Say whether a folder, with these names in it if they are known, is marked as a cache (format 05 §4.6)."""
     if not _may_be_there(CACHE_TAG_NAME, names):
         return False
     name = f"{path}/{CACHE_TAG_NAME}"

@@ -1,4 +1,4 @@
-"""Containers of Azure Blob Storage (spec 03 §3).
+"""Containers of Azure Blob Storage (format 03 §3).
 
 The filesystem is adlfs'. Requests go to the SDK beneath it, as it has no words for conditions, metadata and immutability.
 """
@@ -421,7 +421,7 @@ def _immutable(period_ns: int) -> ImmutabilityPolicy:
 
 
 def _version_time_ns(version: str, changed: datetime) -> int:
-    """Return when a version came to be: its ID is that time, in parts of a second that the last change lacks (spec 03 §3)."""
+    """Return when a version came to be: its ID is that time, in parts of a second that the last change lacks (format 03 §3)."""
     try:
         seconds, _, parts = version.rstrip("Z").partition(".")
         return nanoseconds(datetime.fromisoformat(f"{seconds}+00:00")) + int(parts.ljust(9, "0")[:9])

@@ -1,4 +1,4 @@
-"""Buckets of Backblaze B2 by its own protocol (spec 03 §3).
+"""Buckets of Backblaze B2 by its own protocol (format 03 §3).
 
 No fsspec filesystem speaks it; the SDK of its maker does. Through its S3 endpoint such a bucket can also be used as S3, which
 Kopia recommends.

@@ -1,4 +1,4 @@
-"""The contract between a repository and the place that holds its blobs (spec 03 §1)."""
+"""The contract between a repository and the place that holds its blobs (format 03 §1)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from pykopia.ids import BlobID, Buffer
 from pykopia.storage.connection import ConnectionInfo
 
 RetentionMode = Literal["", "GOVERNANCE", "COMPLIANCE"]
-"""How strongly a blob is locked; empty: not at all (spec 03 §6)."""
+"""How strongly a blob is locked; empty: not at all (format 03 §6)."""
 
 
 PutOption = Literal["do_not_recreate", "retention", "set_mtime"]
@@ -21,7 +21,7 @@ PutOption = Literal["do_not_recreate", "retention", "set_mtime"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PutOptions:
-    """What a put asks for beyond the bytes; a storage that can't do it refuses (spec 03 §1)."""
+    """What a put asks for beyond the bytes; a storage that can't do it refuses (format 03 §1)."""
 
     do_not_recreate: bool = False
     """Fail with ``BlobExistsError`` when the blob is there already."""
@@ -52,7 +52,7 @@ DEFAULT_PUT_OPTIONS = PutOptions()
 
 
 class BlobStorage(ABC):
-    """A flat namespace of blobs: ID to bytes, each with a length and a time (spec 03 §1).
+    """A flat namespace of blobs: ID to bytes, each with a length and a time (format 03 §1).
 
     All methods may be called from several threads at once. What the repository format relies on: a put is atomic and
     durable when it returns; a reader or a listing that starts afterwards sees it; timestamps don't run backwards by
@@ -110,7 +110,7 @@ class BlobStorage(ABC):
         """Yield every blob whose ID starts with ``prefix``, in any order and each once."""
 
     def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> None:
-        """Lock a blob until ``period_ns`` nanoseconds from now (spec 03 §6).
+        """Lock a blob until ``period_ns`` nanoseconds from now (format 03 §6).
 
         Raises:
             UnsupportedOptionError: The storage has no object lock.
@@ -258,7 +258,7 @@ class StorageWrapper(BlobStorage):
 
 
 def is_blob_id(text: str) -> bool:
-    """Tell whether ``text`` can name a blob: printable ASCII without ``/``, not empty (spec 03 §1)."""
+    """Tell whether ``text`` can name a blob: printable ASCII without ``/``, not empty (format 03 §1)."""
     return text.isascii() and text.isprintable() and "/" not in text and text != ""
 
 

@@ -1,4 +1,4 @@
-"""Variables of the environment that name a repository's storage and its credentials (spec 06 §3 to §5).
+"""Variables of the environment that name a repository's storage and its credentials.
 
 ``KOPIA_REPOSITORY`` says which backend; variables of that backend beat, field by field, what the URL says. Nothing here
 reads the process's own environment: the mapping is an argument, and so is what reads files.
@@ -90,7 +90,7 @@ def storage_from_environment(
 
 
 def legacy_connections(connection: ConnectionInfo) -> tuple[ConnectionInfo, ...]:
-    """Return where older movers put the repository that ``connection`` names, most likely place first (spec 06 §4.10)."""
+    """Return where older movers put the repository that ``connection`` names, most likely place first."""
     prefix = connection.config.get("prefix") or ""
     if not prefix:
         return ()

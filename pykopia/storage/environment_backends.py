@@ -1,4 +1,4 @@
-"""The variables of each backend, and how they become its options (spec 06 §3.2 to §3.7 and §4)."""
+"""The variables of each backend, and how they become its options."""
 
 import configparser
 import json

@@ -1,4 +1,4 @@
-"""Reading one variable of the environment: empty is unset, content or path, truth values (spec 06 §3)."""
+"""Reading one variable of the environment: empty is unset, content or path, truth values."""
 
 from collections.abc import Callable, Mapping
 

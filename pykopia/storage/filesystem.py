@@ -1,4 +1,4 @@
-"""Blobs as files in a folder of this machine, in Kopia's layout (spec 03 §2.1 and §2.2)."""
+"""Blobs as files in a folder of this machine, in Kopia's layout (format 03 §2.1 and §2.2)."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Blobs in any fsspec filesystem, flat or in shards (spec 03 §2 and §3)."""
+"""Blobs in any fsspec filesystem, flat or in shards (format 03 §2 and §3)."""
 
 import contextlib
 import os

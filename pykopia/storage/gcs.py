@@ -1,4 +1,4 @@
-"""Buckets of Google Cloud Storage (spec 03 §3).
+"""Buckets of Google Cloud Storage (format 03 §3).
 
 The filesystem is gcsfs'; requests go through it to the JSON API, as it has no words for conditions, metadata and retention.
 """

@@ -1,4 +1,4 @@
-"""Blobs as files in one folder of Google Drive (spec 03 §3)."""
+"""Blobs as files in one folder of Google Drive (format 03 §3)."""
 
 import contextlib
 import json

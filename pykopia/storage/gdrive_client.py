@@ -1,4 +1,4 @@
-"""Google Drive's HTTP API, version 3, as far as blobs need it (spec 03 §3)."""
+"""Google Drive's HTTP API, version 3, as far as blobs need it (format 03 §3)."""
 
 import ssl
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""Where a blob lies beneath the root of a storage: sharded folders, or a flat prefix (spec 03 §2.1 and §3)."""
+"""Where a blob lies beneath the root of a storage: sharded folders, or a flat prefix (format 03 §2.1 and §3)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -141,7 +141,7 @@ def blob_id_of(folder: str, name: str) -> BlobID | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlatLayout:
-    """Names in an object store: a plain prefix, then the blob ID (spec 03 §3)."""
+    """Names in an object store: a plain prefix, then the blob ID (format 03 §3)."""
 
     prefix: str = ""
     """Put before every blob ID as it stands; a folder needs its own ``/`` at the end."""

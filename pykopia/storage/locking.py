@@ -1,4 +1,4 @@
-"""Object lock: the blobs that data depends on are put with the repository's retention (spec 03 §6)."""
+"""Object lock: the blobs that data depends on are put with the repository's retention (format 03 §6)."""
 
 from dataclasses import replace
 from typing import cast

@@ -1,4 +1,4 @@
-"""Buckets and containers: what the object stores have in common beyond fsspec (spec 03 §3)."""
+"""Buckets and containers: what the object stores have in common beyond fsspec (format 03 §3)."""
 
 import contextlib
 import os

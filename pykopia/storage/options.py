@@ -1,4 +1,4 @@
-"""The configuration of a storage, with Kopia's field names (spec 03 §4): what all types share, and the local ones.
+"""The configuration of a storage, with Kopia's field names (format 03 §4): what all types share, and the local ones.
 
 Each class lists its fields in the order in which Kopia writes them. A field is made by one of ``text_field``,
 ``flag_field`` ..., which say its JSON name, whether it is left out when zero, and whether it is a secret.
@@ -192,7 +192,7 @@ def json_field(name: str) -> object:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottlingLimits:
-    """How fast a storage may be used; zero is without limit (spec 03 §5)."""
+    """How fast a storage may be used; zero is without limit (format 03 §5)."""
 
     reads_per_second: float = rate_field("readsPerSecond")
     """Gets and metadata requests a second."""
@@ -346,7 +346,7 @@ class FilesystemOptions(StorageOptions):
     """Owner of new files, used by root when ``gid`` is given too."""
     gid: int | None = optional_int_field("gid")
     dir_shards: tuple[int, ...] | None = shards_field("dirShards")
-    """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
+    """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
     list_parallelism: int = int_field("listParallelism")
     """Folders read at one time by a listing; zero: one."""
     throttling: ThrottlingLimits = NO_LIMITS

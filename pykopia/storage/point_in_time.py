@@ -1,4 +1,4 @@
-"""A bucket that keeps versions, as it was at a time (spec 03 §3)."""
+"""A bucket that keeps versions, as it was at a time (format 03 §3)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

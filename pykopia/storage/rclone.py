@@ -1,4 +1,4 @@
-"""Blobs in anything that rclone reaches, through a helper process that serves it as WebDAV (spec 03 §2.5)."""
+"""Blobs in anything that rclone reaches, through a helper process that serves it as WebDAV (format 03 §2.5)."""
 
 import base64
 import contextlib

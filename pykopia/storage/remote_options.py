@@ -1,4 +1,4 @@
-"""The configuration of the storages that lie on other machines, with Kopia's field names (spec 03 §4)."""
+"""The configuration of the storages that lie on other machines, with Kopia's field names (format 03 §4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -168,7 +168,7 @@ class SFTPOptions(StorageOptions):
     ssh_command: str = text_field("sshCommand", omit=True)
     ssh_arguments: str = text_field("sshArguments", omit=True)
     dir_shards: tuple[int, ...] | None = shards_field("dirShards")
-    """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
+    """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
     list_parallelism: int = int_field("listParallelism")
     throttling: ThrottlingLimits = NO_LIMITS
     host_key_policy: str = text_field("hostKeyPolicy", omit=True)
@@ -193,7 +193,7 @@ class WebDAVOptions(StorageOptions):
     atomic_writes: bool = flag_field("atomicWrites")
     """Whether the server replaces a file at once, so that no temporary name is needed."""
     dir_shards: tuple[int, ...] | None = shards_field("dirShards")
-    """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
+    """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
     list_parallelism: int = int_field("listParallelism")
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
@@ -222,7 +222,7 @@ class RcloneOptions(StorageOptions):
     """Content of an rclone configuration file."""
     atomic_writes: bool = flag_field("atomicWrites")
     dir_shards: tuple[int, ...] | None = shards_field("dirShards")
-    """Shards of a storage that has no ``.shards`` yet (spec 03 §2.1)."""
+    """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
     list_parallelism: int = int_field("listParallelism")
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")

@@ -1,4 +1,4 @@
-"""Repeat calls that failed with an error that may pass (spec 03 §5)."""
+"""Repeat calls that failed with an error that may pass (format 03 §5)."""
 
 import logging
 import random

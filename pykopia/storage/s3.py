@@ -1,4 +1,4 @@
-"""Buckets that speak S3: AWS, MinIO and all compatible services (spec 03 §3)."""
+"""Buckets that speak S3: AWS, MinIO and all compatible services (format 03 §3)."""
 
 import json
 import ssl

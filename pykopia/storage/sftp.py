@@ -1,4 +1,4 @@
-"""Blobs as files on an SFTP server, in Kopia's layout (spec 03 §2.1 and §2.3)."""
+"""Blobs as files on an SFTP server, in Kopia's layout (format 03 §2.1 and §2.3)."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Reading and writing ``.shards``, once for each opened storage (spec 03 §2.1)."""
+"""Reading and writing ``.shards``, once for each opened storage (format 03 §2.1)."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Connections to SSH servers: keys, host keys, and the ``ssh`` program (spec 03 §2.3)."""
+"""Connections to SSH servers: keys, host keys, and the ``ssh`` program (format 03 §2.3)."""
 
 import asyncio
 import contextlib

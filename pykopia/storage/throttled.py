@@ -1,4 +1,4 @@
-"""A storage that is used no faster than its connection allows (spec 03 §5)."""
+"""A storage that is used no faster than its connection allows (format 03 §5)."""
 
 import threading
 import time

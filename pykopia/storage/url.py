@@ -15,7 +15,7 @@
 ``memory://name``                       in the memory of this process, for tests
 ======================================  ==============================================================
 
-A URL carries no credentials and no options, and nothing in it is percent-decoded (spec 06 §4). A folder in a bucket
+A URL carries no credentials and no options, and nothing in it is percent-decoded. A folder in a bucket
 always ends in one slash in the connection, however many are typed.
 """
 

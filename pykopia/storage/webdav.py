@@ -1,4 +1,4 @@
-"""Blobs as files on a WebDAV server, in Kopia's layout (spec 03 §2.1 and §2.4)."""
+"""Blobs as files on a WebDAV server, in Kopia's layout (format 03 §2.1 and §2.4)."""
 
 import ssl
 from typing import ClassVar
@@ -32,7 +32,7 @@ TIMEOUT_SECONDS = 60.0
 """A connection on which nothing comes or goes for so long is given up."""
 
 _TEMPORARY = frozenset({409, 423})
-"""Statuses that other clients of the server bring about, and that pass (spec 03 §2.4)."""
+"""Statuses that other clients of the server bring about, and that pass (format 03 §2.4)."""
 _UNKNOWN_METHOD = frozenset({405, 501})
 _PORTS = {"http": 80, "https": 443}
 

@@ -1,4 +1,4 @@
-"""HTTP as WebDAV speaks it: one request for each thing, and errors that name the method (spec 03 §2.4)."""
+"""HTTP as WebDAV speaks it: one request for each thing, and errors that name the method (format 03 §2.4)."""
 
 import hashlib
 import socket

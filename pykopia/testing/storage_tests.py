@@ -1,4 +1,4 @@
-"""The contract of a storage as tests: a backend passes them by subclassing (spec 03 §1). They need pytest.
+"""The contract of a storage as tests: a backend passes them by subclassing (format 03 §1). They need pytest.
 
 .. code-block:: python
 

@@ -10,7 +10,7 @@ _FIXED_IDS = ("kopia.repository", "kopia.blobcfg", "kopia.maintenance", "kopia.i
 
 
 def blob_ids(*, max_size: int = 100) -> st.SearchStrategy[BlobID]:
-    """Return a strategy of every legal blob ID, however odd, up to so many characters (spec 03 §1)."""
+    """Return a strategy of every legal blob ID, however odd, up to so many characters (format 03 §1)."""
     return st.text(_LEGAL, min_size=1, max_size=max_size).map(BlobID)
 
 

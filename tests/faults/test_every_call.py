@@ -276,7 +276,7 @@ PROGRAMS: dict[str, tuple[Callable[[Ground], Program], int]] = {
 """What is tried, each with the format version that it is tried in."""
 
 NOT_TORN = {"change password", "upgrade by parameters", "upgrade from format 1", "upgrade from format 2"}
-"""These replace the one blob without which nothing can be opened: only an atomic put can do that (spec 03 §1)."""
+"""These replace the one blob without which nothing can be opened: only an atomic put can do that (format 03 §1)."""
 
 
 def check_all(source: Path, name: str, fate: Fate, most: int | None) -> None:

@@ -214,7 +214,7 @@ def test_the_directories_of_a_real_tree_are_what_kopia_wrote() -> None:
 
 
 def test_the_summary_of_a_file_as_root_counts_no_directory() -> None:
-    """Spec 04 §7.2; the snapshot of a single file in the dump of a real repository."""
+    """Format 04 §7.2; the snapshot of a single file in the dump of a real repository."""
     (manifest,) = REAL["manifest_contents"]["m40acd11c815d2a12ee8d0be979db9bda"]["entries"]
     root = manifest["data"]["rootEntry"]
     entry = decode_entry(json.dumps(root).encode())

@@ -90,7 +90,7 @@ def kopia_snapshot_ids(kopia: KopiaCLI) -> set[str]:
 
 
 def assert_restored_by_kopia(expected: Path, restored: Path) -> None:
-    """Compare with what kopia restores: it does not give folders their times (spec 04 §14.2)."""
+    """Compare with what kopia restores: it does not give folders their times (format 04 §14.2)."""
     assert_trees_equal(expected, restored, directory_times=False, paths=stored_path)
 
 

@@ -78,7 +78,7 @@ class Combination:
 
     @property
     def same_roots(self) -> bool:
-        """Whether IDs are those of bytes as they were: in version 1 objects are hashed compressed (spec 04 §2.3)."""
+        """Whether IDs are those of bytes as they were: in version 1 objects are hashed compressed (format 04 §2.3)."""
         return self.version >= 2
 
 

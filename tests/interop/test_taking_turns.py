@@ -27,7 +27,7 @@ from .repositories import (
 )
 
 COMPACTED_FROM = 16
-"""Contents of manifests; a writer that finds so many puts all into one first (spec 04 §5.3)."""
+"""Contents of manifests; a writer that finds so many puts all into one first (format 04 §5.3)."""
 
 
 def create_shared(kopia: KopiaCLI, location: Path, *, version: int) -> Repository:

@@ -1,7 +1,7 @@
 """Several writers, deletions and maintenance under a clock that jumps, on a storage whose listings are stale.
 
 The model knows which snapshots there must be and what each needs. Nothing that a snapshot needs may ever be lost, and
-what was dropped must not come back by itself. Writers keep to what Kopia asks of them (spec 03 §17): none works for more than
+what was dropped must not come back by itself. Writers keep to what Kopia asks of them (format 03 §17): none works for more than
 three hours on an index, or without committing.
 """
 

@@ -1,4 +1,4 @@
-"""Variables of the environment name a storage: each alone, with its rivals, and empty (spec 06 §3 to §5)."""
+"""Variables of the environment name a storage: each alone, with its rivals, and empty."""
 
 import base64
 import json

@@ -52,7 +52,7 @@ $(SERVERS): scripts/test-servers.sh
 
 # The CustomResourceDefinitions of the chart, from the typed models of the operator.
 crds: $(STAMP)
-	$(BIN)/python -m pykopia_operator.model.crds operator/chart/crds operator/kustomize/crds
+	$(BIN)/python -m pykopia_operator.model.crds operator/chart/files/crds operator/kustomize/crds
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh

@@ -57,13 +57,16 @@ go_install() {
 # Takes 6 to 8 minutes of two cores and 3 GiB of memory where Go's cache is empty.
 build_cluster() {
     sources=tests/k8s/server
-    sum=$(cat "$sources"/*.go "$sources/go.mod" "$sources/go.sum" | sha256sum | cut -c 1-16)
+    version=$(sed -n 's|.*k8s.io/kubernetes \(v[0-9.]*\)$|\1|p' "$sources/go.mod")
+    # Without a version the server says that it is v0.0.0, and serves kinds that it would have removed.
+    flags="-s -w -X k8s.io/component-base/version.gitVersion=$version"
+    sum=$( (cat "$sources"/*.go "$sources/go.mod" "$sources/go.sum"; echo "$flags") | sha256sum | cut -c 1-16)
     built=.servers/cluster/$sum/kubernetes-cluster
     if [ ! -x "$built" ]; then
         find_go
         echo "building a Kubernetes API server: this takes some minutes, once" >&2
         mkdir -p ".servers/cluster/$sum" .servers/bin
-        (cd "$sources" && CGO_ENABLED=0 "$go" build -trimpath -ldflags='-s -w' -o "$OLDPWD/$built.new" .)
+        (cd "$sources" && CGO_ENABLED=0 "$go" build -trimpath -ldflags="$flags" -o "$OLDPWD/$built.new" .)
         mv "$built.new" "$built"
     fi
     ln -sf "../cluster/$sum/kubernetes-cluster" .servers/bin/kubernetes-cluster

@@ -16,6 +16,8 @@ CHART: Final = Path(__file__).parents[2] / "operator" / "chart"
 NAMESPACE: Final = "pykopia-system"
 """Where the tests install the operator."""
 RELEASE: Final = "pykopia"
+KUBERNETES: Final = "--kube-version=1.37.2"
+"""For helm where it asks no server: what `go install` builds takes itself for one of Kubernetes 1.20."""
 
 _INSTALLED: Final = frozenset(
     {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap", "VolumePopulator"}
@@ -55,7 +57,7 @@ def render(values: Mapping[str, object] | None = None) -> str:
     """Return the YAML that the chart makes."""
     helm = programs.require("helm", install=INSTALL)
     settings = [f"--set={key}={value}" for key, value in (values or {}).items()]
-    command = [helm, "template", RELEASE, CHART, f"--namespace={NAMESPACE}", "--include-crds", *settings]
+    command = [helm, "template", RELEASE, CHART, f"--namespace={NAMESPACE}", KUBERNETES, *settings]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -66,4 +68,4 @@ def load_chart(values: Mapping[str, object] | None = None) -> Chart:
     return Chart(objects=[thing for thing in yaml.safe_load_all(render(values)) if thing])
 
 
-__all__ = ["CHART", "NAMESPACE", "RELEASE", "Chart", "load_chart", "render"]
+__all__ = ["CHART", "KUBERNETES", "NAMESPACE", "RELEASE", "Chart", "load_chart", "render"]

@@ -71,11 +71,17 @@ class Cut:
     """The connection breaks: before the API server gets the call, or when it has done it and before its answer arrives."""
 
     done: bool
-    then: Callable[[], None] = lambda: None
-    """Called when the connection has to break, before it does."""
 
 
-Fault = Answer | Cut
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """The caller ends when its call has changed something, before the answer arrives; a call that is refused gets its answer."""
+
+    caller: Callable[[], None]
+    """Ends the caller."""
+
+
+Fault = Answer | Cut | Kill
 
 
 class Proxy:
@@ -162,10 +168,9 @@ class Proxy:
         elif isinstance(fault, Cut):
             if fault.done:
                 self._forward(handler, body)[1].read()
-            fault.then()
             _break(handler)
         else:
-            self._relay(handler, body, call)
+            self._relay(handler, body, call, fault.caller if fault else None)
 
     def _forward(
         self, handler: http.server.BaseHTTPRequestHandler, body: bytes | None
@@ -176,13 +181,24 @@ class Proxy:
         upstream.request(handler.command, handler.path, body=body, headers=headers)
         return upstream, upstream.getresponse()
 
-    def _relay(self, handler: http.server.BaseHTTPRequestHandler, body: bytes | None, call: Call) -> None:
+    def _relay(
+        self,
+        handler: http.server.BaseHTTPRequestHandler,
+        body: bytes | None,
+        call: Call,
+        kill: Callable[[], None] | None,
+    ) -> None:
         try:
             upstream, response = self._forward(handler, body)
         except (OSError, http.client.HTTPException):
             _break(handler)
             return
         with contextlib.closing(upstream):
+            if kill and response.status < 400:
+                response.read()
+                kill()
+                _break(handler)
+                return
             if not call.watches or response.status != 200:
                 content = response.read()
                 handler.send_response(response.status)
@@ -242,4 +258,4 @@ def _break(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-__all__ = ["WRITES", "Answer", "Call", "Cut", "Fault", "Proxy"]
+__all__ = ["WRITES", "Answer", "Call", "Cut", "Fault", "Kill", "Proxy"]

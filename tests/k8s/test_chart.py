@@ -4,13 +4,12 @@ import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-import yaml
 
 from tests.k8s.api import API, APPLY, Object, path_of, wait_for
-from tests.k8s.chart import CHART, NAMESPACE, Chart, load_chart, render
+from tests.k8s.chart import CHART, KUBERNETES, NAMESPACE, Chart, load_chart, render
 from tests.k8s.cluster import INSTALL
 from tests.k8s.machine import Machine, Namespace
 from tests.k8s.scenario import source
@@ -30,7 +29,7 @@ VALUES: Final[Mapping[str, Mapping[str, object]]] = {
 
 def test_helm_lint_has_no_complaint() -> None:
     helm = programs.require("helm", install=INSTALL)
-    done = subprocess.run([helm, "lint", "--strict", CHART], capture_output=True, text=True, check=False)
+    done = subprocess.run([helm, "lint", "--strict", KUBERNETES, CHART], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -56,20 +55,19 @@ def _write_schemas(api: API, path: str, folder: Path) -> None:
             (folder / f"{'-'.join(filter(None, parts)).lower()}.json").write_text(json.dumps(document))
 
 
-def _close(schema: Any) -> None:  # noqa: ANN401 -- any part of a schema
+def _close(schema: Object) -> None:
     """Let a schema refuse unknown fields, and leave out what only a server knows how to read."""
-    if isinstance(schema, dict):
-        for key in ("default", "format"):
-            if not isinstance(schema.get(key), dict):
-                schema.pop(key, None)
-        if schema.get("x-kubernetes-int-or-string"):
-            schema.pop("type", None)
-        if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
-            schema.setdefault("additionalProperties", False)
-        for part in schema.values():
-            _close(part)
-    elif isinstance(schema, list):
-        for part in schema:
+    for key in ("default", "format"):
+        schema.pop(key, None)
+    if schema.get("x-kubernetes-int-or-string"):
+        schema.pop("type", None)
+    properties: dict[str, Object] = schema.get("properties", {})
+    if properties and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        schema.setdefault("additionalProperties", False)
+    parts = [*properties.values(), schema.get("items"), schema.get("additionalProperties"), schema.get("not")]
+    parts += [part for word in ("allOf", "anyOf", "oneOf") for part in schema.get(word, [])]
+    for part in parts:
+        if isinstance(part, dict):
             _close(part)
 
 
@@ -101,18 +99,21 @@ def dry_run(api: API, thing: Object) -> None:
 
 def test_an_unknown_value_of_a_choice_is_refused() -> None:
     helm = programs.require("helm", install=INSTALL)
-    command = [str(helm), "template", "x", str(CHART), "--set=coexistence=sometimes"]
+    command = [str(helm), "template", "x", str(CHART), KUBERNETES, "--set=coexistence=sometimes"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "coexistence" in done.stderr
 
 
 def test_the_definitions_stay_when_the_release_goes(chart: Chart) -> None:
-    in_folder = [thing for path in (CHART / "crds").glob("*.yaml") for thing in yaml.safe_load_all(path.read_text())]
-    kept = {thing["metadata"]["name"] for thing in in_folder}
+    assert len(chart.definitions) == 3
     for thing in chart.definitions:
-        policy = thing["metadata"].get("annotations", {}).get("helm.sh/resource-policy")
-        assert thing["metadata"]["name"] in kept or policy == "keep"
+        assert thing["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+@pytest.mark.parametrize("values", [{"manageCRDs": "false"}, {"coexistence": "fork"}])
+def test_the_definitions_can_be_left_to_another_owner(values: Mapping[str, object]) -> None:
+    assert load_chart(values).definitions == []
 
 
 def test_the_operator_may_not_do_everything(chart: Chart) -> None:

@@ -1,9 +1,10 @@
 """The operator is killed, and its calls fail: it goes on without a second Job, a lost volume or a wrong status.
 
-Between two writes the operator changes nothing outside of its process: a kill right after each write covers all calls.
+Between two writes the operator changes nothing outside of its process, and a process remembers nothing of an earlier one: a
+kill right after each write, before its answer, covers kills at all calls. Kills at every read are tried in memory
+(``tests/operator/test_faults.py``).
 """
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from tests.k8s.api import Object, wait_for
 from tests.k8s.chart import NAMESPACE, Chart
 from tests.k8s.machine import Machine, Namespace
 from tests.k8s.operator_process import Operator, running_operator
-from tests.k8s.proxy import Answer, Call, Cut, Fault, Proxy
+from tests.k8s.proxy import Answer, Call, Cut, Fault, Kill, Proxy
 from tests.k8s.scenario import SECRET, Bucket, Scenario, condition, destination, files, make_bucket, source
 from tests.servers.s3 import S3Server
 
@@ -83,23 +84,6 @@ def start_trial(
     assert machine.failures()[failures:] == []
 
 
-def kill_after(trial: Trial, number: int) -> threading.Event:
-    """Kill the operator right after its write of a number, before it gets the answer; return what is set then."""
-    killed = threading.Event()
-    writes = itertools.count(1)
-
-    def kill() -> None:
-        trial.operator.kill()
-        killed.set()
-
-    def fault(call: Call) -> Fault | None:
-        hit = call.writes and not killed.is_set() and next(writes) == number
-        return Cut(done=True, then=kill) if hit else None
-
-    trial.proxy.fault = fault
-    return killed
-
-
 def one_good_backup(trial: Trial, folder: Path) -> None:
     """Check that one run was made, that its snapshot is whole, and that nothing of it is left."""
     namespace, bucket = trial.namespace, trial.scenario.bucket
@@ -123,65 +107,93 @@ def one_good_backup(trial: Trial, folder: Path) -> None:
     assert files(namespace.volume("data")) == CONTENT
 
 
-def with_kills(trial: Trial, thing: Object, number: int) -> bool:
-    """Run an object while its operator is killed after one write; return False if it made fewer writes."""
-    killed = kill_after(trial, number)
+def with_kills(trial: Trial, thing: Object) -> list[str]:
+    """Run an object by operators of which each one is killed right after its first call that changes something.
+
+    So every state that a run goes through on the API server is once the state that a new process starts from.
+
+    Returns:
+        The calls after which a process was killed.
+    """
+    killed: list[str] = []
+    dead = threading.Event()
+    name = thing["metadata"]["name"]
+
+    def fault(call: Call) -> Fault | None:
+        def kill() -> None:
+            if not dead.is_set():
+                trial.operator.kill()
+                killed.append(str(call))
+                dead.set()
+
+        return Kill(caller=kill) if call.writes else None
+
+    def ended() -> bool:
+        found = trial.namespace.get(thing["kind"], name)
+        manual = found.get("status", {}).get("lastManualSync") == thing["spec"]["trigger"]["manual"]
+        return manual and condition(found, "Synchronizing").get("reason") == "WaitingForManual"
+
+    trial.proxy.fault = fault
     trial.namespace.apply(thing)
-    ended = threading.Event()
-
-    def state() -> bool:
-        status = trial.namespace.get(thing["kind"], "app").get("status", {})
-        if status.get("lastManualSync") == thing["spec"]["trigger"]["manual"]:
-            ended.set()
-        waits = condition({"status": status}, "Synchronizing").get("reason") == "WaitingForManual"
-        return killed.is_set() or (ended.is_set() and waits)
-
-    trial.namespace.wait("the operator is killed, or has done all", thing["kind"], "app", lambda _: state(), seconds=90)
-    if killed.is_set():
-        trial.proxy.fault = lambda call: None
-        trial.operator.start()
-    trial.scenario.synced(thing["kind"], "app")
-    return killed.is_set()
+    while len(killed) <= MOST_WRITES:
+        wait_for(
+            "the operator is killed, or has done all",
+            lambda: dead.is_set() or ended(),
+            seconds=90,
+            describe=lambda: f"killed after {killed}{trial.namespace.describe(thing['kind'], name)}",
+        )
+        if not dead.is_set():
+            trial.proxy.fault = lambda call: None
+            return killed
+        dead.clear()
+        trial.operator.start(wait=False)
+    raise AssertionError(f"a run makes more than {MOST_WRITES} writes: {killed}")
 
 
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("method", ["Snapshot"])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("method", ["Snapshot", "Clone", "Direct"])
 def test_a_backup_survives_a_kill_after_each_write(
     start_trial: Callable[..., Trial], method: str, tmp_path: Path
 ) -> None:
-    for number in range(1, MOST_WRITES):
-        trial = start_trial()
-        trial.namespace.filled_claim("data", FILES)
-        killed = with_kills(trial, source(copyMethod=method), number)
-        one_good_backup(trial, tmp_path / f"restored-{number}")
-        if not killed:
-            assert number > 8, "a backup with a snapshot can't do with so few writes"
-            return
-    raise AssertionError(f"a backup makes more than {MOST_WRITES} writes")
+    trial = start_trial()
+    trial.namespace.filled_claim("data", FILES)
+    killed = with_kills(trial, source(copyMethod=method))
+    one_good_backup(trial, tmp_path / "restored")
+    copies = {
+        "Snapshot": ["persistentvolumeclaims", "volumesnapshots"],
+        "Clone": ["persistentvolumeclaims"],
+        "Direct": [],
+    }
+    expected = ["jobs", "persistentvolumeclaims", "rolebindings", "roles", "serviceaccounts", *copies[method]]
+    assert created(killed) == sorted(expected)
 
 
-@pytest.mark.timeout(1800)
+def created(calls: list[str]) -> list[str]:
+    """Return the kinds of what was created, without events; a kind as often as objects of it."""
+    kinds = [call.rpartition("/")[2] for call in calls if call.startswith("POST")]
+    return sorted(kind for kind in kinds if kind != "events")
+
+
+@pytest.mark.timeout(600)
 def test_a_restore_survives_a_kill_after_each_write(start_trial: Callable[..., Trial], versitygw: S3Server) -> None:
     bucket = make_bucket(versitygw)
     first = start_trial(bucket=bucket)
     first.namespace.filled_claim("data", FILES)
     first.scenario.back_up(source(username="user", hostname="host"))
+    trial = start_trial(bucket=bucket)
+    namespace = trial.namespace
     wish: Object = {"copyMethod": "Snapshot", "capacity": "1Gi", "accessModes": ["ReadWriteOnce"]}
-    for number in range(1, MOST_WRITES):
-        trial = start_trial(bucket=bucket)
-        namespace = trial.namespace
-        killed = with_kills(trial, destination(username="user", hostname="host", **wish), number)
-        thing = namespace.get("ReplicationDestination", "app")
-        assert [(run.args, run.exit_code) for run in namespace.runs()] == [(["restore"], 0)]
-        (snapshot,) = namespace.objects("VolumeSnapshot")
-        assert thing["status"]["latestImage"]["name"] == snapshot["metadata"]["name"]
-        assert thing["status"]["kopia"]["result"] == "restored"
-        assert files(namespace.volume("volsync-app-dest")) == CONTENT
-        namespace.gone("Job", "volsync-dst-app")
-        if not killed:
-            assert number > 6, "a restore can't do with so few writes"
-            return
-    raise AssertionError(f"a restore makes more than {MOST_WRITES} writes")
+    killed = with_kills(trial, destination(username="user", hostname="host", **wish))
+    thing = namespace.get("ReplicationDestination", "app")
+    assert [(run.args, run.exit_code) for run in namespace.runs()] == [(["restore"], 0)]
+    (snapshot,) = namespace.objects("VolumeSnapshot")
+    assert thing["status"]["latestImage"]["name"] == snapshot["metadata"]["name"]
+    assert thing["status"]["kopia"]["result"] == "restored"
+    assert files(namespace.volume("volsync-app-dest")) == CONTENT
+    namespace.gone("Job", "volsync-dst-app")
+    claims = ["persistentvolumeclaims"] * 2  # the restored one and the cache
+    assert created(killed) == sorted(["jobs", *claims, "rolebindings", "roles", "serviceaccounts", "volumesnapshots"])
+    assert any(call.startswith("PATCH") and "/persistentvolumeclaims/" in call for call in killed), killed
 
 
 FAULTS: dict[str, Fault] = {

@@ -37,7 +37,7 @@ spec: {policyRef: {name: postgres-data}, schedule: {cron: "H 2 * * *"}}
 """
 
 
-@pytest.mark.parametrize("folder", ["chart/crds", "kustomize/crds"])
+@pytest.mark.parametrize("folder", ["chart/files/crds", "kustomize/crds"])
 def test_the_files_are_what_make_crds_writes(folder: str) -> None:
     found = {path.name: yaml.safe_load(path.read_text()) for path in (OPERATOR / folder).glob("*.yaml")}
     assert found == crds()

@@ -155,7 +155,7 @@ def test_o_004_fields_that_the_served_crd_would_drop_are_listed() -> None:
 
 
 def test_without_our_crds_the_operator_says_what_to_apply() -> None:
-    with pytest.raises(StartRefusedError, match="folder crds"):
+    with pytest.raises(StartRefusedError, match="manageCRDs"):
         start(FakeApi(Clock()))
 
 

@@ -2,13 +2,19 @@
 
 import asyncio
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pykopia_operator.control import meters
+from pykopia_operator.control.carry_out import Performer
 from pykopia_operator.control.http import metrics, metrics_context, probes, serve
 from pykopia_operator.control.meters import DEFINITIONS, Meters
-from pykopia_operator.decide.plan import Measure
+from pykopia_operator.decide.plan import Measure, Patch, Plan
+from pykopia_operator.errors import ApiError
 from pykopia_operator.settings import Settings
+
+from tests.operator.fake_api import Clock, FakeApi
 
 
 async def ask(port: int, path: str, *, token: str = "", context: ssl.SSLContext | None = None) -> tuple[int, str]:
@@ -79,3 +85,39 @@ def test_metrics_have_volsyncs_names_and_deleted_objects_lose_theirs() -> None:
 
 def test_every_metric_has_a_name_of_one_of_the_three_families() -> None:
     assert all(full.startswith(("volsync_", "volsync_kopia_", "pykopia_")) for full, _, _ in DEFINITIONS.values())
+
+
+def test_every_metric_that_is_declared_is_filled_somewhere() -> None:
+    """A name that nothing fills would be a series that never changes."""
+    folder = Path(meters.__file__).parents[1]
+    code = "".join(path.read_text() for path in (folder / "decide").rglob("*.py"))
+    filled = {name for name in DEFINITIONS if f'measure("{name}"' in "".join(code.split()) or f'"{name}",' in code}
+    collected = {"snapshot_age_seconds", "queue_depth", "parallel_operations_active"}
+    assert DEFINITIONS.keys() - filled == collected
+    text = Meters().text().decode()
+    assert "volsync_kopia_queue_depth 0.0" in text
+    assert "volsync_kopia_parallel_operations_active 0.0" in text
+
+
+def test_a_plan_that_is_refused_counts_nothing() -> None:
+    """It is decided anew, and would be counted twice."""
+
+    class Counter:
+        def __init__(self) -> None:
+            self.taken: list[str] = []
+
+        def take(self, measure: Measure) -> None:
+            self.taken.append(measure.name)
+
+    clock, counter = Clock(), Counter()
+    api = FakeApi(clock)
+    thing = api.put({"kind": "ReplicationSource", "metadata": {"name": "app", "namespace": "prod"}})
+    change = {"metadata": {"resourceVersion": "0"}, "status": {"lastSyncTime": "2026-03-01T00:00:00Z"}}
+    plan = Plan().add(Measure(name="consecutive_failures"), Patch(obj=thing, change=change, subresource="status"))
+    performer = Performer(api, clock.now, counter)
+    with pytest.raises(ApiError):
+        asyncio.run(performer.carry_out(plan))
+    assert counter.taken == []
+    change["metadata"]["resourceVersion"] = thing["metadata"]["resourceVersion"]
+    asyncio.run(performer.carry_out(plan))
+    assert counter.taken == ["consecutive_failures"]

@@ -44,6 +44,8 @@ class Performer:
     async def carry_out(self, plan: Plan) -> None:
         """Carry out the actions of a plan in order; the first refusal ends it.
 
+        Metrics change when all else is done: a plan that ends early is decided anew, and must not be counted twice.
+
         Raises:
             ApiError: the API server refused an action; a conflict means that the object must be read again.
         """
@@ -58,7 +60,10 @@ class Performer:
                 case Event():
                     await self._report(action)
                 case Measure():
-                    self._meters.take(action)
+                    pass
+        for action in plan.actions:
+            if isinstance(action, Measure):
+                self._meters.take(action)
 
     async def _create(self, obj: Obj) -> None:
         try:

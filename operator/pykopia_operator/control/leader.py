@@ -54,8 +54,9 @@ class LeaseLock:
         renewed = self._monotonic()
         while True:
             await self._pause(min(self._retry, self._deadline / 3))
+            left = self._deadline - (self._monotonic() - renewed)
             try:
-                async with asyncio.timeout(self._deadline):
+                async with asyncio.timeout(max(left, 0.1)):
                     held = await self._try()
             except TimeoutError:
                 held = False

@@ -59,13 +59,14 @@ async def look_around(api: Api, settings: Settings, identity: str, now: Callable
         served = await _served_schema(api, kind)
         if served is None:
             raise StartRefusedError(
-                f"the CustomResourceDefinition of {kind} is missing; apply the files of the chart's folder crds"
+                f"the CustomResourceDefinition of {kind} is missing; install the chart with manageCRDs=true"
             )
         missing = sorted(missing_fields(_own_schema(kind), served))
         if missing and settings.coexistence in {"none", "replace"}:
             shown = ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if len(missing) > 20 else "")
             warnings.append(
-                f"the CRD of {kind} lacks fields that the API server therefore drops: {shown}; apply the chart's CRDs"
+                f"the CRD of {kind} lacks fields that the API server therefore drops: {shown}; upgrade the chart with "
+                "manageCRDs=true"
             )
         if "kopia" in (served.get("properties") or {}).get("status", {}).get("properties", {}):
             status_fields.add(kind)

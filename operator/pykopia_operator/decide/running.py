@@ -44,6 +44,8 @@ from pykopia_operator.settings import Settings
 RECHECK: Final = 60.0
 """Seconds after which a synchronizing object is looked at again."""
 NOT_BOUND: Final = timedelta(seconds=120)
+OPERATIONS: Final = {"source": "backup", "destination": "restore"}
+"""The operation of an object's movers, by the object's role; a label of metrics."""
 LONGEST_EVENT: Final = 1000
 
 
@@ -264,6 +266,9 @@ def ensure_account(turn: Turn, kopia: MoverOptions) -> None:
 def ensure_cache(turn: Turn, cache: Cache) -> None:
     """Create or enlarge the cache volume."""
     existing = turn.world.cache
+    labels = {"operation": OPERATIONS[turn.role], "repository": repository_label(turn)}
+    turn.measure("cache_type", int(cache.claim is not None), cache_type="pvc", **labels)
+    turn.measure("cache_type", int(cache.claim is None), cache_type="emptydir", **labels)
     if cache.claim is None:
         return
     if existing is None:
@@ -404,8 +409,7 @@ def record_failure(turn: Turn, result: MoverResult, trigger: Trigger | None) -> 
 
 def measure_failure(turn: Turn, result: MoverResult) -> None:
     """Count a failed mover."""
-    operation = "backup" if turn.role == "source" else "restore"
-    labels = {"operation": operation, "repository": repository_label(turn)}
+    labels = {"operation": OPERATIONS[turn.role], "repository": repository_label(turn)}
     turn.measure("operation_failure_total", failure_reason=result.code, **labels)
     if turn.role == "source":
         turn.measure("snapshot_creation_failure_total", failure_reason=result.code, **labels)
@@ -491,6 +495,8 @@ def finish_run(turn: Turn, spec: SourceSpec | DestinationSpec, result: MoverResu
             message="; ".join(map(str, policy)) or "The policy files were applied",
             now=turn.now,
         )
+        labels = {"operation": OPERATIONS[turn.role], "repository": repository_label(turn)}
+        turn.measure("policy_compliance", int(not policy), policy_type="global", **labels)
     for each in policy:
         turn.event("PolicyWarning", str(each), warning=True, once=f"{turn.run}/{each}")
     for each in result.document.get("warnings") or []:

@@ -464,3 +464,6 @@ def measure_backup(turn: Turn, result: MoverResult) -> None:
     for kind in report.get("ran") or []:
         turn.measure("maintenance_operations_total", maintenance_type=str(kind), **labels)
         turn.measure("maintenance_last_run_timestamp_seconds", result.finished.timestamp(), **labels)
+        turn.measure(
+            "maintenance_duration_seconds", float(report.get("took") or 0), maintenance_type=str(kind), **labels
+        )

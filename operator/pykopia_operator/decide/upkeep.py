@@ -15,6 +15,9 @@ from pykopia_operator.decide.world import Keys
 DEFAULT_DAYS: Final = 7
 LEASE_SECONDS: Final = 300
 OVERDUE_FACTOR: Final = 2
+EARLY: Final = timedelta(hours=3)
+"""How much before its time maintenance may come: a daily backup that begins a few minutes before its last one had ended would
+otherwise maintain every second day at an interval of one."""
 
 
 def repository_key(owner: Obj, secret: Keys | None) -> str:
@@ -92,7 +95,7 @@ def when_upkeep(
         return Upkeep(due=False)
     begin = last_maintenance(owner, sources, key) or parse_time(meta(owner).get("creationTimestamp")) or now
     due = begin + timedelta(days=days)
-    return Upkeep(due=now > due, next=due, overdue=now > begin + timedelta(days=days * OVERDUE_FACTOR + 1))
+    return Upkeep(due=now > due - EARLY, next=due, overdue=now > begin + timedelta(days=days * OVERDUE_FACTOR + 1))
 
 
 def is_lease_free(lease: Obj | None, holder: str, now: datetime) -> bool:

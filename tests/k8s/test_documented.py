@@ -15,7 +15,7 @@ FILES = {"readme.txt": "hello", "deep/er/file": "x" * 5000, "empty": ""}
 CONTENT = {name: text.encode() for name, text in FILES.items()}
 
 
-def test_rows_1_105_106_108_116_the_main_example_backs_up_a_clone(scenario: Scenario, tmp_path: Path) -> None:
+def test_rows_1_105_106_108_116_o_040_the_main_example_backs_up_a_clone(scenario: Scenario, tmp_path: Path) -> None:
     namespace = scenario.namespace
     namespace.filled_claim("mydata", FILES)
     (example,) = documented("first-backup")

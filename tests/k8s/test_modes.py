@@ -3,14 +3,17 @@
 import datetime as dt
 from pathlib import Path
 
-from tests.k8s.api import wait_for
+import pytest
+
+from tests.k8s.api import Object, wait_for
 from tests.k8s.chart import NAMESPACE, Chart
 from tests.k8s.machine import Machine
 from tests.k8s.operator_process import Operator, running_operator
-from tests.k8s.scenario import SECRET, Scenario, documented, make_bucket, source
+from tests.k8s.scenario import SECRET, Scenario, destination, documented, make_bucket, source
 from tests.servers.s3 import S3Server
 
 FILES = {"a": "one", "b/c": "two"}
+SNAPSHOTS = "snapshot.storage.k8s.io"
 
 
 def test_o_003_an_operator_does_not_start_while_another_controller_holds_its_lease(
@@ -122,3 +125,41 @@ def test_o_100_leftovers_of_the_replaced_operator_are_taken_over(
     assert namespace.get("PersistentVolumeClaim", cache)["spec"]["resources"]["requests"]["storage"] == "8Gi"
     machine.api.delete("Namespace", namespace.name)
     machine.api.delete("Lease", "b95b3104.backube", NAMESPACE)  # a killed holder keeps other modes from starting
+
+
+def by_parameters(**kopia: object) -> Object:
+    """Return a source that selects this operator by its provider."""
+    thing = source()
+    del thing["spec"]["kopia"]
+    parameters = {"repository": SECRET, "copyMethod": "Direct"}
+    thing["spec"] |= {"external": {"provider": "pykopia", "parameters": parameters}, **kopia}
+    return thing
+
+
+@pytest.mark.parametrize("mode", ["upstream", "fork"])
+def test_o_002_o_090_beside_another_controller_only_what_names_this_one_is_handled(
+    machine: Machine, chart: Chart, versitygw: S3Server, tmp_path: Path, mode: str
+) -> None:
+    namespace = machine.namespace(mode)
+    bucket = make_bucket(versitygw)
+    namespace.secret(SECRET, bucket.secret)
+    namespace.filled_claim("data", FILES)
+    theirs = namespace.create(source("theirs"))
+    restored = namespace.create(destination("theirs", destinationPVC="data"))
+    image = {"status": {"latestImage": {"kind": "VolumeSnapshot", "apiGroup": SNAPSHOTS, "name": "image"}}}
+    restored = namespace.api.patch("ReplicationDestination", "theirs", image, namespace.name, subresource="status")
+    reference: Object = {"apiGroup": "volsync.backube", "kind": "ReplicationDestination", "name": "theirs"}
+    namespace.claim("fresh", dataSourceRef=reference)
+    flags = [f"--watch-namespace={namespace.name}", f"--coexistence={mode}"]
+    with running_operator(machine, chart, tmp_path, flags=flags):
+        thing = Scenario(namespace=namespace, bucket=bucket).back_up(by_parameters())
+    assert thing["status"]["latestMoverStatus"]["result"] == "Successful"
+    assert bucket.sources() == [f"{namespace.name}@app:/data"]
+    for each in (theirs, restored):
+        now = namespace.get(each["kind"], "theirs")
+        assert now["metadata"]["resourceVersion"] == each["metadata"]["resourceVersion"]
+    assert {event["reason"] for event in namespace.events("theirs")} == ({"NotHandled"} if mode == "upstream" else set())
+    names = {claim["metadata"]["name"] for claim in namespace.objects("PersistentVolumeClaim")}
+    assert names == {"data", "fresh", "volsync-src-app-cache"}  # no helper of a populator
+    assert namespace.events("fresh", "VolSyncPopulatorPVCCreated") == []
+    machine.api.delete("Namespace", namespace.name)

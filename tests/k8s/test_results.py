@@ -44,7 +44,7 @@ def test_a_manual_value_runs_once_and_another_one_runs_again(scenario: Scenario)
     assert [run.args for run in namespace.runs()] == [["backup"], ["backup"]]
 
 
-def test_a_paused_source_does_not_run_and_tells_no_success(scenario: Scenario) -> None:
+def test_o_060_a_paused_source_does_not_run_and_tells_no_success(scenario: Scenario) -> None:
     namespace = scenario.namespace
     namespace.filled_claim("data", FILES)
     paused = source()
@@ -60,7 +60,7 @@ def test_a_paused_source_does_not_run_and_tells_no_success(scenario: Scenario) -
     scenario.synced("ReplicationSource", "app")
 
 
-def test_a_wrong_password_is_reported_and_not_retried_in_a_loop(scenario: Scenario) -> None:
+def test_o_070_a_wrong_password_is_reported_and_not_retried_in_a_loop(scenario: Scenario) -> None:
     namespace = scenario.namespace
     namespace.filled_claim("data", FILES)
     scenario.back_up()
@@ -113,7 +113,7 @@ def test_rows_13_14_a_missing_key_is_named(scenario: Scenario, key: str) -> None
     assert scenario.namespace.runs() == []
 
 
-def test_rows_110_231_a_missing_secret_is_named_with_its_namespace_and_waited_for(scenario: Scenario) -> None:
+def test_rows_110_231_o_071_a_missing_secret_is_named_with_its_namespace_and_waited_for(scenario: Scenario) -> None:
     namespace = scenario.namespace
     namespace.filled_claim("data", FILES)
     message = error_of(scenario, source(repository="late"))
@@ -254,7 +254,7 @@ def backed_up(scenario: Scenario) -> Scenario:
     return scenario
 
 
-def test_a_restore_by_source_identity_reads_the_source_of_that_name(backed_up: Scenario) -> None:
+def test_o_044_o_045_a_restore_by_source_identity_reads_the_source_of_that_name(backed_up: Scenario) -> None:
     backed_up.namespace.claim("target")
     thing = backed_up.restore(destination("other", destinationPVC="target", sourceIdentity={"sourceName": "app"}))
     assert files(backed_up.namespace.volume("target")) == CONTENT
@@ -263,7 +263,7 @@ def test_a_restore_by_source_identity_reads_the_source_of_that_name(backed_up: S
     assert backed_up.namespace.events("other", "RestoreCompleted")
 
 
-def test_a_restore_without_any_snapshot_says_so(backed_up: Scenario) -> None:
+def test_o_045_a_restore_without_any_snapshot_says_so_and_lists_what_there_is(backed_up: Scenario) -> None:
     namespace = backed_up.namespace
     namespace.claim("target")
     nobody: Object = {"username": "no", "hostname": "body", "onMissingSnapshot": "Continue"}

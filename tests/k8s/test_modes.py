@@ -158,7 +158,9 @@ def test_o_002_o_090_beside_another_controller_only_what_names_this_one_is_handl
     for each in (theirs, restored):
         now = namespace.get(each["kind"], "theirs")
         assert now["metadata"]["resourceVersion"] == each["metadata"]["resourceVersion"]
-    assert {event["reason"] for event in namespace.events("theirs")} == ({"NotHandled"} if mode == "upstream" else set())
+    assert {event["reason"] for event in namespace.events("theirs")} == (
+        {"NotHandled"} if mode == "upstream" else set()
+    )
     names = {claim["metadata"]["name"] for claim in namespace.objects("PersistentVolumeClaim")}
     assert names == {"data", "fresh", "volsync-src-app-cache"}  # no helper of a populator
     assert namespace.events("fresh", "VolSyncPopulatorPVCCreated") == []

@@ -2,12 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pykopia_operator.control.start import VOLSYNC_LEASE, look_around, missing_fields
 from pykopia_operator.decide.ownership import is_ours
 from pykopia_operator.errors import StartRefusedError
+from pykopia_operator.main import run_command
 from pykopia_operator.model.crds import crds
 from pykopia_operator.settings import Settings
 
@@ -210,3 +212,26 @@ def test_an_object_of_another_owner_under_our_name_is_never_touched() -> None:
     stage.settle()
     assert stage.api.must("Job", "volsync-src-app") == before
     assert "belongs to another object" in stage.condition()["message"]
+
+
+@pytest.mark.parametrize("text", [None, "", "nothing: of the kind", "{", "[]", "current-context: lost", "clusters: 5"])
+def test_a_connection_that_cannot_be_read_is_one_sentence(
+    tmp_path: Path, text: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kubeconfig"
+    if text is not None:
+        path.write_text(text)
+    assert run_command(["run", f"--kubeconfig={path}"], {}) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("pykopia-operator: ")
+    assert "Traceback" not in told
+    assert "kubeconfig" in told
+
+
+def test_without_a_cluster_the_operator_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    assert run_command(["run"], {}) == 1
+    assert "--kubeconfig" in capsys.readouterr().err

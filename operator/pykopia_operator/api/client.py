@@ -14,8 +14,10 @@ from typing import Any, Final
 
 import httpx2
 import msgspec
+import yaml
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.core.exceptions import ConfigError
 
 from pykopia_operator.api.kinds import KINDS, Kind, kind_of
 from pykopia_operator.decide.world import Keys
@@ -30,9 +32,20 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 def load_config(path: str) -> SingleConfig:
-    """Return the connection: of a kubeconfig file, or of the Pod's account, or of the user's default file."""
-    config = KubeConfig.from_file(path) if path else KubeConfig.from_env()
-    found = config.get()
+    """Return the connection: of a kubeconfig file, or of the Pod's account, or of the user's default file.
+
+    Raises:
+        StartRefusedError: there is none, or it cannot be read.
+    """
+    try:
+        config = KubeConfig.from_file(path) if path else KubeConfig.from_env()
+        found = config.get()
+    except (ConfigError, OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        place = path or "the Pod's service account, or a kubeconfig"
+        raise StartRefusedError(
+            f"no connection to a cluster can be read from {place}: {error}; run in a Pod with a service account, or set "
+            "--kubeconfig"
+        ) from error
     if found is None:
         raise StartRefusedError("the kubeconfig has no current context")
     return found

@@ -50,7 +50,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 MERGE: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
-_POLL_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.1
 
 
 class APIError(Exception):

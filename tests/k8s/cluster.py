@@ -7,7 +7,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,8 @@ class Cluster:
     """A client that may do everything."""
     running: contextlib.ExitStack
     """Ends the API server."""
+    starting: list[range] = field(default_factory=list)
+    """Lines of the audit log that were written while an API server started: it refuses all until it knows the roles."""
 
     @contextlib.contextmanager
     def without_api_server(self) -> Iterator[None]:
@@ -45,7 +47,9 @@ class Cluster:
         try:
             yield
         finally:
+            before = len(self.audit())
             self.running.enter_context(_api_server(self.program, self.folder, self.certificates, self.etcd, self.port))
+            self.starting.append(range(before, len(self.audit())))
 
     @property
     def server(self) -> str:
@@ -79,6 +83,15 @@ class Cluster:
         """Return a client with the identity of a service account."""
         token = self.account_token(namespace, account)
         return API(self.server, token=token, authority=str(self.certificates.authority))
+
+    def refused(self) -> set[str]:
+        """Return the verbs and paths that the roles of the operator's service account did not allow."""
+        return {
+            f"{entry['verb']} {entry['requestURI']}"
+            for number, entry in enumerate(self.audit())
+            if entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
+            and not any(number in lines for lines in self.starting)
+        }
 
     def audit(self) -> list[Object]:
         """Return what service accounts of the operator's namespace asked of the API server, in order."""

@@ -59,12 +59,7 @@ def operator(
     flags = getattr(request.module, OPERATOR_FLAGS, ())
     with running_operator(machine, chart, tmp_path_factory.mktemp("operator"), flags=flags) as operator:
         yield operator
-    refused = {
-        f"{entry['verb']} {entry['requestURI']}"
-        for entry in machine.cluster.audit()
-        if entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
-    }
-    assert refused == set()
+    assert machine.cluster.refused() == set()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A whole cluster of one machine: API server, controllers, volumes and a node, as the tests use it."""
 
 import base64
+import compileall
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from tests.k8s.kubelet import Kubelet, Run
 from tests.k8s.volumes import IMMEDIATE, Volumes, classes
 
 _CRD_PATIENCE_SECONDS: Final = 30
+_PROJECT: Final = Path(__file__).parents[2]
 _numbers = itertools.count(1)
 
 
@@ -49,7 +51,7 @@ class Machine:
         wait_for(f"{name} is established", lambda: self._established(name), seconds=_CRD_PATIENCE_SECONDS)
 
     def _established(self, name: str) -> bool:
-        conditions = self.api.get("CustomResourceDefinition", name).get("status", {}).get("conditions", [])
+        conditions = self.api.get("CustomResourceDefinition", name).get("status", {}).get("conditions") or []
         return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
     def namespace(self, prefix: str = "test", **metadata: object) -> "Namespace":
@@ -201,11 +203,18 @@ class Namespace:
         return "\n".join(lines)
 
 
+def _compile() -> None:
+    """Compile what containers run, as the build of an image does: they can't, and would do it again at each start."""
+    for name in ("pykopia", "mover/pykopia_mover", "operator/pykopia_operator"):
+        compileall.compile_dir(_PROJECT / name, quiet=2)
+
+
 @contextlib.contextmanager
 def start_machine(folder: Path) -> Iterator[Machine]:
     """Run a cluster with one node for the time of a block."""
     (folder / "cluster").mkdir()
     folder.chmod(0o755)
+    _compile()
     with start_cluster(folder / "cluster") as cluster:
         volumes = Volumes(cluster.admin, folder / "storage")
         kubelet = Kubelet(cluster.admin, volumes, folder / "node", cluster.certificates)

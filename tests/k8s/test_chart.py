@@ -1,6 +1,7 @@
 """The chart: valid for helm, for the schemas of Kubernetes, for a real API server, and over what is in a cluster already."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.k8s.cluster import INSTALL
 from tests.k8s.machine import Machine, Namespace
 from tests.k8s.scenario import source
 from tests.servers import programs
+
+HELM_NAMESPACE: Final = "by-helm"
 
 VALUES: Final[Mapping[str, Mapping[str, object]]] = {
     "defaults": {},
@@ -83,8 +86,11 @@ def test_kubeconform_accepts_the_chart(schemas: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_api_server_accepts_the_chart(machine: Machine, chart: Chart, name: str) -> None:
+    watched = [machine.named_namespace(str(VALUES[name][key])).name for key in VALUES[name] if "watchNamespaces" in key]
     for thing in load_chart(VALUES[name]).objects:
         dry_run(machine.api, thing)
+    for each in watched:
+        machine.api.delete("Namespace", each)
 
 
 def dry_run(api: API, thing: Object) -> None:
@@ -179,6 +185,48 @@ def test_an_upgrade_over_the_forks_definitions_keeps_objects_and_adds_fields(mac
     finally:
         machine.install([whole])
         machine.api.delete("Namespace", namespace.name)
+
+
+def helm(machine: Machine, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run helm as an administrator of the cluster."""
+    program = programs.require("helm", install=INSTALL)
+    config = machine.cluster.kubeconfig(folder / "kubeconfig", machine.cluster.admin_token)
+    places = {f"HELM_{name}_HOME": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+    command = [str(program), *words, f"--kubeconfig={config}", f"--namespace={HELM_NAMESPACE}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **places})
+
+
+def test_helm_installs_over_existing_definitions_upgrades_them_and_keeps_them(
+    machine: Machine, chart: Chart, tmp_path: Path
+) -> None:
+    namespace = machine.named_namespace(HELM_NAMESPACE)
+    theirs = namespace.create(source("theirs", retain={"daily": 3}))
+    release = ["release", str(CHART), "--set=fullnameOverride=by-helm", "--set=coexistence=replace"]
+    done = helm(machine, tmp_path, "install", *release)
+    assert done.returncode != 0
+    assert "replicationsources.volsync.backube" in done.stderr  # another's definitions are not taken by accident
+    done = helm(machine, tmp_path, "install", *release, "--take-ownership")
+    assert done.returncode == 0, done.stderr
+    assert "mode replace" in done.stdout
+    assert namespace.get("Deployment", "by-helm")
+
+    (whole,) = (thing for thing in chart.definitions if thing["spec"]["names"]["kind"] == "ReplicationSource")
+    name = whole["metadata"]["name"]
+    older = machine.api.get("CustomResourceDefinition", name)
+    spec = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del spec["kopia"]["properties"]["maintenanceIntervalDays"]
+    machine.replace_definition(older)
+    done = helm(machine, tmp_path, "upgrade", *release, "--set=replicaCount=2")
+    assert done.returncode == 0, done.stderr
+    assert namespace.get("Deployment", "by-helm")["spec"]["replicas"] == 2
+    now = machine.api.get("CustomResourceDefinition", name)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert "maintenanceIntervalDays" in now["properties"]["spec"]["properties"]["kopia"]["properties"]
+
+    done = helm(machine, tmp_path, "uninstall", "release")
+    assert done.returncode == 0, done.stderr
+    namespace.gone("Deployment", "by-helm")
+    assert namespace.get("ReplicationSource", "theirs")["spec"] == theirs["spec"]
+    machine.api.delete("Namespace", namespace.name)
 
 
 def created(namespace: Namespace, fields: Object) -> Object:

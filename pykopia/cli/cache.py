@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _MB = 1_000_000
+_CONTENT_AGE, _METADATA_AGE = 600, 86_400
+"""Kopia's defaults, in seconds."""
 
 
 def info(session: Session, options: CacheInfoOptions) -> None:
@@ -28,8 +30,18 @@ def info(session: Session, options: CacheInfoOptions) -> None:
         session.write(str(folder))
         return
     limits = {
-        "contents": _limit_text(session, caching.content_cache_size_bytes, caching.content_cache_size_limit_bytes),
-        "metadata": _limit_text(session, caching.metadata_cache_size_bytes, caching.metadata_cache_size_limit_bytes),
+        "contents": _limit_text(
+            session,
+            caching.content_cache_size_bytes,
+            caching.content_cache_size_limit_bytes,
+            caching.min_content_sweep_age_seconds or _CONTENT_AGE,
+        ),
+        "metadata": _limit_text(
+            session,
+            caching.metadata_cache_size_bytes,
+            caching.metadata_cache_size_limit_bytes,
+            caching.min_metadata_sweep_age_seconds or _METADATA_AGE,
+        ),
         "blob-list": f" (duration: {formatting.duration(int(caching.max_list_cache_duration_seconds * _SECOND))})",
     }
     for part in _parts(folder):
@@ -38,8 +50,10 @@ def info(session: Session, options: CacheInfoOptions) -> None:
     session.log.info("To adjust cache sizes use `pykopia cache set`; to empty caches use `pykopia cache clear`.")
 
 
-def _limit_text(session: Session, soft: int, hard: int) -> str:
-    return f" (soft limit: {session.size(soft)}, hard limit: {session.size(hard) if hard > 0 else 'none'})"
+def _limit_text(session: Session, soft: int, hard: int, age_seconds: float) -> str:
+    age = formatting.duration(int(age_seconds * _SECOND))
+    limit = session.size(hard) if hard > 0 else "none"
+    return f" (soft limit: {session.size(soft)}, hard limit: {limit}, min sweep age: {age})"
 
 
 def _parts(folder: Path) -> list[Path]:

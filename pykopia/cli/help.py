@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pykopia.cli import tree, values
 from pykopia.cli.formatting import duration
-from pykopia.cli.parsing import Command, CommandLineError, Options, Parameter, arguments, did_you_mean
+from pykopia.cli.parsing import Command, CommandLineError, Options, Parameter, arguments
 from pykopia.cli.session import Session
 
 _LEFT = 30
@@ -23,7 +23,9 @@ def help_command(session: Session, options: HelpOptions) -> None:
     if len(path) <= len(options.command):
         unknown = options.command[len(path) - 1]
         message = f"unknown command {unknown!r}"
-        raise CommandLineError(message, did_you_mean(unknown, [each.name for each in path[-1].children]))
+        from pykopia.cli.suggestions import hint  # noqa: PLC0415 -- only mistakes pay for it
+
+        raise CommandLineError(message, hint(tree.ROOT, path, unknown))
     session.write(usage(path))
 
 

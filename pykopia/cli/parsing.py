@@ -73,6 +73,8 @@ class Parameter:
         """Return the value that ``text`` means here; raise `CommandLineError` when it means none."""
         if self.choices is not None and text not in self.allowed:
             message = f"{self.label} must be one of {', '.join(self.allowed)}; it is {text!r}"
+            from pykopia.cli.suggestions import did_you_mean  # noqa: PLC0415 -- only mistakes pay for it
+
             raise CommandLineError(message, did_you_mean(text, self.allowed))
         try:
             return self.convert(text)
@@ -352,6 +354,8 @@ class _Parser:
             inverted = True
         if parameter is None or (inverted and not parameter.is_switch):
             message = f"unknown flag '--{name}'{self.where()}"
+            from pykopia.cli.suggestions import did_you_mean  # noqa: PLC0415
+
             raise CommandLineError(message, did_you_mean(f"--{name}", [f"--{known}" for known in self.longs]))
         self.flag(parameter, f"--{name}", joined, inverted=inverted)
 
@@ -431,14 +435,6 @@ def parse(root: Command, words: Sequence[str], environment: Mapping[str, str]) -
     return Invocation(tuple(parser.path), parser.given)
 
 
-def did_you_mean(text: str, known: Iterable[str]) -> str:
-    """Return a hint naming the known word that looks most like ``text``, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 -- only mistakes pay for it
-
-    close = get_close_matches(text, list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
-
-
 def _imported(path: str) -> object:
     module, _, name = path.partition(":")
     return getattr(import_module(f"pykopia.cli.{module}"), name)
@@ -453,7 +449,6 @@ __all__ = [
     "Parameter",
     "argument",
     "arguments",
-    "did_you_mean",
     "flag",
     "flag_list",
     "parse",

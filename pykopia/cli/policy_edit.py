@@ -64,7 +64,7 @@ def _edited(session: Session, target: SourceInfo, policy: Policy) -> Policy:
         path = Path(folder) / "policy.conf"
         path.write_text(_document(target, policy), encoding="utf-8")
         while True:
-            _open_editor(session, path)
+            open_editor(session, path)
             try:
                 text = _without_comments(path.read_bytes().decode("utf-8", "surrogateescape"))
                 edited = Policy.from_json(text, strict=strict)
@@ -92,7 +92,12 @@ def _without_comments(text: str) -> str:
     return "\n".join("" if line.lstrip().startswith("#") else line for line in text.split("\n"))
 
 
-def _open_editor(session: Session, path: Path) -> None:
+def open_editor(session: Session, path: Path) -> None:
+    """Let the user edit a file.
+
+    Raises:
+        CommandLineError: There is no editor, or it failed.
+    """
     command = session.environment.get("VISUAL") or session.environment.get("EDITOR") or _EDITOR
     words = [*shlex.split(command), str(path)]
     try:
@@ -101,7 +106,7 @@ def _open_editor(session: Session, path: Path) -> None:
         message = f"can't start the editor {words[0]}: {error.strerror}; VISUAL or EDITOR names another"
         raise CommandLineError(message) from None
     if status:
-        message = f"the editor {words[0]} ended with exit status {status}; the policy was left as it is"
+        message = f"the editor {words[0]} ended with exit status {status}; nothing was changed"
         raise CommandLineError(message)
 
 
@@ -115,4 +120,4 @@ def _answer(session: Session, question: str) -> str:
     return answer.strip().lower()
 
 
-__all__ = ["edit"]
+__all__ = ["edit", "open_editor"]

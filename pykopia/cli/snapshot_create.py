@@ -22,6 +22,7 @@ from pykopia.snapshot.upload_options import CHECKPOINT_INTERVAL_SECONDS, Snapsho
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
+    from pykopia.notification.messages import Outcome
     from pykopia.repository.writer import RepositoryWriter
 
 _SECOND = 1_000_000_000
@@ -43,6 +44,7 @@ def create(session: Session, options: CreateOptions) -> None:
     with maintained(session) as repository, cancelable(session) as canceled:
         sources = _sources(repository, options)
         taken: list[SnapshotResult] = []
+        report = _Report(session, repository, enabled=options.send_snapshot_report)
         with repository.writer(parallel=options.parallel or None) as writer:  # one flush for all
             for path in sources:
                 if session.canceled:
@@ -53,6 +55,7 @@ def create(session: Session, options: CreateOptions) -> None:
                 except PykopiaError as error:
                     session.log.debug("error", exc_info=error)
                     failures.append(str(error))
+                    report.failed(_overridden_source(repository, options) or local_source(repository, path), error)
                 if options.flush_per_source:
                     writer.flush()
         for result in taken:  # they are in the repository now
@@ -60,6 +63,8 @@ def create(session: Session, options: CreateOptions) -> None:
                 _report(session, options, result)
             except SnapshotError as error:
                 failures.append(str(error))
+            report.taken(result)
+        report.send()
     if session.canceled:
         message = "canceled: what was finished is kept in an incomplete snapshot, and the next one goes on from there"
         raise CanceledError(message)
@@ -70,6 +75,44 @@ def create(session: Session, options: CreateOptions) -> None:
             session.log.error("%s", failure)
         message = f"encountered {len(failures)} errors: they are above"
         raise SnapshotError(message)
+
+
+class _Report:
+    """The report of all snapshots, for the notification profiles of the repository; without any nothing is done."""
+
+    def __init__(self, session: Session, repository: "Repository", *, enabled: bool) -> None:
+        self._session, self._repository = session, repository
+        self._enabled = enabled and bool(repository.manifests.find({"type": "notificationProfile"}))
+        self._outcomes: list[Outcome] = []
+
+    def taken(self, result: SnapshotResult) -> None:
+        if not self._enabled:
+            return
+        from pykopia.notification.messages import Outcome  # noqa: PLC0415 -- without profiles it is not needed
+
+        manifest = result.manifest
+        older = [
+            each
+            for each in self._repository.snapshots.list(manifest.source)
+            if not each.incomplete and each.start_time_ns < manifest.start_time_ns
+        ]
+        self._outcomes.append(Outcome(source=manifest.source, manifest=manifest, previous=older[-1] if older else None))
+
+    def failed(self, source: SourceInfo, error: PykopiaError) -> None:
+        if not self._enabled:
+            return
+        from pykopia.notification.messages import Outcome  # noqa: PLC0415
+
+        self._outcomes.append(Outcome(source=source, error=str(error)))
+
+    def send(self) -> None:
+        if not self._outcomes:
+            return
+        from pykopia.notification.events import notify  # noqa: PLC0415
+        from pykopia.notification.messages import REPORT, severity_of, snapshot_report  # noqa: PLC0415
+
+        severity = severity_of(self._outcomes)
+        notify(self._repository, REPORT, snapshot_report(self._outcomes), severity, self._session.zone)
 
 
 def _check(options: CreateOptions) -> None:

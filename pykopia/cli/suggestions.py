@@ -1,11 +1,22 @@
 """What a mistaken command name may have meant: names of other tools, of other levels, and misspelt ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from pykopia.cli.parsing import Command
+
+class Named(Protocol):
+    """A command, as far as its names matter."""
+
+    name: str
+    aliases: tuple[str, ...]
+
+    @property
+    def children(self) -> "Sequence[Named]":
+        """The commands of a group."""
+        ...
+
 
 _ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -82,7 +93,7 @@ LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
 """Groups of Kopia that are no part of pykopia."""
 
 
-def hint(root: "Command", path: tuple["Command", ...], text: str) -> str:
+def hint(root: Named, path: Sequence[Named], text: str) -> str:
     """Return what a word may have meant where a command was expected; empty when nothing comes to mind.
 
     Args:
@@ -90,8 +101,6 @@ def hint(root: "Command", path: tuple["Command", ...], text: str) -> str:
         path: the commands that were understood before the word.
         text: the word.
     """
-    from pykopia.cli.parsing import did_you_mean  # noqa: PLC0415 -- which imports this module
-
     word = text.lower()
     if word in LEFT_OUT and (len(path) == 1 or path[-1].name == "repository"):
         return LEFT_OUT[word]
@@ -100,15 +109,15 @@ def hint(root: "Command", path: tuple["Command", ...], text: str) -> str:
     children = [name for each in path[-1].children for name in (each.name, *each.aliases)]
     if near := did_you_mean(text, children):
         return near
-    elsewhere = [names for names in _leaves((root,)) if names[-1] == word]
+    elsewhere = [names for names in _leaves([root]) if names[-1] == word]
     if elsewhere:
         best = sorted(elsewhere, key=_order)[:3]
         return "did you mean " + " or ".join(f"`pykopia {' '.join(names)}`" for names in best) + "?"
     if word in _ELSEWHERE:
         return f"did you mean `pykopia {_ELSEWHERE[word]}`?"
-    if near := did_you_mean(word, {names[-1] for names in _leaves((root,))}):
+    if near := did_you_mean(word, {names[-1] for names in _leaves([root])}):
         found = near.split("'")[1]
-        nearest = min((names for names in _leaves((root,)) if names[-1] == found), key=_order)
+        nearest = min((names for names in _leaves([root]) if names[-1] == found), key=_order)
         return f"did you mean `pykopia {' '.join(nearest)}`?"
     return ""
 
@@ -119,17 +128,23 @@ _RANK: Final[Mapping[str, int]] = MappingProxyType(
 """The groups that people mean most often come first."""
 
 
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """Return a hint naming the known word that looks most like ``text``, or nothing."""
+    close = get_close_matches(text, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
 def _order(names: tuple[str, ...]) -> tuple[int, int, tuple[str, ...]]:
     return len(names), _RANK.get(names[0], len(_RANK)), names
 
 
-def _leaves(path: tuple["Command", ...]) -> Iterator[tuple[str, ...]]:
+def _leaves(path: Sequence[Named]) -> Iterator[tuple[str, ...]]:
     """Yield the full names of all commands and groups, and of their aliases."""
     for child in path[-1].children:
         before = tuple(each.name for each in path[1:])
         for name in (child.name, *child.aliases):
             yield (*before, name)
-        yield from _leaves((*path, child))
+        yield from _leaves([*path, child])
 
 
-__all__ = ["LEFT_OUT", "hint"]
+__all__ = ["LEFT_OUT", "Named", "did_you_mean", "hint"]

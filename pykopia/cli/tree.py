@@ -472,6 +472,90 @@ _BENCHMARK = Command(
     offline=True,
 )
 
+_NOTIFICATION = Command(
+    "notification",
+    "Manage messages about what happened.",
+    "",
+    Command(
+        "profile",
+        "Manage where messages go.",
+        "",
+        Command(
+            "configure",
+            "Make or change a profile.",
+            "",
+            Command(
+                "email",
+                "By e-mail.",
+                "notification:configure_email",
+                options="flags.notification:ConfigureEmailOptions",
+            ),
+            Command(
+                "pushover",
+                "By Pushover.",
+                "notification:configure_pushover",
+                options="flags.notification:ConfigurePushoverOptions",
+            ),
+            Command(
+                "webhook",
+                "By a call of a web address.",
+                "notification:configure_webhook",
+                options="flags.notification:ConfigureWebhookOptions",
+            ),
+            aliases=("setup",),
+        ),
+        Command(
+            "delete",
+            "Delete a profile.",
+            "notification:delete_profile",
+            options="flags.notification:ProfileDeleteOptions",
+            aliases=("rm",),
+        ),
+        Command(
+            "list",
+            "List profiles.",
+            "notification:list_profiles",
+            options="flags.notification:ProfileListOptions",
+            aliases=_LS,
+        ),
+        Command(
+            "show", "Show a profile.", "notification:show_profile", options="flags.notification:ProfileShowOptions"
+        ),
+        Command(
+            "test",
+            "Send a test message.",
+            "notification:test_profile",
+            options="flags.notification:ProfileTestOptions",
+            aliases=("send-test-message",),
+        ),
+    ),
+    Command(
+        "template",
+        "Manage the texts of messages.",
+        "",
+        Command(
+            "list", "List templates.", "notification:list_templates", options="flags.notification:TemplateListOptions"
+        ),
+        Command(
+            "remove",
+            "Return to a built-in template.",
+            "notification:remove_template",
+            options="flags.notification:TemplateRemoveOptions",
+            aliases=("rm", "delete"),
+        ),
+        Command(
+            "set",
+            "Replace a built-in template.",
+            "notification:set_template",
+            options="flags.notification:TemplateSetOptions",
+        ),
+        Command(
+            "show", "Print a template.", "notification:show_template", options="flags.notification:TemplateShowOptions"
+        ),
+    ),
+    aliases=("notifications",),
+)
+
 ROOT = Command(
     "pykopia",
     "Backups in Kopia's repository format.",
@@ -515,6 +599,7 @@ ROOT = Command(
     _LOGS,
     _MAINTENANCE,
     _MANIFEST,
+    _NOTIFICATION,
     _POLICY,
     _REPOSITORY,
     Command("restore", "Restore a snapshot or a part of one.", "restore:restore", options="flags.restore:RestoreFlags"),

@@ -270,7 +270,7 @@ class Verifier:
             summary = root.entry.summary
             if summary is not None:
                 self._progress.add(
-                    expected_objects=summary.files + summary.dirs,
+                    expected_objects=summary.files + summary.dirs + summary.symlinks,
                     expected_files=summary.files,
                     expected_bytes=summary.size,
                 )

@@ -72,7 +72,7 @@ def test_a_log_folder_that_cant_be_made_disturbs_nothing(cli: Runner, tmp_path: 
         "repository", "connect", "filesystem", "--path", "/none", "--log-file", str(tmp_path / "file" / "x.log")
     )
     assert "can't write the log file" in result.stderr
-    assert "repository is not connected" in result.stderr
+    assert "there is no folder /none" in result.stderr
 
 
 def test_the_logger_is_left_as_it_was(cli: Runner) -> None:

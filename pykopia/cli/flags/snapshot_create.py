@@ -27,7 +27,7 @@ class CreateOptions(JsonFlags):
     pin = flag_list("Pin that keeps the snapshot from expiring.")
     flush_per_source = flag(False, "Commit after each source.", hidden=True)
     override_source = flag("", "Record the snapshot for this source.")
-    send_snapshot_report = flag(True, "Ignored: no notifications are sent.")
+    send_snapshot_report = flag(True, "Send a report to the notification profiles of the repository.")
     hint_streaming_reads = flag(False, "Ignored.", hidden=True)
     log_dir_detail = flag(-1, "Ignored.")
     log_entry_detail = flag(-1, "Ignored.")

@@ -262,7 +262,7 @@ class Maintenance:
             UsageError: nothing changes, or object locks could end too early; nothing was written.
         """
         if changes == MaintenanceChanges():
-            raise UsageError("no changes specified")
+            raise UsageError("no changes specified: name what to set, such as an owner or an interval")
         repository = self._repository
         repository.check_writable("change how the repository is maintained")
         before = self._owned_parameters(may_take=changes.owner is None)

@@ -104,7 +104,7 @@ def set_cache(session: Session, options: CacheSetOptions) -> None:
     if options.cache_directory:
         changed = replace(changed, cache_directory=os.path.abspath(options.cache_directory))
     if changed == caching:
-        message = "no changes"
+        message = "no changes: name what to set, such as --content-cache-size-mb=5000"
         raise CommandLineError(message)
     for each in fields(changed):
         value = getattr(changed, each.name)

@@ -50,7 +50,7 @@ def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, 
     try:
         invocation = parse(tree.ROOT, words, environment)
     except CommandLineError as error:
-        end = " try --help" if error.hint.endswith("?") else "; try --help"
+        end = " try --help" if str(error).endswith("?") else "; try --help"
         streams.tell(stderr, f"pykopia: error: {error}{end}\n")
         return error.exit_code
     session = Session(invocation, environment=environment, stdin=stdin, stdout=stdout, stderr=stderr)

@@ -341,8 +341,12 @@ class _Parser:
             return
         if self.filled >= len(self.positionals):
             message = f"unexpected argument {text!r}{self.where()}"
-            raise CommandLineError(message)
+            flag = next((each for each in self.longs.values() if each.required and each.name not in self.given), None)
+            raise CommandLineError(message, "" if flag is None else f"did you mean '--{flag.name}={text}'?")
         parameter = self.positionals[self.filled]
+        if not text:
+            message = f"argument {parameter.label} is empty{self.where()}; is a variable of your script not set?"
+            raise CommandLineError(message)
         self.keep(parameter, parameter.value_of(text))
         if not parameter.many:
             self.filled += 1
@@ -354,9 +358,11 @@ class _Parser:
             inverted = True
         if parameter is None or (inverted and not parameter.is_switch):
             message = f"unknown flag '--{name}'{self.where()}"
-            from pykopia.cli.suggestions import did_you_mean  # noqa: PLC0415
+            from pykopia.cli.suggestions import flag_hint  # noqa: PLC0415 -- only mistakes pay for it
 
-            raise CommandLineError(message, did_you_mean(f"--{name}", [f"--{known}" for known in self.longs]))
+            command = " ".join(each.name for each in self.path[1:])
+            shown = [known for known, each in self.longs.items() if not each.hidden]
+            raise CommandLineError(message, flag_hint(command, name, shown, list(self.longs)))
         self.flag(parameter, f"--{name}", joined, inverted=inverted)
 
     def flag(self, parameter: Parameter, written: str, joined: str | None, *, inverted: bool) -> None:
@@ -400,8 +406,10 @@ class _Parser:
     def check_complete(self) -> None:
         command = self.path[-1]
         if command.children:
-            message = f"name a command of `pykopia {' '.join(each.name for each in self.path[1:])}`"
-            raise CommandLineError(message, ", ".join(each.name for each in command.children if not each.hidden))
+            group = " ".join(each.name for each in self.path[1:])
+            names = ", ".join(each.name for each in command.children if not each.hidden)
+            message = f"name a command of `pykopia {group}`: {names}"
+            raise CommandLineError(message)
         missing = [each for each in self.longs.values() if each.required and each.name not in self.given]
         if missing:
             message = f"required flag(s) {', '.join(repr(each.label) for each in missing)} not given{self.where()}"

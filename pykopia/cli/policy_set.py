@@ -40,7 +40,7 @@ def set_policy(session: Session, options: PolicySetOptions) -> None:
             editor = _Editor(session, Policy() if defined is None else defined.policy)
             editor.apply(options)
             if not editor.changes:
-                message = "no changes specified"
+                message = "no changes specified: name what to set, such as --keep-daily=7 or --compression=zstd"
                 raise CommandLineError(message)
             repository.policies.put(writer, target, editor.policy)
 

@@ -30,7 +30,7 @@ class PolicyTargetFlags(Options):
         from pykopia.format.source import SourceInfo  # noqa: PLC0415
 
         if self.global_ == bool(self.target):
-            message = "either --global or targets must be given"
+            message = "either --global or targets must be given: a path, user@host:/path, user@host or @host"
             raise CommandLineError(message)
         if self.global_:
             return [SourceInfo(host="", user_name="", path="")]

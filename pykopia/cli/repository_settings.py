@@ -46,7 +46,7 @@ def set_client(session: Session, options: SetClientOptions) -> None:
         changes["format_blob_cache_duration_ns"] = -1
         log.info("Disabling format blob cache")
     if not changes:
-        message = "no changes"
+        message = "no changes: name what to set, such as --readonly or --description=TEXT"
         raise CommandLineError(message)
     change_connection(session.config_path, **changes)
 

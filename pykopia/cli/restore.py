@@ -258,7 +258,9 @@ def _restore_options(options: RestoreFlags, *, placeholder: bool) -> RestoreOpti
 
 
 def _tell_target(session: Session, options: RestoreOptions, entry: DirectoryEntry, target: str) -> None:
-    if options.mode != "auto" or target == STANDARD_OUTPUT:
+    if target == STANDARD_OUTPUT:
+        return
+    if options.mode not in {"auto", "local"}:
         return
     kinds = [kind for ending, kind in _ARCHIVES.items() if target.endswith(ending)]
     if kinds and restore_mode(options.mode, entry, Path(target)) != "local":

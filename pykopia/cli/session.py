@@ -185,21 +185,14 @@ class Session:
         """
         from pykopia.api.opening import open_connected  # noqa: PLC0415
         from pykopia.cli import early, passwords  # noqa: PLC0415
-        from pykopia.errors import ConnectionFileError, NotConnectedError  # noqa: PLC0415
+        from pykopia.errors import NotConnectedError  # noqa: PLC0415
 
         path = self.config_path
         if not path.exists():
             raise NotConnectedError(self.not_connected)
         early.import_ahead(self.invocation.name)
-        try:
-            self.repository = open_connected(
-                path, passwords.for_opening(self), upgrade_owner_id=self.flags.upgrade_owner_id
-            )
-        except ConnectionFileError as error:
-            if str(path) in str(error):
-                raise
-            message = f"{path}: {error}"
-            raise ConnectionFileError(message) from error
+        password = passwords.for_opening(self)
+        self.repository = open_connected(path, password, upgrade_owner_id=self.flags.upgrade_owner_id)
         return self.repository
 
     @property

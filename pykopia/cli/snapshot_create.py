@@ -136,7 +136,7 @@ def _check(options: CreateOptions) -> None:
 def _sources(repository: "Repository", options: CreateOptions) -> list[str]:
     sources = local_sources(repository) if options.all else options.source
     if not sources:
-        message = "no snapshot sources"
+        message = "no snapshot sources: name files or folders, or give --all for those that had snapshots before"
         raise CommandLineError(message)
     return sources
 

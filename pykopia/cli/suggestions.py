@@ -102,25 +102,112 @@ def hint(root: Named, path: Sequence[Named], text: str) -> str:
         text: the word.
     """
     word = text.lower()
-    if word in LEFT_OUT and (len(path) == 1 or path[-1].name == "repository"):
+    children = [name for each in path[-1].children for name in (each.name, *each.aliases)]
+    if word == "mount" or (word in LEFT_OUT and (len(path) == 1 or path[1].name == "repository")):
         return LEFT_OUT[word]
     if len(path) == 1 and word in _ELSEWHERE:
         return f"did you mean `pykopia {_ELSEWHERE[word]}`?"
-    children = [name for each in path[-1].children for name in (each.name, *each.aliases)]
+    if "/" in word:
+        kinds = " ".join(each.name for each in path[1:])
+        return f"did you mean `pykopia {kinds} filesystem --path={text}`?" if "filesystem" in children else ""
+    for other in _SAME.get(word, ()):
+        if other in children:
+            return f"did you mean {other!r}?"
     if near := did_you_mean(text, children):
         return near
-    elsewhere = [names for names in _leaves([root]) if names[-1] == word]
-    if elsewhere:
-        best = sorted(elsewhere, key=_order)[:3]
-        return "did you mean " + " or ".join(f"`pykopia {' '.join(names)}`" for names in best) + "?"
-    if word in _ELSEWHERE:
-        return f"did you mean `pykopia {_ELSEWHERE[word]}`?"
-    if near := did_you_mean(word, {names[-1] for names in _leaves([root])}):
-        found = near.split("'")[1]
-        nearest = min((names for names in _leaves([root]) if names[-1] == found), key=_order)
-        return f"did you mean `pykopia {' '.join(nearest)}`?"
-    return ""
+    found = _best(root, word)
+    if not found and len(path) == 1 and (near := did_you_mean(word, {names[-1] for names in _leaves([root])}, 0.75)):
+        found = _best(root, near.split("'")[1])
+    if found:
+        return "did you mean " + " or ".join(f"`pykopia {' '.join(names)}`" for names in found[:2]) + "?"
+    return f"did you mean `pykopia {_ELSEWHERE[word]}`?" if word in _ELSEWHERE else ""
 
+
+def flag_hint(command: str, name: str, shown: Sequence[str], known: Sequence[str]) -> str:
+    """Return what a mistaken flag may have meant; empty when nothing comes to mind.
+
+    Args:
+        command: the full name of the command.
+        name: the flag, without its hyphens.
+        shown: the flags that help texts show.
+        known: all flags.
+    """
+    for (commands, flags), text in _FLAGS.items():
+        if name in flags and command in commands:
+            return text
+    longer = [each for each in shown if len(name) > 2 and each.startswith(name)]
+    if longer:
+        return f"did you mean '--{min(longer, key=len)}'?"
+    return did_you_mean(f"--{name}", [f"--{each}" for each in shown], 0.7) or did_you_mean(
+        f"--{name}", [f"--{each}" for each in known], 0.85
+    )
+
+
+def _best(root: Named, word: str) -> list[tuple[str, ...]]:
+    return sorted((names for names in _leaves([root]) if names[-1] == word), key=_order)
+
+
+_SAME: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "add": ("create", "set"),
+        "make": ("create",),
+        "new": ("create",),
+        "take": ("create",),
+        "save": ("create",),
+        "run": ("create", "run"),
+        "rm": ("delete",),
+        "remove": ("delete",),
+        "del": ("delete",),
+        "forget": ("expire", "delete"),
+        "prune": ("expire", "run"),
+        "check": ("verify",),
+        "test": ("verify",),
+        "update": ("set", "create"),
+        "change": ("set", "edit"),
+        "info": ("status", "show", "info"),
+        "get": ("show",),
+        "start": ("run", "create"),
+        "local": ("filesystem",),
+        "file": ("filesystem",),
+        "disk": ("filesystem",),
+        "google": ("gcs", "gdrive"),
+        "ssh": ("sftp",),
+        "ftp": ("sftp",),
+        "nextcloud": ("webdav",),
+        "backblaze": ("b2",),
+        "minio": ("s3",),
+        "aws": ("s3",),
+    }
+)
+"""Words of people, and the commands of a group that they stand for."""
+
+_CREATE: Final = ("snapshot create",)
+_RESTORE: Final = ("restore", "snapshot restore")
+_FLAGS: Final[Mapping[tuple[Sequence[str], Sequence[str]], str]] = MappingProxyType(
+    {
+        (_CREATE, ("exclude", "ignore", "add-ignore")): (
+            "what is left out is a policy: `pykopia policy set SOURCE --add-ignore=PATTERN`"
+        ),
+        (
+            _CREATE,
+            ("dry-run", "simulate", "test"),
+        ): "`pykopia snapshot estimate SOURCE` counts what a snapshot would take",
+        (_CREATE, ("compression", "compress")): (
+            "compression is a policy: `pykopia policy set SOURCE --compression=zstd`"
+        ),
+        (_CREATE, ("keep-latest", "keep-daily", "retention")): (
+            "what is kept is a policy: `pykopia policy set SOURCE --keep-daily=7`"
+        ),
+        (("snapshot delete",), ("force", "yes", "confirm", "commit")): "did you mean '--delete'?",
+        (("snapshot delete",), ("all",)): "did you mean '--all-snapshots-for-source'?",
+        (_RESTORE, ("from", "to", "target", "source", "destination")): (
+            "source and target stand without flags: `pykopia restore SOURCE TARGET`"
+        ),
+        (_RESTORE, ("latest",)): "`latest` stands in the place of an ID: `pykopia restore latest TARGET`",
+        (("policy set",), ("exclude", "ignore")): "did you mean '--add-ignore'?",
+    }
+)
+"""What flags that people look for are called here, by command."""
 
 _RANK: Final[Mapping[str, int]] = MappingProxyType(
     {"snapshot": 0, "repository": 1, "policy": 2, "maintenance": 3, "index": 4, "cache": 5, "logs": 6}
@@ -128,9 +215,9 @@ _RANK: Final[Mapping[str, int]] = MappingProxyType(
 """The groups that people mean most often come first."""
 
 
-def did_you_mean(text: str, known: Iterable[str]) -> str:
+def did_you_mean(text: str, known: Iterable[str], cutoff: float = 0.65) -> str:
     """Return a hint naming the known word that looks most like ``text``, or nothing."""
-    close = get_close_matches(text, list(known), n=1, cutoff=0.6)
+    close = get_close_matches(text, list(known), n=1, cutoff=cutoff)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
@@ -139,12 +226,10 @@ def _order(names: tuple[str, ...]) -> tuple[int, int, tuple[str, ...]]:
 
 
 def _leaves(path: Sequence[Named]) -> Iterator[tuple[str, ...]]:
-    """Yield the full names of all commands and groups, and of their aliases."""
+    """Yield the full names of all commands and groups."""
     for child in path[-1].children:
-        before = tuple(each.name for each in path[1:])
-        for name in (child.name, *child.aliases):
-            yield (*before, name)
+        yield (*(each.name for each in path[1:]), child.name)
         yield from _leaves([*path, child])
 
 
-__all__ = ["LEFT_OUT", "Named", "did_you_mean", "hint"]
+__all__ = ["LEFT_OUT", "Named", "did_you_mean", "flag_hint", "hint"]

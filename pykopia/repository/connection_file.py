@@ -48,7 +48,10 @@ def read_config(config: Path) -> LocalConfig:
         ) from None
     except OSError as error:
         raise ConnectionFileError(f"connection file {config} can't be read: {error.strerror}") from error
-    return LocalConfig.from_bytes(data)
+    try:
+        return LocalConfig.from_bytes(data)
+    except ConnectionFileError as error:
+        raise ConnectionFileError(f"{config}: {error}") from error
 
 
 def read_password(config: Path) -> str:

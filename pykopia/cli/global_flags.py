@@ -101,6 +101,9 @@ class GlobalFlags(LogFlags, IgnoredFlags):
 
     help = flag(False, "Show help for what the line names.")
     help_long = flag(False, "Show help for every command.", hidden=True)
+    help_man = flag(False, "Print the manual page.", hidden=True)
+    completion_script_bash = flag(False, "Print the completion script for bash.", hidden=True)
+    completion_script_zsh = flag(False, "Print the completion script for zsh.", hidden=True)
     help_full = flag(False, "Show help for every command, hidden ones too.")
     version = flag(False, "Show the version.")
     config_file = flag(

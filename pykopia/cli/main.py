@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 READER_GONE = 141
 """Exit status when the reader of our output went away: 128 and the number of SIGPIPE, as shells count."""
 
-_HELP = frozenset({"--help", "--help-full", "--help-long", "--version"})
+_HELP = frozenset({"--help", "--help-full", "--help-long", "--help-man", "--version"})
 _YOUNG_OBJECTS = 100_000
 """New objects after which cycles are looked for: the modules of a command make some, and all of them stay."""
 
@@ -71,6 +71,14 @@ def _dispatch(session: "Session", invocation: "Invocation") -> int:
     flags = session.flags
     if flags.version:
         session.write(__version__)
+        return 0
+    if flags.help_man or flags.completion_script_bash or flags.completion_script_zsh:
+        from pykopia.cli import completion  # noqa: PLC0415
+
+        if flags.help_man:
+            session.write(completion.manual_page(), end="")
+        else:
+            session.write(completion.bash() if flags.completion_script_bash else completion.zsh(), end="")
         return 0
     if flags.help or flags.help_full or flags.help_long or len(invocation.path) == 1:
         from pykopia.cli.help import usage  # noqa: PLC0415

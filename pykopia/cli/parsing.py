@@ -19,6 +19,9 @@ OptionsT = TypeVar("OptionsT", bound="Options")
 Choices = Sequence[str] | Callable[[], Iterable[str]]
 
 
+_SCRIPTS = ("completion-script-bash", "completion-script-zsh")
+
+
 class CommandLineError(UsageError):
     """A command line that can't be understood: an unknown name, a missing or senseless value."""
 
@@ -436,7 +439,9 @@ def parse(root: Command, words: Sequence[str], environment: Mapping[str, str]) -
     """
     parser = _Parser(root, words)
     parser.parse()
-    wants_help = any(parser.given.get(name) for name in ("help", "help-full", "help-long", "version"))
+    wants_help = any(
+        parser.given.get(name) for name in ("help", "help-full", "help-long", "help-man", "version", *_SCRIPTS)
+    )
     if not wants_help and len(parser.path) > 1:
         parser.fill_from_environment(environment)
         parser.check_complete()

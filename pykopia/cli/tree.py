@@ -567,6 +567,13 @@ ROOT = Command(
     _CONTENT,
     Command("check", "Check snapshots, packs and index in one run.", "check:check", options="flags.peers:CheckOptions"),
     Command(
+        "completion",
+        "Print the completion script for a shell: bash, zsh or fish.",
+        "completion:completion",
+        options="flags.completion:CompletionOptions",
+        offline=True,
+    ),
+    Command(
         "copy", "Copy single snapshots to another repository.", "snapshot_copy:copy", options="flags.peers:CopyOptions"
     ),
     Command(

@@ -121,6 +121,14 @@ def positive(value: str) -> int:
     return number
 
 
+def shell(value: str) -> str:
+    """Return the name of a shell that completion is there for."""
+    if value not in {"bash", "zsh", "fish"}:
+        msg = f"{value!r} is none of bash, zsh and fish"
+        raise ValueError(msg)
+    return value
+
+
 def existing_folder(value: str) -> str:
     """Return the path of a folder that exists."""
     if not stat.S_ISDIR(_mode_of(value)):
@@ -173,6 +181,7 @@ __all__ = [
     "percentage",
     "positive",
     "progress",
+    "shell",
     "size",
     "size_base_2",
     "text",

@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 import pykopia
 from pykopia.ids import BlobID
 from pykopia.snapshot.restore_options import RestoreOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing.counting import CountingStorage
 from pykopia.testing.latency import LatencyStorage
 

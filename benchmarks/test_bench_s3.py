@@ -32,9 +32,9 @@ import pykopia
 from benchmarks.comparison.datasets import build_big
 from pykopia.format.policy import DEFAULT_POLICY
 from pykopia.format.policy_target import GLOBAL_TARGET
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
+from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.options import FilesystemOptions
-from pykopia.storage.remote_options import S3Options
 from tests.servers.s3 import S3Server, admin, versitygw
 
 SIZE = 1 << 30

@@ -12,7 +12,7 @@ import pykopia
 from pykopia import arguments
 from pykopia.api.repository import Repository
 from pykopia.errors import UsageError
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 
 
 @pytest.fixture(scope="module")

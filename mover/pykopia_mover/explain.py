@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pykopia import errors
-from pykopia.storage.environment import VARIABLES
+from pykopia.storage.environment import variables_by_backend
 from pykopia_mover.commands import advice
 from pykopia_mover.failures import MoverError, config_error
 from pykopia_mover.variables import is_secret
@@ -41,7 +41,7 @@ class Place:
         environment = self.environment or {}
         used = [
             name
-            for name in VARIABLES.get(self.type, ())
+            for name in variables_by_backend().get(self.type, ())
             if environment.get(name) and (is_secret(name) or name.endswith(_IDS))
         ]
         return ", ".join(used) or "none: the ambient ones of the process"

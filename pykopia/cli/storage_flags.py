@@ -96,8 +96,8 @@ class FilesystemFlags(ShardedFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the folder."""
+        from pykopia.storage.backends.filesystem.options import FilesystemOptions  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.options import FilesystemOptions  # noqa: PLC0415
 
         path = session.expand_user(self.path)
         if not os.path.isabs(path):
@@ -157,8 +157,8 @@ class S3Flags(_PointInTimeFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the bucket."""
+        from pykopia.storage.backends.s3.options import S3Options  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import S3Options  # noqa: PLC0415
 
         return ConnectionInfo.from_options(
             S3Options(
@@ -204,8 +204,8 @@ class GcsFlags(_PointInTimeFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the bucket."""
+        from pykopia.storage.backends.gcs.options import GCSOptions  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import GCSOptions  # noqa: PLC0415
 
         return ConnectionInfo.from_options(
             GCSOptions(
@@ -237,8 +237,8 @@ class AzureFlags(_PointInTimeFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the container."""
+        from pykopia.storage.backends.azureblob.options import AzureBlobOptions  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import AzureBlobOptions  # noqa: PLC0415
 
         return ConnectionInfo.from_options(
             AzureBlobOptions(
@@ -269,8 +269,8 @@ class B2Flags(ThrottledFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the bucket."""
+        from pykopia.storage.backends.b2.options import B2Options  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import B2Options  # noqa: PLC0415
 
         return ConnectionInfo.from_options(
             B2Options(bucket=self.bucket, prefix=self.prefix, key_id=self.key_id, key=self.key, throttling=self.limits)
@@ -287,8 +287,8 @@ class GdriveFlags(ThrottledFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the folder."""
+        from pykopia.storage.backends.gdrive.options import GoogleDriveOptions  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import GoogleDriveOptions  # noqa: PLC0415
 
         return ConnectionInfo.from_options(
             GoogleDriveOptions(
@@ -320,8 +320,8 @@ class SftpFlags(ShardedFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the folder."""
+        from pykopia.storage.backends.sftp.options import SFTPOptions  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import SFTPOptions  # noqa: PLC0415
 
         keyfile, key = _file_or_text("--keyfile", self.keyfile, self.key_data, embed=self.embed_credentials)
         hosts_file, hosts = _file_or_text(
@@ -365,8 +365,8 @@ class WebdavFlags(ShardedFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the folder; the password is asked for when there is only a name."""
+        from pykopia.storage.backends.webdav.options import WebDAVOptions  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import WebDAVOptions  # noqa: PLC0415
 
         password = self.webdav_password
         if self.webdav_username and not password:
@@ -399,8 +399,8 @@ class RcloneFlags(ShardedFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection to the remote."""
+        from pykopia.storage.backends.rclone.options import RcloneOptions  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
-        from pykopia.storage.remote_options import RcloneOptions  # noqa: PLC0415
 
         embedded = ""
         if self.embed_rclone_config:

@@ -14,18 +14,27 @@ from typing import Any, cast
 from pykopia.errors import InvalidEnvironmentError, InvalidURLError
 from pykopia.storage import registry
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.environment_backends import BACKENDS
-from pykopia.storage.environment_variables import Variables
+from pykopia.storage.environment_variables import EnvironmentBackend, Variables
 from pykopia.storage.url import storage_from_url
 
 REPOSITORY = "KOPIA_REPOSITORY"
 
-VARIABLES: Mapping[str, tuple[str, ...]] = {kind: backend.variables for kind, backend in BACKENDS.items()}
-"""The variables of each backend, by Kopia's name of the storage type, those of one meaning in order of precedence."""
-
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://(.*))?", re.DOTALL)
 _CUSTOM_CA = ("CUSTOM_CA", "KOPIA_CUSTOM_CA")
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+
+
+def environment_backends() -> Mapping[str, EnvironmentBackend]:
+    """Return how variables become options, by type of storage, in the order in which they are considered."""
+    found = {
+        kind: registry.load(backend.environment) for kind, backend in registry.known().items() if backend.environment
+    }
+    return dict(sorted(found.items(), key=lambda each: each[1].rank))
+
+
+def variables_by_backend() -> Mapping[str, tuple[str, ...]]:
+    """Return the variables of each type of storage, those of one meaning in order of precedence."""
+    return {kind: backend.variables for kind, backend in environment_backends().items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +67,7 @@ def storage_from_environment(
     """Return the storage that variables of the environment name.
 
     An empty variable is one that is not set. Without ``KOPIA_REPOSITORY`` the first backend with enough variables is
-    taken, in the order of ``VARIABLES``.
+    taken, in the order of ``environment_backends``.
 
     >>> found = storage_from_environment({"KOPIA_REPOSITORY": "filesystem:///mnt/backups"})
     >>> found.connection.config["path"]
@@ -75,11 +84,12 @@ def storage_from_environment(
     variables = Variables(environment, read_file)
     url = variables.text(REPOSITORY).strip()
     kind, of_url = _parsed(url, variables) if url else (_derived(variables), None)
-    if kind not in BACKENDS:  # of another package, which has its URL alone
+    backend = environment_backends().get(kind)
+    if backend is None:  # it has its URL alone
         assert of_url is not None
         options = of_url.options()
     else:
-        options = BACKENDS[kind].options(variables, of_url)
+        options = backend.options(variables, of_url)
     root_ca = _root_ca(variables)
     if root_ca and hasattr(options, "root_ca"):
         options = dataclasses.replace(cast("Any", options), root_ca=root_ca)
@@ -94,11 +104,10 @@ def legacy_connections(connection: ConnectionInfo) -> tuple[ConnectionInfo, ...]
     prefix = connection.config.get("prefix") or ""
     if not prefix:
         return ()
-    if connection.type == "s3":
-        return (connection.with_fields({"prefix": prefix.rstrip("/")}),)
-    if connection.type in {"gcs", "azureBlob", "b2"}:
-        return (connection.with_fields({"prefix": ""}),)
-    return ()
+    backend = environment_backends().get(connection.type)
+    if backend is None or backend.legacy is None:
+        return ()
+    return (connection.with_fields({"prefix": backend.legacy(prefix)}),)
 
 
 def _parsed(url: str, variables: Variables) -> tuple[str, ConnectionInfo | None]:
@@ -111,26 +120,27 @@ def _parsed(url: str, variables: Variables) -> tuple[str, ConnectionInfo | None]
             )
         return "filesystem", storage_from_url(url)
     scheme = match[1].lower()
-    kind = next((kind for kind, backend in BACKENDS.items() if scheme in backend.schemes), None)
-    if kind is None and (other := registry.find_scheme(scheme)):
-        return other[0], storage_from_url(url)
-    if kind is None:
-        known = ", ".join(sorted(scheme for backend in BACKENDS.values() for scheme in backend.schemes))
+    found = registry.find_scheme(scheme)
+    if found is None or found[0] not in environment_backends():
+        if found is not None and found[0] not in registry.own():
+            return found[0], storage_from_url(url)
+        known = ", ".join(sorted(each for kind in environment_backends() for each in registry.find(kind).schemes))
         raise InvalidURLError(f"unsupported repository URL scheme {scheme!r} in {REPOSITORY}; supported: {known}")
-    if (match[2] or "").strip("/") == BACKENDS[kind].placeholder:
+    kind, backend = found[0], environment_backends()[found[0]]
+    if (match[2] or "").strip("/") == backend.placeholder:
         return kind, None
-    complete = BACKENDS[kind].completed(variables, f"{scheme}://{match[2]}")
+    complete = backend.completed(variables, f"{scheme}://{match[2]}")
     try:
         return kind, storage_from_url(complete)
     except InvalidURLError as error:
-        if not BACKENDS[kind].enough(variables):
+        if not backend.enough(variables):
             raise InvalidURLError(f"{REPOSITORY} can't be used: {error}") from None
         return kind, None
 
 
 def _derived(variables: Variables) -> str:
     """Return the first backend whose variables say where the repository is."""
-    found = [kind for kind, backend in BACKENDS.items() if backend.enough(variables)]
+    found = [kind for kind, backend in environment_backends().items() if backend.enough(variables)]
     if not found:
         raise InvalidEnvironmentError(
             REPOSITORY,
@@ -158,10 +168,11 @@ def _root_ca(variables: Variables) -> bytes:
 
 def _warn_of_other_backends(variables: Variables, kind: str) -> None:
     """Name the variables that can only be meant for another backend."""
-    mine = set(BACKENDS[kind].variables) if kind in BACKENDS else set()
+    backends = environment_backends()
+    mine = set(backends[kind].variables) if kind in backends else set()
     others = {
         name: other
-        for other, backend in BACKENDS.items()
+        for other, backend in backends.items()
         if other != kind
         for name in backend.variables
         if name not in mine and name not in backend.ambient and variables.text(name)
@@ -172,9 +183,10 @@ def _warn_of_other_backends(variables: Variables, kind: str) -> None:
 
 __all__ = [
     "REPOSITORY",
-    "VARIABLES",
     "EnvironmentStorage",
+    "environment_backends",
     "legacy_connections",
     "read_text_file",
     "storage_from_environment",
+    "variables_by_backend",
 ]

@@ -1,8 +1,19 @@
-"""Reading one variable of the environment: empty is unset, content or path, truth values."""
+"""Reading variables of the environment: empty is unset, content or path, truth values; and how a backend does so."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pykopia.errors import InvalidEnvironmentError
+from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.options import StorageOptions
+
+if TYPE_CHECKING:
+    import configparser
+
+URLConfig: TypeAlias = Mapping[str, Any]
+"""What a URL says, by Kopia's JSON names; empty where it says nothing."""
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off", ""})
@@ -87,9 +98,83 @@ class Variables:
         except (OSError, UnicodeDecodeError):
             return None
 
+    def json_object(self, name: str) -> dict[str, Any]:
+        """Return the JSON object of a variable, or of the file it names; no part of it is ever in a message.
+
+        Raises:
+            InvalidEnvironmentError: It holds no JSON object.
+        """
+        content = self.content(name)
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise InvalidEnvironmentError(
+                name, "is malformed: it must be the JSON object of credentials, or a file with it"
+            )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvironmentBackend:
+    """How variables become the options of one backend."""
+
+    rank: int
+    """Place in the order in which backends are considered where no URL says which is meant; the lowest first."""
+    variables: tuple[str, ...]
+    """All variables that it reads."""
+    needs: tuple[tuple[str, ...], ...]
+    """Without a URL, one variable of each group says where the repository is."""
+    make: Callable[[Variables, URLConfig], StorageOptions]
+    ambient: frozenset[str] = frozenset()
+    """Variables that clusters set for whatever runs in them: no sign that this backend is meant."""
+    completed: Callable[[Variables, str], str] = lambda _, url: url
+    """Adds to a URL what variables say and it can't be parsed without."""
+    placeholder: str = ""
+    """Stands in a URL that says nothing but which backend."""
+    legacy: Callable[[str], str] | None = None
+    """Prefix under which older movers put a repository, by that of its URL; None where they put it in the same place."""
+
+    def enough(self, variables: Variables) -> bool:
+        """Tell whether the variables say where the repository is, without a URL."""
+        return all(variables.text(*names) for names in self.needs)
+
+    def options(self, variables: Variables, of_url: ConnectionInfo | None) -> StorageOptions:
+        """Return the options of variables over those of the URL."""
+        return self.make(variables, {} if of_url is None else of_url.config)
+
+
+def folder_of(path: str) -> str:
+    """Return the path of a folder without a slash at its end."""
+    path = path.strip()
+    return path.rstrip("/") or path[:1]
+
+
+def check_folder(name: str, path: str) -> None:
+    """Refuse a path that is not absolute.
+
+    Raises:
+        InvalidEnvironmentError: It is relative, or holds ``..``.
+    """
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise InvalidEnvironmentError(name, f"is {path!r} and must be an absolute path, without '..'")
+
+
+def parse_ini(text: str) -> "configparser.ConfigParser | None":
+    """Return an INI file, or nothing if the text is none."""
+    import configparser  # noqa: PLC0415 -- few backends need it
+
+    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",), default_section="\0")
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return None
+    return parser
+
 
 def _trimmed(name: str, value: str) -> str:
     return value.strip("\r\n") if name.endswith("PASSWORD") else value.strip()
 
 
-__all__ = ["Variables"]
+__all__ = ["EnvironmentBackend", "URLConfig", "Variables", "check_folder", "folder_of", "parse_ini"]

@@ -1,4 +1,4 @@
-"""The configuration of a storage, with Kopia's field names (format 03 §4): what all types share, and the local ones.
+"""The configuration of a storage, with Kopia's field names (format 03 §4): what all types share.
 
 Each class lists its fields in the order in which Kopia writes them. A field is made by one of ``text_field``,
 ``flag_field`` ..., which say its JSON name, whether it is left out when zero, and whether it is a secret.
@@ -330,46 +330,9 @@ def _without_password(value: object) -> object:
     return _USER_IN_URL.sub("://***@", value) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class FilesystemOptions(StorageOptions):
-    """A folder on this machine."""
-
-    type: ClassVar[str] = "filesystem"
-    required: ClassVar[tuple[str, ...]] = ("path",)
-
-    path: str = text_field("path")
-    file_mode: int = int_field("fileMode")
-    """Permission bits of new files; zero: 0600."""
-    dir_mode: int = int_field("dirMode")
-    """Permission bits of new folders; zero: 0700."""
-    uid: int | None = optional_int_field("uid")
-    """Owner of new files, used by root when ``gid`` is given too."""
-    gid: int | None = optional_int_field("gid")
-    dir_shards: tuple[int, ...] | None = shards_field("dirShards")
-    """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
-    list_parallelism: int = int_field("listParallelism")
-    """Folders read at one time by a listing; zero: one."""
-    throttling: ThrottlingLimits = NO_LIMITS
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class MemoryOptions(StorageOptions):
-    """A storage in the memory of this process, for tests; Kopia has no such type."""
-
-    type: ClassVar[str] = "memory"
-
-    name: str = text_field("name")
-    """Storages of one name share their blobs."""
-    throttling: ThrottlingLimits = NO_LIMITS
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
 __all__ = [
     "NO_LIMITS",
-    "FilesystemOptions",
     "JSONField",
-    "MemoryOptions",
     "StorageOptions",
     "ThrottlingLimits",
     "base64_field",

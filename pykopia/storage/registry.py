@@ -1,10 +1,12 @@
 """The kinds of storage: where their options and their storage are, and which URLs name them.
 
+Those of this package are folders of `pykopia.storage.backends`, looked up by name: nothing is imported for the others.
 Another package adds one by an entry point of the group ``pykopia.storage``: its name is the type, its object a `Backend`.
 A program adds one by ``register``. URLs, connection files, tokens and everything else that opens a storage ask here.
 """
 
 import importlib
+import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS: Final = "pykopia.storage"
 """The group of entry points by which packages add kinds of storage."""
-_OPTIONS = "pykopia.storage.options"
-_REMOTE = "pykopia.storage.remote_options"
-_URL = "pykopia.storage.url"
+_OWN = "pykopia.storage.backends"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backend:
     """How the storages of one type are described and opened."""
 
+    kind: str = ""
+    """The type, as connection files and tokens name it; empty: the name of the entry point, or what ``register`` is given."""
     opener: str
     """``module:name`` or ``module:class.name`` of a callable ``(options, *, create) -> BlobStorage``."""
     options: str = ""
@@ -36,35 +38,24 @@ class Backend:
     """Schemes of the URLs that name such a storage."""
     url: str = ""
     """``module:name`` of a callable ``(scheme, rest) -> options`` that reads a URL, ``rest`` being what follows ``://``."""
+    environment: str = ""
+    """``module:name`` of an ``EnvironmentBackend``; empty: variables other than the URL's say nothing of it."""
 
 
-def _own(module: str, storage: str, options: str, url: str, *schemes: str, extra: str = "") -> Backend:
-    return Backend(
-        opener=f"pykopia.storage.{module}:{storage}.from_options",
-        options=f"{_REMOTE if extra else _OPTIONS}:{options}",
-        extra=extra,
-        retries=module != "memory",
-        schemes=schemes,
-        url=f"{_URL}:{url}",
-    )
+_found: Final[dict[str, Backend]] = {}
+"""Kinds of storage that were looked up or registered, by type."""
 
 
-BACKENDS: Final[dict[str, Backend]] = {
-    "azureBlob": _own("azure", "AzureStorage", "AzureBlobOptions", "azure", "az", "azure", extra="azure"),
-    "b2": _own("b2", "B2Storage", "B2Options", "b2", "b2", extra="b2"),
-    "filesystem": _own("filesystem", "FilesystemStorage", "FilesystemOptions", "filesystem", "file", "filesystem"),
-    "gcs": _own("gcs", "GCSStorage", "GCSOptions", "gcs", "gcs", "gs", extra="gcs"),
-    "gdrive": _own("gdrive", "GoogleDriveStorage", "GoogleDriveOptions", "gdrive", "gdrive", extra="gdrive"),
-    "memory": _own("memory", "MemoryStorage", "MemoryOptions", "memory", "memory"),
-    "rclone": _own("rclone", "RcloneStorage", "RcloneOptions", "rclone", "rclone", extra="rclone"),
-    "s3": _own("s3", "S3Storage", "S3Options", "s3", "s3", extra="s3"),
-    "sftp": _own("sftp", "SFTPStorage", "SFTPOptions", "sftp", "sftp", extra="sftp"),
-    "webdav": _own(
-        "webdav", "WebDAVStorage", "WebDAVOptions", "webdav", "dav", "davs", "webdav", "webdav+http", "webdavs",
-        extra="webdav",
-    ),
-}  # fmt: skip
-"""The known kinds of storage by type, Kopia's where Kopia has it."""
+def own() -> dict[str, Backend]:
+    """Return the kinds of storage of this package by type, Kopia's where Kopia has it: one for each folder of `backends`."""
+    package = importlib.import_module(_OWN)
+    found = (_of_folder(each.name) for each in pkgutil.iter_modules(package.__path__))
+    return {backend.kind: backend for backend in found if backend is not None}
+
+
+def known() -> dict[str, Backend]:
+    """Return the kinds of storage by type: those of this package, and what was registered or looked up."""
+    return own() | _found
 
 
 def register(kind: str, backend: Backend) -> None:
@@ -74,7 +65,7 @@ def register(kind: str, backend: Backend) -> None:
         kind: The type, as connection files and tokens name it.
         backend: How its storages are described and opened.
     """
-    BACKENDS[kind] = backend
+    _found[kind] = backend
 
 
 def find(kind: str) -> Backend:
@@ -83,14 +74,16 @@ def find(kind: str) -> Backend:
     Raises:
         UnsupportedOptionError: There is none of this type.
     """
-    if kind not in BACKENDS:
+    backend = _found.get(kind) or _of_folder(kind.lower())
+    if backend is None or backend.kind not in {"", kind}:
         _load_others(kind)
-    if kind not in BACKENDS:
+        backend = _found.get(kind)
+    if backend is None:
         raise UnsupportedOptionError(
             f"can't use storage of type {kind!r}: it is not known, and no package that is installed adds it; known types: "
-            f"{', '.join(sorted(BACKENDS))}"
+            f"{', '.join(sorted(known()))}"
         )
-    return BACKENDS[kind]
+    return backend
 
 
 def find_scheme(scheme: str) -> tuple[str, Backend] | None:
@@ -157,7 +150,7 @@ def load(name: str) -> Any:  # noqa: ANN401
 
 
 def _with_scheme(scheme: str) -> tuple[str, Backend] | None:
-    return next(((kind, backend) for kind, backend in BACKENDS.items() if scheme in backend.schemes), None)
+    return next(((kind, backend) for kind, backend in known().items() if scheme in backend.schemes), None)
 
 
 def _load_others(kind: str = "") -> None:
@@ -165,8 +158,22 @@ def _load_others(kind: str = "") -> None:
     from importlib.metadata import entry_points  # noqa: PLC0415 -- takes longer than all else here
 
     for point in entry_points(group=ENTRY_POINTS):
-        if point.name not in BACKENDS and kind in {"", point.name}:
-            BACKENDS[point.name] = _loaded(point)
+        if point.name not in known() and kind in {"", point.name}:
+            _found[point.name] = _loaded(point)
+
+
+def _of_folder(name: str) -> Backend | None:
+    """Return the kind of storage that a folder of `backends` holds."""
+    module = f"{_OWN}.{name}"
+    if not name.isidentifier():
+        return None
+    try:
+        found = getattr(importlib.import_module(module), "BACKEND", None)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        return None
+    return found if isinstance(found, Backend) else None
 
 
 def _loaded(point: Any) -> Backend:  # noqa: ANN401 -- an entry point
@@ -179,13 +186,14 @@ def _loaded(point: Any) -> Backend:  # noqa: ANN401 -- an entry point
 
 
 __all__ = [
-    "BACKENDS",
     "ENTRY_POINTS",
     "Backend",
     "find",
     "find_scheme",
+    "known",
     "load",
     "open_with",
     "options_class",
+    "own",
     "register",
 ]

@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 class CountingStorage(InterceptingStorage):
     """Record every call, also those that fail, in the order in which they began.
 
-    >>> from pykopia.storage.memory import MemoryStorage
+    >>> from pykopia.storage.backends.memory.storage import MemoryStorage
     >>> storage = CountingStorage(MemoryStorage())
     >>> _ = storage.put("p1", b"hello")
     >>> storage.get("p1", 1, 3)

@@ -15,7 +15,7 @@ class EventuallyConsistentStorage(StorageWrapper):
 
     So behaved some object stores of old, and so behave caches on the way. Every change must go through this wrapper.
 
-    >>> from pykopia.storage.memory import MemoryStorage
+    >>> from pykopia.storage.backends.memory.storage import MemoryStorage
     >>> clock = FakeClock()
     >>> storage = EventuallyConsistentStorage(MemoryStorage(clock=clock), clock, delay=30)
     >>> _ = storage.put("p1", b"hello")

@@ -62,7 +62,7 @@ class Fault:
 class FaultyStorage(InterceptingStorage):
     """Fail planned calls, or be dead from one call on.
 
-    >>> from pykopia.storage.memory import MemoryStorage
+    >>> from pykopia.storage.backends.memory.storage import MemoryStorage
     >>> storage = FaultyStorage(MemoryStorage())
     >>> fault = storage.fail("put", at=2, effect="after")
     >>> _ = storage.put("p1", b"1")

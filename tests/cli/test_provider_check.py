@@ -4,8 +4,8 @@ from pykopia.cli.provider_check import ProviderCheckOptions, check_provider
 from pykopia.errors import StorageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, Capacity, PutOptions, StorageWrapper
-from pykopia.storage.memory import MemoryStorage
 
 QUICK = ProviderCheckOptions(seconds=0.05, writers=1, readers=1, metadata_readers=1, listers=1)
 

@@ -16,8 +16,8 @@ from pykopia.ids import BlobID
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
 from pykopia.repository.options import ClientOptions
 from pykopia.snapshot.verify import VerifyOptions
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage, PutOptions
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import CountingStorage, FakeClock, FaultyStorage, SimulatedCrash
 
 PASSWORD = "correct horse"

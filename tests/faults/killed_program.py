@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pykopia.api.opening import connect
 from pykopia.snapshot import restore_local, small_files
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.testing.intercepting import Call, InterceptingStorage
 
 from .harness import CLIENT

@@ -24,8 +24,8 @@ from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes
 from pykopia.repository.view import complete_view
 from pykopia.snapshot.fix import FixOptions, remove_files
 from pykopia.snapshot.upload_options import SnapshotOptions
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import CountingStorage, FakeClock, SimulatedCrash
 
 from .harness import (

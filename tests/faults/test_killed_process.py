@@ -13,7 +13,7 @@ from pykopia.api.opening import create
 from pykopia.api.repository import Repository
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.small_files import TEMPORARY_NAME
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from tests.trees import assert_trees_equal, changing_tree, many_files, noise
 
 from .harness import CLIENT, PASSWORD, Ground, assert_everything_whole, opened

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pykopia.api.opening import create
-from pykopia.storage.filesystem import FilesystemStorage
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 
 from .harness import CLIENT, PASSWORD, Ground, assert_everything_whole, opened
 

@@ -10,8 +10,8 @@ import pytest
 
 from pykopia.api.opening import create
 from pykopia.errors import PykopiaError, ReadOnlyStorageError, StorageAccessDeniedError, StorageFullError
-from pykopia.storage.filesystem import FilesystemStorage
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.readonly import ReadOnlyStorage
 from pykopia.testing import FaultyStorage
 from tests.maintenance.scene import data

@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 from pykopia.api.opening import connect
 from pykopia.repository.options import ClientOptions
 from pykopia.snapshot.upload_options import CHECKPOINT_INTERVAL_SECONDS, SnapshotOptions
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.testing.intercepting import Call, InterceptingStorage
 
 _T = TypeVar("_T")

@@ -16,7 +16,7 @@ from pykopia.repository.sync import SyncOptions, sync
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes
 from pykopia.snapshot.fix import FixOptions, fix_invalid_files, remove_files
 from pykopia.snapshot.verify import VerifyOptions
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from tests.trees import changing_tree, many_files
 
 from .kopia_cli import Flag, KopiaCLI

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pykopia.ids import BlobID
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.base import PutOptions
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.options import FilesystemOptions
 from tests.trees import small_tree
 
 from .kopia_cli import Flag, KopiaCLI

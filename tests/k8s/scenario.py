@@ -10,8 +10,8 @@ import yaml
 
 import pykopia
 from pykopia import Repository
+from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.remote_options import S3Options
 from tests.k8s.api import Object
 from tests.k8s.machine import Namespace
 from tests.servers.s3 import S3Server, admin

@@ -17,8 +17,8 @@ from pykopia.ids import BlobID, ContentID, ManifestID, ObjectID
 from pykopia.maintenance.report import MaintenanceResult
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions, ParameterChanges
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing.clock import FakeClock
 from pykopia.testing.eventual import EventuallyConsistentStorage
 

@@ -14,8 +14,8 @@ from pykopia.errors import ClockError, MaintenanceBusyError, UnsupportedOptionEr
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.maintenance.lease import LEASE_PREFIX, Lease, find_leases, local_lock
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing.clock import FakeClock
 from pykopia.testing.eventual import EventuallyConsistentStorage
 from tests.maintenance.scene import OTHER, OWNER, PASSWORD, Scene

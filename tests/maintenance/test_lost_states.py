@@ -19,8 +19,8 @@ from pykopia.ids import BlobID, ContentID
 from pykopia.maintenance import epochs
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
 from pykopia.repository.view import Look, complete_view
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage, PutOptions
-from pykopia.storage.memory import MemoryStorage
 from tests.maintenance.scene import OWNER, PASSWORD, Scene, data
 
 EPOCHS = 4

@@ -18,8 +18,8 @@ from pykopia.api.repository import Repository
 from pykopia.ids import ContentID, ManifestID
 from pykopia.repository.options import ClientOptions
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing.eventual import EventuallyConsistentStorage
 from tests.maintenance.scene import PASSWORD, Scene, data
 

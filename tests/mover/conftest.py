@@ -13,8 +13,8 @@ from pykopia_mover.run import Stop
 from pykopia import clock
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.retrying import RetryingStorage
 from pykopia.testing import FakeClock
 from tests.mover.harness import Mover

@@ -16,7 +16,7 @@ import pykopia
 from pykopia import Policy, Repository, SourceInfo
 from pykopia.errors import StorageError
 from pykopia.ids import BlobID, Buffer
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.testing import FakeClock
 from tests.mover.harness import EXAMPLES, PASSWORD, Mover
 

@@ -15,7 +15,7 @@ from azure.storage.blob import (
     generate_account_sas,
 )
 
-from pykopia.storage.gdrive import GoogleDriveStorage
+from pykopia.storage.backends.gdrive.storage import GoogleDriveStorage
 from tests.mover.harness import EXAMPLES, Mover, there_and_back, tree
 from tests.servers.azure import AzureServer
 from tests.servers.b2 import Service
@@ -192,7 +192,7 @@ def test_rows_38_43_of_google_cloud_storage_a_rejected_account_is_told_and_makes
 def b2(monkeypatch: pytest.MonkeyPatch) -> Service:
     """Return a simulated service with the documented bucket, which every connection of this process reaches."""
     service = Service("my-backup-bucket")
-    monkeypatch.setattr("pykopia.storage.b2._configuration", lambda *_: service.config)
+    monkeypatch.setattr("pykopia.storage.backends.b2.storage._configuration", lambda *_: service.config)
     return service
 
 

@@ -23,7 +23,7 @@ from pykopia.errors import StorageError
 from pykopia.format.maintenance_plan import MAX_CLOCK_SKEW_NS
 from pykopia.ids import BlobID, Buffer
 from pykopia.maintenance.lease import LEASE_NS
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.testing import FakeClock
 from tests.mover.harness import PASSWORD, Mover, create_at_once, tree
 
@@ -222,7 +222,7 @@ def test_m_080_m_080g_m_142_killed_before_any_write_the_next_run_works(
 
 KILLED = """
 import os, signal
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 real, left = FilesystemStorage.put, [{number}]
 def put(*arguments):
     left[0] -= 1

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pykopia.ids import BlobID
-from pykopia.storage.s3 import S3Storage
+from pykopia.storage.backends.s3.storage import S3Storage
 from pykopia.testing.proxy import FaultyProxy
 from tests.mover.harness import EXAMPLES, Mover, there_and_back, tree
 from tests.servers import programs

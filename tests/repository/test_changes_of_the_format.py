@@ -8,8 +8,8 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions, StorageWrapper
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import FaultyStorage, SimulatedCrash
 from tests.repository.conftest import PASSWORD, UNIQUE_ID, NewRepository
 

@@ -11,7 +11,7 @@ from pykopia.format.policy_target import GLOBAL_TARGET
 from pykopia.ids import BlobID
 from pykopia.repository.options import ClientOptions
 from pykopia.repository.writer import RepositoryWriter
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD
 
 LABELS = {"type": "test"}

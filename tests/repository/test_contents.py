@@ -24,8 +24,8 @@ from pykopia.format.content_id import key_of
 from pykopia.format.pack import read_local_index
 from pykopia.ids import BlobID, Buffer, ContentID
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
-from pykopia.storage.memory import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD, UNIQUE_ID, NewRepository
 
 

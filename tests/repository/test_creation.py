@@ -11,8 +11,8 @@ from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
 from pykopia.repository.creation_claim import CLAIM_PREFIX, claimed
 from pykopia.repository.options import NewRepositoryOptions
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions, StorageWrapper
-from pykopia.storage.memory import MemoryStorage
 
 PASSWORD = "correct horse"
 

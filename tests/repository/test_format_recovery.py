@@ -12,8 +12,8 @@ from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.repository.format_recovery import recover_format_blob
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
-from pykopia.storage.filesystem import FilesystemStorage
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.golden_repositories import load
 from tests.repository.conftest import PASSWORD, NewRepository
 

@@ -11,7 +11,7 @@ from pykopia.maintenance.epochs import compact_single_epoch
 from pykopia.repository.index_recovery import ASIDE_PREFIX, RecoveryOptions, RecoveryResult, recover_index
 from pykopia.repository.options import ClientOptions
 from pykopia.repository.view import complete_view
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD, NewRepository
 
 COMMIT = RecoveryOptions(commit=True)

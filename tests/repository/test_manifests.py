@@ -18,7 +18,7 @@ from pykopia.errors import (
 )
 from pykopia.format.manifest import COMPACTION_THRESHOLD
 from pykopia.ids import ContentID
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing import FaultyStorage
 from tests.repository.conftest import CLIENT, PASSWORD
 

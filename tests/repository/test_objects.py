@@ -25,7 +25,7 @@ from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.repository.objects import MOST_AHEAD, DirectoryReader, ObjectStore
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing.counting import CountingStorage
 from tests.repository.conftest import NewRepository
 

@@ -14,7 +14,7 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.repository.sync import SyncCounters, SyncOptions, SyncPlan, plan_sync, sync
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing import FaultyStorage
 from tests.repository.conftest import PASSWORD
 

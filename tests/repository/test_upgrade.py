@@ -10,7 +10,7 @@ from pykopia.api.repository import Repository
 from pykopia.errors import DamagedIndexError, UpgradeInProgressError, UsageError
 from pykopia.format.repository_blob import FORMAT_BLOB_ID, POISON_INDEX_BLOB_ID
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes, compare_indexes
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing import FakeClock
 from tests.repository.conftest import CLIENT, PASSWORD, NewRepository
 

@@ -16,7 +16,7 @@ from azure.storage.blob import (
     generate_account_sas,
 )
 
-from pykopia.storage.remote_options import AzureBlobOptions
+from pykopia.storage.backends.azureblob.options import AzureBlobOptions
 from tests.servers import process, programs
 from tests.servers.tls import Certificates
 

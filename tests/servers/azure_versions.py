@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import format_datetime, parsedate_to_datetime
 from xml.sax.saxutils import escape
 
-from pykopia.storage.remote_options import AzureBlobOptions
+from pykopia.storage.backends.azureblob.options import AzureBlobOptions
 from tests.servers import process
 from tests.servers.azure import ACCOUNT, KEY
 from tests.servers.imitation import Answering, serving

@@ -8,8 +8,8 @@ from typing import Any
 
 from b2sdk.v3 import B2Api, B2HttpApiConfig, InMemoryAccountInfo, RawSimulator
 
-from pykopia.storage.b2 import B2Storage
-from pykopia.storage.remote_options import B2Options
+from pykopia.storage.backends.b2.options import B2Options
+from pykopia.storage.backends.b2.storage import B2Storage
 
 
 class OneAtATime:

@@ -19,7 +19,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from pykopia.storage.remote_options import GoogleDriveOptions
+from pykopia.storage.backends.gdrive.options import GoogleDriveOptions
 from tests.servers import process
 
 ACCOUNT = "backup@project.iam.gserviceaccount.com"

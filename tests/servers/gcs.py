@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pykopia.storage.remote_options import GCSOptions
+from pykopia.storage.backends.gcs.options import GCSOptions
 from tests.servers import process, programs
 
 _numbers = itertools.count()

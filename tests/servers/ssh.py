@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pykopia.storage.remote_options import SFTPOptions
+from pykopia.storage.backends.sftp.options import SFTPOptions
 from tests.servers import process, programs
 
 PASSWORD = "canary-ssh-password-77e1"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pykopia.storage.remote_options import WebDAVOptions
+from pykopia.storage.backends.webdav.options import WebDAVOptions
 from tests.servers import process, programs
 from tests.servers.tls import Certificates
 

@@ -8,7 +8,7 @@ import pytest
 from pykopia.api.opening import create
 from pykopia.api.repository import Repository
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 
 PASSWORD = "correct horse"
 UNIQUE_ID = b"the same, so keys are cached ..."

@@ -19,7 +19,7 @@ from pykopia.format.policy_target import policy_labels
 from pykopia.format.source import SourceInfo
 from pykopia.snapshot.action_process import ActionProcess
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 
 ENABLED = SnapshotOptions(enable_actions=True)
 

@@ -27,8 +27,8 @@ from pykopia.snapshot.fix import FixedSnapshot, FixOptions, fix_invalid_files, n
 from pykopia.snapshot.rewriting import Handling, stub_text, summary_after
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.snapshot.verify import MANIFESTS, VerifyOptions
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import StorageWrapper
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import FaultyStorage
 from tests.golden_repositories import DAMAGED_NAMES, load
 from tests.snapshot.conftest import CLIENT, PASSWORD

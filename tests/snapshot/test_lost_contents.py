@@ -15,7 +15,7 @@ from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID
 from pykopia.snapshot.upload_options import SnapshotOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.snapshot.conftest import CLIENT, PASSWORD
 from tests.trees import assert_trees_equal
 

@@ -14,7 +14,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.snapshot.verify import VerifyOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.snapshot.conftest import CLIENT, PASSWORD
 from tests.trees import assert_trees_equal, changing_tree, everything, stored_path
 

@@ -16,7 +16,7 @@ from pykopia.format.policy_merge import effective_policy
 from pykopia.format.policy_target import DefinedPolicy, concerns, policy_labels
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.source import SourceInfo
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 
 CLIENT = pykopia.ClientOptions(username="u", hostname="h")
 names = st.sampled_from(["", "a", "b"])

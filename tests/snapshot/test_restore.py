@@ -24,7 +24,7 @@ from pykopia.ids import ManifestID, ObjectID
 from pykopia.snapshot import file_writing, restore
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.trees import MIB, TreeBuilder, assert_trees_equal, big_files, everything, noise, scan, stored_path, text
 
 Take = Callable[[], ManifestID]

@@ -12,7 +12,7 @@ import pytest
 from pykopia.api.repository import Repository
 from pykopia.errors import RestoreError, TargetExistsError
 from pykopia.snapshot.restore_options import RestoreMode, RestoreOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.trees import MIB, TreeBuilder, assert_trees_equal, noise, text
 
 every_archive = pytest.mark.parametrize("name", ["out.tar", "out.tar.gz", "out.tgz", "out.zip"])

@@ -11,7 +11,7 @@ from pykopia.errors import RestoreError
 from pykopia.ids import BlobID
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.snapshot.restore_options import RestoreOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing.counting import CountingStorage
 from tests.trees import assert_trees_equal
 

@@ -12,7 +12,7 @@ import pytest
 from pykopia.api.repository import Repository
 from pykopia.errors import RestoreError, TargetExistsError, UsageError
 from pykopia.snapshot.restore_options import RestoreMode, RestoreOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.cli_runner import Runner
 from tests.trees import MIB, TreeBuilder, noise
 

@@ -28,7 +28,7 @@ from pykopia.snapshot import reading, upload
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.small_files import python_read_files
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.snapshot.conftest import CLIENT, PASSWORD
 from tests.trees import assert_trees_equal, changing_tree, everything, raw_names, small_tree, stored_path
 

@@ -15,7 +15,7 @@ from pykopia.ids import BlobID
 from pykopia.repository import runs
 from pykopia.snapshot import verify
 from pykopia.snapshot.verify import VerifyOptions
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.snapshot.conftest import CLIENT, PASSWORD
 
 LARGE_FILES = 4

@@ -13,7 +13,7 @@ import pykopia
 from pykopia.api.repository import Repository
 from pykopia.errors import PykopiaError
 from pykopia.repository.writer import RepositoryWriter
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 
 CLIENT = pykopia.ClientOptions(username="u", hostname="h")
 TIME = "2024-01-01T00:00:00Z"

@@ -24,11 +24,11 @@ from pykopia.errors import (
     UnsupportedOptionError,
     UntrustedServerError,
 )
-from pykopia.storage.azure import AzureStorage
+from pykopia.storage.backends.azureblob.options import AzureBlobOptions
+from pykopia.storage.backends.azureblob.storage import AzureStorage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.opening import open_storage
-from pykopia.storage.remote_options import AzureBlobOptions
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
@@ -91,7 +91,7 @@ class TestAzuriteWithFaults(StorageFaultTests):
         self, proxy: FaultyProxy, options: AzureBlobOptions, direct: BlobStorage, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[BlobStorage]:
         for name, value in (("ANSWER_SECONDS", 0.7), ("CONNECT_SECONDS", 0.7), ("SLOWEST", 10 << 20)):
-            monkeypatch.setattr(f"pykopia.storage.azure.{name}", value)
+            monkeypatch.setattr(f"pykopia.storage.backends.azureblob.storage.{name}", value)
         with AzureStorage(replace(options, storage_domain=f"{proxy.host}:{proxy.port}")) as storage:
             yield storage
 

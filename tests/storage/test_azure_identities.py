@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pykopia.errors import StorageAuthenticationError, UsageError
-from pykopia.storage.azure import AzureStorage
-from pykopia.storage.remote_options import AzureBlobOptions
+from pykopia.storage.backends.azureblob.options import AzureBlobOptions
+from pykopia.storage.backends.azureblob.storage import AzureStorage
 from pykopia.testing.storage_tests import PACK
 from tests.cli_runner import Runner
 from tests.servers import tls

@@ -15,7 +15,7 @@ import pykopia
 from pykopia import clock
 from pykopia.errors import BlobNotFoundError, InvalidRangeError, ReadOnlyStorageError, StorageError
 from pykopia.ids import BlobID
-from pykopia.storage.azure import AzureStorage
+from pykopia.storage.backends.azureblob.storage import AzureStorage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.opening import open_storage

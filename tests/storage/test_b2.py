@@ -25,9 +25,9 @@ from pykopia.errors import (
     StorageNotFoundError,
     StorageUnavailableError,
 )
-from pykopia.storage.b2 import B2Storage
+from pykopia.storage.backends.b2.storage import B2Storage
 from pykopia.storage.base import BlobStorage, PutOptions
-from pykopia.storage.opening import BACKENDS
+from pykopia.storage.registry import find
 from pykopia.storage.retrying import RetryingStorage
 from pykopia.testing.storage_tests import PACK, StorageTests
 from tests.cli_runner import Runner
@@ -234,7 +234,7 @@ def test_a_deleted_file_is_hidden_and_can_be_put_again(service: Service) -> None
 
 
 def test_a_repository_in_a_bucket_gives_back_what_it_got(service: Service, tmp_path: Path) -> None:
-    assert BACKENDS["b2"].opener.endswith("B2Storage.from_options")
+    assert find("b2").opener.endswith("B2Storage.from_options")
     changing_tree(tmp_path / "source", 0)
     with pykopia.create(service.open(), "password") as repository:
         repository.snapshots.create(tmp_path / "source")
@@ -251,7 +251,7 @@ def test_the_command_line_creates_connects_and_checks_the_provider(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this process: the simulator takes the place of the SDK's connection."""
-    monkeypatch.setattr("pykopia.storage.b2._configuration", lambda *_: service.config)
+    monkeypatch.setattr("pykopia.storage.backends.b2.storage._configuration", lambda *_: service.config)
     cli = Runner(tmp_path / "client", environment={"B2_KEY_ID": service.key_id, "B2_KEY": service.key})
     flags = ("b2", "--bucket=backups", "--prefix=cli/")
     cli.ok("repository", "create", *flags)

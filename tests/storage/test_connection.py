@@ -11,10 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykopia.errors import ConnectionFileError, PykopiaError, UnsupportedOptionError, UsageError
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
+from pykopia.storage.backends.gcs.options import GCSOptions
+from pykopia.storage.backends.rclone.options import RcloneOptions
+from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.sftp.options import SFTPOptions
+from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.options import FilesystemOptions, ThrottlingLimits
-from pykopia.storage.registry import BACKENDS, options_class
-from pykopia.storage.remote_options import GCSOptions, RcloneOptions, S3Options, SFTPOptions, WebDAVOptions
+from pykopia.storage.options import ThrottlingLimits
+from pykopia.storage.registry import options_class, own
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "storage_connection_info.json").read_bytes()
@@ -34,8 +39,8 @@ def as_text(value: object) -> str:
 
 
 def test_all_types_of_kopia_are_known() -> None:
-    assert {vector["type"] for vector in VECTORS} == BACKENDS.keys() - {"memory"}
-    for kind in BACKENDS:
+    assert {vector["type"] for vector in VECTORS} == own().keys() - {"memory"}
+    for kind in own():
         assert options_class(kind).type == kind
 
 
@@ -50,7 +55,7 @@ OWN_FIELDS = {
     ("gcs", "project_id"),
     ("s3", "addressing_style"),
     ("sftp", "host_key_policy"),
-    *((kind, "retry_for") for kind in BACKENDS),
+    *((kind, "retry_for") for kind in own()),
     *((kind, "root_ca") for kind in ("azureBlob", "b2", "gcs", "gdrive", "rclone", "webdav")),
 }
 """Fields that Kopia does not have and ignores."""
@@ -262,7 +267,7 @@ JSON_VALUES = st.recursive(
 NAMES = sorted({name for vector in VECTORS for name in vector["allFieldsSet"]["config"]})
 
 
-@given(st.sampled_from(sorted(BACKENDS)), st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES))
+@given(st.sampled_from(sorted(own())), st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES))
 def test_any_configuration_is_read_or_refused_and_never_changes_when_written_again(
     kind: str, config: dict[str, Any]
 ) -> None:

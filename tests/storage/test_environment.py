@@ -12,10 +12,10 @@ from pykopia.errors import InvalidEnvironmentError, InvalidURLError, UsageError
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import (
     REPOSITORY,
-    VARIABLES,
     EnvironmentStorage,
     legacy_connections,
     storage_from_environment,
+    variables_by_backend,
 )
 from pykopia.storage.environment_variables import Variables
 
@@ -198,13 +198,15 @@ def test_a_variable_is_honoured(kind: str, changes: dict[str, str], expected: di
 def test_every_variable_has_a_row() -> None:
     used = {name for kind, changes, _ in ROWS for name in {**COMPLETE[kind], **changes}}
     ours = {"STORAGE_EMULATOR_HOST"}  # read by the library for Google's storage itself
-    assert {name for names in VARIABLES.values() for name in names} - used == ours
+    assert {name for names in variables_by_backend().values() for name in names} - used == ours
 
 
 @pytest.mark.parametrize("kind", sorted(COMPLETE))
 def test_an_empty_variable_is_one_that_is_not_set(kind: str) -> None:
     least = COMPLETE[kind]
-    empty = dict.fromkeys((name for names in VARIABLES.values() for name in names if name not in least), "")
+    empty = dict.fromkeys(
+        (name for names in variables_by_backend().values() for name in names if name not in least), ""
+    )
     assert read({**empty, **least}) == read(least)
 
 
@@ -372,10 +374,10 @@ def test_files_are_read_from_disk_unless_told_otherwise(tmp_path: Path) -> None:
         storage_from_environment({REPOSITORY: "/backups", "CUSTOM_CA": f"{tmp_path}/gone.crt"})
 
 
-@pytest.mark.parametrize("kind", sorted(VARIABLES))
+@pytest.mark.parametrize("kind", sorted(variables_by_backend()))
 def test_line_breaks_around_a_variable_are_no_part_of_it(kind: str) -> None:
     """``echo KEY | base64`` in a Secret leaves one; no service has keys, regions, tokens or names with them."""
-    for name in VARIABLES[kind]:
+    for name in variables_by_backend()[kind]:
         for value in (f"canary-{name}\n", f"\r\ncanary-{name}\r\n"):
             assert Variables({name: value}, lambda _: None).text(name) == f"canary-{name}"
 

@@ -20,12 +20,12 @@ from pykopia.errors import (
     StorageNotFoundError,
 )
 from pykopia.ids import BlobID
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.layout import ShardParameters
 from pykopia.storage.opening import open_storage
-from pykopia.storage.options import FilesystemOptions
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
 from pykopia.testing.strategies import blob_ids, content_bytes, kopia_blob_ids
 

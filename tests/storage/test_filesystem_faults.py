@@ -26,9 +26,9 @@ from pykopia.errors import (
     UnsupportedOptionError,
 )
 from pykopia.ids import BlobID
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.base import BlobMetadata, PutOptions
-from pykopia.storage.filesystem import FilesystemStorage
-from pykopia.storage.options import FilesystemOptions
 from pykopia.testing.storage_tests import FORMAT, PACK
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -457,7 +457,7 @@ def reachable() -> Iterator[Path]:
 AS_NOBODY = """
 import os, sys
 from pykopia.errors import StorageAccessDeniedError
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 
 os.setegid(65534)
 os.seteuid(65534)

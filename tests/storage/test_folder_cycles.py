@@ -7,11 +7,11 @@ import pytest
 
 import pykopia
 from pykopia.snapshot.verify import VerifyOptions
+from pykopia.storage.backends.gdrive.storage import GoogleDriveStorage
+from pykopia.storage.backends.rclone.options import RcloneOptions
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.gdrive import GoogleDriveStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.remote_options import RcloneOptions
 from pykopia.storage.retrying import RetryingStorage
 from tests.servers import programs
 from tests.trees import assert_trees_equal, changing_tree

@@ -23,9 +23,9 @@ from pykopia.errors import (
     UnsupportedOptionError,
 )
 from pykopia.ids import BlobID
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.fsspec_storage import FsspecStorage, nanoseconds
 from pykopia.storage.layout import FlatLayout
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests

@@ -17,11 +17,11 @@ from pykopia.errors import (
     StorageUnavailableError,
     UsageError,
 )
+from pykopia.storage.backends.gcs.options import GCSOptions
+from pykopia.storage.backends.gcs.storage import GCSStorage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.gcs import GCSStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.remote_options import GCSOptions
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import PACK, StorageTests
@@ -82,7 +82,7 @@ class TestFakeGCSWithFaults(StorageFaultTests):
         self, proxy: FaultyProxy, options: GCSOptions, direct: BlobStorage, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[BlobStorage]:
         for name, value in (("ANSWER_SECONDS", 0.7), ("CONNECT_SECONDS", 0.7), ("SLOWEST", 10 << 20)):
-            monkeypatch.setattr(f"pykopia.storage.gcs.{name}", value)
+            monkeypatch.setattr(f"pykopia.storage.backends.gcs.storage.{name}", value)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{proxy.host}:{proxy.port}")
         with GCSStorage(options) as storage:
             yield storage

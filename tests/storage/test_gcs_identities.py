@@ -10,8 +10,8 @@ import pytest
 
 from pykopia import clock
 from pykopia.errors import StorageAuthenticationError, UsageError
-from pykopia.storage.gcs import GCSStorage
-from pykopia.storage.remote_options import GCSOptions
+from pykopia.storage.backends.gcs.options import GCSOptions
+from pykopia.storage.backends.gcs.storage import GCSStorage
 from pykopia.testing.storage_tests import PACK
 from tests.cli_runner import Runner
 from tests.servers.drive import ACCESS_TOKEN, DriveServer

@@ -14,11 +14,11 @@ import pykopia
 from pykopia import clock
 from pykopia.errors import BlobNotFoundError, InvalidRangeError, ReadOnlyStorageError, StorageError
 from pykopia.ids import BlobID
+from pykopia.storage.backends.gcs.options import GCSOptions
+from pykopia.storage.backends.gcs.storage import GCSStorage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.gcs import GCSStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.remote_options import GCSOptions
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
 from tests.cli_runner import Runner
 from tests.servers.gcs_versions import BUCKET, VersionedBucket, versioned_bucket

@@ -22,11 +22,11 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.ids import BlobID
+from pykopia.storage.backends.gdrive.options import GoogleDriveOptions
+from pykopia.storage.backends.gdrive.storage import GoogleDriveStorage
 from pykopia.storage.base import BlobStorage, Capacity, PutOptions
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.gdrive import GoogleDriveStorage
-from pykopia.storage.opening import BACKENDS
-from pykopia.storage.remote_options import GoogleDriveOptions
+from pykopia.storage.registry import find
 from pykopia.storage.retrying import RetryingStorage
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
@@ -400,6 +400,6 @@ def test_no_secret_is_in_a_repr_or_in_what_libraries_log(
 
 
 def test_it_is_known_by_its_type_and_gives_its_connection_back(fake_drive: DriveServer) -> None:
-    assert BACKENDS["gdrive"].opener.endswith(":GoogleDriveStorage.from_options")
+    assert find("gdrive").opener.endswith(":GoogleDriveStorage.from_options")
     with opened(fake_drive) as storage:
         assert storage.connection_info() == ConnectionInfo.from_options(storage.options)

@@ -4,8 +4,8 @@ import pytest
 
 from pykopia.errors import BlobNotFoundError, StorageAccessDeniedError, UnsupportedOptionError
 from pykopia.ids import BlobID
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage, PutOptions
-from pykopia.storage.memory import MemoryStorage
 from pykopia.storage.opening import open_storage
 from pykopia.storage.url import storage_from_url
 from pykopia.testing import FakeClock

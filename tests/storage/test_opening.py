@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pykopia.errors import ConnectionFileError, StorageNotFoundError, UnsupportedOptionError, UsageError
+from pykopia.storage import registry
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.filesystem import FilesystemStorage
-from pykopia.storage.memory import MemoryStorage
-from pykopia.storage.opening import BACKENDS, Backend, open_storage
+from pykopia.storage.opening import Backend, open_storage
 from pykopia.storage.options import StorageOptions
 from pykopia.storage.retrying import RetryingStorage
 from pykopia.storage.url import storage_from_url
@@ -37,12 +38,12 @@ def test_a_storage_in_memory_has_no_retries() -> None:
 
 
 def test_every_type_has_a_backend() -> None:
-    assert BACKENDS.keys() >= {"s3", "filesystem"}
+    assert registry.own().keys() >= {"s3", "filesystem"}
 
 
 @pytest.mark.parametrize("kind", ["s3", "webdav"])
 def test_a_type_without_backend_says_so(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(BACKENDS, kind)
+    monkeypatch.setattr(registry, "_of_folder", lambda _: None)
     config = {"bucket": "b", "endpoint": "e", "container": "c", "storageAccount": "a", "keyID": "k", "key": "k"}
     config |= {"folderID": "f", "path": "/p", "host": "h", "username": "u", "url": "u", "remotePath": "r"}
     info = ConnectionInfo(type=kind, config={**config, "port": 22})
@@ -61,8 +62,8 @@ def test_what_can_not_be_opened_is_refused_before_a_backend_is_asked() -> None:
 
 @pytest.fixture
 def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
-    found = dict(BACKENDS)
-    monkeypatch.setattr("pykopia.storage.registry.BACKENDS", found)
+    found: dict[str, Backend] = {}
+    monkeypatch.setattr(registry, "_found", found)
     return found
 
 
@@ -96,7 +97,7 @@ import sys
 from pykopia.storage.opening import open_storage
 from pykopia.storage.url import storage_from_url
 open_storage(storage_from_url({str(tmp_path)!r}))
-heavy = {{"fsspec", "asyncio", "msgspec", "requests", "pykopia.storage.remote_options", "pykopia.storage.memory"}}
+heavy = {{"fsspec", "asyncio", "msgspec", "requests", "pykopia.storage.backends.s3.options"}}
 assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
 """
     root = Path(__file__).parents[2]

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from pykopia.errors import StorageUnavailableError, WrongServerError
-from pykopia.storage.azure import AzureStorage
+from pykopia.storage.backends.azureblob.options import AzureBlobOptions
+from pykopia.storage.backends.azureblob.storage import AzureStorage
+from pykopia.storage.backends.gcs.options import GCSOptions
+from pykopia.storage.backends.gcs.storage import GCSStorage
+from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.storage import S3Storage
+from pykopia.storage.backends.webdav.options import WebDAVOptions
+from pykopia.storage.backends.webdav.storage import WebDAVStorage
 from pykopia.storage.base import BlobStorage
-from pykopia.storage.gcs import GCSStorage
 from pykopia.storage.proxies import is_excepted, proxy_for, shown
-from pykopia.storage.remote_options import AzureBlobOptions, GCSOptions, S3Options, WebDAVOptions
-from pykopia.storage.s3 import S3Storage
-from pykopia.storage.webdav import WebDAVStorage
 from pykopia.testing.proxy import FaultyProxy
 
 

@@ -15,14 +15,21 @@ import pytest
 
 from pykopia.errors import BlobNotFoundError, StorageError, StorageNotFoundError, StorageUnavailableError, UsageError
 from pykopia.ids import BlobID
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.backends.rclone.options import RcloneOptions
+from pykopia.storage.backends.rclone.storage import (
+    _STARTED,
+    RcloneStorage,
+    _Server,
+    _ThroughRclone,
+    secrets_of,
+    startup_seconds,
+)
+from pykopia.storage.backends.webdav.client import AnswerError, DAVFileSystem
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.rclone import _STARTED, RcloneStorage, _Server, _ThroughRclone, secrets_of, startup_seconds
-from pykopia.storage.remote_options import RcloneOptions
 from pykopia.storage.retrying import RetryingStorage
-from pykopia.storage.webdav_client import AnswerError, DAVFileSystem
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
@@ -102,8 +109,8 @@ def proxy_of(storage: RcloneStorage) -> FaultyProxy:
 
 @pytest.fixture
 def behind_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pykopia.storage.rclone._Server", _ServerBehindProxy)
-    monkeypatch.setattr("pykopia.storage.rclone._ThroughRclone", partial(_ThroughRclone, timeout=0.7))
+    monkeypatch.setattr("pykopia.storage.backends.rclone.storage._Server", _ServerBehindProxy)
+    monkeypatch.setattr("pykopia.storage.backends.rclone.storage._ThroughRclone", partial(_ThroughRclone, timeout=0.7))
 
 
 @pytest.mark.usefixtures("behind_proxy")
@@ -201,8 +208,8 @@ def test_it_ends_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
     program = f"""
         import tempfile, time, threading
         tempfile.tempdir = {str(tmp_path)!r}
-        from pykopia.storage.rclone import RcloneStorage
-        from pykopia.storage.remote_options import RcloneOptions
+        from pykopia.storage.backends.rclone.storage import RcloneStorage
+        from pykopia.storage.backends.rclone.options import RcloneOptions
         opened = []
         thread = threading.Thread(target=lambda: opened.append(RcloneStorage(
             RcloneOptions(remote_path=":local:{tmp_path}/data"), create=True)))

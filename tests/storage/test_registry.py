@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,11 @@ import pytest
 import pykopia
 from pykopia.errors import InvalidURLError, UnsupportedOptionError, UsageError
 from pykopia.storage import registry
+from pykopia.storage.backends.memory.options import MemoryOptions
+from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import storage_from_environment
-from pykopia.storage.opening import BACKENDS, Backend, open_storage, register, retry_schedule
-from pykopia.storage.options import MemoryOptions
-from pykopia.storage.remote_options import S3Options
+from pykopia.storage.opening import Backend, open_storage, register, retry_schedule
 from pykopia.storage.url import storage_from_url
 from tests.trees import assert_trees_equal, changing_tree
 
@@ -24,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pykopia.storage.filesystem import FilesystemStorage
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.options import StorageOptions, ThrottlingLimits, text_field
 from pykopia.storage.registry import Backend
 
@@ -66,11 +65,8 @@ BACKEND = Backend(
 
 
 @pytest.fixture(autouse=True)
-def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = dict(BACKENDS)
-    yield
-    BACKENDS.clear()
-    BACKENDS.update(before)
+def _nothing_is_registered_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_found", {})
 
 
 @pytest.fixture
@@ -126,7 +122,9 @@ def test_the_command_line_uses_the_connection_file_of_such_a_kind(site: Path, tm
 
 
 def test_a_program_adds_a_kind_whose_opener_says_what_it_takes() -> None:
-    register("mine", Backend(opener="pykopia.storage.memory:MemoryStorage.from_options", retries=False))
+    register(
+        "mine", Backend(opener="pykopia.storage.backends.memory.storage:MemoryStorage.from_options", retries=False)
+    )
     info = ConnectionInfo(type="mine", config={"name": "of-mine"})
     assert isinstance(info.options(), MemoryOptions)
     assert open_storage(info).display_name == "Memory: of-mine"
@@ -146,10 +144,10 @@ def test_an_entry_point_that_is_no_backend_is_named(site: Path, monkeypatch: pyt
 
 
 def test_every_kind_of_this_package_is_complete() -> None:
-    for kind in BACKENDS:
+    for kind, backend in registry.own().items():
         assert registry.options_class(kind).type == kind
-        assert callable(registry.load(BACKENDS[kind].url))
-        assert callable(registry.open_with(kind, BACKENDS[kind]))
+        assert callable(registry.load(backend.url))
+        assert callable(registry.open_with(kind, backend))
 
 
 def test_a_chain_of_filesystems_is_no_folder() -> None:

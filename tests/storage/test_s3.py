@@ -27,11 +27,11 @@ from pykopia.errors import (
     UntrustedServerError,
 )
 from pykopia.ids import BlobID
+from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.storage import S3Storage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.opening import open_storage
-from pykopia.storage.remote_options import S3Options
-from pykopia.storage.s3 import S3Storage
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests
@@ -135,7 +135,7 @@ class S3FaultTests(StorageFaultTests):
         self, proxy: FaultyProxy, options: S3Options, direct: BlobStorage, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[BlobStorage]:
         for name, value in (("ANSWER_SECONDS", 0.7), ("CONNECT_SECONDS", 0.7)):
-            monkeypatch.setattr(f"pykopia.storage.s3.{name}", value)
+            monkeypatch.setattr(f"pykopia.storage.backends.s3.storage.{name}", value)
         with S3Storage(replace(options, endpoint=f"{proxy.host}:{proxy.port}")) as storage:
             yield storage
 

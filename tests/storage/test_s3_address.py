@@ -3,9 +3,9 @@
 import pytest
 
 from pykopia.errors import UsageError
-from pykopia.storage.remote_options import S3Options
-from pykopia.storage.s3 import S3Storage
-from pykopia.storage.s3_address import S3Address
+from pykopia.storage.backends.s3.address import S3Address
+from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.storage import S3Storage
 
 
 def url(endpoint: str, *, bucket: str = "bucket", region: str = "us-east-1", tls: bool = True, style: str = "") -> str:

@@ -10,9 +10,9 @@ import pytest
 
 import pykopia
 from pykopia.errors import StorageAccessDeniedError, StorageError
+from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.storage import S3Storage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.remote_options import S3Options
-from pykopia.storage.s3 import S3Storage
 from pykopia.testing.storage_tests import FORMAT, PACK
 from tests.servers import oidc, s3
 from tests.servers.oidc import Issuer

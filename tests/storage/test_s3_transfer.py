@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pykopia.errors import BlobNotFoundError, StorageUnavailableError
-from pykopia.storage import s3_transfer
-from pykopia.storage.remote_options import S3Options
-from pykopia.storage.s3 import S3Storage
-from pykopia.storage.s3_transfer import S3Transfer
+from pykopia.storage.backends.s3 import transfer
+from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.storage import S3Storage
+from pykopia.storage.backends.s3.transfer import S3Transfer
 from pykopia.testing.storage_tests import PACK
 from tests.servers.s3 import S3Server, admin
 from tests.storage.test_s3 import new_bucket
@@ -114,9 +114,9 @@ def test_another_refusal_is_told_as_it_is() -> None:
 
 
 def test_bodies_are_sent_in_pieces_of_the_buffer_itself() -> None:
-    buffer = bytearray(s3_transfer.PIECE + 10)
-    pieces = list(s3_transfer._Body(memoryview(buffer)))
-    assert [len(piece) for piece in pieces] == [s3_transfer.PIECE, 10]
+    buffer = bytearray(transfer.PIECE + 10)
+    pieces = list(transfer._Body(memoryview(buffer)))
+    assert [len(piece) for piece in pieces] == [transfer.PIECE, 10]
     assert all(piece.obj is buffer for piece in pieces)
 
 
@@ -128,7 +128,7 @@ def test_a_real_server_compares_the_crc(
     options: S3Options = replace(new_bucket(server), prefix="a/")
     with S3Storage(options) as storage:
         storage.put(PACK, b"first")
-        monkeypatch.setattr(s3_transfer, "_crc", lambda view: {"ChecksumCRC32": "AAAAAA=="})
+        monkeypatch.setattr(transfer, "_crc", lambda view: {"ChecksumCRC32": "AAAAAA=="})
         with pytest.raises(StorageUnavailableError, match=r"Digest|Checksum|checksum"):
             storage.put(PACK, b"second")
         assert storage.get(PACK) == b"first"

@@ -27,13 +27,13 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.ids import BlobID
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.backends.sftp.options import SFTPOptions
+from pykopia.storage.backends.sftp.storage import SFTPStorage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.remote_options import SFTPOptions
 from pykopia.storage.retrying import RetryingStorage
-from pykopia.storage.sftp import SFTPStorage
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests

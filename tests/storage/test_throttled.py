@@ -9,10 +9,11 @@ import pytest
 
 from pykopia.errors import BlobNotFoundError
 from pykopia.ids import BlobID
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.memory import MemoryStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.options import FilesystemOptions, ThrottlingLimits
+from pykopia.storage.options import ThrottlingLimits
 from pykopia.storage.throttled import ThrottledStorage, TokenBucket
 from pykopia.testing.intercepting import Call, InterceptingStorage
 from pykopia.testing.storage_tests import StorageTests

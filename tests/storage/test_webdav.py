@@ -23,14 +23,14 @@ from pykopia.errors import (
     UsageError,
     WrongServerError,
 )
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.backends.webdav.client import PinnedContext
+from pykopia.storage.backends.webdav.options import WebDAVOptions
+from pykopia.storage.backends.webdav.storage import WebDAVStorage
 from pykopia.storage.base import BlobStorage, Capacity
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.filesystem import FilesystemStorage
 from pykopia.storage.opening import open_storage
-from pykopia.storage.remote_options import WebDAVOptions
 from pykopia.storage.retrying import RetryingStorage
-from pykopia.storage.webdav import WebDAVStorage
-from pykopia.storage.webdav_client import PinnedContext
 from pykopia.testing.proxy import FaultyProxy
 from pykopia.testing.storage_fault_tests import StorageFaultTests
 from pykopia.testing.storage_tests import FORMAT, PACK, StorageTests

@@ -20,9 +20,9 @@ from pykopia.errors import (
     UnsupportedOptionError,
 )
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage, Capacity, PutOptions, StorageWrapper
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.memory import MemoryStorage
 from pykopia.storage.readonly import ReadOnlyStorage
 from pykopia.storage.retrying import RetryingStorage, RetrySchedule
 from pykopia.storage.service_errors import seconds_to_wait

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pykopia import clock
 from pykopia.errors import StorageFullError, StorageUnavailableError
 from pykopia.ids import BlobID
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage, PutOptions, is_blob_id
-from pykopia.storage.memory import MemoryStorage
 from pykopia.testing import (
     Call,
     CountingStorage,

@@ -16,14 +16,14 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.webdav.client import AnswerError, DAVFileSystem, NegotiatedAuth, PinnedContext, folder_of
+from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.base import Capacity, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.fsspec_storage import FsspecStorage
 from pykopia.storage.proxies import proxy_for
-from pykopia.storage.remote_options import WebDAVOptions
 from pykopia.storage.service_errors import asking_to_wait, connection_error, not_the_service, service_error
 from pykopia.storage.trust import tls_context
-from pykopia.storage.webdav_client import AnswerError, DAVFileSystem, NegotiatedAuth, PinnedContext, folder_of
 
 DEFAULT_LIST_PARALLELISM = 8
 """Folders that a listing reads at one time, unless the connection says otherwise."""

@@ -40,6 +40,7 @@ from pykopia.errors import (
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.azureblob.options import AzureBlobOptions
 from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
 from pykopia.storage.object_store import (
@@ -54,7 +55,6 @@ from pykopia.storage.object_store import (
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.proxies import proxy_for
-from pykopia.storage.remote_options import AzureBlobOptions
 from pykopia.storage.service_errors import connection_error, not_the_service, service_error
 from pykopia.storage.trust import tls_context
 

@@ -22,10 +22,10 @@ from botocore.session import Session
 
 from pykopia.errors import StorageAccessDeniedError
 from pykopia.format.duration import NANOSECONDS, parse_duration
+from pykopia.storage.backends.s3.address import DEFAULT_REGION
+from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.object_store import ANSWER_SECONDS, CONNECT_SECONDS
 from pykopia.storage.proxies import proxy_for
-from pykopia.storage.remote_options import S3Options
-from pykopia.storage.s3_address import DEFAULT_REGION
 
 _SHORTEST_SECONDS = 900
 """Less is not given."""

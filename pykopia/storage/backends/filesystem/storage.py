@@ -20,10 +20,10 @@ from pykopia.errors import (
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage._oserrors import storage_error
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, Capacity, PutOption, PutOptions, check_range
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.layout import SHARDS_FILE, blob_id_of, may_hold
-from pykopia.storage.options import FilesystemOptions
 from pykopia.storage.sharding import ShardsFile
 from pykopia.storage.walking import Folder, walk
 

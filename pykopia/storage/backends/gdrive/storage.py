@@ -21,6 +21,8 @@ from pykopia.errors import (
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.gotime import format_time, parse_time
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.gdrive.client import API_ROOT, TIMEOUT_SECONDS, DriveClient, MissingFileError, RangeError
+from pykopia.storage.backends.gdrive.options import GoogleDriveOptions
 from pykopia.storage.base import (
     DEFAULT_PUT_OPTIONS,
     BlobStorage,
@@ -32,8 +34,6 @@ from pykopia.storage.base import (
     is_blob_id,
 )
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.gdrive_client import API_ROOT, TIMEOUT_SECONDS, DriveClient, MissingFileError, RangeError
-from pykopia.storage.remote_options import GoogleDriveOptions
 
 _MIME_TYPE = "application/x-kopia"
 _FILES = "/drive/v3/files"

@@ -32,12 +32,12 @@ from pykopia.errors import (
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.b2.options import B2Options
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOption, PutOptions, check_blob_id, check_range
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.http_adapter import OwnSettings
 from pykopia.storage.object_store import ANSWER_SECONDS, CONNECT_SECONDS, CONTENT_TYPE, stored_time_ns
 from pykopia.storage.proxies import proxy_for
-from pykopia.storage.remote_options import B2Options
 from pykopia.storage.service_errors import asking_to_wait, connection_error, not_the_service, without_secrets
 from pykopia.storage.trust import tls_context
 

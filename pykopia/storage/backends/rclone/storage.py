@@ -42,14 +42,15 @@ from pykopia.errors import (
 )
 from pykopia.format.duration import parse_duration
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.rclone.options import RcloneOptions
+from pykopia.storage.backends.webdav.client import AnswerError
+from pykopia.storage.backends.webdav.options import WebDAVOptions
+from pykopia.storage.backends.webdav.storage import WebDAVStorage
 from pykopia.storage.base import BlobStorage, PutOptions, StorageWrapper
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.layout import SHARDS_FILE
-from pykopia.storage.remote_options import RcloneOptions, WebDAVOptions
 from pykopia.storage.service_errors import without_secrets
 from pykopia.storage.trust import with_public_authorities
-from pykopia.storage.webdav import WebDAVStorage
-from pykopia.storage.webdav_client import AnswerError
 
 DEFAULT_PROGRAM = "rclone"
 DEFAULT_STARTUP_SECONDS = 15.0

@@ -17,8 +17,7 @@ import asyncssh.connection
 import asyncssh.sftp
 
 from pykopia.errors import PykopiaError, StorageAuthenticationError, UntrustedServerError, UsageError
-from pykopia.storage.remote_options import SFTPOptions
-from pykopia.storage.url import DEFAULT_SFTP_PORT
+from pykopia.storage.backends.sftp.options import DEFAULT_SFTP_PORT, SFTPOptions
 
 DEFAULT_SSH_COMMAND = "ssh"
 DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts"

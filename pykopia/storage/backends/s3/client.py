@@ -21,7 +21,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import Session
 
-from pykopia.storage.s3_address import S3Address
+from pykopia.storage.backends.s3.address import S3Address
 
 _USER_AGENT = "pykopia"
 _UNSIGNED = SimpleNamespace(s3={"payload_signing_enabled": False})

@@ -9,6 +9,7 @@ from pykopia.clock import now
 from pykopia.errors import BlobExistsError, BlobNotFoundError, StorageAccessDeniedError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.memory.options import MemoryOptions
 from pykopia.storage.base import (
     DEFAULT_PUT_OPTIONS,
     BlobStorage,
@@ -19,7 +20,6 @@ from pykopia.storage.base import (
     check_range,
 )
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.options import MemoryOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ from pykopia.errors import (
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.s3.address import DEFAULT_REGION, STYLES, S3Address
+from pykopia.storage.backends.s3.client import OtherServerError, S3Client
+from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.transfer import S3Transfer
 from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
 from pykopia.storage.object_store import (
@@ -37,10 +41,6 @@ from pykopia.storage.object_store import (
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.proxies import proxy_for
-from pykopia.storage.remote_options import S3Options
-from pykopia.storage.s3_address import DEFAULT_REGION, STYLES, S3Address
-from pykopia.storage.s3_client import OtherServerError, S3Client
-from pykopia.storage.s3_transfer import S3Transfer
 from pykopia.storage.service_errors import connection_error, not_the_service, service_error
 from pykopia.storage.trust import tls_context, unverified_context
 
@@ -322,7 +322,7 @@ def _client(options: S3Options, address: S3Address) -> S3Client:
     region = options.region or address.region or session.get_config_variable("region") or DEFAULT_REGION
     key = None
     if options.role_arn:
-        from pykopia.storage.s3_credentials import add_role  # noqa: PLC0415 -- loads all of the SDK
+        from pykopia.storage.backends.s3.credentials import add_role  # noqa: PLC0415 -- loads all of the SDK
 
         add_role(session, options, _context(options, session))
     elif options.access_key_id:

@@ -18,10 +18,10 @@ from pykopia.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from pykopia.storage.backends.gdrive.options import GoogleDriveOptions
 from pykopia.storage.google_credentials import load_credentials
 from pykopia.storage.http_adapter import OwnSettings
 from pykopia.storage.proxies import proxy_for
-from pykopia.storage.remote_options import GoogleDriveOptions
 from pykopia.storage.service_errors import asking_to_wait, connection_error, service_error
 from pykopia.storage.trust import tls_context
 

@@ -26,11 +26,11 @@ from pykopia.errors import (
     UnsupportedOptionError,
 )
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.sftp.options import SFTPOptions
+from pykopia.storage.backends.sftp.ssh import ExternalSSH, HostKeys, connect_arguments, external_command
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, Capacity, PutOption, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.fsspec_storage import FsspecStorage
-from pykopia.storage.remote_options import SFTPOptions
-from pykopia.storage.ssh import ExternalSSH, HostKeys, connect_arguments, external_command
 
 DEFAULT_LIST_PARALLELISM = 8
 """Folders that a listing reads at one time, unless the connection says otherwise."""

@@ -1,0 +1,51 @@
+"""A bucket of Google Cloud Storage: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pykopia.storage.options import (
+    NO_LIMITS,
+    StorageOptions,
+    ThrottlingLimits,
+    base64_field,
+    flag_field,
+    json_field,
+    retry_field,
+    text_field,
+    time_field,
+)
+from pykopia.storage.url_parts import bucket_and_prefix
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class GCSOptions(StorageOptions):
+    """A bucket of Google Cloud Storage."""
+
+    type: ClassVar[str] = "gcs"
+    required: ClassVar[tuple[str, ...]] = ("bucket",)
+
+    bucket: str = text_field("bucket")
+    prefix: str = text_field("prefix", omit=True)
+    credentials_file: str = text_field("credentialsFile", omit=True)
+    credentials: object = json_field("credentials")
+    """JSON of a service account."""
+    read_only: bool = flag_field("readOnly", omit=True)
+    throttling: ThrottlingLimits = NO_LIMITS
+    point_in_time: str = time_field("pointInTime")
+    """RFC 3339 time of the view; empty: now."""
+    project_id: str = text_field("projectID", omit=True)
+    """Project that requests count for; empty: that of the credentials. Kopia does not know this field."""
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_url(scheme: str, rest: str) -> GCSOptions:
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
+    bucket, prefix = bucket_and_prefix(scheme, rest)
+    return GCSOptions(bucket=bucket, prefix=prefix)
+
+
+__all__ = ["GCSOptions", "of_url"]

@@ -1,0 +1,53 @@
+"""A folder of Google Drive: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pykopia.errors import InvalidURLError
+from pykopia.storage.options import (
+    NO_LIMITS,
+    StorageOptions,
+    ThrottlingLimits,
+    base64_field,
+    flag_field,
+    json_field,
+    retry_field,
+    text_field,
+)
+from pykopia.storage.url_parts import shown
+
+_FOLDER_ID = re.compile(r"[A-Za-z0-9_-]{10,}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class GoogleDriveOptions(StorageOptions):
+    """A folder of Google Drive."""
+
+    type: ClassVar[str] = "gdrive"
+    required: ClassVar[tuple[str, ...]] = ("folderID",)
+
+    folder_id: str = text_field("folderID")
+    credentials_file: str = text_field("credentialsFile", omit=True)
+    credentials: object = json_field("credentials")
+    """JSON of a service account."""
+    read_only: bool = flag_field("readOnly", omit=True)
+    throttling: ThrottlingLimits = NO_LIMITS
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_url(scheme: str, rest: str) -> GoogleDriveOptions:
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
+    if not _FOLDER_ID.fullmatch(rest.rstrip("/")):
+        raise InvalidURLError(
+            f"{scheme}://{shown(rest)} names no folder: the form is {scheme}://FOLDERID with the ID from the folder's "
+            "address in a browser, at least 10 letters, digits, '-' or '_'"
+        )
+    return GoogleDriveOptions(folder_id=rest.rstrip("/"))
+
+
+__all__ = ["GoogleDriveOptions", "of_url"]

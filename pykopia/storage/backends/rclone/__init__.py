@@ -1,0 +1,15 @@
+"""Anything that rclone reaches."""
+
+from pykopia.storage.registry import Backend
+
+BACKEND = Backend(
+    kind="rclone",
+    opener=f"{__name__}.storage:RcloneStorage.from_options",
+    options=f"{__name__}.options:RcloneOptions",
+    url=f"{__name__}.options:of_url",
+    environment=f"{__name__}.environment:ENVIRONMENT",
+    schemes=("rclone",),
+    extra="rclone",
+)
+
+__all__ = ["BACKEND"]

@@ -1,0 +1,84 @@
+"""A bucket that speaks S3: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pykopia.errors import InvalidURLError
+from pykopia.storage.options import (
+    NO_LIMITS,
+    StorageOptions,
+    ThrottlingLimits,
+    base64_field,
+    duration_field,
+    flag_field,
+    retry_field,
+    text_field,
+    time_field,
+)
+from pykopia.storage.url_parts import bucket_and_prefix
+
+DEFAULT_S3_ENDPOINT = "s3.amazonaws.com"
+_BUCKET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class S3Options(StorageOptions):
+    """A bucket that speaks S3."""
+
+    type: ClassVar[str] = "s3"
+    required: ClassVar[tuple[str, ...]] = ("bucket", "endpoint")
+
+    bucket: str = text_field("bucket")
+    prefix: str = text_field("prefix", omit=True)
+    endpoint: str = text_field("endpoint")
+    """Host, or host and port."""
+    do_not_use_tls: bool = flag_field("doNotUseTLS", omit=True)
+    do_not_verify_tls: bool = flag_field("doNotVerifyTLS", omit=True)
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust."""
+    access_key_id: str = text_field("accessKeyID")
+    secret_access_key: str = text_field("secretAccessKey", secret=True)
+    session_token: str = text_field("sessionToken", secret=True)
+    web_identity_token: str = text_field("webIdentityToken", omit=True, secret=True)
+    web_identity_token_file: str = text_field("webIdentityTokenFile", omit=True)
+    role_arn: str = text_field("roleARN")
+    session_name: str = text_field("sessionName")
+    duration: str = duration_field("duration")
+    """How long an assumed role is asked for, as Go writes durations."""
+    role_endpoint: str = text_field("roleEndpoint")
+    role_region: str = text_field("roleRegion")
+    region: str = text_field("region", omit=True)
+    throttling: ThrottlingLimits = NO_LIMITS
+    point_in_time: str = time_field("pointInTime")
+    """RFC 3339 time of the view; empty: now."""
+    addressing_style: str = text_field("addressingStyle", omit=True)
+    """Where the bucket stands in requests: ``path``, ``virtual`` (in the host name), or empty for the rules by endpoint that
+    Kopia has too. Kopia does not know this field."""
+    retry_for: str = retry_field()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_url(scheme: str, rest: str) -> S3Options:
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
+    bucket, prefix = bucket_and_prefix(scheme, rest, _BUCKET)
+    if not 3 <= len(bucket) <= 63:
+        raise InvalidURLError(f"{scheme}://{bucket} names no bucket: a name has 3 to 63 characters")
+    if _is_ip_address(bucket):
+        raise InvalidURLError(
+            f"{scheme}://{bucket} names no bucket but an address: that is given apart, as the endpoint"
+        )
+    return S3Options(bucket=bucket, prefix=prefix, endpoint=DEFAULT_S3_ENDPOINT)
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+__all__ = ["DEFAULT_S3_ENDPOINT", "S3Options", "of_url"]

@@ -1,0 +1,56 @@
+"""A collection on a WebDAV server: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pykopia.errors import InvalidURLError
+from pykopia.storage.options import (
+    NO_LIMITS,
+    StorageOptions,
+    ThrottlingLimits,
+    base64_field,
+    flag_field,
+    int_field,
+    retry_field,
+    shards_field,
+    text_field,
+)
+from pykopia.storage.url_parts import host_and_port
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class WebDAVOptions(StorageOptions):
+    """A collection on a WebDAV server."""
+
+    type: ClassVar[str] = "webdav"
+    required: ClassVar[tuple[str, ...]] = ("url",)
+
+    url: str = text_field("url")
+    username: str = text_field("username", omit=True)
+    password: str = text_field("password", omit=True, secret=True)
+    trusted_server_certificate_fingerprint: str = text_field("trustedServerCertificateFingerprint", omit=True)
+    """SHA-256 of the server's certificate in hex."""
+    atomic_writes: bool = flag_field("atomicWrites")
+    """Whether the server replaces a file at once, so that no temporary name is needed."""
+    dir_shards: tuple[int, ...] | None = shards_field("dirShards")
+    """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
+    list_parallelism: int = int_field("listParallelism")
+    throttling: ThrottlingLimits = NO_LIMITS
+    root_ca: bytes = base64_field("rootCA")
+    """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
+    retry_for: str = retry_field()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_url(scheme: str, rest: str) -> WebDAVOptions:
+    """Return the options that a URL names: ``rest`` is what follows ``scheme://``."""
+    server, _, path = rest.partition("/")
+    if "@" in server:
+        raise InvalidURLError(f"a repository URL of scheme {scheme} can't hold a user: give user and password apart")
+    host_and_port(scheme, server)
+    protocol = "http" if scheme == "webdav+http" else "https"
+    return WebDAVOptions(url=f"{protocol}://{server}/{path.strip('/')}".rstrip("/"))
+
+
+__all__ = ["WebDAVOptions", "of_url"]

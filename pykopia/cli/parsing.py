@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, ClassVar, TypeVar, cast
 
 from pykopia.cli import values
+from pykopia.cli.values import did_you_mean
 from pykopia.errors import UsageError
 
 T = TypeVar("T")
@@ -180,7 +181,7 @@ class Options:
 class Command:
     """A command or a group of commands; what it runs is imported only when it was named."""
 
-    __slots__ = ("aliases", "children", "hidden", "name", "offline", "options_path", "run_path", "summary")
+    __slots__ = ("_children", "_options", "aliases", "hidden", "name", "offline", "run_path", "summary")
 
     def __init__(
         self,
@@ -188,7 +189,8 @@ class Command:
         summary: str,
         run: str = "",
         *children: "Command",
-        options: str = "",
+        options: "str | Callable[[], type[Options]]" = "",
+        more: "Callable[[], tuple[Command, ...]] | None" = None,
         aliases: Sequence[str] = (),
         hidden: bool = False,
         offline: bool = False,
@@ -200,14 +202,24 @@ class Command:
             summary: What it does, in a line.
             run: ``module:function`` within `pykopia.cli`; empty for a group.
             children: The commands of a group.
-            options: ``module:class`` with the flags, within `pykopia.cli`; empty when there are none.
+            options: ``module:class`` with the flags, within `pykopia.cli`, or a function that returns the class; empty when
+                there are none.
+            more: Makes the commands of a group once one of them is looked for.
             aliases: Other names.
             hidden: Whether only ``--help-full`` shows it.
             offline: Whether it works, with all commands below it, on a machine that is connected to no repository.
         """
-        self.name, self.summary, self.children = name, summary, children
+        self.name, self.summary = name, summary
+        self._children: tuple[Command, ...] | Callable[[], tuple[Command, ...]] = more or children
         self.aliases, self.hidden, self.offline = tuple(aliases), hidden, offline
-        self.run_path, self.options_path = run, options
+        self.run_path, self._options = run, options
+
+    @property
+    def children(self) -> "tuple[Command, ...]":
+        """The commands of a group."""
+        if callable(self._children):
+            self._children = self._children()
+        return self._children
 
     def find(self, name: str) -> "Command | None":
         """Return the child called ``name``."""
@@ -224,12 +236,14 @@ class Command:
     @property
     def takes_options(self) -> bool:
         """Whether `run` wants an ``options`` argument."""
-        return bool(self.options_path)
+        return bool(self._options)
 
     @property
     def options(self) -> type[Options]:
         """The class that declares the flags and arguments."""
-        return cast("type[Options]", _imported(self.options_path)) if self.options_path else Options
+        if not isinstance(self._options, str):
+            return self._options()
+        return cast("type[Options]", _imported(self._options)) if self._options else Options
 
 
 class Invocation:

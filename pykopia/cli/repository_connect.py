@@ -27,7 +27,7 @@ def create(session: Session, options: StorageFlags) -> None:
 
     flags = session.options(CreateFlags)
     repository_options = flags.repository_options()
-    with open_storage(options.complete_connection(session, create=True), create=True) as storage:
+    with open_storage(options.connection(session, create=True), create=True) as storage:
         _require_empty(storage)
         password = passwords.for_creating(session)
         _tell_options(session, flags, repository_options)
@@ -55,7 +55,7 @@ def connect(session: Session, options: StorageFlags) -> None:
     from pykopia.storage.opening import open_storage  # noqa: PLC0415
 
     flags = session.options(ConnectFlags)
-    with open_storage(options.complete_connection(session, create=False)) as storage:
+    with open_storage(options.connection(session, create=False)) as storage:
         password = passwords.for_connecting(session)
         try:
             repository = opening.connect(

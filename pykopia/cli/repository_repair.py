@@ -17,7 +17,7 @@ def repair(session: Session, options: StorageFlags) -> None:
     if flags.recover_format == "no":
         return
     log = session.log
-    with open_storage(options.complete_connection(session, create=False)) as storage:
+    with open_storage(options.connection(session, create=False)) as storage:
         log.info("looking for format blob...")
         try:
             found = recover_format_blob(

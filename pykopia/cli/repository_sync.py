@@ -18,7 +18,7 @@ def sync_to(session: Session, options: StorageFlags) -> None:
 
     flags = session.options(SyncFlags)
     log = session.log
-    with open_storage(options.complete_connection(session, create=False)) as target, session.open() as repository:
+    with open_storage(options.connection(session, create=False)) as target, session.open() as repository:
         log.info("Synchronizing repositories:")
         log.info("  Source:      %s", repository.storage.display_name)
         log.info("  Destination: %s", target.display_name)

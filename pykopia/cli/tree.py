@@ -4,32 +4,22 @@ Nothing of a command is imported before its name was read on the command line, s
 there are.
 """
 
-from pykopia.cli.parsing import Command
+from collections.abc import Callable
 
-STORAGES = (
-    ("azure", "an Azure container", "AzureFlags"),
-    ("b2", "a Backblaze B2 bucket", "B2Flags"),
-    ("filesystem", "a folder", "FilesystemFlags"),
-    ("from-config", "what a connection file or token says", "FromConfigFlags"),
-    ("gcs", "a Google Cloud Storage bucket", "GcsFlags"),
-    ("gdrive", "a Google Drive folder", "GdriveFlags"),
-    ("rclone", "an rclone remote", "RcloneFlags"),
-    ("s3", "an S3 bucket", "S3Flags"),
-    ("sftp", "a folder on an SFTP server", "SftpFlags"),
-    ("webdav", "a folder on a WebDAV server", "WebdavFlags"),
-)
-"""Name, description, and class in `pykopia.cli.storage_flags`, of each kind of storage."""
+from pykopia.cli.parsing import Command
 
 _REMOVE = ("remove", "rm")
 _LS = ("ls",)
 _CAT = ("cat",)
 
 
-def _storages(run: str, summary: str) -> tuple[Command, ...]:
-    return tuple(
-        Command(name, f"{summary} {description}.", run, options=f"storage_flags:{flags}")
-        for name, description, flags in STORAGES
-    )
+def _storages(run: str, summary: str) -> Callable[[], tuple[Command, ...]]:
+    def make() -> tuple[Command, ...]:
+        from pykopia.cli.storage_flags import storage_commands  # noqa: PLC0415 -- other commands do without
+
+        return storage_commands(run, summary)
+
+    return make
 
 
 _REPOSITORY = Command(
@@ -46,7 +36,7 @@ _REPOSITORY = Command(
         "connect",
         "Connect to a repository.",
         "",
-        *_storages("repository_connect:connect", "Connect to a repository in"),
+        more=_storages("repository_connect:connect", "Connect to a repository in"),
         options="connect_flags:ConnectFlags",
         offline=True,
     ),
@@ -54,7 +44,7 @@ _REPOSITORY = Command(
         "create",
         "Create a repository and connect to it.",
         "",
-        *_storages("repository_connect:create", "Create a repository in"),
+        more=_storages("repository_connect:create", "Create a repository in"),
         options="connect_flags:CreateFlags",
         offline=True,
     ),
@@ -62,7 +52,7 @@ _REPOSITORY = Command(
         "repair",
         "Bring back the format blob of a repository made in format version 1.",
         "",
-        *_storages("repository_repair:repair", "Repair a repository in"),
+        more=_storages("repository_repair:repair", "Repair a repository in"),
         options="flags.repository_repair:RepairFlags",
         offline=True,
         hidden=True,
@@ -77,7 +67,7 @@ _REPOSITORY = Command(
         "sync-to",
         "Copy the repository to another storage, or bring a copy up to date.",
         "",
-        *_storages("repository_sync:sync_to", "Copy the repository to"),
+        more=_storages("repository_sync:sync_to", "Copy the repository to"),
         options="flags.repository_sync:SyncFlags",
     ),
     Command(
@@ -636,4 +626,4 @@ def find(names: list[str]) -> tuple[Command, ...]:
     return tuple(path)
 
 
-__all__ = ["ROOT", "STORAGES", "find"]
+__all__ = ["ROOT", "find"]

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, cast
 
 from pykopia.errors import ConnectionFileError, UsageError
+from pykopia.format.duration import parse_duration
+from pykopia.storage.flags import Flag, FlagContext
 
 _DURATION = re.compile(r"[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)|-?\d+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_SPEED = "BYTES_PER_SEC"
 _USER_IN_URL = re.compile(r"://[^/]*@")
 
 
@@ -34,6 +37,10 @@ class JSONField:
     """Whether Kopia treats it as a secret."""
     hidden: bool = False
     """Whether it is hidden like a secret, since it may hold one."""
+    flag: Flag | None = None
+    """How a command line gives it; None: not by a flag of its own."""
+    of_flag: Callable[[Any, FlagContext], object] = lambda value, _: value
+    """Gives the typed value of what the flag has."""
 
 
 def _same(value: object) -> object:
@@ -104,35 +111,78 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
     return read
 
 
+def _texts_of_flag(given: Iterable[str], _: FlagContext) -> tuple[str, ...]:
+    return tuple(given)
+
+
+def _duration_of_flag(text: str, _: FlagContext) -> str:
+    try:
+        if text:
+            parse_duration(text)
+    except ValueError:
+        raise UsageError(f"--retry-for must be a duration such as 15m or 1h30m; it is {text!r}") from None
+    return text
+
+
+def _shards_of_flag(flat: bool, context: FlagContext) -> tuple[int, ...] | None:
+    if flat:
+        return ()
+    return (3, 3) if context.creating and context.format_version == 1 else None
+
+
+def _time_of_flag(text: str, context: FlagContext) -> str:
+    if text and context.creating:
+        raise UsageError("--point-in-time can't be used to create a repository")
+    if text and not _TIME.fullmatch(text):
+        raise UsageError(f"--point-in-time must be a time such as 2026-01-02T03:04:05Z; it is {text!r}")
+    return text
+
+
 def _field(default: object, spec: JSONField) -> object:
     return field(default=default, metadata={"json": spec})
 
 
-def text_field(name: str, *, omit: bool = False, secret: bool = False, hidden: bool = False) -> str:
+def text_field(
+    name: str, *, omit: bool = False, secret: bool = False, hidden: bool = False, flag: Flag | None = None
+) -> str:
     """Declare a text."""
     spec = JSONField(
-        name=name, expected="text", read=_read_text, write=_same, omit_zero=omit, secret=secret, hidden=hidden
+        name=name,
+        expected="text",
+        read=_read_text,
+        write=_same,
+        omit_zero=omit,
+        secret=secret,
+        hidden=hidden,
+        flag=flag,
     )
     return cast("str", _field("", spec))
 
 
-def texts_field(name: str) -> tuple[str, ...]:
+def texts_field(name: str, *, flag: Flag | None = None) -> tuple[str, ...]:
     """Declare a list of texts that may hold secrets, left out when empty."""
     spec = JSONField(
-        name=name, expected="a list of texts", read=_read_texts, write=_write_list, omit_zero=True, hidden=True
+        name=name,
+        expected="a list of texts",
+        read=_read_texts,
+        write=_write_list,
+        omit_zero=True,
+        hidden=True,
+        flag=flag,
+        of_flag=_texts_of_flag,
     )
     return cast("tuple[str, ...]", _field((), spec))
 
 
-def flag_field(name: str, *, omit: bool = False) -> bool:
+def flag_field(name: str, *, omit: bool = False, flag: Flag | None = None) -> bool:
     """Declare a truth value."""
-    spec = JSONField(name=name, expected="true or false", read=_read_flag, write=_same, omit_zero=omit)
+    spec = JSONField(name=name, expected="true or false", read=_read_flag, write=_same, omit_zero=omit, flag=flag)
     return cast("bool", _field(False, spec))  # noqa: FBT003 -- the default of the field
 
 
-def int_field(name: str, *, omit: bool = True) -> int:
+def int_field(name: str, *, omit: bool = True, flag: Flag | None = None) -> int:
     """Declare a whole number."""
-    spec = JSONField(name=name, expected="a whole number", read=_read_int, write=_same, omit_zero=omit)
+    spec = JSONField(name=name, expected="a whole number", read=_read_int, write=_same, omit_zero=omit, flag=flag)
     return cast("int", _field(0, spec))
 
 
@@ -142,28 +192,46 @@ def optional_int_field(name: str) -> int | None:
     return cast("int | None", _field(None, spec))
 
 
-def rate_field(name: str) -> float:
+def rate_field(name: str, *, flag: Flag | None = None) -> float:
     """Declare a number that is left out when zero."""
-    spec = JSONField(name=name, expected="a number", read=_read_float, write=_write_float, omit_zero=True)
+    spec = JSONField(name=name, expected="a number", read=_read_float, write=_write_float, omit_zero=True, flag=flag)
     return cast("float", _field(0.0, spec))
 
 
 def shards_field(name: str) -> tuple[int, ...] | None:
     """Declare a list of whole numbers that is written as null when absent."""
-    spec = JSONField(name=name, expected="a list of whole numbers", read=_read_ints, write=_write_list)
+    spec = JSONField(
+        name=name,
+        expected="a list of whole numbers",
+        read=_read_ints,
+        write=_write_list,
+        flag=Flag("Put all files into one folder.", "flat", default=False),
+        of_flag=_shards_of_flag,
+    )
     return cast("tuple[int, ...] | None", _field(None, spec))
 
 
-def duration_field(name: str) -> str:
+def duration_field(name: str, *, flag: Flag | None = None) -> str:
     """Declare a duration, kept as the text that Go reads and writes."""
-    spec = JSONField(name=name, expected='a duration such as "1h30m" or "0s"', read=_matching(_DURATION), write=_same)
+    spec = JSONField(
+        name=name, expected='a duration such as "1h30m" or "0s"', read=_matching(_DURATION), write=_same, flag=flag
+    )
     return cast("str", _field("0s", spec))
 
 
 def retry_field() -> str:
     """Declare for how long a service is asked again that asks to come back later; empty: 15 minutes. Kopia does not know it."""
     expected = 'a duration such as "15m"'
-    spec = JSONField(name="retryFor", expected=expected, read=_matching(_DURATION), write=_same, omit_zero=True)
+    flag = Flag("How long a storage is asked again that asks to come back later (15m).", placeholder="DURATION")
+    spec = JSONField(
+        name="retryFor",
+        expected=expected,
+        read=_matching(_DURATION),
+        write=_same,
+        omit_zero=True,
+        flag=flag,
+        of_flag=_duration_of_flag,
+    )
     return cast("str", _field("", spec))
 
 
@@ -175,6 +243,8 @@ def time_field(name: str) -> str:
         read=_matching(_TIME),
         write=_same,
         omit_zero=True,
+        flag=Flag("See the storage as it was at a time.", placeholder="TIME"),
+        of_flag=_time_of_flag,
     )
     return cast("str", _field("", spec))
 
@@ -200,8 +270,13 @@ class ThrottlingLimits:
     """Puts and deletes a second."""
     lists_per_second: float = rate_field("listsPerSecond")
     """Listings a second."""
-    upload_bytes_per_second: float = rate_field("maxUploadSpeedBytesPerSecond")
-    download_bytes_per_second: float = rate_field("maxDownloadSpeedBytesPerSecond")
+    upload_bytes_per_second: float = rate_field(
+        "maxUploadSpeedBytesPerSecond", flag=Flag("Limit the speed of writing.", "max-upload-speed", placeholder=_SPEED)
+    )
+    download_bytes_per_second: float = rate_field(
+        "maxDownloadSpeedBytesPerSecond",
+        flag=Flag("Limit the speed of reading.", "max-download-speed", placeholder=_SPEED),
+    )
     concurrent_reads: int = int_field("concurrentReads")
     """Gets and metadata requests at one time."""
     concurrent_writes: int = int_field("concurrentWrites")
@@ -223,6 +298,8 @@ class StorageOptions:
     """Kopia's name of the storage type."""
     required: ClassVar[tuple[str, ...]] = ()
     """JSON names of the fields without which the storage can't be opened."""
+    more_flags: ClassVar[Mapping[str, Flag]] = {}
+    """Flags that are not the value of one field, by name; ``more_from_flags`` reads them."""
     throttling: ThrottlingLimits
     extra: Mapping[str, Any]
     """Unknown fields by JSON name, as they were read."""
@@ -253,6 +330,43 @@ class StorageOptions:
                 target[attribute] = _read(cls.type, spec, value)
         make: Callable[..., Self] = cls  # the fields are those of the subclass
         return make(**values, throttling=ThrottlingLimits(**throttling), extra=extra)
+
+    @classmethod
+    def flags(cls) -> dict[str, Flag]:
+        """Return the flags of a command line that give the options, by name, each with its default."""
+        own = [(name, spec.flag, default) for _, name, spec, default in _flagged(cls)]
+        shared = [(name, spec.flag, default) for _, name, spec, default in _flagged(ThrottlingLimits)]
+        more = [(name, flag, "") for name, flag in cls.more_flags.items()]
+        return {
+            name: flag if flag.default is not None else dataclasses.replace(flag, default=default)
+            for name, flag, default in [*own, *more, *shared]
+            if flag is not None
+        }
+
+    @classmethod
+    def from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> Self:
+        """Return the options that flags mean.
+
+        Args:
+            given: the value of each flag of ``flags``, by name.
+            context: what else decides.
+
+        Raises:
+            UsageError: A value can't be used, or flags exclude each other.
+        """
+        values = {field: spec.of_flag(given[name], context) for field, name, spec, _ in _flagged(cls)}
+        limits = {field: spec.of_flag(given[name], context) for field, name, spec, _ in _flagged(ThrottlingLimits)}
+        make: Callable[..., Self] = cls  # the fields are those of the subclass
+        return make(**values | cls.more_from_flags(given, context), throttling=ThrottlingLimits(**cast("Any", limits)))
+
+    @classmethod
+    def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003
+        """Return the values of fields that do not follow from one flag each.
+
+        Raises:
+            UsageError: A value can't be used, or flags exclude each other.
+        """
+        return {}
 
     def to_config(self) -> dict[str, Any]:
         """Return the configuration by Kopia's JSON names, in Kopia's order, secrets included."""
@@ -307,6 +421,15 @@ def _written_of(part: object, fields: Iterable[dataclasses.Field[Any]]) -> list[
 
 def _declared(cls: Any) -> list[tuple[str, JSONField]]:  # noqa: ANN401 -- any dataclass
     return [(item.name, item.metadata["json"]) for item in dataclasses.fields(cls) if "json" in item.metadata]
+
+
+def _flagged(cls: Any) -> list[tuple[str, str, JSONField, Any]]:  # noqa: ANN401 -- any dataclass
+    """Return field, name of the flag, declaration and default of each field that has a flag."""
+    return [
+        (item.name, spec.flag.name or item.name.replace("_", "-"), spec, item.default)
+        for item in dataclasses.fields(cls)
+        if (spec := item.metadata.get("json")) is not None and spec.flag is not None
+    ]
 
 
 def _read(kind: str, spec: JSONField, value: object) -> object:

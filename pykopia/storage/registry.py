@@ -26,6 +26,10 @@ class Backend:
 
     kind: str = ""
     """The type, as connection files and tokens name it; empty: the name of the entry point, or what ``register`` is given."""
+    command: str = ""
+    """Name on a command line, as in ``repository connect s3``; empty: the type, if it has a ``description``."""
+    description: str = ""
+    """What a storage of this kind is, such as ``an S3 bucket``; empty: it is not offered on a command line."""
     opener: str
     """``module:name`` or ``module:class.name`` of a callable ``(options, *, create) -> BlobStorage``."""
     options: str = ""
@@ -93,6 +97,12 @@ def find_scheme(scheme: str) -> tuple[str, Backend] | None:
         _load_others()
         found = _with_scheme(scheme)
     return found
+
+
+def commands() -> dict[str, tuple[str, Backend]]:
+    """Return the types and kinds of storage that are offered on a command line, by the name they have there."""
+    _load_others()
+    return {backend.command or kind: (kind, backend) for kind, backend in known().items() if backend.description}
 
 
 def options_class(kind: str) -> "type[StorageOptions]":
@@ -188,6 +198,7 @@ def _loaded(point: Any) -> Backend:  # noqa: ANN401 -- an entry point
 __all__ = [
     "ENTRY_POINTS",
     "Backend",
+    "commands",
     "find",
     "find_scheme",
     "known",

@@ -271,10 +271,10 @@ NAMES = sorted({name for vector in VECTORS for name in vector["allFieldsSet"]["c
 def test_any_configuration_is_read_or_refused_and_never_changes_when_written_again(
     kind: str, config: dict[str, Any]
 ) -> None:
-    info = ConnectionInfo.from_json({"type": kind, "config": config})
-    repr(info)
-    assert info.to_json()["config"] == config
     try:
+        info = ConnectionInfo.from_json({"type": kind, "config": config})
+        repr(info)
+        assert info.to_json()["config"] == config
         options = info.options()
     except PykopiaError:
         return

@@ -74,7 +74,7 @@ def test_another_backend_can_be_added(backends: dict[str, Backend], monkeypatch:
     module = types.ModuleType("another_backend")
     module.opener = opener  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "another_backend", module)
-    backends["b2"] = Backend(opener="another_backend:opener", options="pykopia.storage.remote_options:B2Options")
+    backends["b2"] = Backend(opener="another_backend:opener", options="pykopia.storage.backends.b2.options:B2Options")
     info = ConnectionInfo(type="b2", config={"bucket": "b", "keyID": "k", "key": "s"})
     assert open_storage(info, create=True).display_name == "Memory: b True"
     assert isinstance(open_storage(info), RetryingStorage)
@@ -82,7 +82,7 @@ def test_another_backend_can_be_added(backends: dict[str, Backend], monkeypatch:
 
 def test_a_missing_library_is_named_with_the_way_to_install_it(backends: dict[str, Backend]) -> None:
     info = ConnectionInfo(type="b2", config={"bucket": "b", "keyID": "k", "key": "s"})
-    described = "pykopia.storage.remote_options:B2Options"
+    described = "pykopia.storage.backends.b2.options:B2Options"
     backends["b2"] = Backend(opener="missing_library:opener", options=described, extra="b2")
     with pytest.raises(UnsupportedOptionError, match=r"missing_library is not installed; .*pykopia\[b2\]"):
         open_storage(info)

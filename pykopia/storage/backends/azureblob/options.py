@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from pykopia.storage.flags import Flag
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -24,17 +25,40 @@ class AzureBlobOptions(StorageOptions):
     type: ClassVar[str] = "azureBlob"
     required: ClassVar[tuple[str, ...]] = ("container", "storageAccount")
 
-    container: str = text_field("container")
-    prefix: str = text_field("prefix", omit=True)
-    storage_account: str = text_field("storageAccount", omit=True)
-    storage_key: str = text_field("storageKey", omit=True, secret=True)
-    sas_token: str = text_field("sasToken", omit=True, secret=True)
-    tenant_id: str = text_field("TenantID", omit=True)
-    client_id: str = text_field("ClientID", omit=True)
-    client_secret: str = text_field("ClientSecret", omit=True, secret=True)
-    client_certificate: str = text_field("clientCertificate", omit=True, secret=True)
-    azure_federated_token_file: str = text_field("azureFederatedTokenFile", omit=True)
-    storage_domain: str = text_field("storageDomain", omit=True)
+    container: str = text_field("container", flag=Flag("Name of the container.", required=True))
+    prefix: str = text_field("prefix", omit=True, flag=Flag("Put before the name of each blob."))
+    storage_account: str = text_field(
+        "storageAccount", omit=True, flag=Flag("Storage account.", env="AZURE_STORAGE_ACCOUNT", required=True)
+    )
+    storage_key: str = text_field(
+        "storageKey", omit=True, secret=True, flag=Flag("Key of the storage account.", env="AZURE_STORAGE_KEY")
+    )
+    sas_token: str = text_field(
+        "sasToken", omit=True, secret=True, flag=Flag("Shared access signature.", env="AZURE_STORAGE_SAS_TOKEN")
+    )
+    tenant_id: str = text_field(
+        "TenantID", omit=True, flag=Flag("Tenant of the service principal.", env="AZURE_TENANT_ID")
+    )
+    client_id: str = text_field(
+        "ClientID", omit=True, flag=Flag("Client ID of the service principal.", env="AZURE_CLIENT_ID")
+    )
+    client_secret: str = text_field(
+        "ClientSecret", omit=True, secret=True, flag=Flag("Secret of the service principal.", env="AZURE_CLIENT_SECRET")
+    )
+    client_certificate: str = text_field(
+        "clientCertificate",
+        omit=True,
+        secret=True,
+        flag=Flag("Certificate of the service principal.", "client-cert", env="AZURE_CLIENT_CERTIFICATE"),
+    )
+    azure_federated_token_file: str = text_field(
+        "azureFederatedTokenFile",
+        omit=True,
+        flag=Flag("File with a federated token.", env="AZURE_FEDERATED_TOKEN_FILE"),
+    )
+    storage_domain: str = text_field(
+        "storageDomain", omit=True, flag=Flag("Domain of the storage.", env="AZURE_STORAGE_DOMAIN")
+    )
     """Empty: ``blob.core.windows.net``."""
     do_not_use_tls: bool = flag_field("doNotUseTLS", omit=True)
     throttling: ThrottlingLimits = NO_LIMITS

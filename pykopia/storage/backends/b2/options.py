@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from pykopia.storage.flags import Flag
 from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits, base64_field, retry_field, text_field
 from pykopia.storage.url_parts import bucket_and_prefix
 
@@ -15,10 +16,10 @@ class B2Options(StorageOptions):
     type: ClassVar[str] = "b2"
     required: ClassVar[tuple[str, ...]] = ("bucket", "keyID", "key")
 
-    bucket: str = text_field("bucket")
-    prefix: str = text_field("prefix", omit=True)
-    key_id: str = text_field("keyID")
-    key: str = text_field("key", secret=True)
+    bucket: str = text_field("bucket", flag=Flag("Name of the bucket.", required=True))
+    prefix: str = text_field("prefix", omit=True, flag=Flag("Put before the name of each file."))
+    key_id: str = text_field("keyID", flag=Flag("Key ID.", env="B2_KEY_ID", required=True))
+    key: str = text_field("key", secret=True, flag=Flag("Secret key.", env="B2_KEY", required=True))
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""

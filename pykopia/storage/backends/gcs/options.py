@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from pykopia.storage.flags import EMBED_CREDENTIALS, Flag, FlagContext, read_credentials
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -24,13 +25,18 @@ class GCSOptions(StorageOptions):
 
     type: ClassVar[str] = "gcs"
     required: ClassVar[tuple[str, ...]] = ("bucket",)
+    more_flags: ClassVar[Mapping[str, Flag]] = {
+        "embed-credentials": EMBED_CREDENTIALS,
+    }
 
-    bucket: str = text_field("bucket")
-    prefix: str = text_field("prefix", omit=True)
-    credentials_file: str = text_field("credentialsFile", omit=True)
+    bucket: str = text_field("bucket", flag=Flag("Name of the bucket.", required=True))
+    prefix: str = text_field("prefix", omit=True, flag=Flag("Put before the name of each object."))
+    credentials_file: str = text_field(
+        "credentialsFile", omit=True, flag=Flag("JSON file with the credentials.", is_file=True)
+    )
     credentials: object = json_field("credentials")
     """JSON of a service account."""
-    read_only: bool = flag_field("readOnly", omit=True)
+    read_only: bool = flag_field("readOnly", omit=True, flag=Flag("Ask for reading rights only."))
     throttling: ThrottlingLimits = NO_LIMITS
     point_in_time: str = time_field("pointInTime")
     """RFC 3339 time of the view; empty: now."""
@@ -40,6 +46,13 @@ class GCSOptions(StorageOptions):
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003
+        """Return the credentials, or the file that has them."""
+        if not given["embed-credentials"]:
+            return {}
+        return {"credentials_file": "", "credentials": read_credentials(given["credentials-file"])}
 
 
 def of_url(scheme: str, rest: str) -> GCSOptions:

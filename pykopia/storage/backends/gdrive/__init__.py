@@ -4,6 +4,8 @@ from pykopia.storage.registry import Backend
 
 BACKEND = Backend(
     kind="gdrive",
+    command="gdrive",
+    description="a Google Drive folder",
     opener=f"{__name__}.storage:GoogleDriveStorage.from_options",
     options=f"{__name__}.options:GoogleDriveOptions",
     url=f"{__name__}.options:of_url",

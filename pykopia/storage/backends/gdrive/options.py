@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pykopia.errors import InvalidURLError
+from pykopia.storage.flags import EMBED_CREDENTIALS, Flag, FlagContext, read_credentials
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -27,17 +28,29 @@ class GoogleDriveOptions(StorageOptions):
 
     type: ClassVar[str] = "gdrive"
     required: ClassVar[tuple[str, ...]] = ("folderID",)
+    more_flags: ClassVar[Mapping[str, Flag]] = {
+        "embed-credentials": EMBED_CREDENTIALS,
+    }
 
-    folder_id: str = text_field("folderID")
-    credentials_file: str = text_field("credentialsFile", omit=True)
+    folder_id: str = text_field("folderID", flag=Flag("ID of the folder.", required=True))
+    credentials_file: str = text_field(
+        "credentialsFile", omit=True, flag=Flag("JSON file with the credentials.", is_file=True)
+    )
     credentials: object = json_field("credentials")
     """JSON of a service account."""
-    read_only: bool = flag_field("readOnly", omit=True)
+    read_only: bool = flag_field("readOnly", omit=True, flag=Flag("Ask for reading rights only."))
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003
+        """Return the credentials, or the file that has them."""
+        if not given["embed-credentials"]:
+            return {}
+        return {"credentials_file": "", "credentials": read_credentials(given["credentials-file"])}
 
 
 def of_url(scheme: str, rest: str) -> GoogleDriveOptions:

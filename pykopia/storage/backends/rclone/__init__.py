@@ -4,6 +4,8 @@ from pykopia.storage.registry import Backend
 
 BACKEND = Backend(
     kind="rclone",
+    command="rclone",
+    description="an rclone remote",
     opener=f"{__name__}.storage:RcloneStorage.from_options",
     options=f"{__name__}.options:RcloneOptions",
     url=f"{__name__}.options:of_url",

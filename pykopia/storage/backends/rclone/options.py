@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pykopia.errors import InvalidURLError
+from pykopia.storage.flags import PARALLELISM, Flag, FlagContext, read_flag_file
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -27,27 +28,47 @@ class RcloneOptions(StorageOptions):
 
     type: ClassVar[str] = "rclone"
     required: ClassVar[tuple[str, ...]] = ("remotePath",)
+    more_flags: ClassVar[Mapping[str, Flag]] = {
+        "embed-rclone-config": Flag("Copy this configuration into the connection file.", is_file=True),
+    }
 
-    remote_path: str = text_field("remotePath")
+    remote_path: str = text_field("remotePath", flag=Flag("remote:path as rclone names it.", required=True))
     """``remote:path`` as rclone takes it."""
-    rclone_exe: str = text_field("rcloneExe", omit=True)
-    rclone_args: tuple[str, ...] = texts_field("rcloneArgs")
-    rclone_env: tuple[str, ...] = texts_field("rcloneEnv")
-    startup_timeout: str = duration_field("startupTimeout")
+    rclone_exe: str = text_field("rcloneExe", omit=True, flag=Flag("The rclone program."))
+    rclone_args: tuple[str, ...] = texts_field("rcloneArgs", flag=Flag("Argument for rclone."))
+    rclone_env: tuple[str, ...] = texts_field("rcloneEnv", flag=Flag("Environment variable for rclone, key=value."))
+    startup_timeout: str = duration_field(
+        "startupTimeout",
+        flag=Flag(
+            "Time that rclone may take to start.", "rclone-startup-timeout", default="15s", placeholder="DURATION"
+        ),
+    )
     """How long to wait for rclone to listen, as Go writes durations."""
-    debug: bool = flag_field("debug", omit=True)
-    no_wait_for_transfers: bool = flag_field("noWaitForTransfers", omit=True)
+    debug: bool = flag_field("debug", omit=True, flag=Flag("Log what rclone prints.", "rclone-debug", hidden=True))
+    no_wait_for_transfers: bool = flag_field(
+        "noWaitForTransfers",
+        omit=True,
+        flag=Flag("Don't wait for rclone's transfers at the end.", "rclone-nowait-for-transfers", hidden=True),
+    )
     embedded_config: str = text_field("embeddedConfig", omit=True, hidden=True)
     """Content of an rclone configuration file."""
-    atomic_writes: bool = flag_field("atomicWrites")
+    atomic_writes: bool = flag_field(
+        "atomicWrites", flag=Flag("Trust the remote to write files whole or not at all.", default=True)
+    )
     dir_shards: tuple[int, ...] | None = shards_field("dirShards")
     """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
-    list_parallelism: int = int_field("listParallelism")
+    list_parallelism: int = int_field("listParallelism", flag=PARALLELISM)
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003
+        """Return the configuration of rclone."""
+        path = given["embed-rclone-config"]
+        return {"embedded_config": read_flag_file("--embed-rclone-config", path).decode()} if path else {}
 
 
 def of_url(scheme: str, rest: str) -> RcloneOptions:

@@ -1,12 +1,14 @@
 """A bucket that speaks S3: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
 
+import base64
 import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pykopia.errors import InvalidURLError
+from pykopia.errors import InvalidURLError, UsageError
+from pykopia.storage.flags import Flag, FlagContext, read_flag_file
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -30,18 +32,30 @@ class S3Options(StorageOptions):
 
     type: ClassVar[str] = "s3"
     required: ClassVar[tuple[str, ...]] = ("bucket", "endpoint")
+    more_flags: ClassVar[Mapping[str, Flag]] = {
+        "root-ca-pem-base64": Flag("Certificate authority, PEM in base64.", env="ROOT_CA_PEM_BASE64"),
+        "root-ca-pem-path": Flag("File with the certificate authority."),
+    }
 
-    bucket: str = text_field("bucket")
-    prefix: str = text_field("prefix", omit=True)
-    endpoint: str = text_field("endpoint")
+    bucket: str = text_field("bucket", flag=Flag("Name of the bucket.", required=True))
+    prefix: str = text_field(
+        "prefix", omit=True, flag=Flag("Put before the name of each object; end it with / to use it as a folder.")
+    )
+    endpoint: str = text_field("endpoint", flag=Flag("Server, with its port if need be.", default=DEFAULT_S3_ENDPOINT))
     """Host, or host and port."""
-    do_not_use_tls: bool = flag_field("doNotUseTLS", omit=True)
-    do_not_verify_tls: bool = flag_field("doNotVerifyTLS", omit=True)
+    do_not_use_tls: bool = flag_field("doNotUseTLS", omit=True, flag=Flag("Use HTTP instead of HTTPS.", "disable-tls"))
+    do_not_verify_tls: bool = flag_field(
+        "doNotVerifyTLS", omit=True, flag=Flag("Accept any certificate.", "disable-tls-verification")
+    )
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust."""
-    access_key_id: str = text_field("accessKeyID")
-    secret_access_key: str = text_field("secretAccessKey", secret=True)
-    session_token: str = text_field("sessionToken", secret=True)
+    access_key_id: str = text_field(
+        "accessKeyID", flag=Flag("Access key ID.", "access-key", env="AWS_ACCESS_KEY_ID", required=True)
+    )
+    secret_access_key: str = text_field(
+        "secretAccessKey", secret=True, flag=Flag("Secret access key.", env="AWS_SECRET_ACCESS_KEY", required=True)
+    )
+    session_token: str = text_field("sessionToken", secret=True, flag=Flag("Session token.", env="AWS_SESSION_TOKEN"))
     web_identity_token: str = text_field("webIdentityToken", omit=True, secret=True)
     web_identity_token_file: str = text_field("webIdentityTokenFile", omit=True)
     role_arn: str = text_field("roleARN")
@@ -50,15 +64,34 @@ class S3Options(StorageOptions):
     """How long an assumed role is asked for, as Go writes durations."""
     role_endpoint: str = text_field("roleEndpoint")
     role_region: str = text_field("roleRegion")
-    region: str = text_field("region", omit=True)
+    region: str = text_field("region", omit=True, flag=Flag("Region."))
     throttling: ThrottlingLimits = NO_LIMITS
     point_in_time: str = time_field("pointInTime")
     """RFC 3339 time of the view; empty: now."""
-    addressing_style: str = text_field("addressingStyle", omit=True)
+    addressing_style: str = text_field(
+        "addressingStyle",
+        omit=True,
+        flag=Flag(
+            "Where the bucket stands in requests: path, or virtual for the host name; by the endpoint if left out."
+        ),
+    )
     """Where the bucket stands in requests: ``path``, ``virtual`` (in the host name), or empty for the rules by endpoint that
     Kopia has too. Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003
+        """Return the certificate authority."""
+        text, path = given["root-ca-pem-base64"], given["root-ca-pem-path"]
+        if text and path:
+            raise UsageError("--root-ca-pem-base64 and --root-ca-pem-path exclude each other")
+        if path:
+            return {"root_ca": read_flag_file("--root-ca-pem-path", path)}
+        try:
+            return {"root_ca": base64.b64decode(text, validate=True)}
+        except ValueError:
+            raise UsageError("--root-ca-pem-base64 is not base64") from None
 
 
 def of_url(scheme: str, rest: str) -> S3Options:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pykopia.errors import InvalidURLError
+from pykopia.errors import InvalidURLError, UsageError
+from pykopia.storage.flags import PARALLELISM, Flag, FlagContext, file_or_text
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -26,28 +27,51 @@ class SFTPOptions(StorageOptions):
 
     type: ClassVar[str] = "sftp"
     required: ClassVar[tuple[str, ...]] = ("path", "host", "port", "username")
+    more_flags: ClassVar[Mapping[str, Flag]] = {
+        "embed-credentials": Flag("Copy key and known hosts into the connection file.", default=False),
+    }
 
-    path: str = text_field("path")
-    host: str = text_field("host")
-    port: int = int_field("port", omit=False)
-    username: str = text_field("username")
-    password: str = text_field("password", secret=True)
-    keyfile: str = text_field("keyfile", omit=True)
-    key_data: str = text_field("keyData", omit=True, secret=True)
-    known_hosts_file: str = text_field("knownHostsFile", omit=True)
-    known_hosts_data: str = text_field("knownHostsData", omit=True)
-    external_ssh: bool = flag_field("externalSSH")
-    ssh_command: str = text_field("sshCommand", omit=True)
-    ssh_arguments: str = text_field("sshArguments", omit=True)
+    path: str = text_field("path", flag=Flag("The folder on the server.", required=True))
+    host: str = text_field("host", flag=Flag("Name of the server.", required=True))
+    port: int = int_field("port", omit=False, flag=Flag("Port of the server.", default=DEFAULT_SFTP_PORT))
+    username: str = text_field("username", flag=Flag("User on the server.", required=True))
+    password: str = text_field("password", secret=True, flag=Flag("Password of the user.", "sftp-password"))
+    keyfile: str = text_field("keyfile", omit=True, flag=Flag("File with the private key."))
+    key_data: str = text_field("keyData", omit=True, secret=True, flag=Flag("The private key itself."))
+    known_hosts_file: str = text_field(
+        "knownHostsFile", omit=True, flag=Flag("File with the keys of known hosts.", "known-hosts")
+    )
+    known_hosts_data: str = text_field("knownHostsData", omit=True, flag=Flag("The keys of known hosts themselves."))
+    external_ssh: bool = flag_field("externalSSH", flag=Flag("Use the ssh program, without a password.", "external"))
+    ssh_command: str = text_field("sshCommand", omit=True, flag=Flag("The ssh program.", default="ssh"))
+    ssh_arguments: str = text_field("sshArguments", omit=True, flag=Flag("Arguments for the ssh program.", "ssh-args"))
     dir_shards: tuple[int, ...] | None = shards_field("dirShards")
     """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
-    list_parallelism: int = int_field("listParallelism")
+    list_parallelism: int = int_field("listParallelism", flag=PARALLELISM)
     throttling: ThrottlingLimits = NO_LIMITS
     host_key_policy: str = text_field("hostKeyPolicy", omit=True)
     """``accept-new``: the key of a host that ``known_hosts_file`` does not name is accepted and added to it; empty: no
     unknown host is talked to. Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003
+        """Return key and known hosts: as files, or as texts."""
+        embed = given["embed-credentials"]
+        keyfile, key = file_or_text("--keyfile", given["keyfile"], given["key-data"], embed=embed)
+        hosts_file, hosts = file_or_text("--known-hosts", given["known-hosts"], given["known-hosts-data"], embed=embed)
+        if not given["external"]:
+            if not (given["sftp-password"] or key or keyfile):
+                raise UsageError("one of --sftp-password, --keyfile and --key-data must be given")
+            if not (hosts or hosts_file):
+                raise UsageError("one of --known-hosts and --known-hosts-data must be given")
+        return {
+            "keyfile": keyfile,
+            "key_data": key,
+            "known_hosts_file": hosts_file,
+            "known_hosts_data": hosts,
+        }
 
 
 def of_url(scheme: str, rest: str) -> SFTPOptions:

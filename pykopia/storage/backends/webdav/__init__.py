@@ -4,6 +4,8 @@ from pykopia.storage.registry import Backend
 
 BACKEND = Backend(
     kind="webdav",
+    command="webdav",
+    description="a folder on a WebDAV server",
     opener=f"{__name__}.storage:WebDAVStorage.from_options",
     options=f"{__name__}.options:WebDAVOptions",
     url=f"{__name__}.options:of_url",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pykopia.errors import InvalidURLError
+from pykopia.storage.flags import PARALLELISM, Flag, FlagContext
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -26,21 +27,35 @@ class WebDAVOptions(StorageOptions):
     type: ClassVar[str] = "webdav"
     required: ClassVar[tuple[str, ...]] = ("url",)
 
-    url: str = text_field("url")
-    username: str = text_field("username", omit=True)
-    password: str = text_field("password", omit=True, secret=True)
+    url: str = text_field("url", flag=Flag("URL of the folder.", required=True))
+    username: str = text_field(
+        "username", omit=True, flag=Flag("User on the server.", "webdav-username", env="KOPIA_WEBDAV_USERNAME")
+    )
+    password: str = text_field(
+        "password",
+        omit=True,
+        secret=True,
+        flag=Flag("Password of the user.", "webdav-password", env="KOPIA_WEBDAV_PASSWORD"),
+    )
     trusted_server_certificate_fingerprint: str = text_field("trustedServerCertificateFingerprint", omit=True)
     """SHA-256 of the server's certificate in hex."""
-    atomic_writes: bool = flag_field("atomicWrites")
+    atomic_writes: bool = flag_field("atomicWrites", flag=Flag("Trust the server to write files whole or not at all."))
     """Whether the server replaces a file at once, so that no temporary name is needed."""
     dir_shards: tuple[int, ...] | None = shards_field("dirShards")
     """Shards of a storage that has no ``.shards`` yet (format 03 §2.1)."""
-    list_parallelism: int = int_field("listParallelism")
+    list_parallelism: int = int_field("listParallelism", flag=PARALLELISM)
     throttling: ThrottlingLimits = NO_LIMITS
     root_ca: bytes = base64_field("rootCA")
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:
+        """Return the password, which is asked for when there is only a name."""
+        if given["webdav-username"] and not given["webdav-password"]:
+            return {"password": context.ask("Enter WebDAV password: ")}
+        return {}
 
 
 def of_url(scheme: str, rest: str) -> WebDAVOptions:

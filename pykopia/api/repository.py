@@ -50,11 +50,9 @@ class Repository(Core):
             ClosedError: the repository is closed.
             UnsupportedOptionError: the storage was opened from an object, so that nothing else can open it.
         """
-        from pykopia.api.connection import Connection  # noqa: PLC0415 -- most programs have one process
-
         self.check_open()
         storage = self._opened_storage
-        return Connection(
+        return pykopia.Connection(
             storage=storage.connection_info(),
             format_key=self._blobs.format_key,
             client=self.client,

@@ -6,69 +6,61 @@ from pykopia.lazy import lazily
 
 if TYPE_CHECKING:
     from pykopia.format.blob import BlobMetadata
+    from pykopia.storage.backends.azureblob.options import AzureBlobOptions
+    from pykopia.storage.backends.b2.options import B2Options
+    from pykopia.storage.backends.filesystem.options import FilesystemOptions
+    from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+    from pykopia.storage.backends.gcs.options import GCSOptions
+    from pykopia.storage.backends.gdrive.options import GoogleDriveOptions
+    from pykopia.storage.backends.memory.options import MemoryOptions
+    from pykopia.storage.backends.memory.storage import MemoryStorage
+    from pykopia.storage.backends.rclone.options import RcloneOptions
+    from pykopia.storage.backends.s3.options import S3Options
+    from pykopia.storage.backends.sftp.options import SFTPOptions
+    from pykopia.storage.backends.webdav.options import WebDAVOptions
     from pykopia.storage.base import BlobStorage, Capacity, PutOptions, RetentionMode, StorageWrapper, check_blob_id
     from pykopia.storage.connection import ConnectionInfo
     from pykopia.storage.environment import EnvironmentStorage, storage_from_environment
-    from pykopia.storage.filesystem import FilesystemStorage
     from pykopia.storage.fsspec_storage import FsspecStorage
     from pykopia.storage.layout import FlatLayout
-    from pykopia.storage.memory import MemoryStorage
     from pykopia.storage.opening import open_storage
-    from pykopia.storage.options import (
-        FilesystemOptions,
-        MemoryOptions,
-        StorageOptions,
-        ThrottlingLimits,
-        flag_field,
-        int_field,
-        text_field,
-    )
+    from pykopia.storage.options import StorageOptions, ThrottlingLimits, flag_field, int_field, text_field
     from pykopia.storage.readonly import ReadOnlyStorage
     from pykopia.storage.registry import Backend, register
-    from pykopia.storage.remote_options import (
-        AzureBlobOptions,
-        B2Options,
-        GCSOptions,
-        GoogleDriveOptions,
-        RcloneOptions,
-        S3Options,
-        SFTPOptions,
-        WebDAVOptions,
-    )
     from pykopia.storage.retrying import RetryingStorage, RetrySchedule
     from pykopia.storage.throttled import ThrottledStorage
     from pykopia.storage.url import storage_from_url
 
 _PLACES = {
-    "AzureBlobOptions": "pykopia.storage.remote_options",
-    "B2Options": "pykopia.storage.remote_options",
+    "AzureBlobOptions": "pykopia.storage.backends.azureblob.options",
+    "B2Options": "pykopia.storage.backends.b2.options",
     "Backend": "pykopia.storage.registry",
     "BlobMetadata": "pykopia.format.blob",
     "BlobStorage": "pykopia.storage.base",
     "Capacity": "pykopia.storage.base",
     "ConnectionInfo": "pykopia.storage.connection",
     "EnvironmentStorage": "pykopia.storage.environment",
-    "FilesystemOptions": "pykopia.storage.options",
-    "FilesystemStorage": "pykopia.storage.filesystem",
+    "FilesystemOptions": "pykopia.storage.backends.filesystem.options",
+    "FilesystemStorage": "pykopia.storage.backends.filesystem.storage",
     "FlatLayout": "pykopia.storage.layout",
     "FsspecStorage": "pykopia.storage.fsspec_storage",
-    "GCSOptions": "pykopia.storage.remote_options",
-    "GoogleDriveOptions": "pykopia.storage.remote_options",
-    "MemoryOptions": "pykopia.storage.options",
-    "MemoryStorage": "pykopia.storage.memory",
+    "GCSOptions": "pykopia.storage.backends.gcs.options",
+    "GoogleDriveOptions": "pykopia.storage.backends.gdrive.options",
+    "MemoryOptions": "pykopia.storage.backends.memory.options",
+    "MemoryStorage": "pykopia.storage.backends.memory.storage",
     "PutOptions": "pykopia.storage.base",
-    "RcloneOptions": "pykopia.storage.remote_options",
+    "RcloneOptions": "pykopia.storage.backends.rclone.options",
     "ReadOnlyStorage": "pykopia.storage.readonly",
     "RetentionMode": "pykopia.storage.base",
     "RetrySchedule": "pykopia.storage.retrying",
     "RetryingStorage": "pykopia.storage.retrying",
-    "S3Options": "pykopia.storage.remote_options",
-    "SFTPOptions": "pykopia.storage.remote_options",
+    "S3Options": "pykopia.storage.backends.s3.options",
+    "SFTPOptions": "pykopia.storage.backends.sftp.options",
     "StorageOptions": "pykopia.storage.options",
     "StorageWrapper": "pykopia.storage.base",
     "ThrottledStorage": "pykopia.storage.throttled",
     "ThrottlingLimits": "pykopia.storage.options",
-    "WebDAVOptions": "pykopia.storage.remote_options",
+    "WebDAVOptions": "pykopia.storage.backends.webdav.options",
     "check_blob_id": "pykopia.storage.base",
     "flag_field": "pykopia.storage.options",
     "int_field": "pykopia.storage.options",

@@ -11,9 +11,10 @@ import pytest
 import pykopia
 from pykopia.api.opening import connect, create, open_connected
 from pykopia.errors import ClosedError, InvalidPasswordError, UnsupportedOptionError, UsageError
+from pykopia.storage.backends.filesystem.options import FilesystemOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.fsspec_storage import FsspecStorage
-from pykopia.storage.options import FilesystemOptions, ThrottlingLimits
+from pykopia.storage.options import ThrottlingLimits
 from pykopia.storage.storage_options import with_options
 from pykopia.storage.url import storage_from_url
 

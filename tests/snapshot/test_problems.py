@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from pykopia.storage.memory import MemoryStorage
 
 from pykopia import Problem, RestoreOptions, SnapshotManifest, VerifyOptions
 from pykopia.api.opening import create
@@ -15,6 +14,7 @@ from pykopia.errors import PykopiaError
 from pykopia.format.snapshot_manifest import UNSAVED
 from pykopia.ids import BlobID, ContentID, ObjectID
 from pykopia.snapshot.upload_options import SnapshotOptions
+from pykopia.storage.backends.memory.storage import MemoryStorage
 
 
 @pytest.fixture

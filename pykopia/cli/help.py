@@ -6,7 +6,6 @@ from pykopia.cli import tree, values
 from pykopia.cli.formatting import duration
 from pykopia.cli.parsing import Command, CommandLineError, Options, Parameter, arguments
 from pykopia.cli.session import Session
-from pykopia.cli.values import did_you_mean
 
 _LEFT = 30
 _WIDTH = 80

@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import Any, ClassVar, TypeVar, cast
 
 from pykopia.cli import values
-from pykopia.cli.values import did_you_mean
 from pykopia.errors import UsageError
 
 T = TypeVar("T")

@@ -6,7 +6,6 @@ makes no sense raises ``ValueError`` with the reason. The accepted forms are tho
 
 import os
 import stat
-from collections.abc import Iterable
 
 from pykopia.format.duration import NANOSECONDS
 from pykopia.format.duration import parse_duration as duration
@@ -169,19 +168,10 @@ def _mode_of(path: str) -> int:
         raise ValueError(msg) from None
 
 
-def did_you_mean(text: str, known: Iterable[str]) -> str:
-    """Return a hint naming the known word that looks most like ``text``, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 -- only mistakes pay for it
-
-    close = get_close_matches(text, list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
-
-
 __all__ = [
     "NANOSECONDS",
     "boolean",
     "decimal",
-    "did_you_mean",
     "duration",
     "existing_file",
     "existing_folder",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pykopia.storage.base import BlobStorage, Capacity, PutOptions, RetentionMode, StorageWrapper, check_blob_id
     from pykopia.storage.connection import ConnectionInfo
     from pykopia.storage.environment import EnvironmentStorage, storage_from_environment
+    from pykopia.storage.environment_variables import EnvironmentBackend, Variables
+    from pykopia.storage.flags import Flag, FlagContext
     from pykopia.storage.fsspec_storage import FsspecStorage
     from pykopia.storage.layout import FlatLayout
     from pykopia.storage.opening import open_storage
@@ -39,9 +41,12 @@ _PLACES = {
     "BlobStorage": "pykopia.storage.base",
     "Capacity": "pykopia.storage.base",
     "ConnectionInfo": "pykopia.storage.connection",
+    "EnvironmentBackend": "pykopia.storage.environment_variables",
     "EnvironmentStorage": "pykopia.storage.environment",
     "FilesystemOptions": "pykopia.storage.backends.filesystem.options",
     "FilesystemStorage": "pykopia.storage.backends.filesystem.storage",
+    "Flag": "pykopia.storage.flags",
+    "FlagContext": "pykopia.storage.flags",
     "FlatLayout": "pykopia.storage.layout",
     "FsspecStorage": "pykopia.storage.fsspec_storage",
     "GCSOptions": "pykopia.storage.backends.gcs.options",
@@ -60,6 +65,7 @@ _PLACES = {
     "StorageWrapper": "pykopia.storage.base",
     "ThrottledStorage": "pykopia.storage.throttled",
     "ThrottlingLimits": "pykopia.storage.options",
+    "Variables": "pykopia.storage.environment_variables",
     "WebDAVOptions": "pykopia.storage.backends.webdav.options",
     "check_blob_id": "pykopia.storage.base",
     "flag_field": "pykopia.storage.options",
@@ -88,9 +94,12 @@ __all__ = [
     "BlobStorage",
     "Capacity",
     "ConnectionInfo",
+    "EnvironmentBackend",
     "EnvironmentStorage",
     "FilesystemOptions",
     "FilesystemStorage",
+    "Flag",
+    "FlagContext",
     "FlatLayout",
     "FsspecStorage",
     "GCSOptions",
@@ -109,6 +118,7 @@ __all__ = [
     "StorageWrapper",
     "ThrottledStorage",
     "ThrottlingLimits",
+    "Variables",
     "WebDAVOptions",
     "check_blob_id",
     "flag_field",

@@ -39,12 +39,12 @@ _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 
 def begin(words: Sequence[str], environment: Mapping[str, str]) -> None:
     """Begin to derive the key of the connected repository if all that takes is at hand."""
-    password = (_value(words, "--password", "-p") or environment.get("KOPIA_PASSWORD", "")).strip()
+    password = (value_of(words, "--password", "-p") or environment.get("KOPIA_PASSWORD", "")).strip()
     if not password or ("repository" in words and not _WITHOUT.isdisjoint(words)):
         return
     from pykopia.repository import early_key  # noqa: PLC0415 -- `--version` and `--help` do without
 
-    path = _value(words, "--config-file") or environment.get("KOPIA_CONFIG_PATH") or "repository.config"
+    path = value_of(words, "--config-file") or environment.get("KOPIA_CONFIG_PATH") or "repository.config"
     if "/" not in path:
         base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME") or "/", ".config")
         path = os.path.join(base, "kopia", path)
@@ -75,7 +75,7 @@ def import_ahead(command: str) -> None:
             import_module(name)
 
 
-def _value(words: Sequence[str], *names: str) -> str:
+def value_of(words: Sequence[str], *names: str) -> str:
     """Return the last value that is given for a flag, empty for none."""
     found = ""
     for number, word in enumerate(words):
@@ -101,4 +101,4 @@ def _text_of(path: str, name: str) -> str:
     return text.decode()
 
 
-__all__ = ["begin", "import_ahead"]
+__all__ = ["begin", "import_ahead", "value_of"]

@@ -112,6 +112,13 @@ class GlobalFlags(LogFlags, IgnoredFlags):
         env="KOPIA_CONFIG_PATH",
     )
     password = flag("", "Repository password.", short="p", env="KOPIA_PASSWORD")
+    profile = flag(
+        "",
+        "Take flags and variables from this section of profiles.toml.",
+        short="P",
+        env="PYKOPIA_PROFILE",
+        placeholder="NAME",
+    )
     persist_credentials = flag(
         True, "Keep the password beside the connection file.", env="KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"
     )

@@ -48,7 +48,10 @@ def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, 
     from pykopia.cli.session import Session  # noqa: PLC0415
 
     try:
-        invocation = parse(tree.ROOT, words, environment)
+        environment = _with_profile(words, environment)
+        invocation = parse(
+            tree.ROOT, words, environment, lambda name, command: _profile_flags(name, command, environment)
+        )
     except CommandLineError as error:
         end = " try --help" if str(error).endswith("?") else "; try --help"
         streams.tell(stderr, f"pykopia: error: {error}{end}\n")
@@ -65,6 +68,22 @@ def run(words: Sequence[str], *, environment: Mapping[str, str], stdin: TextIO, 
         streams.tell(stderr, f"can't write the output: {error}\n")
         return 1
     return status
+
+
+def _with_profile(words: Sequence[str], environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with the variables of the profile that the line or the environment names."""
+    name = early.value_of(words, "--profile", "-P") or environment.get("PYKOPIA_PROFILE", "")
+    if not name:
+        return environment
+    from pykopia.cli import profiles  # noqa: PLC0415 -- only those who use profiles pay for it
+
+    return {**environment, **profiles.load(name, environment).environment}
+
+
+def _profile_flags(name: str, command: str, environment: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    from pykopia.cli import profiles  # noqa: PLC0415
+
+    return {key: profiles.texts(value) for key, value in profiles.load(name, environment).flags_of(command).items()}
 
 
 def _dispatch(session: "Session", invocation: "Invocation") -> int:

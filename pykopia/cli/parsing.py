@@ -419,6 +419,18 @@ class _Parser:
                 message = f"environment variable {parameter.env}: {error}"
                 raise CommandLineError(message) from None
 
+    def fill_from_profile(self, name: str, flags: Mapping[str, Sequence[str]]) -> None:
+        """Take flags that the line does not give from a profile; values are the texts that a line would have."""
+        for key, texts in flags.items():
+            parameter = self.longs.get(key)
+            if parameter is None:
+                message = f"the profile {name!r} sets --{key}, which is no flag{self.where() or ' of all commands'}"
+                raise CommandLineError(message)
+            if key in self.given:
+                continue
+            for text in texts:
+                self.keep(parameter, parameter.value_of(text))
+
     def check_complete(self) -> None:
         command = self.path[-1]
         if command.children:
@@ -436,13 +448,19 @@ class _Parser:
                 raise CommandLineError(message)
 
 
-def parse(root: Command, words: Sequence[str], environment: Mapping[str, str]) -> Invocation:
+def parse(
+    root: Command,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    profile: Callable[[str, str], Mapping[str, Sequence[str]]] | None = None,
+) -> Invocation:
     """Understand a command line.
 
     Args:
         root: The program: its children are the commands, its options the global flags.
         words: What was typed after the program's name.
         environment: Environment variables, for the flags that have one.
+        profile: Returns the flags that a profile has for a command, by the names of both.
 
     Returns:
         The command with its values. With ``help`` or ``version`` among them nothing is demanded of the rest.
@@ -456,6 +474,10 @@ def parse(root: Command, words: Sequence[str], environment: Mapping[str, str]) -
         parser.given.get(name) for name in ("help", "help-full", "help-long", "help-man", "version", *_SCRIPTS)
     )
     if not wants_help and len(parser.path) > 1:
+        name = parser.given.get("profile") or environment.get("PYKOPIA_PROFILE", "")
+        if name and profile is not None:
+            command = " ".join(each.name for each in parser.path[1:])
+            parser.fill_from_profile(str(name), profile(str(name), command))
         parser.fill_from_environment(environment)
         parser.check_complete()
     return Invocation(tuple(parser.path), parser.given)

@@ -39,8 +39,10 @@ class LogFlags(Options):
     json_log_file = flag(False, "Write the log file as JSON.", hidden=True)
     file_log_level = flag("debug", "Least weight of messages in the log file.", choices=LOG_LEVELS)
     file_log_local_tz = flag(False, "Write local times to the log file.", env="KOPIA_FILE_LOG_LOCAL_TZ", hidden=True)
-    force_color = flag(False, "Ignored.", env="KOPIA_FORCE_COLOR", hidden=True)
-    disable_color = flag(False, "Ignored: nothing is colored.", env="KOPIA_DISABLE_COLOR", hidden=True)
+    force_color = flag(False, "Color messages even where no terminal is.", env="KOPIA_FORCE_COLOR", hidden=True)
+    disable_color = flag(
+        False, "Color nothing; the variable NO_COLOR does the same.", env="KOPIA_DISABLE_COLOR", hidden=True
+    )
     console_timestamps = flag(
         False, "Put the time before each message on the terminal.", env="KOPIA_CONSOLE_TIMESTAMPS", hidden=True
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pykopia import clock
+from pykopia.cli.colors import ERROR, WARNING, colored
 from pykopia.cli.global_flags import LogFlags
 from pykopia.cli.session import Session, escaped
 
@@ -23,9 +24,12 @@ _SECOND = 1_000_000_000
 class ConsoleFormatter(logging.Formatter):
     """The bare message; the level only where it is not INFO."""
 
-    def __init__(self, *, timestamps: bool = False, as_json: bool = False, terminal: bool = False) -> None:
+    def __init__(
+        self, *, timestamps: bool = False, as_json: bool = False, terminal: bool = False, color: bool = False
+    ) -> None:
         super().__init__()
         self._timestamps, self._as_json, self._terminal = timestamps, as_json, terminal
+        self._color = color
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -36,6 +40,8 @@ class ConsoleFormatter(logging.Formatter):
             return json.dumps({**fields, "n": record.name, "m": text})
         if record.levelno not in {logging.INFO, logging.ERROR}:
             text = f"{_level(record)} {text}"
+        if self._color and record.levelno >= logging.WARNING:
+            text = colored(text, ERROR if record.levelno >= logging.ERROR else WARNING)
         return f"{when:%H:%M:%S}.{when.microsecond // 1000:03d} {text}" if self._timestamps else text
 
     def _text(self, record: logging.LogRecord) -> str:
@@ -150,7 +156,10 @@ def start(session: Session) -> list[logging.Handler]:
     console.setLevel(_LEVELS[flags.log_level])
     console.setFormatter(
         ConsoleFormatter(
-            timestamps=flags.console_timestamps, as_json=flags.json_log_console, terminal=session.stderr.isatty()
+            timestamps=flags.console_timestamps,
+            as_json=flags.json_log_console,
+            terminal=session.stderr.isatty(),
+            color=session.colors(session.stderr),
         )
     )
     handlers: list[logging.Handler] = [console]

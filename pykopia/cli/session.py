@@ -155,6 +155,13 @@ class Session:
         """Stdin for bytes."""
         return self.stdin.buffer
 
+    def colors(self, stream: TextIO) -> bool:
+        """Return whether to color what goes to a stream."""
+        from pykopia.cli import colors  # noqa: PLC0415 -- `--version` and `--help` do without
+
+        flags = self.flags
+        return colors.wanted(stream, self.environment, force=flags.force_color, disable=flags.disable_color)
+
     def size(self, length: float) -> str:
         """Return a length in bytes as the user wants sizes printed."""
         from pykopia.cli import formatting  # noqa: PLC0415

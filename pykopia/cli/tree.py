@@ -567,6 +567,13 @@ ROOT = Command(
         "copy", "Copy single snapshots to another repository.", "snapshot_copy:copy", options="flags.peers:CopyOptions"
     ),
     Command(
+        "doctor",
+        "Look for what is wrong with client, storage, index and maintenance.",
+        "doctor:doctor",
+        options="flags.peers:DoctorOptions",
+        offline=True,
+    ),
+    Command(
         "dump",
         "Write a file, or a folder as an archive, to standard output.",
         "dump:dump",

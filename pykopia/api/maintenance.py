@@ -24,7 +24,6 @@ from pykopia.format.maintenance_schedule import (
     MaintenanceSchedule,
 )
 from pykopia.format.maintenance_warnings import last_success_ns, plan_warnings
-from pykopia.maintenance import blobs
 from pykopia.maintenance.lease import FoundLease, Lease, find_leases, maintaining
 from pykopia.maintenance.report import Ledger, MaintenanceResult, make_ledger
 from pykopia.maintenance.stored import (
@@ -118,7 +117,8 @@ class Maintenance:
 
         This follows all snapshots, as full maintenance does, and changes nothing.
         """
-        from pykopia.maintenance.snapshot_gc import collect_garbage  # noqa: PLC0415 -- as in _run
+        from pykopia.maintenance import blobs  # noqa: PLC0415 -- as in _run
+        from pykopia.maintenance.snapshot_gc import collect_garbage  # noqa: PLC0415
 
         repository = self._repository
         now = clock.now()
@@ -219,7 +219,8 @@ class Maintenance:
         repository = self._repository
         if SAFETY[safety] is NO_SAFETY:
             self._warn_of_writers()
-        from pykopia.maintenance.cycle import Cycle  # noqa: PLC0415 -- after most snapshots nothing is due
+        from pykopia.maintenance import blobs  # noqa: PLC0415 -- after most snapshots nothing is due
+        from pykopia.maintenance.cycle import Cycle  # noqa: PLC0415
 
         cycle = Cycle(repository, parameters, SAFETY[safety], check=lease.check, on_task=on_task, asked_for=asked_for)
         cycle.run(mode)
@@ -236,6 +237,8 @@ class Maintenance:
         )
 
     def _warn_of_writers(self) -> None:
+        from pykopia.maintenance import blobs  # noqa: PLC0415 -- as in _run
+
         for session in blobs.active_sessions(self._repository).values():
             log.warning(
                 "without safety times, what %s@%s has been writing since %s is lost if it has not ended",

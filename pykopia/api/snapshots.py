@@ -544,7 +544,7 @@ class Snapshots:
             StorageError: the storage can't be read.
         """
         from pykopia.format.directory import DirectoryEntry
-        from pykopia.repository.view import contradictions
+        from pykopia.repository.view import PACKS, contradictions, list_blobs
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
 
@@ -563,8 +563,9 @@ class Snapshots:
             roots = [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
         counting = Progress(VerifyCounters(), progress, cancel)
         with counting.told():
-            result = Verifier(self._repository, options, counting).run(roots)
-            return replace(result, contradictions=contradictions(self._repository))
+            packs = list_blobs(self._repository.storage, PACKS)
+            result = Verifier(self._repository, options, counting, packs).run(roots)
+            return replace(result, contradictions=contradictions(self._repository, listed=packs))
 
     def delete(self, snapshot: str | pykopia.SnapshotManifest) -> None:
         """Delete a snapshot; its data goes when maintenance finds that nothing else needs it.
@@ -590,7 +591,7 @@ class Snapshots:
         Raises:
             ContradictedViewError: storage and index contradict each other; nothing was deleted.
         """
-        from pykopia.snapshot.retention import delete_snapshots, view_for_deletion
+        from pykopia.snapshot.expiry import delete_snapshots, view_for_deletion
 
         snapshot_ids = [manifest_id(each) for each in _listed(snapshots)]
         view = view_for_deletion(self._repository)
@@ -667,7 +668,8 @@ class Snapshots:
             ContradictedViewError: storage, index and snapshots contradict each other; nothing was deleted.
         """
         from pykopia.repository.view import require
-        from pykopia.snapshot.retention import apply_expirations, plan_expirations, view_for_expiry
+        from pykopia.snapshot.expiry import apply_expirations, view_for_expiry
+        from pykopia.snapshot.retention import plan_expirations
 
         chosen = self._source(source)
         expirations = plan_expirations(self._repository, chosen)

@@ -20,11 +20,9 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.format.epoch import RANGE_PREFIX, EpochState, epoch_of, range_of
 from pykopia.format.gotime import format_time
 from pykopia.format.pack import is_pack
+from pykopia.format.retention import FUTURE_TOLERANCE_NS
 from pykopia.format.session import session_of_blob
 from pykopia.ids import BlobID
-
-FUTURE_TOLERANCE_NS: Final = 5 * 60 * 1_000_000_000
-"""Nanoseconds by which the start of a snapshot may lie ahead of the clock."""
 
 _NAMED_AT_MOST: Final = 3
 _TOKEN: Final = object()
@@ -32,6 +30,11 @@ _TOKEN: Final = object()
 RECOVER: Final = (
     "put the missing index blobs back from a copy of the repository, or run `index recover --commit`, which lists the "
     "contents of all packs anew"
+)
+
+REPLACE: Final = (
+    "put them back from a copy of the repository; if there is none, take a new snapshot, which stores again what the source "
+    "still has, and run `snapshot fix remove-files` or `snapshot delete` for what stays damaged (`snapshot verify` names it)"
 )
 
 
@@ -86,7 +89,7 @@ class PackProof:
     last_copies: int = 0
     """Contents that the index places in another pack, which is not there."""
     manifests: int = 0
-    """Unknown contents that hold manifests: their writer had come to its end."""
+    """Unknown or dropped contents that hold manifests: their writer had come to its end."""
     error: str = ""
     """Why the local index can't be read; empty when it was read."""
 
@@ -109,6 +112,8 @@ class PackFacts:
     """Contents by pack that maintenance has recorded as dropped from the index (format version 1)."""
     unreadable_is_garbage: bool = False
     """A user has asked to delete also unnamed packs that do not tell what they hold."""
+    missing: tuple[str, ...] = ()
+    """Packs that live entries name and that are not there, where that was looked for."""
 
     @property
     def sessions(self) -> frozenset[str]:
@@ -276,8 +281,8 @@ def _unlisted_packs(packs: PackFacts | None) -> Iterable[Contradiction]:
             kind=Kind.UNLISTED_PACKS,
             names=tuple(blob.blob_id for blob in lost),
             what=(
-                f"{_packs(lost)} ({_some(lost)}) with {contents} contents that no index blob lists, although the sessions that "
-                "wrote them came to their end: index blobs are lost"
+                f"there {_are(lost)} {_counted(lost, 'pack')} ({_some(lost)}) with {contents} contents that no index blob "
+                "lists, although the sessions that wrote them came to their end: index blobs are lost"
             ),
             cure=RECOVER,
             since_ns=_oldest(lost),
@@ -288,7 +293,9 @@ def _unproven(packs: PackFacts) -> dict[BlobID, str]:
     """Return why packs without a live entry must stay; nothing for those that are garbage."""
     sessions = packs.sessions
     ended = {
-        session_of_blob(blob_id) for blob_id, proof in packs.proofs.items() if proof.unknown and proof.manifests
+        session_of_blob(blob_id)
+        for blob_id, proof in packs.proofs.items()
+        if (proof.unknown or proof.dropped) and proof.manifests
     } & sessions
     found: dict[BlobID, str] = {}
     for blob in packs.listed:
@@ -315,7 +322,7 @@ def _reason_to_stay(proof: PackProof | None, *, killed: bool) -> str:
         return f"what it holds can't be read: {proof.error}"
     if proof.last_copies:
         return "it holds contents whose other pack is not there"
-    if proof.dropped:
+    if proof.dropped and not killed:
         return "an earlier maintenance may have dropped its contents from the index, which nothing proves any more"
     if proof.unknown and not killed:
         return "no index lists its contents, and its writer came to its end"
@@ -323,23 +330,21 @@ def _reason_to_stay(proof: PackProof | None, *, killed: bool) -> str:
 
 
 def _missing(facts: ViewFacts) -> Iterable[Contradiction]:
-    if facts.missing_packs:
-        yield Contradiction(
-            kind=Kind.MISSING_PACKS,
-            names=facts.missing_packs,
-            what=f"snapshots need {len(facts.missing_packs)} packs ({_first(facts.missing_packs)}) that are not there",
-            cure=(
-                "put them back from a copy of the repository; if there is none, take a new snapshot, which stores again what "
-                "the source still has, and run `snapshot fix remove-files` or `snapshot delete` for what stays damaged "
-                "(`snapshot verify` names it)"
-            ),
-        )
+    indexed = () if facts.packs is None else facts.packs.missing
+    for who, packs in (("snapshots need", facts.missing_packs), ("the index has contents in", indexed)):
+        if packs:
+            yield Contradiction(
+                kind=Kind.MISSING_PACKS,
+                names=packs,
+                what=f"{who} {_counted(packs, 'pack')} ({_first(packs)}) that {_are(packs)} not there",
+                cure=REPLACE,
+            )
     roots = facts.snapshots.missing_roots
     if roots:
         yield Contradiction(
             kind=Kind.MISSING_CONTENTS,
             names=roots,
-            what=f"the index does not have the roots of {len(roots)} snapshots ({_first(roots)})",
+            what=f"the index does not have the roots of {_counted(roots, 'snapshot')} ({_first(roots)})",
             cure=f"{RECOVER}; if that does not bring them back, delete the snapshots by `snapshot delete`",
         )
 
@@ -372,8 +377,12 @@ def _uncollected(facts: ViewFacts) -> Iterable[Contradiction]:
         )
 
 
-def _packs(blobs: Sequence[BlobMetadata]) -> str:
-    return "there is a pack" if len(blobs) == 1 else f"there are {len(blobs)} packs"
+def _counted(things: Sequence[object], noun: str) -> str:
+    return f"1 {noun}" if len(things) == 1 else f"{len(things)} {noun}s"
+
+
+def _are(things: Sequence[object]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _some(blobs: Sequence[BlobMetadata]) -> str:
@@ -390,7 +399,6 @@ def _oldest(blobs: Iterable[BlobMetadata]) -> int | None:
 
 
 __all__ = [
-    "FUTURE_TOLERANCE_NS",
     "CompleteView",
     "Contradiction",
     "Contradictions",

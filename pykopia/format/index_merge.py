@@ -107,6 +107,14 @@ class MergedIndex:
         """Number of entries in all files; a content that is listed in several counts as often."""
         return sum(map(len, self.files))
 
+    def pack_names(self) -> frozenset[str]:
+        """Return the packs that any entry names, even one that does not count.
+
+        Raises:
+            DamagedIndexError: A name lies outside its file.
+        """
+        return frozenset().union(*(file.pack_names() for file in self.files))
+
     def find_many(self, keys: Iterable[bytes]) -> list[IndexEntry | None]:
         """Return the entry of each key, or None, in the order of ``keys``."""
         find = self.find

@@ -20,7 +20,6 @@ from pykopia.format.maintenance_plan import (
     PACK_PREFIXES,
     PackDeletion,
     Safety,
-    latest_drop_ns,
     plan_log_deletion,
     plan_pack_deletion,
 )
@@ -28,8 +27,6 @@ from pykopia.format.maintenance_schedule import LogRetention, TaskStatistics
 from pykopia.format.repository_blob import LOCKED_BLOB_PREFIXES
 from pykopia.format.session import SESSION_PREFIX, SessionMarker
 from pykopia.ids import BlobID
-from pykopia.maintenance.dropped import read_dropped
-from pykopia.maintenance.stored import read_schedule
 from pykopia.repository.core import Core
 from pykopia.repository.view import SETTLE_NS, Look, complete_view, list_blobs
 from pykopia.storage.base import BlobStorage, RetentionMode
@@ -116,19 +113,10 @@ def look_before_deletion(
             list_parallelism=list_parallelism,
             older_than_ns=started + CUTOFF_SLACK_NS - settles,
             sessions_before_ns=started + CUTOFF_SLACK_NS - safety.session_expiration_ns,
-            dropped_before_ns=_dropped_before(repository),
-            dropped=read_dropped(repository),
             unreadable_is_garbage=unreadable_is_garbage,
         ),
         uncollected=uncollected,
     )
-
-
-def _dropped_before(repository: Core) -> int | None:
-    """Return before when deleted contents may have been dropped from the index; only format version 1 does that."""
-    if repository.contents.indexes.epochs:
-        return None
-    return latest_drop_ns(read_schedule(repository))
 
 
 def delete_unused_packs(

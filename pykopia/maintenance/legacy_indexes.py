@@ -33,8 +33,8 @@ from pykopia.format.pack import LOCAL_INDEX_TAIL_LENGTH
 from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.maintenance.blobs import Check, delete_blobs, no_check
-from pykopia.maintenance.dropped import record_dropped
 from pykopia.repository.core import Core
+from pykopia.repository.dropped import record_dropped
 
 _SECOND_NS = 1_000_000_000
 

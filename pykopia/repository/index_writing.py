@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pykopia.errors import BlobNotFoundError, ContradictedViewError, DamagedIndexError, NotVisibleError
 from pykopia.format import epoch
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.complete_view import examine_epochs
 from pykopia.format.epoch import EpochState
 from pykopia.format.index import IndexFile
 from pykopia.format.index_merge import merge_index_files
@@ -38,6 +37,8 @@ def restore_marker(
         ContradictedViewError: the epoch is so far away that Kopia could not open the repository afterwards.
     """
     if state.current_epoch - max(state.write_epoch, state.first_after_ranges) > MAX_SKIPPED_EPOCHS:
+        from pykopia.format.complete_view import examine_epochs  # noqa: PLC0415 -- for every writer, and seldom needed
+
         raise ContradictedViewError("write to the repository", storage.display_name, examine_epochs(state))
     marker = epoch.marker_blob_id(state.current_epoch)
     log.warning(

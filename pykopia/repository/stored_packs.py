@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pykopia.errors import BlobNotFoundError, InvalidIDError, PykopiaError
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.content_id import key_of
 from pykopia.format.index_merge import MergedIndex
 from pykopia.format.object_id import parse_object_id
@@ -38,6 +39,8 @@ class Listed:
     """Packs that an index blob names, perhaps by an entry that does not count any more, and that were not listed."""
     unlisted: bool = False
     """Whether there is a pack that no index blob names, of a session that came to its end."""
+    blobs: Sequence[BlobMetadata] | None = None
+    """All blobs, where they were listed."""
 
 
 class StoredPacks:
@@ -71,21 +74,20 @@ class StoredPacks:
         self.close()
 
     def _list(self, named: frozenset[str]) -> Listed:
-        packs: list[str] = []
-        running: set[str | None] = set()
+        blobs: list[BlobMetadata] = []
         try:
             for blob in self._storage.list(""):
                 if self._closed:
                     return Listed()
-                if is_pack(blob.blob_id):
-                    packs.append(blob.blob_id)
-                elif blob.blob_id.startswith(SESSION_PREFIX):
-                    running.add(session_of_blob(blob.blob_id))
+                blobs.append(blob)
         except PykopiaError as error:
             log.warning("the packs can't be listed, so lost ones are not noticed: %s", error)
             return Listed()
-        unlisted = any(pack not in named and session_of_blob(pack) not in running for pack in packs)
-        return Listed(missing=named.difference(packs), unlisted=unlisted)
+        names = {blob.blob_id for blob in blobs}
+        running = {session_of_blob(name) for name in names if name.startswith(SESSION_PREFIX)}
+        doubtful = (name for name in names - named if is_pack(name))
+        unlisted = any(session_of_blob(name) not in running for name in doubtful)
+        return Listed(missing=named - names, unlisted=unlisted, blobs=blobs)
 
     @property
     def listed(self) -> Listed:
@@ -110,12 +112,9 @@ class StoredPacks:
 
 def _named(merged: MergedIndex) -> frozenset[str] | None:
     """Return the packs that index blobs name; None where that would take too long to find out."""
-    names: set[str] = set()
-    for file in merged.files:
-        if file.version == 1 and len(file) > MAX_V1_ENTRIES:
-            return None
-        names |= file.pack_names()
-    return frozenset(names)
+    if any(file.version == 1 and len(file) > MAX_V1_ENTRIES for file in merged.files):
+        return None
+    return merged.pack_names()
 
 
 class StoredObjects:

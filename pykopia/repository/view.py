@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pykopia import clock
 from pykopia.errors import (
@@ -26,10 +26,12 @@ from pykopia.format.content_id import key_of
 from pykopia.format.index_merge import MergedIndex, is_hidden
 from pykopia.format.manifest import CONTENT_PREFIX
 from pykopia.format.object_id import parse_object_id
+from pykopia.format.pack import is_pack
 from pykopia.format.session import SESSION_PREFIX, session_of_blob
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
+from pykopia.repository.dropped import dropped_before_ns, read_dropped
 from pykopia.repository.index_recovery import read_pack_index
 from pykopia.storage.base import BlobStorage
 
@@ -61,24 +63,25 @@ class Look:
     """How a repository is looked at.
 
     Attributes:
-        listed: packs, listed by the caller before; they are listed now when it is None.
+        listed: packs, and perhaps other blobs, listed by the caller before; packs are listed now when it is None.
         list_parallelism: listings at one time, see ``MaintenanceParameters``.
         older_than_ns: packs that are younger, by the time of storage, are not looked into; nanoseconds since 1970.
-        dropped_before_ns: deleted contents that are older may be missing from the index (format version 1).
-        dropped: contents by pack that maintenance has recorded as dropped from the index.
         sessions_before_ns: look also into packs whose session has a marker if they are older than this.
         unreadable_is_garbage: see ``PackFacts``.
         refresh: load the index anew.
+        quick: take a pack for used that any entry names, even one that does not count any more; otherwise the whole index
+            is gone through. No pack is proven to be garbage then.
+        missing: also look for packs that live entries name and that are not there.
     """
 
     listed: Sequence[BlobMetadata] | None = None
     list_parallelism: int = 0
     older_than_ns: int | None = None
-    dropped_before_ns: int | None = None
-    dropped: Mapping[str, int] = field(default_factory=dict)
     sessions_before_ns: int | None = None
     unreadable_is_garbage: bool = False
     refresh: bool = True
+    quick: bool = False
+    missing: bool = False
 
 
 def complete_view(
@@ -147,15 +150,18 @@ def look(
     )
 
 
-def contradictions(repository: Core, *, packs: bool = True) -> Contradictions:
+def contradictions(
+    repository: Core, *, packs: bool = True, listed: Sequence[BlobMetadata] | None = None
+) -> Contradictions:
     """Return in what storage and index contradict each other, for those who only look.
 
     Args:
         repository: open.
-        packs: list the packs and compare them with the index, which is loaded anew; without it nothing is listed, unless
-            there is no index at all.
+        packs: compare the packs with the index, which is loaded anew; without it nothing is listed, unless there is no
+            index at all.
+        listed: packs, where the caller has listed them.
     """
-    found = look(repository, packs=Look() if packs else None)
+    found = look(repository, packs=Look(listed=listed) if packs else None)
     if isinstance(found, tuple) and found and packs:
         found = look(repository, packs=Look())  # another client may just have begun a new epoch
     return () if isinstance(found, CompleteView) else found
@@ -174,11 +180,14 @@ def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
     packs = wanted.listed
     if packs is None:
         packs = list_blobs(storage, PACKS, wanted.list_parallelism)
+    else:
+        packs = [blob for blob in packs if is_pack(blob.blob_id)]
     markers = list(storage.list(SESSION_PREFIX))
     if wanted.refresh:
         repository.refresh()
     names = frozenset(blob.blob_id for blob in packs)
-    named = _named(indexes.merged)
+    known = indexes.merged.pack_names()
+    named = known if wanted.quick else _named(indexes.merged)
     sessions = {session_of_blob(blob.blob_id) for blob in markers}
     candidates = []
     for blob in packs:
@@ -192,31 +201,41 @@ def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
     return PackFacts(
         listed=(*packs, *markers),
         named=named,
-        proofs=_proofs(repository, candidates, names, wanted.dropped_before_ns),
-        dropped=wanted.dropped,
+        proofs=_proofs(repository, candidates, names),
+        dropped=read_dropped(repository) if candidates else {},
         unreadable_is_garbage=wanted.unreadable_is_garbage,
+        missing=_missing(repository, known - names) if wanted.missing else (),
     )
 
 
+def _missing(repository: Core, absent: frozenset[str]) -> tuple[str, ...]:
+    """Return the packs among ``absent`` that live entries name and that are still not there."""
+    if not absent:
+        return ()
+    live = {entry.pack_blob for entry in repository.contents.indexes.merged.entries() if entry.pack_blob in absent}
+    return tuple(pack for pack in sorted(live) if not _exists(repository.storage, pack))
+
+
 def _named(merged: MergedIndex) -> frozenset[str]:
+    """Return the packs of the entries that count."""
     return frozenset({entry.pack_blob for entry in merged.entries(include_deleted=True)})
 
 
-def _proofs(
-    repository: Core, packs: Sequence[BlobMetadata], names: frozenset[str], dropped_before_ns: int | None
-) -> Mapping[BlobID, PackProof]:
-    def prove(blob: BlobMetadata) -> PackProof | None:
-        return prove_pack(repository, blob, names, dropped_before_ns)
-
+def _proofs(repository: Core, packs: Sequence[BlobMetadata], names: frozenset[str]) -> Mapping[BlobID, PackProof]:
     if not packs:
         return {}
+    before_ns = dropped_before_ns(repository)
+
+    def prove(blob: BlobMetadata) -> PackProof | None:
+        return prove_pack(repository, blob, names, before_ns)
+
     with ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="pykopia-proof") as pool:
         found = dict(zip([blob.blob_id for blob in packs], pool.map(prove, packs), strict=True))
     return {blob_id: proof for blob_id, proof in found.items() if proof is not None}
 
 
 def prove_pack(
-    repository: Core, pack: BlobMetadata, names: frozenset[str], dropped_before_ns: int | None = None
+    repository: Core, pack: BlobMetadata, names: frozenset[str], dropped_before_ns: int | None
 ) -> PackProof | None:
     """Compare the contents that a pack lists at its end with the index; None when the pack is gone.
 
@@ -224,7 +243,7 @@ def prove_pack(
         repository: open, its index just loaded.
         pack: one that no live entry of the index names.
         names: all packs that are there.
-        dropped_before_ns: see ``Look``.
+        dropped_before_ns: deleted contents that are older may be missing from the index (format version 1).
     """
     merged = repository.contents.indexes.merged
     unknown = dropped = last_copies = manifests = 0
@@ -235,11 +254,11 @@ def prove_pack(
                     continue  # a mark of deletion, of a content in another pack
                 winner = merged.winner(key_of(entry.content_id))
                 if winner is None:
+                    manifests += entry.content_id.startswith(CONTENT_PREFIX)
                     if dropped_before_ns is not None and entry.timestamp * _SECOND_NS < dropped_before_ns:
                         dropped += 1
                         continue
                     unknown += 1
-                    manifests += entry.content_id.startswith(CONTENT_PREFIX)
                 elif winner.pack_blob not in names and not is_hidden(winner, merged.watermark):
                     last_copies += not _exists(repository.storage, BlobID(winner.pack_blob))
     except BlobNotFoundError:

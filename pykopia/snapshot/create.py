@@ -6,13 +6,14 @@ Order: format 04 §11.8. Everything becomes visible with one flush at the end, c
 import logging
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import BinaryIO
 
 from pykopia import __version__, clock
 from pykopia.errors import PykopiaError, SourceReadError, UsageError
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import Directory, DirectoryEntry, encode_directory, summarize, summarize_file
 from pykopia.format.gotime import ZERO_TIME_NS, wrap_int64
@@ -89,7 +90,7 @@ def create_snapshot(
         saved = not (taking.policy.retention.ignore_identical_snapshots and taking.equals_previous(root))
         if saved:
             manifest = replace(manifest, id=writer.manifests.put(manifest.labels(), manifest.to_json()))
-            apply_retention(repository, writer, source, taking.policy, taken=manifest.id)
+            apply_retention(repository, writer, source, taking.policy, taken=manifest.id, listed=taking.listed_blobs)
             if options.source is not None or options.stdin is not None:
                 set_manual(repository, writer, source)
         progress.refresh()
@@ -120,6 +121,10 @@ class _Taking:
         self.statistics = Statistics()
         self.stop_reason = ""
         self.problems: list[Problem] = []
+
+    def listed_blobs(self) -> Sequence[BlobMetadata] | None:
+        """Return the blobs that this session has listed, None where it has not."""
+        return self.packs.listed.blobs
 
     def equals_previous(self, root: DirectoryEntry) -> bool:
         """Say whether the newest complete snapshot has the same root."""
@@ -268,7 +273,7 @@ class _Taking:
             root_entry=root,
         )
         saved = writer.manifests.put(manifest.labels(), manifest.to_json())
-        apply_retention(self._repository, writer, self._source, self.policy, taken=saved)
+        apply_retention(self._repository, writer, self._source, self.policy, taken=saved, listed=self.listed_blobs)
         writer.flush()
         log.info("saved a checkpoint of %s", self._source)
 

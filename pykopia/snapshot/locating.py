@@ -10,6 +10,7 @@ from pykopia.errors import (
     InvalidIDError,
     InvalidRangeError,
 )
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.ids import ContentID
@@ -27,12 +28,18 @@ MAX_TARGET = 4095
 
 
 class Locator:
-    """Finds what objects are made of; lists the packs once, when it is made."""
+    """Finds what objects are made of.
 
-    def __init__(self, repository: Core) -> None:
+    Args:
+        repository: where they are.
+        packs: all that there are; they are listed now when it is None.
+    """
+
+    def __init__(self, repository: Core, packs: Sequence[BlobMetadata] | None = None) -> None:
         self._repository = repository
-        storage = repository.storage
-        self._packs = {blob.blob_id: blob.length for kind in ("p", "q") for blob in storage.list(kind)}
+        if packs is None:
+            packs = [blob for kind in ("p", "q") for blob in repository.storage.list(kind)]
+        self._packs = {blob.blob_id: blob.length for blob in packs}
 
     def locate(self, object_id: str, *, limit: int | None = None) -> Located:
         """Return the chunks of an object with their index entries, all of which lie in packs that exist.

@@ -1,22 +1,21 @@
 """Expiring snapshots: what the policies of their sources do not keep (format 05 §6)."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from pykopia import clock
 from pykopia.errors import DamagedDataError
-from pykopia.format.complete_view import FUTURE_TOLERANCE_NS, CompleteView, Contradictions
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.gotime import format_time
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.policy import Policy
-from pykopia.format.retention import ExpirePlan, plan_expire
+from pykopia.format.retention import FUTURE_TOLERANCE_NS, ExpirePlan, plan_expire
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.core import Core
-from pykopia.repository.view import Look, complete_view, look, snapshot_facts_of
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.manifests import labels_for
 from pykopia.snapshot.policies import Policies
@@ -57,55 +56,14 @@ def plan_expirations(repository: Core, source: SourceInfo | None = None) -> list
     return expirations
 
 
-def view_for_deletion(repository: Core, what: str = "delete snapshots") -> CompleteView:
-    """Return the proof that storage and index fit together, so that snapshots may be deleted.
-
-    Raises:
-        ContradictedViewError: they do not: what can be seen may not be all that there is.
-    """
-    return complete_view(repository, what, packs=Look())
-
-
-def view_for_expiry(
-    repository: Core,
-    source: SourceInfo | None,
-    *,
-    exists: Callable[[str], bool] | None = None,
-    packs: bool = True,
-) -> CompleteView | Contradictions:
-    """Return the proof that snapshots may be judged by their age and number, or what contradicts it.
-
-    Args:
-        repository: where they are.
-        source: whose; fields that are empty match any. All when not given.
-        exists: tells whether a content is there; by the index of the repository when not given.
-        packs: also list the packs and compare them with the index.
-    """
-    entries = repository.manifests.find(labels_for(source))
-    snapshots = []
-    damaged = []
-    for entry in entries:
-        try:
-            snapshots.append(SnapshotManifest.from_json(entry.data, manifest_id=entry.id))
-        except DamagedDataError:
-            damaged.append(entry.id)
-    facts = snapshot_facts_of(snapshots, exists or repository.contents.exists, damaged)
-    return look(repository, packs=Look() if packs else None, snapshots=facts)
-
-
-def delete_snapshots(writer: RepositoryWriter, _view: CompleteView, snapshot_ids: Iterable[str]) -> None:
-    """Delete snapshots with the flush of a writer; their data goes when maintenance finds that nothing else needs it."""
-    for snapshot_id in snapshot_ids:
-        writer.manifests.delete(snapshot_id)
-
-
-def apply_expirations(writer: RepositoryWriter, view: CompleteView, expirations: Iterable[Expiration]) -> None:
-    """Delete what expires; their data goes when maintenance finds that nothing else needs it."""
-    delete_snapshots(writer, view, (each.id for expiration in expirations for each in expiration.plan.expired))
-
-
 def apply_retention(
-    repository: Core, writer: RepositoryWriter, source: SourceInfo, policy: Policy, *, taken: str
+    repository: Core,
+    writer: RepositoryWriter,
+    source: SourceInfo,
+    policy: Policy,
+    *,
+    taken: str,
+    listed: Callable[[], Sequence[BlobMetadata] | None],
 ) -> None:
     """Delete the snapshots of a source that a policy does not keep, those of this session of writing included.
 
@@ -118,6 +76,7 @@ def apply_retention(
         source: whose snapshots.
         policy: the source's.
         taken: the snapshot that has just been taken, which is always kept.
+        listed: returns packs that were listed in this session, if they were; asked only when something expires.
     """
     if writer.manifests.damaged:
         return
@@ -125,12 +84,9 @@ def apply_retention(
     plan = _plan(source, entries, policy, taken=taken)
     if not plan.expired:
         return
-    # what this session has written has no index yet
-    view = view_for_expiry(repository, source, packs=False)
-    if isinstance(view, CompleteView):
-        apply_expirations(writer, view, [Expiration(source=source, plan=plan)])
-        return
-    for each in view:
+    from pykopia.snapshot.expiry import delete_if_proven  # noqa: PLC0415 -- after most snapshots nothing expires
+
+    for each in delete_if_proven(repository, writer, source, plan.expired, listed()):
         log.warning("no snapshot of %s expires: %s", source, each)
 
 
@@ -171,10 +127,6 @@ def _plan(
 
 __all__ = [
     "Expiration",
-    "apply_expirations",
     "apply_retention",
-    "delete_snapshots",
     "plan_expirations",
-    "view_for_deletion",
-    "view_for_expiry",
 ]

@@ -563,11 +563,12 @@ def _unchanged(
     previous: Sequence[Mapping[str, DirectoryEntry]], name: str, kind: str, status: os.stat_result
 ) -> DirectoryEntry | None:
     """Return the first earlier entry that has the same time, mode, owner and size."""
+    time_ns = status.st_mtime_ns
     for entries in previous:
         old = entries.get(name)
         if (
             old is not None
-            and old.mtime_ns == nearest_time(status.st_mtime_ns)
+            and (old.mtime_ns == time_ns or old.mtime_ns == nearest_time(time_ns))
             and old.size == status.st_size
             and old.type == kind
             and old.mode == stat.S_IMODE(status.st_mode)

@@ -22,6 +22,7 @@ from pykopia.errors import (
     DamagedObjectError,
     PykopiaError,
 )
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.complete_view import Contradiction
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
@@ -217,7 +218,13 @@ class _Enough(Exception):
 class Verifier:
     """One verification."""
 
-    def __init__(self, repository: Core, options: VerifyOptions, progress: Progress[VerifyCounters]) -> None:
+    def __init__(
+        self,
+        repository: Core,
+        options: VerifyOptions,
+        progress: Progress[VerifyCounters],
+        packs: Sequence[BlobMetadata] | None = None,
+    ) -> None:
         self._repository = repository
         self._options = options
         self._progress = progress
@@ -227,7 +234,7 @@ class Verifier:
         self._lengths: dict[str, int] = {}
         """Bytes of the objects of files and links that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
         self._failures: list[VerifyFailure] = []
-        self._locator = Locator(repository)
+        self._locator = Locator(repository, packs)
         self._directories = DirectoryReader(repository.objects)
         self._to_read: dict[IndexEntry, Place] = {}
         self._compressed: dict[str, Chunk] = {}

@@ -13,7 +13,9 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from pykopia.errors import BlobNotFoundError, DamagedDataError
-from pykopia.format.maintenance_schedule import NONCE_LENGTH, open_with_key, seal_with_key
+from pykopia.format.maintenance_plan import latest_drop_ns
+from pykopia.format.maintenance_schedule import NONCE_LENGTH, MaintenanceSchedule, open_with_key, seal_with_key
+from pykopia.format.repository_blob import MAINTENANCE_ID
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
 
@@ -35,6 +37,20 @@ def read_dropped(repository: Core) -> Mapping[str, int]:
     return {pack: count for pack, count in stored.items() if isinstance(count, int)}
 
 
+def dropped_before_ns(repository: Core) -> int | None:
+    """Return before when deleted contents may have been dropped from the index, by whatever program; None for never.
+
+    Only format version 1 does that. Nothing is known where the schedule of maintenance is lost or can't be read.
+    """
+    if repository.contents.indexes.epochs:
+        return None
+    try:
+        stored = repository.storage.get(MAINTENANCE_ID)
+        return latest_drop_ns(MaintenanceSchedule.from_json(open_with_key(stored, repository.maintenance_key)))
+    except (BlobNotFoundError, DamagedDataError):
+        return None
+
+
 def record_dropped(repository: Core, dropped: Mapping[str, int], packs: Collection[str]) -> None:
     """Add contents that are about to be dropped to the record.
 
@@ -50,4 +66,4 @@ def record_dropped(repository: Core, dropped: Mapping[str, int], packs: Collecti
     repository.storage.put(BLOB_ID, seal_with_key(plain, repository.maintenance_key, nonce, CONTEXT))
 
 
-__all__ = ["BLOB_ID", "read_dropped", "record_dropped"]
+__all__ = ["BLOB_ID", "dropped_before_ns", "read_dropped", "record_dropped"]

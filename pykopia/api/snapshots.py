@@ -731,8 +731,8 @@ class Snapshots:
 
         Raises:
             CanceledError: the caller asked to stop.
-            PykopiaError: this repository can't be written to. What can't be read there is in the result's ``problems`` and
-                ``damaged``.
+            PykopiaError: this repository can't be written to. What can't be read there is in the result's ``problems``,
+                ``damaged`` and ``contradictions``.
         """
         from pykopia.repository.writer import available_cpus
         from pykopia.snapshot.migrate import Migration, migrate_policies

@@ -11,7 +11,7 @@ from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.progress import UploadProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
-from pykopia.errors import NotConnectedError, SnapshotError
+from pykopia.errors import ContradictedViewError, NotConnectedError, SnapshotError
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
@@ -24,11 +24,13 @@ def migrate(session: Session, options: MigrateOptions) -> None:
         CommandLineError: No sources are given.
         SnapshotError: A snapshot could not be copied.
         DamagedDataError: A part of the other repository can't be read; what can be seen was copied.
+        ContradictedViewError: Storage and index of the other repository contradict each other; what can be seen was copied.
     """
     if not (options.all or options.sources):
         message = "must specify either --all or --sources"
         raise CommandLineError(message)
     with _origin(session, options) as origin, session.open() as repository:
+        source_name = origin.storage.display_name
         sources = [parse_source(origin, text) for text in options.sources] or None
         progress = UploadProgress(session)
         with cancelable(session) as canceled:
@@ -57,6 +59,9 @@ def migrate(session: Session, options: MigrateOptions) -> None:
             "what can be seen in the other repository was copied, but there may be other snapshots: "
             + "; ".join(map(str, result.damaged))
         )
+    if result.contradictions:
+        what = "vouch for this migration, the other repository may have other snapshots"
+        raise ContradictedViewError(what, source_name, result.contradictions)
 
 
 def _origin(session: Session, options: MigrateOptions) -> "Repository":

@@ -227,13 +227,16 @@ class Core:
 
         Raises:
             UsageError: nothing changes, or a value is out of range; nothing was written.
+            ContradictedViewError: the index is to be moved to epochs, and it is not proven to be complete.
         """
         self.check_writable("change parameters")
         self.read_format_again()
         changed, configuration = change_parameters(self._blobs.format, self._blobs.configuration, changes)
         to_epochs = changed.epoch_parameters.enabled and not self.format.epoch_parameters.enabled
         if to_epochs:
-            self.contents.indexes.copy_to_first_epoch()
+            from pykopia.repository.view import Look, complete_view  # noqa: PLC0415 -- it takes a repository
+
+            self.contents.indexes.copy_to_first_epoch(complete_view(self, "move the index to epochs", packs=Look()))
         self._blobs = format_blobs.with_format(self.storage, self._blobs, changed, configuration)
         self.caches.forget_format_blobs()
         self.contents.indexes.close()

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pykopia import clock
 from pykopia.errors import (
@@ -41,6 +42,9 @@ from pykopia.ids import BlobID
 from pykopia.repository.index_writing import check_listed, check_read, restore_marker, unlisted
 from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage
+
+if TYPE_CHECKING:
+    from pykopia.format.complete_view import CompleteView  # for every command, and seldom needed
 
 log = logging.getLogger(__name__)
 
@@ -442,14 +446,17 @@ class IndexStore:
                 self._merged = MergedIndex(list(self._files.values()), watermark=self._watermark)
         return written
 
-    def copy_to_first_epoch(self) -> list[BlobID]:
+    def copy_to_first_epoch(self, view: "CompleteView") -> list[BlobID]:
         """Store the whole index of format version 1 again as that of the first epoch, for an upgrade (format 02 §3.3).
 
         Until the format block says that there are epochs, nobody reads what is written here. What an upgrade that was
         cut off left is deleted first: it may list contents whose packs are gone by now.
+
+        Args:
+            view: the proof, with packs: an index blob of version 1 that is put back later is read no more.
         """
         self.check_complete("upgrade the index")
-        self.delete_epochs()
+        self.delete_epochs(view)
         with self._lock:
             self.load()
             files = list(self._files.values())
@@ -462,7 +469,7 @@ class IndexStore:
             written.append(blob_id)
         return written
 
-    def delete_epochs(self) -> None:
+    def delete_epochs(self, _view: "CompleteView") -> None:
         """Delete all blobs of epochs, in a repository without them: what an upgrade has left that did not come to its end."""
         assert not self.epochs
         for blob in list(self._storage.list(epoch.EPOCH_PREFIX)):

@@ -19,7 +19,7 @@ from pykopia.format.upgrade_lock import BACKUP_BLOB_PREFIX, UpgradeLock
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
 from pykopia.repository.format_blobs import MAX_CACHE_DURATION_NS
-from pykopia.repository.view import complete_view
+from pykopia.repository.view import Look, complete_view
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Upgrade:
         Raises:
             UsageError: no owner is named, or the times make no sense.
             UpgradeInProgressError: another owner has the lock.
-            ContradictedViewError: there are packs and no index, or markers of epochs are lost.
+            ContradictedViewError: there are packs that no index lists, or markers of epochs are lost.
         """
         repository = self._repository
         repository.check_writable("upgrade")
@@ -75,7 +75,7 @@ class Upgrade:
             max_clock_drift_ns=times.max_clock_drift_ns,
         )
         lock.validate()
-        complete_view(repository, "upgrade the repository")
+        complete_view(repository, "upgrade the repository", packs=Look())
         if current.upgrade_lock is None:
             repository.storage.put(lock.backup_blob_id, repository.format_blob_bytes)
         else:
@@ -118,8 +118,8 @@ class Upgrade:
         if not lock.drained(clock.now()):
             raise UsageError("can't upgrade the index yet: other clients may still be writing; wait for them first")
         repository.refresh()
-        complete_view(repository, "upgrade the repository")
-        repository.contents.indexes.copy_to_first_epoch()
+        view = complete_view(repository, "upgrade the repository", packs=Look())
+        repository.contents.indexes.copy_to_first_epoch(view)
         changed = replace(current, version=1).upgraded()
         repository.write_format(replace(changed, version=LATEST_VERSION))
         return True
@@ -141,6 +141,7 @@ class Upgrade:
 
         Raises:
             UsageError: no upgrade is going on.
+            ContradictedViewError: the old format is back, and its index is not complete: the index in epochs is kept.
         """
         lock = self._lock()
         repository, storage = self._repository, self._repository.storage
@@ -162,7 +163,9 @@ class Upgrade:
             storage.delete(blob.blob_id)
         repository.read_format_again()
         if not repository.format.epoch_parameters.enabled:
-            repository.contents.indexes.delete_epochs()
+            repository.contents.indexes.delete_epochs(
+                complete_view(repository, "delete the index of the upgrade", packs=Look())
+            )
 
     def _lock(self) -> UpgradeLock:
         repository = self._repository

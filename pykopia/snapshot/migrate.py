@@ -13,6 +13,7 @@ import msgspec
 
 from pykopia import clock
 from pykopia.errors import CanceledError, DamagedDataError, PykopiaError
+from pykopia.format.complete_view import Contradictions
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import DIRECTORY, SYMLINK, Directory, DirectoryEntry, encode_directory, summarize
 from pykopia.format.ignore import IgnoreContext
@@ -22,6 +23,7 @@ from pykopia.format.snapshot_manifest import UNSAVED, SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID, ObjectID
 from pykopia.repository.core import Core
+from pykopia.repository.view import contradictions
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
@@ -48,6 +50,8 @@ class MigrationResult:
     """Snapshots that could not be copied, with their manifest IDs as ``object_id``."""
     damaged: tuple[DamagedDataError, ...] = ()
     """Index blobs and contents with manifests that can't be read there: snapshots that only they list were not copied."""
+    contradictions: Contradictions = ()
+    """In what storage and index of the other repository contradict each other: there may be other snapshots."""
     stopped_early: bool = False
     """Always False: a migration that stops early raises an error."""
 
@@ -152,7 +156,11 @@ class Migration:
         origin = self._origin
         damaged = [*origin.contents.indexes.damaged.values(), *origin.manifests.damaged.values()]
         return MigrationResult(
-            migrated=tuple(migrated), present=tuple(present), problems=tuple(problems), damaged=tuple(damaged)
+            migrated=tuple(migrated),
+            present=tuple(present),
+            problems=tuple(problems),
+            damaged=tuple(damaged),
+            contradictions=contradictions(origin),
         )
 
     def _flush(self, *, at_once: bool = False) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pykopia import clock
 from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
+from pykopia.errors import ContradictedViewError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.policy import Policy, RetentionPolicy
 from pykopia.format.snapshot_manifest import SnapshotManifest
@@ -76,10 +77,12 @@ def test_what_the_index_has_lost_is_not_taken_over(
         assert_trees_equal(source, tmp_path / "out")
 
 
+@pytest.mark.parametrize("latest", [10, 1])
 def test_an_unchanged_folder_costs_one_listing_and_no_file_is_read(
-    repository: Repository, storage: MemoryStorage, source: Path, monkeypatch: pytest.MonkeyPatch
+    latest: int, repository: Repository, storage: MemoryStorage, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(source)
+    set_latest(repository, latest)
     repository.snapshots.create(source)
     with again(storage) as other:
         listed: list[str] = []
@@ -94,6 +97,7 @@ def test_an_unchanged_folder_costs_one_listing_and_no_file_is_read(
         assert (taken.counters.hashed_files, taken.counters.cached_files) == (0, 3)
         assert listed.count("") == 1
         assert not [prefix for prefix in listed if prefix and prefix not in ("x", "s")]
+        assert len(other.snapshots.list()) == min(latest, 2)
 
 
 # --- retention -------------------------------------------------------------------------------------------------------
@@ -130,6 +134,41 @@ def test_nothing_expires_while_a_snapshot_lies_ahead_of_the_clock(
     repository.snapshots.delete(ahead.id)
     repository.snapshots.expire(delete=True)
     assert starts(repository) == [now - HOUR_NS]
+
+
+def test_nothing_expires_by_a_policy_that_took_the_place_of_a_lost_one(
+    repository: Repository, storage: MemoryStorage, source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_latest(repository, 1)
+    before = names_of(storage, "xn")
+    repository.policies.set(SourceInfo(), Policy(retention=RetentionPolicy(keep_latest=10)))
+    lost = names_of(storage, "xn") - before
+    with again(storage) as other:
+        other.snapshots.create(source)
+    lose(storage, lost)
+    with again(storage) as other:
+        other.snapshots.create(source)
+        assert len(other.snapshots.list()) == 2
+        with pytest.raises(ContradictedViewError):
+            other.snapshots.expire(delete=True)
+    assert "no index blob lists" in caplog.text
+
+
+def test_nothing_expires_while_packs_are_missing(
+    repository: Repository, storage: MemoryStorage, source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_latest(repository, 1)
+    (source / "file").write_bytes(b"of old")
+    repository.snapshots.create(source)
+    lost = names_of(storage, "p")
+    (source / "file").write_bytes(b"and this is new")
+    lose(storage, lost)
+    with again(storage) as other:
+        other.snapshots.create(source)
+        assert len(other.snapshots.list()) == 2
+        with pytest.raises(ContradictedViewError, match="not there"):
+            other.snapshots.expire(delete=True)
+    assert "not there" in caplog.text
 
 
 def test_a_snapshot_is_not_expired_by_the_run_that_took_it(repository: Repository, source: Path) -> None:

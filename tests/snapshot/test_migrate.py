@@ -9,6 +9,7 @@ import pytest
 from pykopia.api.opening import connect, create
 from pykopia.api.repository import Repository
 from pykopia.errors import CanceledError
+from pykopia.format.complete_view import Kind
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
 from pykopia.repository.options import NewRepositoryOptions
@@ -171,3 +172,17 @@ def test_a_migration_can_be_canceled_and_goes_on_later(repository: Repository, o
         other.snapshots.migrate(repository, cancel=lambda: True)
     assert other.snapshots.list() == []
     assert len(other.snapshots.migrate(repository).migrated) == 1
+
+
+def test_lost_index_blobs_there_are_reported(repository: Repository, other: Repository, source: Path) -> None:
+    (source / "file").write_text("one")
+    repository.snapshots.create(source)
+    before = {blob.blob_id for blob in repository.storage.list("xn")}
+    (source / "file").write_text("two")
+    repository.snapshots.create(source)
+    for newest in {blob.blob_id for blob in repository.storage.list("xn")} - before:
+        repository.storage.delete(newest)
+    with connect(repository.storage, PASSWORD, client=CLIENT) as origin:
+        result = other.snapshots.migrate(origin)
+    assert (len(result.migrated), result.errors, result.damaged) == (1, (), ())
+    assert [each.kind for each in result.contradictions] == [Kind.UNLISTED_PACKS]

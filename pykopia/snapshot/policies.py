@@ -19,6 +19,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.reference import SourceLike, source_of
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,10 @@ class Policies:
         """
         return [_defined(each) for each in self._repository.manifests.find(POLICY_TYPE)]
 
-    def concerning(self, source: SourceInfo) -> builtins.list[DefinedPolicy]:
+    def _source(self, source: SourceLike) -> SourceInfo:
+        return source_of(source, self._repository.client)
+
+    def concerning(self, source: SourceLike) -> builtins.list[DefinedPolicy]:
         """Return the policies that bear on a source or on folders below it, oldest first.
 
         A policy of another source that can't be read does not matter here.
@@ -54,33 +58,36 @@ class Policies:
         Raises:
             InvalidPolicyError: one that bears on the source can't be read.
         """
+        source = self._source(source)
         return [
             _defined(each)
             for each in self._repository.manifests.find(POLICY_TYPE)
             if concerns(SourceInfo.from_labels(each.labels), source)
         ]
 
-    def defined(self, target: SourceInfo) -> DefinedPolicy | None:
+    def defined(self, target: SourceLike) -> DefinedPolicy | None:
         """Return the policy defined for just this target, None without one."""
-        found = self._repository.manifests.find(policy_labels(target))
+        found = self._repository.manifests.find(policy_labels(self._source(target)))
         return _defined(found[-1]) if found else None
 
-    def effective(self, source: SourceInfo) -> EffectivePolicy:
+    def effective(self, source: SourceLike) -> EffectivePolicy:
         """Return the policy that holds for a source, with where each value comes from."""
+        source = self._source(source)
         return effective_policy(source, self.concerning(source))
 
-    def tree(self, source: SourceInfo) -> PolicyTree:
+    def tree(self, source: SourceLike) -> PolicyTree:
         """Return the policies of a source's root and of the folders below it."""
+        source = self._source(source)
         return PolicyTree.for_source(source, self.concerning(source))
 
-    def set(self, target: SourceInfo, policy: Policy) -> ManifestID:
+    def set(self, target: SourceLike, policy: Policy) -> ManifestID:
         """Define the policy of a target, instead of the one it had.
 
         Raises:
             InvalidPolicyError: the policy contradicts itself or makes no sense; the stored one is unchanged.
         """
         with RepositoryWriter(self._repository) as writer:
-            return self.put(writer, target, policy)
+            return self.put(writer, self._source(target), policy)
 
     @staticmethod
     def put(writer: RepositoryWriter, target: SourceInfo, policy: Policy) -> ManifestID:
@@ -99,12 +106,13 @@ class Policies:
                 log.warning("policy for %s: %s", target, oddity)
         return writer.manifests.replace(labels, policy.to_json())
 
-    def delete(self, target: SourceInfo) -> None:
+    def delete(self, target: SourceLike) -> None:
         """Remove the policy of a target.
 
         Raises:
             PolicyNotFoundError: none is defined.
         """
+        target = self._source(target)
         found = self._repository.manifests.find(policy_labels(target))
         if not found:
             raise PolicyNotFoundError(f"no policy is defined for {target}; `policy list` shows all")

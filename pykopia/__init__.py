@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykopia import core, errors, policies, storage, testing
-    from pykopia.api.connection import Connection
     from pykopia.api.maintenance import Maintenance, MaintenanceChanges, MaintenanceInfo
     from pykopia.api.opening import Location, connect, create
     from pykopia.api.opening import open_connected as open  # noqa: A004 -- read as pykopia.open
-    from pykopia.api.repository import Repository
+    from pykopia.api.repository import Connection, Repository
     from pykopia.api.snapshots import Snapshots
     from pykopia.format.complete_view import Contradiction
     from pykopia.format.complete_view import Kind as ContradictionKind
@@ -87,7 +86,7 @@ _PLACES = {
     "Change": "pykopia.snapshot.restore_plan",
     "ClientOptions": "pykopia.repository.options",
     "Comparison": "pykopia.snapshot.diff",
-    "Connection": "pykopia.api.connection",
+    "Connection": "pykopia.api.repository",
     "ContentID": "pykopia.ids",
     "Contradiction": "pykopia.format.complete_view",
     "ContradictionKind": "pykopia.format.complete_view:Kind",

@@ -180,18 +180,22 @@ def module_name(module: str) -> str:
     return ".".join(["pykopia", *Path(module).with_suffix("").parts]).removesuffix(".__init__")
 
 
+FACADES = ("pykopia", "pykopia.core", "pykopia.policies", "pykopia.storage")
+"""Packages and modules that name objects of others, imported at the first use."""
+
+
 def arrows() -> dict[str, set[str]]:
     """Return which modules each module names in any import: in functions and for type checkers alone too.
 
-    The package itself is left out: it names all public objects, and imports none of them.
+    Public packages are left out: they name public objects, and import none of them before it is asked for.
     """
     known = {module_name(module): module for module in MODULES}
     found: dict[str, set[str]] = {}
     for name, module in known.items():
         everything = {full for _, full in names(module)} | imported(module)
         nearest = {full if full in known else full.rpartition(".")[0] for full in everything}
-        found[name] = (nearest & known.keys()) - {name, "pykopia"}
-    return {**found, "pykopia": set()}
+        found[name] = (nearest & known.keys()) - {name, *FACADES}
+    return {**found, **{name: set() for name in FACADES}}
 
 
 def kind_then_name(name: str) -> tuple[int, str]:

@@ -1,1 +1,1 @@
-"""What a user holds: an open repository with its snapshots, policies and maintenance, and the functions that open one."""
+"""The public API: an open repository with its snapshots, policies and maintenance, and the functions that open one."""

@@ -43,18 +43,18 @@ ME = "me"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaintenanceInfo:
-    """How a repository is maintained."""
+    """State of the maintenance of a repository."""
 
     parameters: MaintenanceParameters
     schedule: MaintenanceSchedule
     client: str
     """``user@host`` of this connection."""
     leases: tuple[FoundLease, ...]
-    """Who is at it now, and those that ended without a word."""
+    """Leases of running maintenance, and of runs that did not end properly."""
     last_success_ns: int | None
     """When anything was last done with success; nanoseconds since 1970."""
     warnings: tuple[str, ...]
-    """What somebody should look after."""
+    """Warnings for the user."""
 
     @property
     def owned(self) -> bool:
@@ -64,7 +64,7 @@ class MaintenanceInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaintenanceChanges:
-    """What ``Maintenance.set`` changes; None leaves a value as it is."""
+    """Changes for ``Maintenance.set``; None leaves a value as it is."""
 
     owner: str | None = None
     """``user@host``, or ``me``."""

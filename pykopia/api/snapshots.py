@@ -400,6 +400,7 @@ class Snapshots:
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.resolve import with_length
         from pykopia.snapshot.restore import Restore
+        from pykopia.snapshot.restore_mode import restore_mode
         from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
         from pykopia.snapshot.selection import Selection
 
@@ -484,7 +485,7 @@ class Snapshots:
         options: pykopia.RestoreOptions | None = None,
         cancel: pykopia.Cancel | None = None,
     ) -> pykopia.RestorePlan:
-        """Tell what ``restore`` would change in a folder or file of this machine; nothing is written.
+        """Return what ``restore`` would change in a folder or file of this machine; nothing is written.
 
         Files of the same size are compared by their contents; they are read, the repository's are not.
 
@@ -498,6 +499,7 @@ class Snapshots:
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.resolve import with_length
         from pykopia.snapshot.restore_differences import Differences
+        from pykopia.snapshot.restore_mode import restore_mode
         from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
         from pykopia.snapshot.restore_plan import RestorePlan
 
@@ -682,7 +684,7 @@ class Snapshots:
     def copy_history(
         self, source: SourceInfo, destination: SourceInfo, *, move: bool = False
     ) -> Sequence[pykopia.HistoryStep]:
-        """Give the snapshots of a source to another one too, or to it alone; data are not copied.
+        """Copy or move the snapshots of a source to another source; no data is copied.
 
         Args:
             source: whose snapshots; fields that are empty match any.
@@ -796,23 +798,4 @@ def _listed(values: Iterable[Element]) -> Iterable[Element]:
     return values
 
 
-def restore_mode(
-    mode: pykopia.RestoreMode, entry: pykopia.DirectoryEntry, target: Path | IO[bytes]
-) -> pykopia.RestoreMode:
-    """Return how an entry is restored: ``auto`` means an archive only for a folder, and where none is in its place."""
-    if mode != "auto":
-        return mode
-    if entry.type != "d" or not isinstance(target, Path) or target.is_dir():
-        return "local"
-    return archive_mode(target.name)
-
-
-def archive_mode(name: str) -> pykopia.RestoreMode:
-    """Return how a target of this name is restored to."""
-    for ending, mode in ((".zip", "zip"), (".tar", "tar"), (".tar.gz", "tgz"), (".tgz", "tgz")):
-        if name.endswith(ending):
-            return mode  # type: ignore[return-value]
-    return "local"
-
-
-__all__ = ["Snapshots", "archive_mode", "restore_mode"]
+__all__ = ["Snapshots"]

@@ -1,1 +1,1 @@
-"""Where contents begin and end: the splitters, with native twins."""
+"""Splitters, which decide where contents begin and end, with native twins."""

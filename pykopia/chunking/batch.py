@@ -224,7 +224,7 @@ SHORT = 256 << 10
 
 
 def _is_long(lengths: Sequence[int]) -> bool:
-    """Tell whether these are the lengths of a single content that the definition hashes and opens more quickly."""
+    """Return True if these are the lengths of a single content that the definition hashes and opens more quickly."""
     return len(lengths) == 1 and lengths[0] > SHORT
 
 

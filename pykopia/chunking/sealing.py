@@ -30,7 +30,7 @@ class ContentSealer:
 
     @cached_property
     def batches(self) -> Batches:
-        """What works on many contents at once; made when it is needed first."""
+        """Seals and opens many contents at once; made at the first use."""
         return batches_of(self.sealer, self._parameters)
 
     def compressor(self, name: str) -> Compressor | None:

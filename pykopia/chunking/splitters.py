@@ -1,4 +1,4 @@
-"""Where an object is cut into chunks: Kopia's splitters by name (format 01 §6).
+"""Splitters by Kopia's names: they divide objects into chunks (format 01 §6).
 
 A splitter looks only at bytes, so equal stretches of two files, wherever they lie, are mostly cut into equal chunks and
 are stored once.

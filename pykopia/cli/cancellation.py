@@ -11,7 +11,7 @@ from pykopia.cli.session import Session
 
 @contextmanager
 def cancelable(session: Session) -> Iterator[Callable[[], bool]]:
-    """Give the block a function that says whether to stop.
+    """Provide a function that returns True once the user has asked to stop.
 
     The first signal asks to stop, a second one interrupts at once. Outside the main thread signals stay as they are.
     """

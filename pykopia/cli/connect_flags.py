@@ -36,7 +36,7 @@ class CacheSizeFlags(Options):
 
 
 class ConnectFlags(CacheSizeFlags):
-    """Who uses the repository, and what is kept on this machine."""
+    """Flags of the client: identity and local caches."""
 
     cache_directory = flag("", "Folder of the cache.", placeholder="PATH", env="KOPIA_CACHE_DIRECTORY")
     override_hostname = flag("", "Host name in sources instead of this machine's.", hidden=True)

@@ -49,7 +49,7 @@ def find(session: Session, options: FindOptions) -> int:
 
 
 def history(session: Session, options: HistoryOptions) -> int:
-    """Tell in which states the snapshots have a file or folder.
+    """Print the versions of a file or folder over all snapshots.
 
     Raises:
         SnapshotNotFoundError: There is no snapshot of the path or of a folder above it.

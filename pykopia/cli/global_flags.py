@@ -13,7 +13,7 @@ _DAY = 24 * 3600 * _SECOND
 
 
 class LogFlags(Options):
-    """Where log lines go and which."""
+    """Flags of logging."""
 
     log_file = flag("", "Write the log to this file instead of one in the log folder.")
     content_log_file = flag("", "Ignored.", hidden=True)

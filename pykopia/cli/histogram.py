@@ -7,7 +7,7 @@ _BOUNDS = tuple(10**power for power in range(1, 9))
 
 
 class Histogram:
-    """How many lengths lie below 10, 100 … 100 million, and what they sum up to."""
+    """Counts and sums of lengths below 10, 100 … 100 million."""
 
     def __init__(self, lengths: Iterable[int] = ()) -> None:
         self.count = self.total = 0

@@ -1,4 +1,4 @@
-"""Where passwords come from and where they are kept.
+"""Sources and storage of passwords.
 
 In Kopia's order: ``--password`` or ``KOPIA_PASSWORD``, then what was stored (keyring, file beside the connection file),
 then the terminal. A stored password is never used to create a repository or to connect.
@@ -21,7 +21,7 @@ NO_TERMINAL = "no password: give --password or KOPIA_PASSWORD, as there is no te
 
 
 class Session(Protocol):
-    """What passwords need of a run of the program."""
+    """The parts of a run that reading a password needs."""
 
     flags: GlobalFlags
     stdin: TextIO

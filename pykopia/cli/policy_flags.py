@@ -26,7 +26,7 @@ def _splitters() -> Iterable[str]:
 
 
 class RetentionFlags(Options):
-    """What is kept."""
+    """Flags of retention."""
 
     keep_latest = flag("", "Newest snapshots to keep, or inherit.", placeholder="N")
     keep_hourly = flag("", "Hourly snapshots to keep, or inherit.", placeholder="N")
@@ -38,7 +38,7 @@ class RetentionFlags(Options):
 
 
 class FilesFlags(Options):
-    """What is left out."""
+    """Flags of ignore rules."""
 
     add_ignore = flag_list("Ignore rule to add.", placeholder="PATTERN")
     remove_ignore = flag_list("Ignore rule to remove.", placeholder="PATTERN")
@@ -60,7 +60,7 @@ class ErrorFlags(Options):
 
 
 class CompressionFlags(Options):
-    """How files and metadata are compressed and split."""
+    """Flags of compression and splitters."""
 
     metadata_compression = flag("", "Compression of metadata.", choices=_compressors)
     compression = flag("", "Compression of files.", choices=_compressors)
@@ -115,7 +115,7 @@ class LoggingFlags(Options):
 
 
 class UploadFlags(Options):
-    """How much is done at one time."""
+    """Flags of parallelism."""
 
     max_parallel_file_reads = flag("", "Files read at one time, or inherit.")
     max_parallel_snapshots = flag("", "Snapshots taken at one time, or inherit.")

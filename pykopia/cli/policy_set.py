@@ -46,7 +46,7 @@ def set_policy(session: Session, options: PolicySetOptions) -> None:
 
 
 def _warn_of_missing_path(session: Session, repository: "Repository", target: "SourceInfo") -> None:
-    """Tell of a path of this machine that is not there: it may be a mistake, or come later."""
+    """Warn about a local path that does not exist: it may be a mistake, or be created later."""
     mine = (target.host, target.user_name) == (repository.hostname, repository.username)
     if mine and target.path and not os.path.lexists(target.path):
         session.log.warning("%s does not exist: the policy will hold once it does", target.path)

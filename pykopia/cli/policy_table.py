@@ -11,7 +11,7 @@ _VSS = {0: "never", 1: "always", 2: "when-available"}
 _HERE = "(defined for this target)"
 
 Origin = Callable[[str], str]
-"""Tells where a setting comes from, by its name such as ``retention.keep_latest``."""
+"""Returns the origin of a setting by its name, such as ``retention.keep_latest``."""
 
 
 class Row(NamedTuple):

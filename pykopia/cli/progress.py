@@ -1,4 +1,4 @@
-"""How far a command is: a line on a terminal, a line now and then elsewhere, JSON lines for programs.
+"""Progress of a command: one line on a terminal, occasional lines elsewhere, JSON lines for programs.
 
 On a terminal one line is written over again and again. It never gets longer than the terminal is wide: what is least
 important is left out, then the rest is cut.
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """How the rest looks, judged by what is done."""
+    """Estimate of the remaining time, from the work done so far."""
 
     percent: float
     bytes_per_second: float
@@ -67,7 +67,7 @@ def fitted(parts: Sequence[Part], width: int) -> str:
 
 
 class ProgressLine:
-    """What a command writes on stderr while it works, not more often than the flags say."""
+    """Writes the progress of a command on stderr, not more often than the flags say."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session
@@ -170,14 +170,14 @@ def _camel_case(name: str) -> str:
 
 
 class UploadProgress:
-    """Tells how far a snapshot is."""
+    """Shows the progress of a snapshot."""
 
     def __init__(self, session: "Session") -> None:
         self._session, self._line = session, ProgressLine(session)
         self._last: UploadCounters | None = None
 
     def __call__(self, counters: "UploadCounters") -> None:
-        """Take note of new counters."""
+        """Record new counters."""
         self._last = counters
         self._show(counters)
 
@@ -218,14 +218,14 @@ class UploadProgress:
 
 
 class RestoreProgress:
-    """Tells how far a restore is."""
+    """Shows the progress of a restore."""
 
     def __init__(self, session: "Session") -> None:
         self._session, self._line = session, ProgressLine(session)
         self._last: RestoreCounters | None = None
 
     def __call__(self, counters: "RestoreCounters") -> None:
-        """Take note of new counters."""
+        """Record new counters."""
         self._last = counters
         if counters.restored_bytes:
             self._show(counters)
@@ -263,7 +263,7 @@ class RestoreProgress:
 
 
 class VerifyProgress:
-    """Tells how far a verification is."""
+    """Shows the progress of a verification."""
 
     def __init__(self, session: "Session", *, files_percent: float) -> None:
         """Prepare; ``files_percent`` is the share of files that are read."""
@@ -272,7 +272,7 @@ class VerifyProgress:
         self._last: VerifyCounters | None = None
 
     def __call__(self, counters: "VerifyCounters") -> None:
-        """Take note of new counters."""
+        """Record new counters."""
         self._last = counters
         self._show(counters)
 
@@ -304,14 +304,14 @@ class VerifyProgress:
 
 
 class SyncProgress:
-    """Tells how far a copy of a repository is."""
+    """Shows the progress of a copy of a repository."""
 
     def __init__(self, session: "Session") -> None:
         self._session, self._line = session, ProgressLine(session)
         self.total_bytes = 0
 
     def __call__(self, counters: "SyncCounters") -> None:
-        """Take note of new counters."""
+        """Record new counters."""
         size = self._session.size
         estimate = self._line.estimate(counters.copied_bytes, self.total_bytes)
 

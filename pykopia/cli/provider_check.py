@@ -22,7 +22,7 @@ _RANGES = ((0, 10), (1, 10), (2, 1), (5, 0), (999_990, 10), (500_000, 400_000))
 
 
 class ProviderCheckOptions(NamedTuple):
-    """How hard to try."""
+    """Flags for the extent of the test."""
 
     seconds: float = 30.0
     """How long several threads work at the same time."""

@@ -39,7 +39,7 @@ class Choice(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """How the library calls it."""
+        """Reference of the library."""
         return f"{self.snapshot.id}/{self.inside}".rstrip("/")
 
 

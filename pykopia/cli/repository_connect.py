@@ -111,7 +111,7 @@ def _tell_options(session: Session, flags: CreateFlags, options: "NewRepositoryO
 
 
 def _populate(session: Session, repository: "Repository") -> None:
-    """Tell the default policy and the owner of maintenance."""
+    """Print the default policy and the owner of maintenance."""
     from pykopia.cli.policy_table import retention_and_compression  # noqa: PLC0415
     from pykopia.format.policy import DEFAULT_POLICY  # noqa: PLC0415
 

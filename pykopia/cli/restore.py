@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pykopia import clock
-from pykopia.api.snapshots import restore_mode
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.flags.restore import RestoreFlags
 from pykopia.cli.parsing import CommandLineError
@@ -23,6 +22,7 @@ from pykopia.format.object_id import parse_object_id
 from pykopia.format.source import SourceInfo
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import read_placeholder
+from pykopia.snapshot.restore_mode import restore_mode
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
 from pykopia.snapshot.source_path import path_inside
 

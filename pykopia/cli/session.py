@@ -30,7 +30,7 @@ class LineOfProgress(Protocol):
 
 
 class Session:
-    """What a command works with; commands take nothing from the process but through it."""
+    """Surroundings of a command: its only access to the process."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Session:
         self.progress: LineOfProgress | None = None
         """The line of progress that is on the terminal now; messages clear it first."""
         self.repository: Repository | None = None
-        """What ``open`` returned last."""
+        """Repository that ``open`` returned last."""
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """Return the values of flags that a command above this one declares."""
@@ -214,7 +214,7 @@ class Session:
 
     @property
     def purpose(self) -> str:
-        """What this run is for, as write sessions record it."""
+        """Purpose of this run, as write sessions record it."""
         return f"cli:{self.invocation.name}"
 
 

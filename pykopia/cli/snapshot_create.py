@@ -202,7 +202,7 @@ def _enable_actions(options: CreateOptions) -> bool | None:
 
 
 def _report(session: Session, options: CreateOptions, result: SnapshotResult) -> None:
-    """Tell what came of a snapshot.
+    """Print the result of a snapshot.
 
     Raises:
         SnapshotError: There are fatal errors in it.

@@ -9,12 +9,12 @@ from pykopia.snapshot.copy_history import plan_history
 
 
 def copy_history(session: Session, options: HistoryOptions) -> None:
-    """Give the snapshots of a source to another one too; data are not copied."""
+    """Copy the snapshots of a source to another source; no data is copied."""
     _run(session, options, move=False)
 
 
 def move_history(session: Session, options: HistoryOptions) -> None:
-    """Give the snapshots of a source to another one, as after a host or folder got another name."""
+    """Move the snapshots of a source to another source, for example after a host or folder was renamed."""
     _run(session, options, move=True)
 
 

@@ -89,7 +89,7 @@ def close_quietly(*outputs: TextIO) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let nothing more be written to a stream that can't be written to."""
+    """Discard everything written to a broken stream from now on."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

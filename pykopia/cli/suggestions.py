@@ -1,4 +1,4 @@
-"""What a mistaken command name may have meant: names of other tools, of other levels, and misspelt ones."""
+"""Suggestions for a wrong command name: names of other tools, of other levels, and misspelt ones."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -79,7 +79,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
         "versions": "history",
     }
 )
-"""What the first words of other tools are called here."""
+"""Names of this program for the first words of other tools."""
 
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {

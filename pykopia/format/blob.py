@@ -1,4 +1,4 @@
-"""What a storage says of a blob."""
+"""Metadata of a blob."""
 
 from dataclasses import dataclass
 from datetime import datetime

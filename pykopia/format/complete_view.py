@@ -39,7 +39,7 @@ REPLACE: Final = (
 
 
 class Kind(StrEnum):
-    """What contradicts what."""
+    """Kinds of contradictions."""
 
     LATER_EPOCH = "index-blobs-of-a-later-epoch"
     PASSED_EPOCH = "compaction-reaches-the-current-epoch"
@@ -57,11 +57,11 @@ class Contradiction:
 
     kind: Kind
     names: tuple[str, ...]
-    """Of blobs, or of snapshots."""
+    """Names of blobs, or IDs of snapshots."""
     what: str
     """A sentence without a full stop."""
     cure: str
-    """What a user can do: a sentence without a full stop."""
+    """The remedy, as a sentence without a full stop."""
     since_ns: int | None = None
     """Time of the oldest thing concerned, nanoseconds since 1970; None where nothing tells."""
 
@@ -80,7 +80,7 @@ Contradictions = tuple[Contradiction, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackProof:
-    """What the local index of a pack, which no live entry of the index names, says about its contents."""
+    """Contents that the index in a pack lists, for a pack that no live index entry names."""
 
     unknown: int = 0
     """Contents that the index does not know at all."""
@@ -100,7 +100,7 @@ class PackProof:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackFacts:
-    """What a listing of packs, made before the index was read, shows beside the index."""
+    """Packs of a listing that was made before the index was read, compared with the index."""
 
     listed: tuple[BlobMetadata, ...]
     """Packs and session markers."""
@@ -127,7 +127,7 @@ class PackFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SnapshotFacts:
-    """What the manifests of snapshots say, as far as an act depends on them."""
+    """The facts of snapshot manifests on which a deletion depends."""
 
     missing_roots: tuple[str, ...] = ()
     """Snapshots whose root object the index does not have, or whose manifest can't be read."""
@@ -138,7 +138,7 @@ class SnapshotFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViewFacts:
-    """What ``examine`` compares; parts that were not looked at are None."""
+    """The facts that ``examine`` compares; None for those that were not read."""
 
     epochs: EpochState | None = None
     """None in a repository without epochs."""

@@ -42,7 +42,7 @@ class Compressor:
     supported: bool = True
     """Whether it can be written; all can be read."""
     zstd_level: int | None = None
-    """What libzstd is told; None for other families."""
+    """Parameters for libzstd; None for other families."""
 
 
 def _all() -> dict[str, Compressor]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pykopia.format.policy import CompressionPolicy, MetadataCompressionPolicy
 
 NO_COMPRESSION = "none"
-"""What a policy says for "do not compress", where an empty name says "as the policy further up"."""
+"""Name that switches compression off in a policy; an empty name inherits from the parent policy."""
 
 
 def compressor_for(policy: CompressionPolicy, name: str, size: int) -> str:

@@ -49,7 +49,7 @@ class EntryError(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class DirectorySummary(msgspec.Struct, frozen=True, gc=False):
-    """What lies in a directory and in all beneath it (format 04 §7.2)."""
+    """Totals of a directory and of everything below it (format 04 §7.2)."""
 
     size: int = 0
     """Bytes of all files."""
@@ -82,7 +82,7 @@ class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     gid: int = 0
     object_id: ObjectID = ObjectID("")
     summary: DirectorySummary | None = None
-    """Of a directory, and of a file that is the root of a snapshot."""
+    """Totals of a directory, or of a file that is the root of a snapshot; None for other entries."""
 
     @property
     def mtime(self) -> datetime | None:
@@ -211,7 +211,7 @@ def summarize_file(size: int, mtime_ns: int) -> DirectorySummary:
 # --- names -----------------------------------------------------------------------------------------------------------
 
 _NO_NAME = re.compile("[/\0\ud800-\udc7f\udd00-\udfff]")
-"""What a name can't contain: slash, NUL, and surrogates that stand for no byte."""
+"""Characters that a name can't contain: slash, NUL, and surrogates that stand for no byte."""
 
 
 def colliding_names(names: Iterable[str]) -> list[list[str]]:

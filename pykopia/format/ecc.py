@@ -32,12 +32,12 @@ _SMALL_PARITY_SHARDS: Final = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ECCParameters:
-    """What the overhead in percent means for the shards (format 01 §4.1)."""
+    """Sizes and numbers of shards for an overhead in percent (format 01 §4.1)."""
 
     data_shards: int
-    """Of a block of ordinary size."""
+    """Data shards of a block of ordinary size."""
     parity_shards: int
-    """Of a block of ordinary size: so many of its shards can be lost."""
+    """Parity shards of a block of ordinary size: the number of shards that may be lost."""
     shard_size: int
     """Bytes of a shard where there are several blocks; the most that a shard has."""
 
@@ -73,7 +73,7 @@ class ECCParameters:
 
 
 class _Layout(NamedTuple):
-    """How some data is cut into shards."""
+    """Layout of some data in shards."""
 
     blocks: int
     data_shards: int

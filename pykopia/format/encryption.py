@@ -26,11 +26,11 @@ OVERHEAD = NONCE_SIZE + TAG_SIZE
 """Bytes that encryption adds to a plaintext."""
 
 DEFAULT_ENCRYPTION = "AES256-GCM-HMAC-SHA256"
-"""What Kopia takes for a new repository."""
+"""Kopia's default for new repositories."""
 
 
 class _Cipher(Protocol):
-    """What both AEADs of `cryptography` offer."""
+    """The methods that both AEADs of `cryptography` have."""
 
     def encrypt(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None) -> bytes: ...
 

@@ -24,7 +24,7 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
 
 EPOCH_PREFIX: Final = "x"
-"""What the names of all blobs begin with that have to do with epochs."""
+"""Name prefix of all blobs of epochs."""
 
 UNCOMPACTED_PREFIX: Final = "xn"
 SINGLE_PREFIX: Final = "xs"
@@ -33,9 +33,9 @@ MARKER_PREFIX: Final = "xe"
 WATERMARK_PREFIX: Final = "xw"
 
 MARKER_CONTENT: Final = b"epoch-marker"
-"""What an epoch marker holds, not encrypted."""
+"""Content of an epoch marker, not encrypted."""
 WATERMARK_CONTENT: Final = b"deletion-watermark"
-"""What a deletion watermark holds, not encrypted."""
+"""Content of a deletion watermark, not encrypted."""
 
 _SETTLED_AFTER: Final = 2  # epochs: a writer may not have seen the newest marker yet, or be busy in the epoch before
 _LAST_EPOCH: Final = 1 << 62
@@ -166,7 +166,7 @@ class EpochRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochState:
-    """What the listed blobs say about the epochs of a repository (format 02 §9.4).
+    """State of the epochs of a repository, derived from listed blobs (format 02 §9.4).
 
     It may be believed for ``EpochRefreshFrequency`` from the moment when the listing began.
     """

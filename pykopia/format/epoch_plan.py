@@ -1,4 +1,4 @@
-"""What maintenance does with epochs, decided from a listing (format 02 §9.7 to §9.10); others carry it out.
+"""Plans of the maintenance of epochs, made from a listing (format 02 §9.7 to §9.10).
 
 All ages compare storage times with storage times: no local clock is asked.
 """
@@ -30,7 +30,7 @@ class EpochCompaction:
     """Last epoch that the result stands for."""
     inputs: BlobSet
     prefix: str
-    """What the names of the new index blobs begin with."""
+    """Name prefix of the new index blobs."""
 
     @property
     def input_length(self) -> int:

@@ -23,7 +23,7 @@ HashFunction: TypeAlias = Callable[[Buffer], bytes]
 """A hash that is bound to its secret: bytes of a content in, its digest out. Safe to call from several threads."""
 
 DEFAULT_HASH = "BLAKE2B-256-128"
-"""What Kopia takes for a new repository."""
+"""Kopia's default for new repositories."""
 
 BLAKE3_KEY_SIZE = 32
 BLAKE3_KEY_CONTEXT = "kopia blake3 derived key v1"

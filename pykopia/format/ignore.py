@@ -25,7 +25,7 @@ CACHE_TAG_NAME = "CACHEDIR.TAG"
 """A regular file of this name marks a directory whose content need not be kept (format 05 §4.6)."""
 
 CACHE_TAG_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
-"""How that file must begin."""
+"""The first bytes of that file."""
 
 LONGEST_LINE = 64 * 1024 - 1
 """Bytes of a line in a dot-ignore file; Kopia stops to read at a longer one, without a word."""
@@ -43,7 +43,7 @@ class Exclusion(StrEnum):
 
 
 def is_cache_tag(head: bytes) -> bool:
-    """Tell whether a file that begins with these bytes, if it is called ``CACHEDIR.TAG``, marks a cache directory."""
+    """Return True if a file that begins with these bytes, if it is called ``CACHEDIR.TAG``, marks a cache directory."""
     return head.startswith(CACHE_TAG_SIGNATURE)
 
 
@@ -117,7 +117,7 @@ class IgnoreContext:
         )
 
     def ignored(self, path: str, is_directory: bool) -> bool:
-        """Tell whether the rules leave an entry of this directory out.
+        """Return True if the rules leave an entry of this directory out.
 
         Args:
             path: Of the entry below the snapshot's root, such as ``/d/a.log``.
@@ -170,15 +170,15 @@ class _Rules:
 
     negated: bool
     below: str
-    """Beginning of the paths below the directory that holds the rules."""
+    """Prefix of the paths below the directory that holds the rules."""
     names: tuple[frozenset[str], frozenset[str]]
     """Last components of paths."""
     suffixes: tuple[tuple[str, ...], tuple[str, ...]]
-    """Ends of last components."""
+    """Suffixes of the last path component."""
     prefixes: tuple[tuple[str, ...], tuple[str, ...]]
-    """Beginnings of last components."""
+    """Prefixes of the last path component."""
     paths: tuple[frozenset[str], frozenset[str]]
-    """Whole paths."""
+    """Complete paths."""
     others: tuple[tuple["_Filtered", ...], tuple["_Filtered", ...]]
     """All that only the loop can tell."""
 
@@ -210,7 +210,7 @@ class _Rules:
         )
 
     def match(self, path: str, name: str, is_directory: bool) -> bool:
-        """Tell whether one of the rules matches."""
+        """Return True if one of the rules matches."""
         return self._match(0, path, name) or (is_directory and self._match(1, path, name))
 
     def _match(self, which: int, path: str, name: str) -> bool:
@@ -254,11 +254,11 @@ class _Filtered:
     """A pattern for the loop, and what a path must at least have to make it worthwhile to ask."""
 
     head: str
-    """How the path must begin."""
+    """Prefix of the path."""
     inner: tuple[str, ...]
-    """What must be in it, in this order."""
+    """Parts that the path must contain, in this order."""
     tail: str
-    """How it must end."""
+    """Suffix of the path."""
     pattern: IgnorePattern
 
     @classmethod

@@ -20,11 +20,11 @@ from pykopia.errors import InvalidPolicyError
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-"""What Go takes for white space, other than ``str.isspace``."""
+"""White space as Go defines it, which differs from ``str.isspace``."""
 
 _SLASH = "/"
 _END = ""
-"""What stands behind the last character of a text; a NUL, which no file name has, ends a pattern as well."""
+"""Marks the end of a text or pattern: NUL, which no file name contains."""
 
 
 def _is_one_of(*categories: str) -> Callable[[str], bool]:
@@ -70,7 +70,7 @@ class CharacterSet:
     """Names such as ``alpha``."""
 
     def matches(self, character: str) -> bool:
-        """Tell whether the set, or its complement if it is negated, has the character."""
+        """Return True if the set, or its complement if it is negated, has the character."""
         found = any(first <= character <= last for first, last in self.ranges) or any(
             _CLASSES[name](character) for name in self.classes
         )
@@ -136,9 +136,9 @@ class IgnorePattern:
     directories_only: bool
     """The rule ended in a slash."""
     base_tokens: tuple[Token, ...]
-    """What the base of a path must be; empty for an empty pattern, too."""
+    """Required base of a path; empty for an empty pattern too."""
     own_tokens: tuple[Token, ...]
-    """What must come behind that."""
+    """Required rest of the path after the base."""
 
     @classmethod
     def parse(cls, text: str, base: str = "") -> Self:
@@ -187,7 +187,7 @@ class IgnorePattern:
         )
 
     def matches(self, path: str) -> bool:
-        """Tell whether the pattern, without regard to negation and to what kind of entry it is, matches a path.
+        """Return True if the pattern, without regard to negation and to what kind of entry it is, matches a path.
 
         Args:
             path: With bytes that are not UTF-8 replaced already (``plain``).

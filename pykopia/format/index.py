@@ -41,7 +41,7 @@ _LOOKED_AT_ONCE = 1 << 16
 """Entries that are copied at once to look at one column of them."""
 
 IndexBuffer: TypeAlias = Buffer | mmap
-"""What an index file can lie in."""
+"""Buffers that may hold an index file."""
 
 
 class PythonTable:
@@ -56,7 +56,7 @@ class PythonTable:
         return self._header.count
 
     def release(self) -> None:
-        """Let go of the buffer; no method may be called afterwards."""
+        """Release the buffer; no method may be called afterwards."""
         self._view.release()
 
     def key(self, position: int) -> bytes:
@@ -199,7 +199,7 @@ class IndexFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the buffer, so that a mapping can be closed; nothing can be looked up afterwards."""
+        """Release the buffer, so that a mapping can be closed; nothing can be looked up afterwards."""
         self.table.release()
 
     @property
@@ -245,7 +245,7 @@ class IndexFile:
         return found
 
     def is_live_since(self, second: int) -> bool:
-        """Tell whether no entry is deleted and none was made before ``second`` (since 1970); one that is ends the search.
+        """Return True if no entry is deleted and none was made before ``second`` (since 1970); one that is ends the search.
 
         Only the two columns that tell are looked at: for a young repository this is asked after each snapshot.
         """

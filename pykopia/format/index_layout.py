@@ -55,7 +55,7 @@ MAX_SHARD_ENTRIES: Final = 16_000_000
 
 
 class IndexEntry(msgspec.Struct, frozen=True, gc=False):
-    """Where one content lies, or that it was deleted (format 02 §5.2).
+    """Place of one content, or the note that it was deleted (format 02 §5.2).
 
     A ``msgspec.Struct`` because there can be millions: it is made four times faster than a named tuple and the
     garbage collector does not visit it.
@@ -81,7 +81,7 @@ class IndexEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 def wins(entry: IndexEntry, other: IndexEntry) -> bool:
-    """Tell whether an entry of a content stands before another of the same content (format 02 §6).
+    """Return True if an entry of a content stands before another of the same content (format 02 §6).
 
     The later one wins; at the same second a live one beats a deleted one; then the greater pack name wins.
     """

@@ -79,10 +79,10 @@ class MergedIndex:
     """Return the entry of a key, live or deleted, or None."""
 
     contains: Callable[[bytes], bool]
-    """Tell whether a key has an entry, live or deleted."""
+    """Return True if a key has an entry, live or deleted."""
 
     is_live: Callable[[bytes], bool]
-    """Tell whether a key has an entry that is not deleted: such a content need not be written again."""
+    """Return True if a key has an entry that is not deleted: such a content need not be written again."""
 
     without_live: Callable[[Sequence[str]], list[int]]
     """Return the positions in a list of IDs of those that are no ID of a content with a live entry.
@@ -141,7 +141,7 @@ class MergedIndex:
 
 
 def is_hidden(entry: IndexEntry, watermark: int | None) -> bool:
-    """Tell whether a deletion watermark hides an entry that has won (format 02 §6)."""
+    """Return True if a deletion watermark hides an entry that has won (format 02 §6)."""
     return watermark is not None and entry.deleted and entry.timestamp <= watermark
 
 

@@ -18,7 +18,7 @@ STREAM: Final = "kopia:indirect"
 
 
 class IndirectEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
-    """Where one piece of an object lies."""
+    """Place of one piece of an object."""
 
     start: gojson.Int64 = msgspec.field(default=0, name="s")
     """Bytes from the start of the object."""

@@ -28,7 +28,7 @@ _INT64: Final = range(-(1 << 63), 1 << 63)
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How the value of a member goes from its JSON text and back to what ``gojson.dumps`` takes."""
+    """Reads the value of a member from JSON text, and returns it in the form that ``gojson.dumps`` takes."""
 
     read: Callable[[bytes], object]
     """Takes JSON text; raises DamagedDataError when it is of a wrong type."""

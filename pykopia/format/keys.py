@@ -15,7 +15,7 @@ MINIMUM_SALT_SIZE = 16
 """Bytes; a shorter salt is refused by Kopia as well."""
 
 DEFAULT_KEY_DERIVATION = "scrypt-65536-8-1"
-"""What Kopia takes for a new repository."""
+"""Kopia's default for new repositories."""
 
 _SCRYPT_N = 65536
 _SCRYPT_R = 8

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompactionLog:
-    """What an ``m`` blob says: the outputs hold all that the inputs held."""
+    """Compaction log in an ``m`` blob: the outputs hold all entries of the inputs."""
 
     inputs: tuple[BlobMetadata, ...]
     outputs: tuple[BlobMetadata, ...]
@@ -61,7 +61,7 @@ class CompactionLog:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CleanupLog:
-    """What an ``l`` blob says: compaction logs whose inputs are gone, to be deleted in their turn."""
+    """Cleanup log in an ``l`` blob: compaction logs whose inputs were deleted and which are to be deleted next."""
 
     logs: tuple[BlobID, ...]
     """``m`` blobs."""
@@ -126,7 +126,7 @@ def choose_compaction(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LegacyCleanup:
-    """What to delete and to write after a compaction, in this order."""
+    """Blobs to delete and to write after a compaction, in this order."""
 
     inputs: tuple[BlobID, ...]
     """Index blobs to delete first: without their log they would count again."""

@@ -91,7 +91,7 @@ class APIServer(JSONObject):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottlingLimits(JSONObject):
-    """How much a client may ask of the storage; 0 is no limit."""
+    """Limits on a client's use of the storage; 0 is no limit."""
 
     reads_per_second: float = field(default=0, metadata=member("readsPerSecond", NUMBER))
     writes_per_second: float = field(default=0, metadata=member("writesPerSecond", NUMBER))

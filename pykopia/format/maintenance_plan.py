@@ -47,9 +47,9 @@ CUTOFF_SLACK_NS: Final = _SECOND_NS
 SHORT_PACK_PERCENT: Final = 60
 """A pack whose used contents fill less than this share of the pack size is short."""
 PACK_PREFIXES: Final = ("p", "q", "s")
-"""What full maintenance may delete when nothing needs it: packs and session markers."""
+"""Name prefixes of unneeded blobs that full maintenance may delete: packs and session markers."""
 METADATA_PACK_PREFIXES: Final = ("q",)
-"""What quick maintenance may."""
+"""Name prefixes of unneeded blobs that quick maintenance may delete."""
 LOG_PREFIX: Final = "_log_"
 MANIFEST_PREFIX: Final = "m"
 
@@ -59,7 +59,7 @@ Decision = Literal["keep", "too-recent", "undelete", "delete", "deleted", "syste
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Safety:
-    """How long maintenance waits before it does what can't be undone (format 03 §10); nanoseconds."""
+    """Safety margins of maintenance before irreversible steps, in nanoseconds (format 03 §10)."""
 
     name: str
     rewrite_min_age_ns: int
@@ -140,7 +140,7 @@ def _is_due(due_ns: int | None, now: int) -> bool:
 
 
 def may_rewrite(schedule: MaintenanceSchedule, safety: Safety, mode: Mode) -> bool:
-    """Tell whether contents may be rewritten: not again before what the last rewrite left was deleted (gates A, B)."""
+    """Return True if contents may be rewritten: not again before what the last rewrite left was deleted (gates A, B)."""
     rewrites = (FULL_REWRITE,) if mode == "full" else (FULL_REWRITE, QUICK_REWRITE)
     rewritten = schedule.last_end_ns(*rewrites)
     if rewritten is None or not safety.rewrite_to_delete_ns:
@@ -156,13 +156,13 @@ def may_delete_packs_from(schedule: MaintenanceSchedule, safety: Safety) -> int 
 
 
 def may_delete_packs(schedule: MaintenanceSchedule, safety: Safety, *, now: int) -> bool:
-    """Tell whether unused packs may be deleted now (gate C)."""
+    """Return True if unused packs may be deleted now (gate C)."""
     start = may_delete_packs_from(schedule, safety)
     return start is None or now >= start
 
 
 def had_recent_full_rewrite(schedule: MaintenanceSchedule) -> bool:
-    """Tell whether the last rewrite was a full one; true when there was none."""
+    """Return True if the last rewrite was a full one; true when there was none."""
     quick = schedule.last_end_ns(QUICK_REWRITE)
     full = schedule.last_end_ns(FULL_REWRITE)
     return quick is None or (full is not None and full >= quick)

@@ -23,7 +23,7 @@ MANIFEST_LABELS: Final = {"type": "maintenance"}
 """Labels of the manifest that holds the parameters."""
 
 SCHEDULE_CONTEXT: Final = b"maintenance"
-"""What the cipher authenticates along with the schedule."""
+"""Associated data of the schedule's encryption."""
 MAX_RUNS: Final = 50
 """Runs that are remembered of each task."""
 
@@ -57,7 +57,7 @@ class LogRetention(JSONObject):
 
     @property
     def effective(self) -> "LogRetention":
-        """The same, or the defaults when there is no limit at all."""
+        """These limits, or the defaults if no limit is set."""
         return self if self.max_total_size or self.max_count or self.max_age_ns else DEFAULT_LOG_RETENTION
 
 
@@ -66,7 +66,7 @@ DEFAULT_LOG_RETENTION: Final = LogRetention(max_total_size=1 << 30, max_count=10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaintenanceParameters(JSONObject):
-    """Who maintains a repository, how often, and what is done."""
+    """Parameters of the maintenance of a repository."""
 
     owner: str = field(default="", metadata=member("owner", TEXT, always=True))
     """``user@host`` of the one client that maintains the repository; empty: none does."""
@@ -137,7 +137,7 @@ _RAW: Final = Codec(_read_raw, lambda value: value)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatistics:
-    """What a task did, in Kopia's words (format 03 §16)."""
+    """Statistics of a task, with Kopia's names (format 03 §16)."""
 
     kind: str
     values: Mapping[str, int | bool | str] | None
@@ -172,7 +172,7 @@ class TaskRun(JSONObject):
 
     @property
     def statistics(self) -> tuple[TaskStatistics, ...]:
-        """What the run did; nothing for what can't be understood."""
+        """Statistics of the run; empty if they can't be read."""
         try:
             stored = gojson.loads(self.extra.data) if self.extra is not None else None
         except DamagedDataError:

@@ -1,4 +1,4 @@
-"""What is wrong with how a repository is maintained, as sentences for people."""
+"""Warnings about the maintenance of a repository."""
 
 from typing import Final
 

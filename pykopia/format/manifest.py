@@ -246,7 +246,7 @@ def tombstone(entry: ManifestEntry, *, now_ns: int) -> ManifestEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplacementPlan:
-    """What to write in order to have one manifest instead of several with the same labels (format 04 §5.4)."""
+    """Entries that replace several manifests with the same labels by one (format 04 §5.4)."""
 
     tombstones: tuple[ManifestEntry, ...]
     modified_ns: int
@@ -266,7 +266,7 @@ def plan_replacement(entries: Iterable[ManifestEntry], labels: Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompactionPlan:
-    """What to write and delete in order to have all manifests in one content (format 04 §5.3).
+    """Writes and deletions that bring all manifests into one content (format 04 §5.3).
 
     The new content and the deletions must reach the index together. A content that turns out to have the ID of the new
     one must not be deleted.

@@ -58,7 +58,7 @@ def new_pack_blob_id(pack_type: PackType, random: bytes, session_id: str) -> Blo
 
 
 def is_pack(blob_id: str) -> bool:
-    """Tell whether a blob is a pack by the first letter of its name; older names have no session."""
+    """Return True if a blob is a pack by the first letter of its name; older names have no session."""
     return blob_id.startswith(("p", "q"))
 
 

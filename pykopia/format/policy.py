@@ -148,7 +148,7 @@ class MetadataCompressionPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SplitterPolicy(Section):
-    """How file contents are cut into chunks (format 05 §8)."""
+    """How files are divided into chunks (format 05 §8)."""
 
     algorithm: str = field(default="", metadata=declared("algorithm", Kind.TEXT))
     """Name of a splitter; the empty text is the repository's."""
@@ -172,7 +172,7 @@ class ActionCommand(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ActionsPolicy(Section):
-    """What runs before and after a snapshot or a folder of it (format 05 §10)."""
+    """Programs that run before and after a snapshot or one of its folders (format 05 §10)."""
 
     before_folder: ActionCommand | None = field(
         default=None, metadata=declared("beforeFolder", Kind.OBJECT, merge=Merge.OWN, section=ActionCommand)
@@ -252,7 +252,7 @@ class LoggingPolicy(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class UploadPolicy(Section):
-    """How much is done at the same time (format 05 §11)."""
+    """Degrees of parallelism (format 05 §11)."""
 
     max_parallel_snapshots: int | None = field(
         default=None, metadata=declared("maxParallelSnapshots", Kind.OPTIONAL_INT)
@@ -298,7 +298,7 @@ class Policy(Section):
     splitter: SplitterPolicy = field(
         default=SplitterPolicy(), metadata=declared("splitter", Kind.SECTION, section=SplitterPolicy)
     )
-    """Where file contents are cut."""
+    """Splitter of files."""
     actions: ActionsPolicy = field(
         default=ActionsPolicy(), metadata=declared("actions", Kind.SECTION, section=ActionsPolicy)
     )
@@ -310,11 +310,11 @@ class Policy(Section):
     logging: LoggingPolicy = field(
         default=LoggingPolicy(), metadata=declared("logging", Kind.SECTION, section=LoggingPolicy)
     )
-    """What is logged."""
+    """Levels of logging."""
     upload: UploadPolicy = field(
         default=UploadPolicy(), metadata=declared("upload", Kind.SECTION, section=UploadPolicy)
     )
-    """What is done at the same time."""
+    """Degrees of parallelism."""
     no_parent: bool = field(default=False, metadata=declared("noParent", Kind.BOOL, merge=Merge.OWN))
     """Inherit nothing, not even the built-in defaults."""
 

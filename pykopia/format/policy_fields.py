@@ -25,7 +25,7 @@ AnySection = TypeVar("AnySection", bound="Section")
 
 
 class Kind(Enum):
-    """What a field holds, and which value of it means that it is unset."""
+    """Type of a field, and the value that means unset."""
 
     OPTIONAL_INT = auto()
     """``None`` is unset; a set 0 is a value."""
@@ -48,7 +48,7 @@ class Kind(Enum):
 
 
 class Merge(Enum):
-    """What becomes of a field when the policies of several targets are merged (format 05 §3.2)."""
+    """How a field is merged over the policies of several targets (format 05 §3.2)."""
 
     FIRST = auto()
     """The most specific policy that sets it counts; for a flag that is the same as one that is on anywhere."""
@@ -62,7 +62,7 @@ class Merge(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyField:
-    """What is known of one field of a section."""
+    """Description of one field of a section."""
 
     json_name: str
     kind: Kind
@@ -79,7 +79,7 @@ class PolicyField:
     """Name of the attribute in the section's class; filled in by ``fields_of``."""
 
     def is_set(self, value: object) -> bool:
-        """Tell whether a value of this field counts as set."""
+        """Return True if a value of this field counts as set."""
         if self.kind in {Kind.OPTIONAL_INT, Kind.OPTIONAL_BOOL, Kind.OBJECT}:
             return value is not None
         return bool(value)

@@ -13,7 +13,7 @@ from pykopia.format.source import SourceInfo
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EffectivePolicy:
-    """What holds for a source, and where each value comes from."""
+    """The effective policy of a source, with the origin of each value."""
 
     target: SourceInfo
     """The source."""

@@ -42,7 +42,7 @@ POISON_INDEX_BLOB: Final = b"The format of this repository has been upgraded and
 FORMAT_ENCRYPTION: Final = "AES256_GCM"
 UNIQUE_ID_SIZE: Final = 32
 LOCKED_BLOB_PREFIXES: Final = ("n", "x", "p", "q", FORMAT_BLOB_ID, BLOBCFG_ID)
-"""What the IDs of the blobs begin with that object lock protects (format 01 §1.10)."""
+"""Prefixes of the IDs of blobs under object lock (format 01 §1.10)."""
 RETENTION_MODES: Final = ("COMPLIANCE", "GOVERNANCE")
 MINIMUM_RETENTION_NS: Final = 24 * 3600 * 1_000_000_000
 
@@ -213,7 +213,7 @@ class BlobConfiguration(JSONObject):
         return bool(self.retention_mode and self.retention_period_ns)
 
     def covers(self, blob_id: str) -> bool:
-        """Tell whether a blob with this ID is put under object lock."""
+        """Return True if a blob with this ID is put under object lock."""
         return self.retains and blob_id.startswith(LOCKED_BLOB_PREFIXES)
 
     def validate(self) -> None:

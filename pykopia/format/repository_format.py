@@ -104,7 +104,7 @@ NO_EPOCHS: Final = EpochParameters()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IfNotUnderstood(JSONObject):
-    """What a program does that does not know a required feature."""
+    """Behavior of a program that does not know a required feature."""
 
     warn: bool = field(default=False, metadata=member("warn", FLAG, always=True))
     message: str = field(default="", metadata=member("message", TEXT))

@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"\+?[0-9]{1,18}")
 
 
 class RetainedSnapshot(Protocol):
-    """What retention looks at."""
+    """The facts of a snapshot on which retention depends."""
 
     @property
     def start_time_ns(self) -> int:
@@ -56,7 +56,7 @@ AnySnapshot = TypeVar("AnySnapshot", bound=RetainedSnapshot)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpirePlan(Generic[AnySnapshot]):
-    """What is to become of the snapshots of a source."""
+    """Plan for the snapshots of a source: which to keep, which to delete."""
 
     kept: tuple[tuple[AnySnapshot, tuple[str, ...]], ...]
     """Snapshots to keep, with the reasons; those without any reason are pinned."""

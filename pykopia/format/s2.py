@@ -9,7 +9,7 @@ from pykopia.errors import DecompressionError
 from pykopia.ids import Buffer
 
 IDENTIFIERS = {b"S2sTwO": 4 << 20, b"sNaPpY": 64 << 10}
-"""What the first chunk holds, and how many bytes a block may decode to behind it."""
+"""Stream identifiers, with the largest decoded block in bytes of their streams."""
 
 IDENTIFIER = 0xFF
 COMPRESSED = 0x00

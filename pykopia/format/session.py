@@ -14,7 +14,7 @@ from pykopia.format.json_object import TEXT, TIME, JSONObject, member
 from pykopia.ids import Buffer
 
 SESSION_PREFIX: Final = "s"
-"""What the names of marker blobs begin with, and session IDs too."""
+"""Prefix of session markers and of session IDs."""
 SESSION_RANDOM_SIZE: Final = 8
 
 _FIRST_MONTH_NS: Final = parse_time("2000-01-01T00:00:00Z")
@@ -58,7 +58,7 @@ def session_of_blob(blob_id: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionMarker(JSONObject):
-    """What a marker blob holds; it is sealed as a whole blob with the session ID behind its name."""
+    """Content of a session marker, an encrypted whole blob whose name ends in the session ID."""
 
     session_id: str = field(default="", metadata=member("id", TEXT, always=True))
     start_time_ns: int = field(default=ZERO_TIME_NS, metadata=member("startTime", TIME, always=True))

@@ -23,7 +23,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.ids import Buffer, ManifestID, ObjectID
 
 TAG_PREFIX: Final = "tag:"
-"""What the command line puts before the key of a tag."""
+"""Prefix of the keys of tags from the command line."""
 
 UNSAVED: Final = ManifestID("")
 """In place of the ID of a manifest that is not saved yet."""
@@ -51,14 +51,14 @@ class SnapshotStats:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StorageUsage:
-    """What objects and contents take; only shown, never stored."""
+    """Sizes of objects and contents; only shown, never stored."""
 
     object_bytes: int = 0
     """Bytes of all objects, before any deduplication inside of them."""
     original_content_bytes: int = 0
     """Bytes of the unique contents of files."""
     packed_content_bytes: int = 0
-    """The same, as stored."""
+    """Bytes of these contents as stored."""
     file_objects: int = 0
     dir_objects: int = 0
     contents: int = 0
@@ -66,7 +66,7 @@ class StorageUsage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StorageStats:
-    """What a snapshot adds to those listed before it, and all together; only shown, never stored."""
+    """Sizes that a snapshot adds to the snapshots listed before it, and the running total; only shown, never stored."""
 
     new_data: StorageUsage
     running_total: StorageUsage

@@ -21,7 +21,7 @@ GLOBAL: Final = "(global)"
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class SourceInfo:
-    """What snapshots are of. Each part may be empty; a partial source stands for all that share its parts."""
+    """Source of snapshots. Each part may be empty; an empty part matches any value."""
 
     host: str = ""
     user_name: str = ""

@@ -25,7 +25,7 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectionToken(JSONObject):
-    """What a token tells; it holds secrets, which stay out of ``repr``."""
+    """Content of a token; it holds secrets, which stay out of ``repr``."""
 
     version: str = field(default=TOKEN_VERSION, metadata=member("version", TEXT, always=True))
     storage: Mapping[str, Any] = field(

@@ -20,7 +20,7 @@ class UpgradeLock(JSONObject):
     """The intent of one owner to upgrade a repository, as ``upgradeLock`` of the format holds it."""
 
     owner_id: str = field(default="", metadata=member("ownerID", TEXT))
-    """Who may go on working while the lock holds."""
+    """Owner of the upgrade, who may work while the repository is locked."""
     creation_time_ns: int = field(default=ZERO_TIME_NS, metadata=member("creationTime", TIME, always=True))
     """Nanoseconds since 1970."""
     advance_notice_ns: int = field(default=0, metadata=member("advanceNoticeDuration", INTEGER))
@@ -30,7 +30,7 @@ class UpgradeLock(JSONObject):
     status_poll_interval_ns: int = field(default=0, metadata=member("statusPollInterval", INTEGER))
     """Nanoseconds between two looks of a client at the lock."""
     message: str = field(default="", metadata=member("message", TEXT))
-    """What users are told."""
+    """Message for users of other clients."""
     max_clock_drift_ns: int = field(default=0, metadata=member("maxPermittedClockDrift", INTEGER))
     """Nanoseconds by which clocks may differ."""
 
@@ -46,17 +46,17 @@ class UpgradeLock(JSONObject):
 
     @property
     def backup_blob_id(self) -> BlobID:
-        """Where the format blob of before the upgrade is kept."""
+        """ID of the copy of the format block from before the upgrade."""
         return BlobID(BACKUP_BLOB_PREFIX + self.owner_id)
 
     def locked(self, now_ns: int) -> bool:
-        """Tell whether all clients but the owner must do nothing with the storage at all."""
+        """Return True if all clients but the owner must do nothing with the storage at all."""
         if self.advance_notice_ns < self.drain_ns:
             return True
         return now_ns >= self.creation_time_ns + self.advance_notice_ns - self.drain_ns
 
     def drained(self, now_ns: int) -> bool:
-        """Tell whether the owner may begin, since all others are gone."""
+        """Return True if the owner may begin, since all others are gone."""
         return now_ns >= self.upgrade_time_ns
 
     def validate(self) -> None:

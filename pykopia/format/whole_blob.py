@@ -1,4 +1,4 @@
-"""What is encrypted on its way to storage: contents in packs, and blobs that are sealed as a whole.
+"""Encryption of contents in packs and of whole blobs.
 
 A whole blob (index, session, log) is named by the hash of its plaintext, and its ``iv`` comes from that name
 (format 02 §3.1):
@@ -41,7 +41,7 @@ class Sealer:
         self.encryptor = encryptor
         self.ecc = ecc
         self.mended: dict[str, int] = {}
-        """What error correction had to mend: IDs of contents and blobs, with the number of damaged shards."""
+        """Repairs by error correction: IDs of contents and blobs, with the number of damaged shards."""
 
     @classmethod
     def of(cls, repository_format: RepositoryFormat) -> Self:

@@ -27,7 +27,7 @@ _MAX_TRUSTED_LENGTH: Final = 64 << 20  # from an index: memory is asked for with
 
 
 class Tuning(NamedTuple):
-    """What a level of zstd is told otherwise than it would choose by itself; a zero leaves that to the level."""
+    """Parameters that differ from those of a zstd level; zero leaves a parameter to the level."""
 
     hash_log: int = 0
     """Logarithm of the entries of the table of long matches."""
@@ -83,7 +83,7 @@ def encoder(level: int) -> Callable[[Buffer], bytes]:
 
 
 class _Contexts(threading.local):
-    """What decoding needs, for each thread: a decompressor is not shared."""
+    """Decompressor of each thread; decompressors can't be shared."""
 
     def __init__(self) -> None:
         from zstandard import CONTENTSIZE_UNKNOWN, ZstdDecompressor, ZstdError, get_frame_parameters  # noqa: PLC0415

@@ -41,7 +41,7 @@ TAG = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheUsage:
-    """What a cache holds."""
+    """Number and size of the items of a cache."""
 
     files: int
     total_bytes: int

@@ -1,4 +1,4 @@
-"""What a client keeps on its own machine: index files, metadata packs, contents, copies of the format blobs.
+"""Local caches of a client: index files, metadata packs, contents, copies of the format blobs.
 
 Everything lies in a folder ``pykopia`` inside the cache folder of the connection, so Kopia, which may share the
 connection file, never meets it (format 02 §17). All of it may be deleted at any time. Connections to several repositories
@@ -18,7 +18,7 @@ from pykopia.repository.contents import ContentCaches
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheReport:
-    """What one part of the cache holds."""
+    """Usage of one part of the cache."""
 
     name: str
     folder: Path

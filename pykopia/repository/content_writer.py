@@ -72,7 +72,7 @@ class ContentWriter:
         self._flushing: dict[bytes, IndexEntry] = {}
         self._failure: BaseException | None = None
         self.is_lost: Callable[[str], bool] | None = None
-        """Tells whether a pack is not there: its contents do not count as stored. None: nobody has looked."""
+        """Returns True if a pack is missing: its contents do not count as stored. None: nothing was listed."""
         self._closed = False
         self.written_bytes = 0
         """Bytes of new contents before compression."""
@@ -86,7 +86,7 @@ class ContentWriter:
         return self._session.entries.get(key) or self._flushing.get(key) or self._store.find(key)
 
     def exists(self, key: bytes) -> bool:
-        """Say whether a live content has this key."""
+        """Return True if a live content has this key."""
         return self._is_stored(self.entry(key))
 
     def _is_stored(self, entry: IndexEntry | None) -> bool:
@@ -409,7 +409,7 @@ class ContentWriter:
             self._refuse()
 
     def close(self) -> None:
-        """Give back threads and buffers; what was not flushed stays invisible."""
+        """Release threads and buffers; unflushed data stays invisible."""
         self._closed = True
         self._packs.close()
 

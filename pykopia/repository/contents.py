@@ -36,10 +36,10 @@ MEMORY_CACHE_BYTES = 48 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContentCaches:
-    """What is kept of packs besides the storage; None where nothing is."""
+    """Local caches of packs; None for a cache that is not used."""
 
     metadata: BlobCache | None = None
-    """Whole metadata packs."""
+    """Cache of whole metadata packs."""
     data: BlobCache | None = None
     """Single data contents, sealed as in their packs."""
 
@@ -99,7 +99,7 @@ class ContentStore:
         return entry
 
     def exists(self, content_id: str) -> bool:
-        """Say whether the index has a content, deleted ones too."""
+        """Return True if the index has a content, deleted ones too."""
         return self.indexes.merged.contains(key_of(content_id))
 
     def list(self, start: str = "", end: str = "{", *, include_deleted: bool = False) -> Iterator[IndexEntry]:
@@ -228,7 +228,7 @@ class ContentStore:
                 yield self._unsealed(entry, data[start : start + entry.packed_length], check=False)
 
     def expect(self, content_ids: Iterable[str]) -> None:
-        """Take note of contents that ``get_many`` will be asked for soon, some at a time: neighbours are fetched at once.
+        """Record contents that ``get_many`` will be asked for soon, some at a time: neighbours are fetched at once.
 
         Where requests cost little this does nothing.
         """

@@ -174,7 +174,7 @@ class Core:
             raise ClosedError(f"the repository in {self.storage.display_name}")
 
     def refresh(self) -> None:
-        """See what others have written since the index was loaded."""
+        """Load the index and manifests again, to see what other clients have written."""
         self.storage.flush_caches()
         self.contents.indexes.load()
         self.manifests.forget()
@@ -203,7 +203,7 @@ class Core:
             )
 
     def change_password(self, new_password: str) -> None:
-        """Let another password open the repository; the old one opens it no more (format 01 §1.8).
+        """Replace the password of the repository (format 01 §1.8).
 
         Raises:
             UsageError: the password is empty, or this repository's password can't be changed (format version 1).
@@ -290,7 +290,7 @@ class Core:
             )
 
     def close(self) -> None:
-        """End the use of the repository: reading and writing raise ``ClosedError`` from now on.
+        """Close the repository; later reads and writes raise ``ClosedError``.
 
         The storage is closed too, unless the caller has opened it and passed it on.
         """

@@ -1,4 +1,4 @@
-"""What a new repository begins with: its parameters, its secrets, and the proof that its place is empty."""
+"""Creation of a repository: parameters, secrets, and the check that its place is empty."""
 
 import secrets
 

@@ -35,7 +35,7 @@ _begun: list[_Derivation] = []
 
 
 def begin(password: str, *, algorithm: str, salt: bytes) -> None:
-    """Begin with what ``derive`` will soon be asked for; no argument is an error."""
+    """Begin the derivation that ``derive`` will be asked for soon; never fails."""
     derivation = _Derivation(password, algorithm, salt)
     _begun[:] = [derivation]
     derivation.start()

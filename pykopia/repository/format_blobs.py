@@ -211,7 +211,7 @@ def _put_first(storage: BlobStorage, blob_id: BlobID, data: bytes) -> None:
 
 
 def has_blob(storage: BlobStorage, blob_id: BlobID) -> bool:
-    """Tell whether a blob is there."""
+    """Return True if a blob is there."""
     try:
         storage.metadata(blob_id)
     except BlobNotFoundError:

@@ -22,7 +22,7 @@ from pykopia.repository.core import Core
 
 PACK_PREFIXES = ("p", "q")
 ASIDE_PREFIX = "damaged-"
-"""What stands before the name of an index blob that was moved aside; neither Kopia nor pykopia looks at such a blob."""
+"""Name prefix of index blobs that were moved aside; neither Kopia nor pykopia reads them."""
 WRITE_AT_ONCE = 1_000_000
 """Entries that go into one index: a bound on memory."""
 QUEUED_PER_THREAD = 4
@@ -35,10 +35,10 @@ class RecoveryOptions:
     blob_ids: tuple[BlobID, ...] = ()
     """Packs to read; none: all."""
     prefixes: tuple[str, ...] = ()
-    """What the names of the packs to read begin with; none: all packs."""
+    """Name prefixes of the packs to read; none: all packs."""
     parallel: int = 1
     ignore_errors: bool = False
-    """Go on when a pack can't be read; what it lists is not recovered then."""
+    """Go on after a pack that can't be read; its contents are not recovered then."""
     delete_indexes: bool = False
     """Delete the index blobs of format 1 (``n``) that were there before; done last."""
     commit: bool = False
@@ -52,7 +52,7 @@ class RecoveryOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecoveryResult:
-    """What a recovery found and did."""
+    """Result of a recovery."""
 
     packs: int
     """Packs whose list was read."""

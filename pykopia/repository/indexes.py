@@ -55,7 +55,7 @@ FIRST_PAUSE = 0.1
 MERGE_FROM = 12
 """Index files from which on a merged local copy is made."""
 COMPACTED = (epoch.SINGLE_PREFIX, epoch.RANGE_PREFIX)
-"""What the names of blobs begin with that stand for others."""
+"""Name prefixes of compacted index blobs, each of which replaces several others."""
 WAY_OUT = (
     "put it back from a copy of the repository, or run `index recover --commit`, which lists the contents of all packs "
     "anew and then moves the damaged blob aside"
@@ -103,7 +103,7 @@ class IndexStore:
 
     @property
     def active_count(self) -> int:
-        """How many index blobs stand for the whole index, as of the last load: maintenance keeps it small."""
+        """Number of active index blobs as of the last load; maintenance keeps it small."""
         return len(self._active)
 
     @property
@@ -153,7 +153,7 @@ class IndexStore:
 
     @property
     def known_damage(self) -> Mapping[BlobID, DamagedIndexError]:
-        """The same, as far as the index has been loaded."""
+        """Like ``damaged``, but never loads the index: reports only what earlier loads found."""
         return MappingProxyType(self._damaged)
 
     def check_complete(self, what: str) -> None:
@@ -397,7 +397,7 @@ class IndexStore:
         self.close()
 
     def close(self) -> None:
-        """Let go of the index files; they are opened again when something is looked up."""
+        """Close the index files; they are opened again when something is looked up."""
         with self._lock:
             files, self._files = self._files, {}
             self._merged = MergedIndex([])

@@ -31,11 +31,11 @@ from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.contents import ContentStore
 
 COMPRESSOR = "zstd-fastest"
-"""What manifest contents are packed with, whatever the policies say (format 04 §2.2)."""
+"""Compressor of manifest contents, regardless of policies (format 04 §2.2)."""
 LOAD_ATTEMPTS = 3
 MISSING = (BlobNotFoundError, ContentNotFoundError)
 LOST = (*MISSING, InvalidRangeError, DamagedDataError)
-"""What hides manifests until it is repaired. A storage that can't be reached just now is an error of the whole call."""
+"""Errors that hide manifests until they are repaired. A storage that can't be reached fails the whole call instead."""
 NAMED_CONTENTS = 3
 """Contents that a message names; `content verify` lists all."""
 WAY_OUT = (

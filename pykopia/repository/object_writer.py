@@ -63,7 +63,7 @@ class ObjectWriter:
         return splitter(name) if name and is_known(name) else self._default
 
     def is_stored(self, object_id: str) -> bool:
-        """Say whether an object that is a single live content is there; of others nothing is said."""
+        """Return True if an object that is a single live content is there; of others nothing is said."""
         return object_id[:1] not in ("I", "Z") and self._contents.exists(key_of(object_id))
 
     # ------------------------------------------------------------------ whole objects
@@ -285,7 +285,7 @@ class ObjectWriter:
         return ObjectID("I" + inner)
 
     def close(self) -> None:
-        """End the threads; writing raises ``ClosedError`` from now on."""
+        """Stop the threads; writing raises ``ClosedError`` from now on."""
         self._closed = True
         self._trays.close()
 

@@ -288,7 +288,7 @@ class DirectoryReader:
         self._ahead: dict[str, Directory] = {}
         """Read, and not asked for yet."""
         self._hits = 0
-        """How many were asked for of those that were read ahead the last time."""
+        """Number of directories of the last read-ahead that were requested later."""
 
     def read(self, object_id: str, following: Iterable[str]) -> Directory:
         """Return a directory, see ``ObjectStore.directory``.

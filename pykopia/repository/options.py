@@ -8,7 +8,7 @@ DEFAULT_FORMAT_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRepositoryOptions:
-    """What is fixed when a repository is created; the defaults are Kopia's (format 01 §1.5)."""
+    """Parameters that are fixed at creation; the defaults are Kopia's (format 01 §1.5)."""
 
     hash: str = "BLAKE2B-256-128"
     encryption: str = "AES256-GCM-HMAC-SHA256"
@@ -29,7 +29,7 @@ class NewRepositoryOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientOptions:
-    """Who uses a repository and what the user allows (format 01 §7.1)."""
+    """Identity and permissions of a client (format 01 §7.1)."""
 
     username: str = ""
     """Name in sources and ownership; empty: the user of the operating system."""
@@ -51,7 +51,7 @@ class ClientOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParameterChanges:
-    """What ``Repository.set_parameters`` changes; None leaves a value as it is."""
+    """Changes for ``Repository.set_parameters``; None leaves a value as it is."""
 
     max_pack_size: int | None = None
     """Bytes, 10 MiB to 120 MiB."""

@@ -82,11 +82,11 @@ class PackStore:
         return PendingPack(new_pack_blob_id(pack_type, secrets.token_bytes(16), session_id), buffer, head)
 
     def fits(self, pack: PendingPack, length: int) -> bool:
-        """Say whether ``length`` more bytes fit the pack's buffer."""
+        """Return True if ``length`` more bytes fit the pack's buffer."""
         return pack.length + length <= len(pack.buffer)
 
     def full(self, pack: PendingPack) -> bool:
-        """Say whether a pack is to be closed (format 02 §2.5)."""
+        """Return True if a pack is to be closed (format 02 §2.5)."""
         return pack.length >= self.max_pack_size
 
     def submit(self, pack: PendingPack) -> None:
@@ -113,7 +113,7 @@ class PackStore:
             future.result()
 
     def close(self) -> None:
-        """End the background threads after what they are doing."""
+        """Stop the background threads after their current work."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _store(self, pack: PendingPack) -> None:

@@ -9,7 +9,7 @@ from pykopia.ids import BlobID
 MAX_RUN = 4 << 20
 """Bytes that are fetched by one request, unless a single content is larger."""
 MAX_RUN_IN_ORDER = 12 << 20
-"""The same for contents that are needed in an order: some chunks of a large file."""
+"""Like ``plan_runs``, for contents that are needed in order: chunks of a large file."""
 MOST_IN_ORDER = 256
 """Contents of one run in order: the blocks of zeros of a file are all the same content."""
 MAX_GAP = 32 << 10

@@ -41,7 +41,7 @@ class _Expected(NamedTuple):
     start: int
     end: int
     cuts: tuple[int, ...] = ()
-    """Where what is not needed begins and ends within it."""
+    """Begin and end of the unneeded bytes within the range."""
 
 
 class PackSpans:
@@ -112,7 +112,7 @@ class PackSpans:
         )
 
     def expect(self, pack: BlobID, start: int, end: int, cuts: Iterable[int] = ()) -> None:
-        """Take note of a range whose parts will be asked for soon: the first of them brings the others along.
+        """Record a range whose parts will be asked for soon: the first of them brings the others along.
 
         Args:
             pack: The pack.
@@ -125,7 +125,7 @@ class PackSpans:
             insort(self._expected.setdefault(pack, []), _Expected(start, end, tuple(cuts)))
 
     def knows(self, pack: BlobID) -> bool:
-        """Tell whether something of a pack was ever expected, so that more of it may be here or on its way."""
+        """Return True if something of a pack was ever expected, so that more of it may be here or on its way."""
         return pack in self._noted
 
     def _take_expected(self, pack: BlobID, start: int, end: int) -> _Expected:
@@ -183,7 +183,7 @@ class PackSpans:
         return spans, missing
 
     def _touch(self, pack: BlobID, spans: list[_Span], bounds: list[int]) -> None:
-        """Note a use, and let go of what nobody needs any more, then of what was used longest ago.
+        """Record a read and evict: fully consumed ranges first, then the least recently used.
 
         Every other range between ``bounds``, from the first on, was needed.
         """

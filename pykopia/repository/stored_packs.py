@@ -33,7 +33,7 @@ MAX_V1_ENTRIES = 200_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """What one listing showed beside the index."""
+    """Result of one listing of packs, compared with the index."""
 
     missing: frozenset[str] = frozenset()
     """Packs that an index blob names, perhaps by an entry that does not count any more, and that were not listed."""
@@ -44,7 +44,7 @@ class Listed:
 
 
 class StoredPacks:
-    """Tells which packs are lost, by one listing that is made in the background."""
+    """Finds lost packs by one listing in the background."""
 
     def __init__(self, repository: Core) -> None:
         """Begin to list the packs, unless that would cost more than the snapshot."""
@@ -91,11 +91,11 @@ class StoredPacks:
 
     @property
     def listed(self) -> Listed:
-        """What the listing showed, once it is done; nothing where none was made."""
+        """Result of the listing once it is done; None if no listing was made."""
         return Listed() if self._listing is None else self._listing.result()
 
     def is_lost(self, pack: str) -> bool:
-        """Tell whether a pack is not there; looked up once more before it is said."""
+        """Return True if a pack is not there; looked up once more before it is said."""
         if pack not in self.listed.missing:
             return False
         known = self._lost.get(pack)
@@ -118,7 +118,7 @@ def _named(merged: MergedIndex) -> frozenset[str] | None:
 
 
 class StoredObjects:
-    """Tells which objects of earlier snapshots are whole, without reading data."""
+    """Finds objects of earlier snapshots that are complete, without reading data."""
 
     def __init__(self, repository: Core, writer: ContentWriter, packs: StoredPacks) -> None:
         self._objects = repository.objects

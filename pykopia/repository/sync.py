@@ -27,12 +27,12 @@ from pykopia.storage.base import BlobStorage, PutOptions
 log = logging.getLogger(__name__)
 
 INDEX_PREFIXES: Final = ("n", "m", "l", "x")
-"""What the names of blobs begin with that the index is read from (format 02 §8, §9)."""
+"""Name prefixes of index blobs (format 02 §8, §9)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyncOptions:
-    """What a synchronization does; the defaults are Kopia's."""
+    """Options of a synchronization; the defaults are Kopia's."""
 
     update: bool = True
     """Copy blobs that are there but older than in the source."""
@@ -48,7 +48,7 @@ class SyncOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyncPlan:
-    """What is to be done, and what is not."""
+    """Plan of a synchronization."""
 
     copy: tuple[BlobMetadata, ...]
     """In the order in which they are copied."""
@@ -70,7 +70,7 @@ class SyncPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyncCounters:
-    """What has been done so far."""
+    """Progress so far."""
 
     copied: int = 0
     copied_bytes: int = 0

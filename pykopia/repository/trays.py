@@ -30,7 +30,7 @@ class Tray:
     unfinished: int = 0
 
     def add(self, start: int, end: int) -> "Future[ObjectID]":
-        """Take note of a chunk; return its coming object ID."""
+        """Record a chunk; return its coming object ID."""
         future: Future[ObjectID] = Future()
         self.chunks.append((start, end, future))
         return future
@@ -38,12 +38,12 @@ class Tray:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done to the chunks of a tray; called by several threads."""
+    """Stores the chunks of a tray; called by several threads."""
 
     hash: Callable[[Sequence[memoryview]], Sequence[bytes]]
     """Returns the content key of each, empty where it is not known before the chunk is stored."""
     is_stored: Callable[[bytes], bool]
-    """Says whether there is a content with a key: then storing it is little work."""
+    """Returns True if a content with this key exists, so that storing it is cheap."""
     store: Callable[[memoryview, bytes], ObjectID]
 
 
@@ -120,7 +120,7 @@ class Trays:
         self.give(tray)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         for pool in self._pools or ():
             pool.shutdown(wait=True, cancel_futures=True)
         self._free.clear()

@@ -29,7 +29,7 @@ _MINUTE_NS = 60 * _SECOND_NS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpgradeTimes:
-    """How long other clients are waited for; nanoseconds."""
+    """Time in nanoseconds that other clients get to stop."""
 
     io_drain_timeout_ns: int = MAX_CACHE_DURATION_NS
     """Time in which every client sees the lock and ends what it does."""
@@ -125,7 +125,7 @@ class Upgrade:
         return True
 
     def commit(self) -> None:
-        """Let all clients in again, with the new format.
+        """Release the lock, so that all clients use the new format.
 
         Raises:
             UsageError: no upgrade is going on.

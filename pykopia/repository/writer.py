@@ -79,7 +79,7 @@ class RepositoryWriter:
                 manifests.entries()  # what was written may have ended the damage
 
     def close(self) -> None:
-        """End without committing what was not flushed; using the writer raises ``ClosedError`` from now on."""
+        """Discard unflushed data and close the writer; later calls raise ``ClosedError``."""
         self.objects.close()
         self.contents.close()
 

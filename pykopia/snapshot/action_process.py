@@ -22,7 +22,7 @@ from pykopia.errors import ActionFailedError, CanceledError
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
-"""How often time, cancellation and the end of the process are looked at while nothing is printed."""
+"""Seconds between two checks for timeout, cancellation and the end of the process."""
 GRACE_SECONDS = 3.0
 """Time between the request to end (SIGTERM) and the end (SIGKILL)."""
 LONGEST_LINE = 64 << 10
@@ -35,7 +35,7 @@ PIPE_READS = 17
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActionProcess:
-    """What to start, and how long to wait for it."""
+    """Program to start, and how long to wait for it."""
 
     label: str
     """Names action and folder in messages, such as ``before-folder action of /data``."""
@@ -150,7 +150,7 @@ class ActionProcess:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and its children: ask first, so that they can clean up."""
+    """Stop a process and its children: SIGTERM first, so that they can clean up."""
     if process.returncode is not None:
         return
     _signal(process, signal.SIGTERM)

@@ -15,7 +15,7 @@ from pykopia.repository.writer import RepositoryWriter
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryStep:
-    """What becomes of one snapshot."""
+    """Step for one snapshot."""
 
     snapshot: SnapshotManifest
     destination: SourceInfo

@@ -127,7 +127,7 @@ class _Taking:
         return self.packs.listed.blobs
 
     def equals_previous(self, root: DirectoryEntry) -> bool:
-        """Say whether the newest complete snapshot has the same root."""
+        """Return True if the newest complete snapshot has the same root."""
         newest = self._previous[0].root_entry if self._previous else None
         return newest is not None and newest.object_id == root.object_id
 

@@ -1,4 +1,4 @@
-"""What differs between two folders of snapshots (format 04 §15.7).
+"""Comparison of two folders of snapshots (format 04 §15.7).
 
 Counts and lines are Kopia's, but for entries with the same content and other metadata: each difference has a line,
 where Kopia only counts it, and of a folder its own time is compared, where Kopia compares the newest time in it.
@@ -28,7 +28,7 @@ class Difference:
 
 @dataclass(slots=True)
 class EntryStatistics:
-    """How many entries differ in what (Kopia's names)."""
+    """Numbers of differing entries by kind of difference (Kopia's names)."""
 
     added: int = 0
     removed: int = 0
@@ -46,7 +46,7 @@ class DiffStatistics:
     """The counts of a comparison."""
 
     files: EntryStatistics
-    """Of files, links, and entries that are a folder on one side alone."""
+    """Counts of files, links, and entries that are a folder on one side only."""
     directories: EntryStatistics
 
 

@@ -30,7 +30,7 @@ class SizeClass:
 
 @dataclass(slots=True)
 class Estimate:
-    """What a snapshot would take."""
+    """Files and bytes that a snapshot would take."""
 
     files: int = 0
     total_bytes: int = 0

@@ -51,7 +51,7 @@ class FileWriter:
         self._hole = {True: SPARSE_BLOCK, None: LONG_SPARSE_BLOCK, False: 0}[options.write_sparse]
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._parts.close()
 
     @staticmethod

@@ -29,11 +29,11 @@ class Found:
     """Below the source; empty for a file that is the source itself."""
     entry: DirectoryEntry
     snapshots: tuple[SnapshotManifest, ...]
-    """Those that have it in this state, oldest first."""
+    """Snapshots that have the entry in this state, oldest first."""
 
     @property
     def reference(self) -> str:
-        """How to name it to other commands: the latest of its snapshots, and the path inside."""
+        """Reference to the entry: the latest of its snapshots, and the path inside."""
         return f"{self.snapshots[-1].id}/{self.path}".rstrip("/")
 
 

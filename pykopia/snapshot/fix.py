@@ -42,7 +42,7 @@ class FixOptions:
     commit: bool = False
     """Save what changed. Without it nothing is written."""
     invalid_directories: Handling = "stub"
-    """What becomes of folders that can't be read; not ``remove``."""
+    """Handling of folders that can't be read; not ``remove``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,7 +230,7 @@ def chosen_snapshots(repository: Core, options: FixOptions) -> list[SnapshotMani
 
 
 class _FileChecker:
-    """Tells whether files can be read; each object is looked at once."""
+    """Checks whether files can be read, each object once."""
 
     def __init__(self, repository: Core, files_percent: float) -> None:
         self._repository = repository

@@ -27,7 +27,7 @@ class Version:
 
     @property
     def reference(self) -> str:
-        """How to name it to other commands."""
+        """Reference to the entry for other methods and commands."""
         return f"{self.last.id}/{self.inside}".rstrip("/")
 
 

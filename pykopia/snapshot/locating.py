@@ -1,4 +1,4 @@
-"""Where the contents of an object lie, checked without reading them."""
+"""Finds the contents of an object and checks their places without reading them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ from pykopia.repository.core import Core
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
 
 LOST = (BlobNotFoundError, ContentNotFoundError, DamagedDataError, InvalidIDError, InvalidRangeError)
-"""What says that stored data is gone for good. A storage that can't be reached just now is none of it."""
+"""Errors that mean that stored data is lost. An unreachable storage is not one of them."""
 
 Located = Sequence[tuple[Chunk, IndexEntry]]
 """The chunks of an object, each with its place."""
@@ -141,7 +141,7 @@ def check_length(entry: DirectoryEntry, length: int) -> None:
 
 
 def _is_unfinished(entry: DirectoryEntry) -> bool:
-    """Tell whether a checkpoint has stored a file that was not read to its end (format 04 §11.5)."""
+    """Return True if a checkpoint has stored a file that was not read to its end (format 04 §11.5)."""
     return entry.name.startswith(".checkpointed.")
 
 

@@ -15,7 +15,7 @@ SNAPSHOT_TYPE = {"type": "snapshot"}
 
 
 class Manifests(Protocol):
-    """Where manifests are found: a repository's, or those of a session of writing."""
+    """Source of manifests: a repository or a session of writing."""
 
     def find(self, labels: Mapping[str, str]) -> list[ManifestEntry]:
         """Return the manifests that carry all given labels, oldest first."""

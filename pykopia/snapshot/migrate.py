@@ -40,7 +40,7 @@ DIRECTORY_PREFIX = "k"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MigrationResult:
-    """What a migration has done."""
+    """Result of a migration."""
 
     migrated: tuple[SnapshotManifest, ...] = ()
     """As they are in this repository now."""
@@ -104,7 +104,7 @@ class Migration:
         self._parallel = parallel
         self._rules = apply_ignore_rules
         self._known: dict[ObjectID, ObjectID] = {}
-        """What objects of the other repository are called here."""
+        """IDs in this repository of objects of the other repository."""
         self._learned: set[ManifestID] = set()
         self._flushed_at = clock.monotonic()
 

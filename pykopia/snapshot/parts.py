@@ -44,7 +44,7 @@ class Parts(Generic[Part]):
             raise errors[0]
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -56,7 +56,7 @@ class Parts(Generic[Part]):
 
 
 class _Left(Iterator[Part]):
-    """What is left to be done, handed out to several threads."""
+    """Remaining work, handed out to several threads."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self._parts = iter(parts)

@@ -121,7 +121,7 @@ class Policies:
                 writer.manifests.delete(each.id)
 
     def set_defaults(self) -> Policy:
-        """Give a new repository what Kopia gives it: the global policy and the owner of its maintenance."""
+        """Set the global policy and the owner of maintenance, as Kopia does for a new repository."""
         with RepositoryWriter(self._repository) as writer:
             self.put(writer, GLOBAL_TARGET, DEFAULT_POLICY)
             owner = f"{self._repository.username}@{self._repository.hostname}"

@@ -17,7 +17,7 @@ TELL_EVERY = 0.1
 Counters = TypeVar("Counters", bound="DataclassInstance")
 
 Cancel = Callable[[], bool]
-"""Says whether to stop; asked often and from several threads."""
+"""Returns True to stop; called often and from several threads."""
 
 
 class Progress(Generic[Counters]):

@@ -58,7 +58,7 @@ class FileReader:
         return contents
 
     def _is_read_together(self, folder: Folder, name: str, status: os.stat_result) -> bool:
-        """Tell whether a file is small enough to be read with others: a single chunk, whatever is in it."""
+        """Return True if a file is small enough to be read with others: a single chunk, whatever is in it."""
         size = status.st_size
         if size > LARGEST_TOGETHER or not stat.S_ISREG(status.st_mode) or self.in_parts(folder, name, status):
             return False
@@ -216,7 +216,7 @@ class FileReader:
         log.warning("%s changed while it was read: the snapshot has what was read", shown)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 

@@ -38,14 +38,14 @@ ENTRY_ERRORS = (PykopiaError, OSError, ValueError, OverflowError)
 Folder = TypeVar("Folder")
 
 Item = tuple[Folder, DirectoryEntry, str]
-"""What is to be made: the folder it goes into, its entry, and the path of that folder."""
+"""An entry to make: the folder that gets it, the entry, and the path of that folder."""
 
 Failed = tuple[str, Exception]
 """The path of something and why it could not be done."""
 
 
 class Output(Protocol[Folder]):
-    """Where a restore puts entries; called from several threads, once for each entry."""
+    """Target of a restore; called from several threads, once for each entry."""
 
     def root(self, entry: DirectoryEntry) -> Folder:
         """Make the folder that a snapshot's root directory becomes."""
@@ -82,7 +82,7 @@ class Output(Protocol[Folder]):
         """Make a placeholder for an entry (shallow restore); False when the entry is to be restored in full."""
 
     def park(self, folder: Folder) -> None:
-        """Give up the open file of a folder that nothing is made in for now; it is opened again when need be."""
+        """Close the open file of an idle folder; it is opened again when needed."""
 
     def counts(self, entry: DirectoryEntry) -> bool:
         """Return True if the output itself counts the bytes of this file as it writes them."""
@@ -95,10 +95,10 @@ class Output(Protocol[Folder]):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What was done in another way than usual, one line each."""
+        """Deviations from the usual way, one line each."""
 
     def close(self, *, complete: bool) -> None:
-        """End; ``complete`` is false after an error."""
+        """Finish; ``complete`` is False after an error."""
 
 
 class _Open(Generic[Folder]):
@@ -444,7 +444,7 @@ def _open_files() -> int:
 
 
 def fetched_together(entry: DirectoryEntry) -> bool:
-    """Tell whether a file is a single small content."""
+    """Return True if a file is a single small content."""
     return entry.type == "f" and entry.size <= SMALL_FILE and entry.object_id[:1] not in INDIRECT
 
 

@@ -35,7 +35,7 @@ MEMORY_BYTES = 16 << 20
 
 
 class _Archive(ABC):
-    """What the archives have in common: one entry at a time, folders after all that is in them.
+    """Base class of archives: one entry at a time, folders after all entries in them.
 
     So an unpacking program, which sets the time of a folder when it meets its entry, does not change it afterwards.
     """
@@ -106,7 +106,7 @@ class _Archive(ABC):
 
     @contextlib.contextmanager
     def _content(self, entry: DirectoryEntry, path: str) -> Iterator[IO[bytes]]:
-        """Give what a file holds, and hold the lock while it is written to the archive.
+        """Provide the bytes of a file, and hold the lock while they are written to the archive.
 
         What was begun can't be taken back, so an archive that goes on after errors gets files that were read to their end.
         """

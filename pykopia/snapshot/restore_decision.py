@@ -1,4 +1,4 @@
-"""What a restore does with one entry: decided here alone, carried out by a restore and printed by a dry run."""
+"""Decides what a restore does with one entry; a restore carries it out, a dry run prints it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ SAME_TIME_NS = 2_000_000_000
 NAME_MAX = 255
 """Bytes of the longest name that file systems take."""
 KINDS = {"f": "a file", "d": "a folder", "s": "a symbolic link", "": "a device, pipe or socket"}
-"""What can be in the place of an entry, by its type; the empty one can't be in a snapshot."""
+"""Kinds of things at the target path, by type of entry; the empty type can't be in a snapshot."""
 ENTRY_TYPES = frozenset("fds")
 
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What is in the place of an entry."""
+    """The existing thing at the target path."""
 
     kind: str
     """A key of ``KINDS``."""

@@ -19,7 +19,7 @@ class Differences:
         self._hash = content_hash
 
     def same(self, handle: int, entry: DirectoryEntry) -> bool:
-        """Tell whether an open file has just the bytes of an entry."""
+        """Return True if an open file has just the bytes of an entry."""
         if os.fstat(handle).st_size != entry.size:
             return False
         chunks = self._objects.chunks(entry.object_id)

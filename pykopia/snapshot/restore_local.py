@@ -109,7 +109,7 @@ class LocalOutput:
             objects, self._differences, options, progress.check, lambda count: progress.add(restored_bytes=count)
         )
         self.warnings: list[str] = []
-        """What was done in another way than usual, one line each."""
+        """Deviations from the usual way, one line each."""
         self._flags = (
             OWNER * (not options.skip_owners)
             | MODE * (not options.skip_permissions)
@@ -516,7 +516,7 @@ class LocalOutput:
 
     @contextlib.contextmanager
     def _permission_errors(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        """Pass over a lack of rights when that is allowed."""
+        """Ignore permission errors if that is allowed."""
         try:
             yield
         except PermissionError:
@@ -558,7 +558,7 @@ class LocalOutput:
         drop_placeholder(self._handle(parent), name)
 
     def close(self, *, complete: bool) -> None:
-        """End the threads, and close the folders that an error left unfinished."""
+        """Stop the threads, and close the folders that an error left unfinished."""
         self._writer.close()
         while self._open:
             folder = self._open.pop()

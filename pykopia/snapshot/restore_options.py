@@ -1,4 +1,4 @@
-"""What a restore may do to its target, and what it says when it is done."""
+"""Options, progress and result of a restore."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -74,7 +74,7 @@ class RestoreOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestoreCounters:
-    """What a restore has done so far."""
+    """Progress of a restore."""
 
     restored_files: int = 0
     restored_directories: int = 0
@@ -92,7 +92,7 @@ class RestoreCounters:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestoreResult:
-    """What a restore has done."""
+    """Result of a restore."""
 
     counters: RestoreCounters
     problems: tuple[Problem, ...] = ()

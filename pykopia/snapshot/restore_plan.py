@@ -1,4 +1,4 @@
-"""What a restore would change: the target is looked at, nothing is written.
+"""Plan of a restore: reads the target, writes nothing.
 
 What is done with each entry is decided by ``restore_decision``, as in the restore itself.
 """
@@ -43,16 +43,16 @@ READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What a restore would do to one path."""
+    """Planned change of one path."""
 
     kind: ChangeKind
     """``replace``: the contents differ; ``attributes``: only owner, mode or time do; ``refuse``: it would fail here."""
     path: str
     """Below the target; empty for the target itself."""
     entry: DirectoryEntry | None
-    """As the snapshot has it; None for what would be deleted."""
+    """Entry in the snapshot; None for a path that would be deleted."""
     reason: str = ""
-    """What differs, or why it would fail."""
+    """The difference, or the reason why it would fail."""
 
 
 class RestorePlan:

@@ -1,4 +1,4 @@
-"""Where an archive, or a single file, is written to: a file that gets its name when it is whole, or a stream."""
+"""Targets of archives and single files: a file that gets its name when it is complete, or a stream."""
 
 import contextlib
 import io
@@ -61,7 +61,7 @@ class Sink(Protocol):
     """A folder with room for copies of files; None for that of the system."""
 
     def close(self, *, complete: bool) -> None:
-        """End; ``complete`` is false after an error."""
+        """Finish; ``complete`` is False after an error."""
 
 
 class FileSink:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expiration:
-    """What the policy of a source says about its snapshots."""
+    """Expiry of the snapshots of a source by its policy."""
 
     source: SourceInfo
     plan: ExpirePlan[SnapshotManifest]

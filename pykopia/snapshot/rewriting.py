@@ -185,7 +185,7 @@ class Rewriter:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What stands for a folder that was gone through."""
+    """Result of a folder that was rewritten."""
 
     result: DirectoryEntry
     changed: bool

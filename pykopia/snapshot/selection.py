@@ -35,7 +35,7 @@ class Patterns:
         """Whether the name alone decides, wherever an entry lies."""
 
     def match(self, path: str, *, is_directory: bool) -> bool:
-        """Tell whether an entry is meant.
+        """Return True if an entry is meant.
 
         Args:
             path: with a leading slash, such as ``/a/b``.
@@ -45,7 +45,7 @@ class Patterns:
 
 
 class Selection:
-    """What of a folder is wanted: all that is included, itself or by a folder above it, and not excluded.
+    """Selects entries of a folder: included by their own path or a parent's, and not excluded.
 
     Paths are relative to the folder, without a leading slash.
     """
@@ -111,11 +111,11 @@ class Selection:
         ]
 
     def includes(self, path: str, *, is_directory: bool) -> bool:
-        """Tell whether an entry itself, with all below it, is wanted unless it is excluded."""
+        """Return True if an entry itself, with all below it, is wanted unless it is excluded."""
         return self._include is None or self._include.match(f"/{path}", is_directory=is_directory)
 
     def wants(self, path: str, *, is_directory: bool) -> bool:
-        """Tell whether an entry is wanted, by its own path and those of the folders above it."""
+        """Return True if an entry is wanted, by its own path and those of the folders above it."""
         parts = path.split("/")
         above = ["/".join(parts[:length]) for length in range(1, len(parts))]
         if self._excludes(path, is_directory=is_directory) or any(

@@ -25,13 +25,13 @@ NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 GREW = -1
 SHRANK = -2
-"""In the place of contents: the file has another length than it was listed with."""
+"""Stands in for the contents of a file whose length differs from the listing."""
 
 OWNER = 1
 MODE = 2
 TIME = 4
 IGNORE_RIGHTS = 8
-"""Pass over a lack of rights to set owner, mode or time."""
+"""Ignore permission errors when owner, mode or time is set."""
 FLUSH = 16
 
 
@@ -110,7 +110,7 @@ def temporary_name() -> str:
 
 
 def python_publish(folder: int, temporary: str, name: str) -> None:
-    """Give a file of an open folder its final name, unless something has this name.
+    """Give a file in an open folder its final name, unless the name exists.
 
     Args:
         folder: descriptor of the folder.

@@ -28,7 +28,7 @@ class PartialFile:
         self._chunks: list[tuple[int, Future[ObjectID]]] = []
 
     def add(self, length: int, chunk: "Future[ObjectID]") -> None:
-        """Take note of a chunk."""
+        """Record a chunk."""
         with self._lock:
             self._chunks.append((length, chunk))
 

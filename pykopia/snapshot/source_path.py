@@ -1,4 +1,4 @@
-"""What a path of this machine means as the source of a snapshot (format 04 §8, §9)."""
+"""Paths of this machine as sources of snapshots (format 04 §8, §9)."""
 
 import os
 import posixpath

@@ -1,4 +1,4 @@
-"""What each snapshot of a list adds to those before it, as `snapshot list --storage-stats` shows it."""
+"""Storage that each snapshot of a list adds, as `snapshot list --storage-stats` shows it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ class LocalFolder:
         self.mode = mode
         """Mode that the folder had before it was made writable; None if it was not changed."""
         self.identity: Identity | None = None
-        """What the folder was when it was parked."""
+        """Identity of the folder when it was parked."""
 
     def park(self) -> None:
         """Close the folder; ``reopened`` opens it again."""

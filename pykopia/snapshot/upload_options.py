@@ -1,4 +1,4 @@
-"""What is asked of a snapshot, what is counted while it is taken, and what comes out."""
+"""Options, progress and result of a snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ CHECKPOINT = "checkpoint"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SnapshotOptions:
-    """How a snapshot is taken.
+    """Options of a snapshot.
 
     Raises:
         UsageError: a value is no list where a list is expected, or out of range.
     """
 
     source: SourceInfo | None = None
-    """Whose snapshot it is; the client's user and host and the absolute path when not given."""
+    """Source of the snapshot; the client's user and host and the absolute path when not given."""
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     """Stored with the prefix ``tag:``."""
@@ -64,7 +64,7 @@ class SnapshotOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadCounters:
-    """What a snapshot has done so far."""
+    """Progress of a snapshot."""
 
     directories: int = 0
     hashed_files: int = 0

@@ -57,7 +57,7 @@ RUN_BUFFER = 9 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyOptions:
-    """How much is looked at."""
+    """Options of a verification."""
 
     files_percent: float = 0
     """Share of files whose contents are read, 0 to 100; where all contents are is checked for every file."""
@@ -71,7 +71,7 @@ class VerifyOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyCounters:
-    """What has been verified."""
+    """Progress of a verification."""
 
     processed_objects: int = 0
     processed_bytes: int = 0
@@ -113,7 +113,7 @@ class VerifyFailure(Problem):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyResult:
-    """What a verification found."""
+    """Result of a verification."""
 
     counters: VerifyCounters
     problems: tuple[VerifyFailure, ...]
@@ -191,7 +191,7 @@ class Fetched:
     buffer: LargeBuffer
     """Where the bytes are, if they fit there; not to be used for others meanwhile."""
     paths: dict[IndexEntry, Place]
-    """What to name contents by."""
+    """Path and object of each content, for messages."""
 
 
 def _unrestorable(folder: str, entries: Sequence[DirectoryEntry]) -> Iterator[tuple[str, DirectoryEntry, PykopiaError]]:

@@ -21,7 +21,7 @@ MAX_LINKS = 30
 
 @dataclass(slots=True)
 class Found:
-    """What is in a folder, already filtered."""
+    """Entries of a folder after the ignore rules."""
 
     folders: list[tuple[str, os.stat_result]] = field(default_factory=list)
     files: list[tuple[str, os.stat_result]] = field(default_factory=list)
@@ -65,7 +65,7 @@ def rules_of(
 
 
 def _may_be_there(name: str, names: Collection[str] | None) -> bool:
-    """Say whether a file of this name is worth a look; not every file system tells names apart as we do."""
+    """Return True if a file of this name is worth a look; not every file system tells names apart as we do."""
     return names is None or name in names or "/" in name or sys.platform != "linux"
 
 
@@ -91,7 +91,7 @@ def _ignore_file(path: str) -> bytes | None:
 
 
 def is_cache_folder(path: str, names: Collection[str] | None = None) -> bool:
-    """Say whether a folder, with these names in it if they are known, is marked as a cache (format 05 §4.6)."""
+    """Return True if a folder, with these names in it if they are known, is marked as a cache (format 05 §4.6)."""
     if not _may_be_there(CACHE_TAG_NAME, names):
         return False
     name = f"{path}/{CACHE_TAG_NAME}"

@@ -16,12 +16,12 @@ RetentionMode = Literal["", "GOVERNANCE", "COMPLIANCE"]
 
 
 PutOption = Literal["do_not_recreate", "retention", "set_mtime"]
-"""What a put can do beyond storing bytes."""
+"""Options that a put supports."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PutOptions:
-    """What a put asks for beyond the bytes; a storage that can't do it refuses (format 03 §1)."""
+    """Options of a put; a storage refuses those that it can't fulfil (format 03 §1)."""
 
     do_not_recreate: bool = False
     """Fail with ``BlobExistsError`` when the blob is there already."""
@@ -124,7 +124,7 @@ class BlobStorage(ABC):
         """Forget what was remembered of listings, so that the next one shows what others wrote."""
 
     def close(self) -> None:  # noqa: B027 -- most storages hold nothing open
-        """Let connections and helper processes go; the storage can't be used afterwards."""
+        """Close connections and stop helper processes; the storage can't be used afterwards."""
 
     def capacity(self) -> Capacity | None:
         """Return the room on the volume, or nothing where the storage is no volume."""
@@ -156,7 +156,7 @@ class BlobStorage(ABC):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do beyond storing bytes; a server may still refuse it, with ``UnsupportedOptionError``."""
+        """Options that a put supports; a server may still refuse it, with ``UnsupportedOptionError``."""
         return frozenset()
 
     @property
@@ -177,7 +177,7 @@ class BlobStorage(ABC):
 
 
 class StorageWrapper(BlobStorage):
-    """Pass every call on to another storage: the base of what adds one thing to a storage."""
+    """Passes every call on to another storage: base class of wrappers that add one thing."""
 
     def __init__(self, inner: BlobStorage) -> None:
         self.inner = inner
@@ -215,7 +215,7 @@ class StorageWrapper(BlobStorage):
         self.inner.flush_caches()
 
     def close(self) -> None:
-        """Let go of connections, see ``BlobStorage.close``."""
+        """Close connections, see ``BlobStorage.close``."""
         self.inner.close()
 
     def capacity(self) -> Capacity | None:
@@ -248,7 +248,7 @@ class StorageWrapper(BlobStorage):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         return self.inner.put_options
 
     @property
@@ -258,7 +258,7 @@ class StorageWrapper(BlobStorage):
 
 
 def is_blob_id(text: str) -> bool:
-    """Tell whether ``text`` can name a blob: printable ASCII without ``/``, not empty (format 03 §1)."""
+    """Return True if ``text`` can name a blob: printable ASCII without ``/``, not empty (format 03 §1)."""
     return text.isascii() and text.isprintable() and "/" not in text and text != ""
 
 

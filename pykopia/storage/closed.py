@@ -1,4 +1,4 @@
-"""What stands in for a storage once its repository is closed."""
+"""Replaces the storage of a closed repository, and refuses every call."""
 
 from collections.abc import Iterator
 from typing import NoReturn

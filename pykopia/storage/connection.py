@@ -1,4 +1,4 @@
-"""What opens a storage: its type and Kopia's configuration of it (format 03 §4)."""
+"""Connection of a storage: its type and Kopia's configuration of it (format 03 §4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

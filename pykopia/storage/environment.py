@@ -39,12 +39,12 @@ def variables_by_backend() -> Mapping[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnvironmentStorage:
-    """What the environment says about the storage of a repository."""
+    """Storage of a repository as variables of the environment describe it."""
 
     connection: ConnectionInfo
     """Opens the storage; holds the secrets."""
     warnings: tuple[str, ...] = ()
-    """What was ignored or overruled, one sentence each, without values of secrets."""
+    """Variables that were ignored or overruled, one sentence each, without secrets."""
     root_ca: bytes = b""
     """PEM of authorities to trust besides those of the system; the connection has it where its type speaks TLS."""
 

@@ -62,7 +62,7 @@ class FsspecStorage(BlobStorage):
     """
 
     failures: ClassVar[tuple[type[Exception], ...]] = (OSError, NotImplementedError)
-    """What the filesystem raises; backends add the errors of their libraries."""
+    """Errors that the filesystem raises; backends add those of their libraries."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class FsspecStorage(BlobStorage):
             raise
 
     def _writes_in_place(self, path: str) -> bool:
-        """Tell whether a file is written under its final name at once."""
+        """Return True if a file is written under its final name at once."""
         return self._atomic_put
 
     def _temporary_path(self, path: str) -> str:
@@ -370,7 +370,7 @@ def _protocols(fs: "AbstractFileSystem") -> tuple[str, ...]:
 
 
 def _writes_atomically(fs: "AbstractFileSystem") -> bool:
-    """Tell whether to write under the final name; false: under a temporary one, to be moved."""
+    """Return True if to write under the final name; false: under a temporary one, to be moved."""
     from fsspec.spec import AbstractFileSystem  # noqa: PLC0415 -- loaded already, as there is a filesystem
 
     if ATOMIC_PROTOCOLS.intersection(_protocols(fs)):

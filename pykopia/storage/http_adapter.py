@@ -21,11 +21,11 @@ class OwnSettings(HTTPAdapter):
         super().__init__(max_retries=0, **more)
 
     def init_poolmanager(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- of requests
-        """Give the TLS settings to direct connections."""
+        """Apply the TLS settings to direct connections."""
         super().init_poolmanager(*arguments, **more, ssl_context=self._context)
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:  # noqa: ANN401 -- of requests
-        """Give the TLS settings to connections by a proxy."""
+        """Apply the TLS settings to connections through a proxy."""
         return super().proxy_manager_for(proxy, **more, ssl_context=self._context)
 
     def send(self, request: Any, **more: Any) -> Any:  # type: ignore[override] # noqa: ANN401 -- of requests

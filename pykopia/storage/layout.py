@@ -1,4 +1,4 @@
-"""Where a blob lies beneath the root of a storage: sharded folders, or a flat prefix (format 03 §2.1 and §3)."""
+"""Paths of blobs below the root of a storage: sharded folders or a flat prefix (format 03 §2.1 and §3)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ SHARDS_FILE = ".shards"
 """Name of the file in the root that tells how blobs are spread over folders."""
 
 SUFFIX = ".f"
-"""End of the file name of every complete blob."""
+"""Suffix of the file name of every complete blob."""
 
 DEFAULT_MAX_NON_SHARDED_LENGTH = 20
 """Longest blob ID, in characters, that stays in the root."""
@@ -117,7 +117,7 @@ def default_parameters(dir_shards: Sequence[int] | None, *, create: bool) -> Sha
 
 
 def may_hold(folder: str, prefix: str) -> bool:
-    """Tell whether blobs with ``prefix`` may lie beneath a folder.
+    """Return True if blobs with ``prefix`` may lie beneath a folder.
 
     Args:
         folder: All folder names from the root on, joined without a separator.

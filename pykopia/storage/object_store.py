@@ -18,7 +18,7 @@ from pykopia.storage.options import StorageOptions
 from pykopia.storage.service_errors import without_secrets
 
 CONTENT_TYPE = "application/x-kopia"
-"""Of every object, as Kopia sets it."""
+"""Content type of every object, as Kopia sets it."""
 CONNECTIONS = 32
 """Most connections of one storage to its service; further calls wait for one of them."""
 CONNECT_SECONDS = 15
@@ -137,7 +137,7 @@ def stored_time_ns(told: Mapping[str, str] | None, name: str, otherwise_ns: int)
 
 
 _SECRET_MEMBERS = ("private_key", "private_key_id", "client_secret", "refresh_token")
-"""Of credentials that are JSON."""
+"""Largest size in bytes of credentials that are JSON."""
 
 
 def _secrets(options: StorageOptions) -> tuple[str, ...]:

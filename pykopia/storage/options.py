@@ -23,11 +23,11 @@ _USER_IN_URL = re.compile(r"://[^/]*@")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JSONField:
-    """What one field looks like in JSON."""
+    """JSON form of one field."""
 
     name: str
     expected: str
-    """What a value must be, for messages."""
+    """The expected kind of value, for messages."""
     read: Callable[[Any], object]
     """Gives the typed value, or raises ``TypeError`` or ``ValueError``."""
     write: Callable[[Any], object]
@@ -262,7 +262,7 @@ def json_field(name: str) -> object:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottlingLimits:
-    """How fast a storage may be used; zero is without limit (format 03 §5)."""
+    """Limits on the use of a storage; zero is no limit (format 03 §5)."""
 
     reads_per_second: float = rate_field("readsPerSecond")
     """Gets and metadata requests a second."""

@@ -18,9 +18,9 @@ class BlobVersion:
     """One version of a blob, or its deletion."""
 
     metadata: BlobMetadata
-    """Of this version; the time is that at which it came to be."""
+    """Metadata of this version; its time is when the version was written."""
     version: str
-    """What the service calls it."""
+    """Name of the version at the service."""
     deleted: bool = False
     """Whether this is where the blob was deleted."""
 
@@ -53,7 +53,7 @@ def versions_at(versions: Iterable[BlobVersion], time_ns: int) -> dict[BlobID, B
 
 
 class PointInTimeStorage(ReadOnlyStorage):
-    """What a storage held at a time; every write is refused.
+    """A storage as it was at a past time; every write is refused.
 
     The past does not change, so what was found once is remembered.
 

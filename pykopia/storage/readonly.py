@@ -8,7 +8,7 @@ from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions, RetentionMode,
 
 
 class ReadOnlyStorage(StorageWrapper):
-    """Pass reads on; raise ``ReadOnlyStorageError`` for all else, before anything is touched."""
+    """Passes reads on and raises ``ReadOnlyStorageError`` for every other call."""
 
     def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> NoReturn:
         """Refuse."""

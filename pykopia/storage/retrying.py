@@ -32,7 +32,7 @@ _FIRST_NOTICE, _NOTICES = 10.0, 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrySchedule:
-    """How often a failed call is repeated, how long apart, and for how long."""
+    """Number of attempts for a failed call, pauses between them, and total time."""
 
     attempts: int = 10
     """Attempts in all, the first included, where nothing answers; where the service asks to come back, ``patience`` counts."""
@@ -225,7 +225,7 @@ class RetryingStorage(StorageWrapper):
         return Retries(self._schedule, timer=self._timer, chance=self._chance)
 
     def _answered(self) -> None:
-        """Note that the storage answers."""
+        """Record that the storage answered."""
         if self._silent_since is not None:
             with self._lock:
                 self._silent_since = None

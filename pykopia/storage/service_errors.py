@@ -44,7 +44,7 @@ _HINTS = {
     "SignatureDoesNotMatch": "check the secret access key: it does not belong to the access key",
     "TokenRefreshRequired": "get new credentials: these must be refreshed",
 }
-"""What to do, by the code of an error."""
+"""Remedies by error code."""
 _TEMPORARY_CODES = frozenset(
     {
         "BadDigest",
@@ -110,7 +110,7 @@ _BUSY_STATUS = frozenset({429, 502, 503, 504, 509})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHECK_PROXY = "check HTTP_PROXY and HTTPS_PROXY, or name the server in NO_PROXY"
 _TUNNEL = re.compile(r"Tunnel connection failed: \d{3}|\d{3} [A-Z][\w ]*$|\d{3}, message=")
-"""What libraries say when a proxy refuses to connect."""
+"""Message of libraries when a proxy refuses to connect."""
 _REASON_LENGTH = 300
 _Error = TypeVar("_Error", bound=PykopiaError)
 
@@ -217,7 +217,7 @@ def _clocks(date: str | None, now: int) -> str:
 
 
 def asking_to_wait(error: _Error, retry_after: str | None) -> _Error:
-    """Note in an error when a service asks to be tried again, if it does; return the error."""
+    """Store in an error when the service asks for the next attempt, if it does; return the error."""
     if isinstance(error, StorageUnavailableError) and retry_after:
         error.retry_after = seconds_to_wait(retry_after, clock.now())
     return error

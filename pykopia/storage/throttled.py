@@ -56,7 +56,7 @@ class TokenBucket:
 
 
 class ThrottledStorage(StorageWrapper):
-    """Pass calls on, none sooner than the limits allow.
+    """Passes calls on, each as soon as the limits allow it.
 
     Args:
         inner: The storage.

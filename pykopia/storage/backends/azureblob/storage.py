@@ -64,7 +64,7 @@ MTIME_KEY = "Kopiamtime"
 LARGEST_PUT = 256 << 20
 """Bytes up to which a put is one request: all packs are."""
 _VERSIONS = ("versions", "deletedwithversions")
-"""What a listing includes beyond the blobs that are there."""
+"""Additional parts of a listing, such as deleted versions."""
 _MARKER_LOCK_NS = 60 * 10**9
 """For how long the version that comes before a deleted one could be locked, as Kopia has it."""
 _TRUST = "give its authority (rootCA), or use the name that the certificate is for"
@@ -98,7 +98,7 @@ class AzureStorage(ObjectStore):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         return frozenset({"do_not_recreate", "retention", "set_mtime"})
 
     @classmethod
@@ -185,7 +185,7 @@ class AzureStorage(ObjectStore):
             self._wait(blob.set_immutability_policy(_immutable(period_ns)))
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         with contextlib.suppress(*self.failures):
             self._wait(self.fs.disconnect())
 
@@ -331,7 +331,7 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
         self.service_client = sync(self.loop, connect)
 
     async def disconnect(self) -> None:
-        """End the connections to the service, and to who gives tokens for it."""
+        """Close the connections to the service, and to who gives tokens for it."""
         await self.service_client.close()
         if hasattr(self.credential, "close"):
             await self.credential.close()

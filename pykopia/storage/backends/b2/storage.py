@@ -154,7 +154,7 @@ class B2Storage(BlobStorage):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         return frozenset({"set_mtime"})
 
     @classmethod
@@ -241,7 +241,7 @@ class B2Storage(BlobStorage):
             start = page["nextFileName"]
 
     def close(self) -> None:
-        """End the connections of this process."""
+        """Close the connections of this process."""
         if self._own_client.process == os.getpid():
             self._own_client.http.close()
 

@@ -69,7 +69,7 @@ class FilesystemStorage(BlobStorage):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         return frozenset({"do_not_recreate", "set_mtime"})
 
     @property

@@ -84,7 +84,7 @@ class GCSStorage(ObjectStore):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         return frozenset({"do_not_recreate", "retention", "set_mtime"})
 
     @classmethod
@@ -113,7 +113,7 @@ class GCSStorage(ObjectStore):
             self._call("PATCH", self._object(key), json={"retention": _retention(period_ns)})
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         session = self.fs.session
         if session is not None and not session.closed:
             sync(self.fs.loop, session.close)
@@ -297,7 +297,7 @@ class _AnswerError(OSError):
 
 
 class _OtherServerError(OSError):
-    """What answers is not Google's service."""
+    """The server is not Google's service."""
 
     content_type = ""
 

@@ -55,7 +55,7 @@ class MemoryStorage(BlobStorage):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         always: frozenset[PutOption] = frozenset({"do_not_recreate", "set_mtime"})
         return always | {"retention"} if self.object_lock else always
 

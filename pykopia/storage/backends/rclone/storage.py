@@ -103,9 +103,9 @@ _REASONS: tuple[tuple[re.Pattern[str], type[StorageError], str], ...] = (
         "check the network",
     ),
 )
-"""What rclone's errors mean, by their words: it has no codes for them."""
+"""Error classes by the text of rclone's messages, which have no codes."""
 _IN_PLACE = ("p", "q", "kopia.", SHARDS_FILE)
-"""Beginnings of the names that are written under their final name at once, where the remote is said to be atomic."""
+"""Name prefixes of blobs that are written under their final name at once if the remote is atomic."""
 _PUBLIC_KEYS = frozenset(
     {
         "type",
@@ -173,7 +173,7 @@ class RcloneStorage(StorageWrapper):
             return self._storage
 
     def close(self) -> None:
-        """End rclone."""
+        """Stop rclone."""
         with self._starting:
             self._closed = True
             self._let_go()

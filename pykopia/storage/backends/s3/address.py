@@ -1,4 +1,4 @@
-"""Where a bucket of S3 is asked for: in the host name or in the path, and at which server of a region.
+"""Address of an S3 bucket: host name or path, and the server of its region.
 
 The rules are those of Kopia's client (minio-go): the bucket stands in the host name at Amazon, Google and Alibaba, whose services
 want it there, and in the path everywhere else. A dot in the name of the bucket makes it the path, as no certificate covers it.
@@ -15,7 +15,7 @@ STYLES = ("", "path", "virtual")
 _REGIONAL = re.compile(
     r"s3(?:[.-](?P<dualstack>dualstack\.)?(?P<region>[a-z]{2,}(?:-[a-z0-9]+)+-\d))?\.amazonaws\.com(?P<china>\.cn)?"
 )
-"""Endpoints of Amazon that are another server for each region."""
+"""Endpoints of Amazon that have one server per region."""
 _AMAZON = re.compile(
     r"s3-external-1\.amazonaws\.com|s3[.-](?!outposts|control\.|website)[a-z0-9.-]+\.amazonaws\.com(\.cn)?"
     r"|(?:bucket|accesspoint)\.vpce-[a-z0-9.-]+\.s3\.[a-z0-9-]+\.vpce\.amazonaws\.com"

@@ -25,7 +25,7 @@ from pykopia.storage.backends.s3.address import S3Address
 
 _USER_AGENT = "pykopia"
 _UNSIGNED = SimpleNamespace(s3={"payload_signing_enabled": False})
-"""As the SDK's signer wants to be told that a checksum, which is signed, covers the body."""
+"""Value that tells the SDK's signer that a signed checksum covers the body."""
 _HEADERS = {
     "ContentType": "Content-Type",
     "ContentMD5": "Content-MD5",
@@ -43,7 +43,7 @@ _WEB_PAGES = ("text/html", "application/xhtml")
 
 
 class OtherServerError(OSError):
-    """What answers is no S3 service."""
+    """The server is not an S3 service."""
 
     def __init__(self, content_type: str) -> None:
         self.content_type = content_type
@@ -118,7 +118,7 @@ class S3Client:
         return {}
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self._pool.clear()
 
     def _listing(self, root: str, query: Mapping[str, str], arguments: Mapping[str, Any]) -> Element:

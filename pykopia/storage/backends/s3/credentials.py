@@ -45,7 +45,7 @@ def add_role(session: Session, options: S3Options, context: ssl.SSLContext) -> N
 
 
 class _RoleProvider:
-    """Gives the credentials of the role before all others that the SDK may find."""
+    """Provides the credentials of the role before all others that the SDK may find."""
 
     METHOD = CANONICAL_NAME = "pykopia-role"
 

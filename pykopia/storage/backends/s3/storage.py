@@ -91,7 +91,7 @@ class S3Storage(ObjectStore):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         return frozenset({"do_not_recreate", "retention"})
 
     @classmethod
@@ -141,7 +141,7 @@ class S3Storage(ObjectStore):
         )
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self.fs.close()
 
     def flush_caches(self) -> None:
@@ -217,7 +217,7 @@ class S3Storage(ObjectStore):
 
     @property
     def _bytes(self) -> S3Transfer:
-        """What moves the bytes of objects, with connections of this process."""
+        """Transfers the bytes of objects over connections of this process."""
         client, found = self.fs, self._transfer
         if found is None or found.client is not client:
             with self._fs_lock:

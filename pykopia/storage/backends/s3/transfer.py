@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 PIECE = 256 << 10
 """Bytes that are sent at once, for which the time-out of the connection counts."""
 _NOT_KNOWN_CODES = frozenset({"InvalidArgument", "InvalidRequest", "NotImplemented"})
-"""How services refuse a header that they don't know."""
+"""Error codes of services that refuse an unknown header."""
 
 
 class S3Transfer:
@@ -113,7 +113,7 @@ def _crc(view: memoryview) -> dict[str, str]:
 
 
 def _is_unknown_header(error: ClientError) -> bool:
-    """Tell whether a service may have refused a put because it does not know the header of the CRC."""
+    """Return True if a service may have refused a put because it does not know the header of the CRC."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     told = error.response.get("Error", {})
     said = str(told.get("Message", "")).lower()

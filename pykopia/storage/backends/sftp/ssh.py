@@ -94,7 +94,7 @@ class HostKeys:
             ) from None
 
     def accept(self, addr: str, key: asyncssh.SSHKey) -> bool:
-        """Tell whether a key that is not among the trusted ones is taken; remember what was shown."""
+        """Return True if a key that is not among the trusted ones is taken; remember what was shown."""
         self._shown = key
         if not self._accepts or self._known(addr):
             return False
@@ -226,11 +226,11 @@ class ExternalSSH:
         self._closed = False
 
     def is_closed(self) -> bool:
-        """Tell whether the program has ended."""
+        """Return True if the program has ended."""
         return self._closed
 
     def abort(self) -> None:
-        """Let the pool make no more of this connection."""
+        """Stop the pool from using this connection again."""
         self._closed = True
 
     @contextlib.asynccontextmanager

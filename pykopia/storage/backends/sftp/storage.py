@@ -111,7 +111,7 @@ class SFTPStorage(FsspecStorage):
 
     @property
     def put_options(self) -> frozenset[PutOption]:
-        """What a put can do, see ``BlobStorage.put_options``."""
+        """Options that a put supports, see ``BlobStorage.put_options``."""
         return frozenset({"do_not_recreate", "set_mtime"})
 
     @classmethod
@@ -129,7 +129,7 @@ class SFTPStorage(FsspecStorage):
             return self._fs
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         with self._connecting:
             _let_go(self._fs)
 
@@ -323,7 +323,7 @@ class SFTPStorage(FsspecStorage):
         return super()._error(error, doing, blob_id)
 
     def _give_up(self) -> None:
-        """End a connection on which nothing comes; the next call makes another."""
+        """Close a connection that does not answer; the next call opens another."""
         with self._connecting:
             fs = self._fs
 
@@ -363,7 +363,7 @@ def _let_go(fs: SSHFileSystem) -> None:
 
 
 class _TimedPool(SFTPSoftChannelPool):  # type: ignore[misc]
-    """Gives channels for a limited time, so that no request waits for ever."""
+    """Provides channels with a time limit, so that no request waits for ever."""
 
     def __init__(self, *arguments: object, seconds: float, **more: object) -> None:
         super().__init__(*arguments, **more)

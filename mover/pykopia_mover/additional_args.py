@@ -1,4 +1,4 @@
-"""``KOPIA_ADDITIONAL_ARGS``: flags of Kopia's commands, mapped to what they mean here (mover contract §13)."""
+"""``KOPIA_ADDITIONAL_ARGS``: flags of Kopia's commands, mapped to what they mean here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The operation ``backup``: one snapshot of the volume, then retention (mover contract §9).
+"""The operation ``backup``: one snapshot of the volume, then retention.
 
 Order: is there anything, repository, identity, policies, before action, snapshot, after action, summary.
 """

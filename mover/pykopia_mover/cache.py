@@ -1,4 +1,4 @@
-"""The cache volume: limits that fit into it, what older movers left there, and doing without (mover contract §6)."""
+"""The cache volume: limits that fit into it, what older movers left there, and doing without."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The shell commands of the spec, before and after a snapshot (mover contract §12, rule M-110)."""
+"""The shell commands of the spec, before and after a snapshot (rule M-110)."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Finds, opens and, for a backup, creates the repository (mover contract §5)."""
+"""Finds, opens and, for a backup, creates the repository."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""What is in a repository: for the operation ``discover``, and for a restore that finds nothing (mover contract §8)."""
+"""What is in a repository: for the operation ``discover``, and for a restore that finds nothing."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""From an error of the library to what the run says and how it ends (mover contract §18, §19).
+"""From an error of the library to what the run says and how it ends.
 
 The library says what went wrong with which thing. What is added here is what a person can change: the variable, the key
 of the Secret, the field of the spec.

@@ -1,6 +1,6 @@
 """How a run can end other than well: one error for the mover, with the exit status that says what kind it is.
 
-Facts: mover contract §18 (exit codes) and §19 (messages).
+The README of the mover lists exit statuses and messages.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whose snapshots a run takes or restores: ``user@host:path`` (mover contract §7).
+"""Whose snapshots a run takes or restores: ``user@host:path``.
 
 Everything here is a decision: what the settings ask for, and which of the sources in a repository that means.
 """

@@ -1,4 +1,4 @@
-"""The operation ``maintenance``: the quick cycle, then the full one, by the owner (mover contract §15)."""
+"""The operation ``maintenance``: the quick cycle, then the full one, by the owner."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal

@@ -1,4 +1,4 @@
-"""The log of a run: plain lines or JSON objects, on standard output and in a file, without secrets (mover contract §16)."""
+"""The log of a run: plain lines or JSON objects, on standard output and in a file, without secrets."""
 
 import contextlib
 import json

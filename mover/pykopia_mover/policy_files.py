@@ -1,4 +1,4 @@
-"""The two files of ``policyConfig``: the global policy, and the settings of the repository (mover contract §10.4, §11).
+"""The two files of ``policyConfig``: the global policy, and the settings of the repository.
 
 People write Kopia's names, older movers' names and those of the documentation; everything becomes Kopia's here.
 """

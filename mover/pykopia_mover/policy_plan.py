@@ -1,4 +1,4 @@
-"""Which policies a backup writes: the file wins over the spec, the spec over what the repository says (contract §10.2)."""
+"""Which policies a backup writes: the file wins over the spec, the spec over what the repository says."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What came of a run: the termination message, and the last lines of the log (mover contract §16.4, §16.5, §17)."""
+"""What came of a run: the termination message, and the last lines of the log."""
 
 import json
 from collections.abc import Iterator, Mapping

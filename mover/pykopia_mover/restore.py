@@ -1,4 +1,4 @@
-"""The operation ``restore``: one snapshot into the volume (mover contract §14).
+"""The operation ``restore``: one snapshot into the volume.
 
 Order: repository (never made), snapshot, leftovers of a restore that was killed, then writing; what is not in the
 snapshot is removed on the way, so nothing is lost before there is something to put in its place.

@@ -1,4 +1,4 @@
-"""The sections of the log that people search for: which variables are set, the working folders, S3 (contract §16)."""
+"""The sections of the log that people search for: which variables are set, the working folders, S3."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

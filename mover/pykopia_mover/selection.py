@@ -1,4 +1,4 @@
-"""Which snapshot a restore takes, and what it means when there is none (mover contract §14)."""
+"""Which snapshot a restore takes, and what it means when there is none."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The settings of the mover: one typed, checked object out of the environment (mover contract §3).
+"""The settings of the mover: one typed, checked object out of the environment.
 
 Every field names its variable; the table in the README, the status in the log and the reading all come from here.
 """

@@ -1,4 +1,4 @@
-"""Every end of a run has a kind, an exit status and words that help (mover contract, sections 18 and 19)."""
+"""Every end of a run has a kind, an exit status and words that help."""
 
 import errno
 import json

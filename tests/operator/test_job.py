@@ -1,4 +1,4 @@
-"""The mover's Job: each field of the specification at its place (contract §8.5)."""
+"""The mover's Job: each field of the specification at its place."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Volumes that are filled from a ReplicationDestination (contract §14)."""
+"""Volumes that are filled from a ReplicationDestination."""
 
 from typing import Any
 

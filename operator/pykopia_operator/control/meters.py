@@ -1,4 +1,4 @@
-"""Metrics, under the names of VolSync and its fork so that dashboards keep working (contract §13).
+"""Metrics, under the names of VolSync and its fork so that dashboards keep working.
 
 A name of theirs that nothing here can fill is not declared: an empty series looks like a value that never changes.
 """

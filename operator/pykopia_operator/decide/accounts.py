@@ -1,4 +1,4 @@
-"""ServiceAccount, Role and RoleBinding of a mover: no rights, except one constraint on OpenShift (contract §12)."""
+"""ServiceAccount, Role and RoleBinding of a mover: no rights, except one constraint on OpenShift."""
 
 from pykopia_operator.decide.names import job_name, metadata_for
 from pykopia_operator.decide.objects import Obj, namespace_of

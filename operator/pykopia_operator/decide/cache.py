@@ -1,4 +1,4 @@
-"""The cache volume: its class, modes and size, and how it grows (contract §8.4)."""
+"""The cache volume: its class, modes and size, and how it grows."""
 
 from dataclasses import dataclass
 

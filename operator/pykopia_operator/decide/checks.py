@@ -1,4 +1,4 @@
-"""What must exist before a mover can start: Secret, authority certificates, policies, further volumes (contract §8.2, step 6)."""
+"""What must exist before a mover can start: Secret, authority certificates, policies, further volumes."""
 
 from typing import Final
 

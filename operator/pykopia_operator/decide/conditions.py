@@ -1,4 +1,4 @@
-"""Conditions of objects (contract §9)."""
+"""Conditions of objects."""
 
 from datetime import datetime
 from typing import Any

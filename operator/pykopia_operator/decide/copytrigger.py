@@ -1,4 +1,4 @@
-"""The copy trigger: an application says by an annotation of its volume when a copy may be made (contract §7)."""
+"""The copy trigger: an application says by an annotation of its volume when a copy may be made."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

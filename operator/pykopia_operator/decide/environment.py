@@ -1,4 +1,4 @@
-"""Variables of the mover's container: from the Secret, from the specification, from the operator (contract §8.5, mover §3)."""
+"""Variables of the mover's container: from the Secret, from the specification, from the operator."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The mover Job: one Pod template from everything that has been decided (contract §8.5)."""
+"""The mover Job: one Pod template from everything that has been decided."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A KopiaMaintenance: a CronJob whose Jobs start suspended and run one at a time for each repository (contract §5, O-083)."""
+"""A KopiaMaintenance: a CronJob whose Jobs start suspended and run one at a time for each repository (rule O-083)."""
 
 import hashlib
 from collections.abc import Sequence

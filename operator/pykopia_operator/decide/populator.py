@@ -1,4 +1,4 @@
-"""The volume populator: volumes that are filled from the latest image of a ReplicationDestination (contract §14)."""
+"""The volume populator: volumes that are filled from the latest image of a ReplicationDestination."""
 
 from dataclasses import dataclass
 from typing import Any, Final

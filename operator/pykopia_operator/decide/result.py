@@ -1,4 +1,4 @@
-"""What came of a mover Job: its result document, its log, or what the kubelet says (contract §8.6)."""
+"""What came of a mover Job: its result document, its log, or what the kubelet says."""
 
 import json
 from collections.abc import Sequence

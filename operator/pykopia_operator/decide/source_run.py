@@ -1,4 +1,4 @@
-"""A ReplicationSource, step by step: what its run does next (contract §8.2)."""
+"""A ReplicationSource, step by step: what its run does next."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""When the next run starts, and which state an object is in (contract §8.1)."""
+"""When the next run starts, and which state an object is in."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

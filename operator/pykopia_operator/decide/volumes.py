@@ -1,4 +1,4 @@
-"""Volumes: point-in-time copies of sources, volumes and images of destinations (contract §8.2, §8.3)."""
+"""Volumes: point-in-time copies of sources, volumes and images of destinations."""
 
 from typing import Final
 

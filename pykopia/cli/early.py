@@ -34,11 +34,11 @@ _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "snapshot verify": (*_CONTENTS, "pykopia.cli.formatting", "pykopia.repository.view"),
     }
 )
-"""What these commands import once the repository is open."""
+"""Modules that these commands import after the repository was opened."""
 
 
 def begin(words: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Begin to derive the key of the connected repository if all that takes is at hand."""
+    """Begin to derive the key of the connected repository, if password and format block are known."""
     password = (value_of(words, "--password", "-p") or environment.get("KOPIA_PASSWORD", "")).strip()
     if not password or ("repository" in words and not _WITHOUT.isdisjoint(words)):
         return

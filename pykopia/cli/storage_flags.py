@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StorageFlags(Options):
-    """What tells where a repository is."""
+    """Flags that name a storage."""
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection that the flags describe.
@@ -93,7 +93,7 @@ def storage_commands(run: str, summary: str) -> tuple[Command, ...]:
 
 
 class FromConfigFlags(StorageFlags):
-    """What another connection file or a token says."""
+    """Connection from another connection file or a token."""
 
     file = flag("", "Connection file.")
     token = flag("", "Token that `repository status --reconnect-token` printed.")

@@ -118,7 +118,7 @@ class Variables:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnvironmentBackend:
-    """How variables become the options of one backend."""
+    """Turns variables into the options of one backend."""
 
     rank: int
     """Place in the order in which backends are considered where no URL says which is meant; the lowest first."""
@@ -137,7 +137,7 @@ class EnvironmentBackend:
     """Prefix under which older movers put a repository, by that of its URL; None where they put it in the same place."""
 
     def enough(self, variables: Variables) -> bool:
-        """Tell whether the variables say where the repository is, without a URL."""
+        """Return True if the variables say where the repository is, without a URL."""
         return all(variables.text(*names) for names in self.needs)
 
     def options(self, variables: Variables, of_url: ConnectionInfo | None) -> StorageOptions:

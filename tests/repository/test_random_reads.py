@@ -7,7 +7,7 @@ import pytest
 
 import pykopia
 from pykopia.ids import BlobID
-from pykopia.storage.memory import MemoryStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing.counting import CountingStorage
 
 SIZE = 23_000_000

@@ -43,7 +43,7 @@ class RcloneOptions(StorageOptions):
             "Time that rclone may take to start.", "rclone-startup-timeout", default="15s", placeholder="DURATION"
         ),
     )
-    """How long to wait for rclone to listen, as Go writes durations."""
+    """How long to wait until rclone listens, as a Go duration."""
     debug: bool = flag_field("debug", omit=True, flag=Flag("Log what rclone prints.", "rclone-debug", hidden=True))
     no_wait_for_transfers: bool = flag_field(
         "noWaitForTransfers",

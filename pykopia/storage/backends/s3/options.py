@@ -61,7 +61,7 @@ class S3Options(StorageOptions):
     role_arn: str = text_field("roleARN")
     session_name: str = text_field("sessionName")
     duration: str = duration_field("duration")
-    """How long an assumed role is asked for, as Go writes durations."""
+    """Requested lifetime of an assumed role, as a Go duration."""
     role_endpoint: str = text_field("roleEndpoint")
     role_region: str = text_field("roleRegion")
     region: str = text_field("region", omit=True, flag=Flag("Region."))

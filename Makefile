@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
 # For example: make test PYTEST="-k splitter", make bench BENCH="--sets big --rounds 5"
@@ -35,7 +36,7 @@ help:
 	@echo 'make venv       the virtual environment alone'
 	@echo 'make clean      remove what was built, and the virtual environment'
 
-venv: $(STAMP)
+venv: $(STAMP) $(TOOLS)
 
 # Built again when the dependencies or a native module changed; changes in Python take effect at once.
 $(STAMP): pyproject.toml setup.py $(NATIVE)
@@ -43,6 +44,11 @@ $(STAMP): pyproject.toml setup.py $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --group dev --group servers --editable '.[all]'
+	touch $@
+
+# Tools of single tests, in a list of their own: a change of it builds no native module again.
+$(TOOLS): tests/requirements.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
 # Servers for the tests of remote storages, as far as npm brings them; tests whose server is missing are skipped.
@@ -57,10 +63,10 @@ crds: $(STAMP)
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
 
-test: $(STAMP) $(SERVERS)
+test: $(STAMP) $(TOOLS) $(SERVERS)
 	$(BIN)/python -m pytest -q -m 'not slow and not cluster' $(PYTEST)
 
-test-slow: $(STAMP) $(SERVERS)
+test-slow: $(STAMP) $(TOOLS) $(SERVERS)
 	$(BIN)/python -m pytest -q -m 'slow and not cluster' $(PYTEST)
 
 # An API server, its controllers and what else the tests of the operator need; the script says so where Go is missing.
@@ -72,7 +78,7 @@ $(CLUSTER): scripts/test-servers.sh $(wildcard tests/k8s/server/*)
 test-operator: $(STAMP) $(CLUSTER)
 	$(BIN)/python -m pytest -q --session-timeout=2400 tests/k8s $(CLUSTER_PYTEST)
 
-soak: $(STAMP)
+soak: $(STAMP) $(TOOLS)
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -m 'not cluster' $(PYTEST)
 
 # Parts of their own, so that `make --keep-going lint` tells all at once.
@@ -84,7 +90,7 @@ lint-style: $(STAMP)
 lint-format: $(STAMP)
 	$(BIN)/ruff format --check .
 
-lint-types: $(STAMP)
+lint-types: $(STAMP) $(TOOLS)
 	$(BIN)/mypy
 
 lint-layers: $(STAMP)

@@ -1,6 +1,7 @@
 """What ``import pykopia`` offers, to programs and to type checkers."""
 
 import ast
+import difflib
 import inspect
 import os
 import subprocess
@@ -12,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import pykopia
+from tests.surface import surface
 
 SOURCE = Path(pykopia.__file__)
 
@@ -76,6 +78,28 @@ def test_a_type_checker_refuses_a_misspelt_name_and_accepts_a_program(tmp_path: 
     assert [line for line in lines if "good.py" in line] == []
     assert any('bad.py:2: error: Module has no attribute "SnapshotOption"' in line for line in lines), found.stdout
     assert any("bad.py:3: error: Argument" in line for line in lines), found.stdout
+
+
+def test_the_surface_is_the_stored_one() -> None:
+    stored = (Path(__file__).parent / "surface.txt").read_text(encoding="utf-8").splitlines()
+    changes = list(difflib.unified_diff(stored, surface().splitlines(), lineterm="", n=1))
+    assert changes == [], (
+        "the public surface has changed. If that is intended: docs/versioning.md, a line in CHANGELOG.md, and "
+        "`python -m tests.surface > tests/surface.txt`\n" + "\n".join(changes)
+    )
+
+
+def test_the_surface_has_signatures_fields_and_attributes() -> None:
+    found = surface()
+    for line in (
+        "    latest(source: SourceLike | None = None, *, before: Moment | None = None, ",
+        "class pykopia.errors.BlobNotFoundError(StorageError, FileNotFoundError)",
+        "    keep_latest: int | None",
+        "    start_time: datetime | None",
+        "pykopia.Reference: TypeAlias",
+    ):
+        assert f"\n{line}" in f"\n{found}", line
+    assert "\n    _" not in found.replace("\n    __", "\n")
 
 
 PUBLIC_MODULES = (pykopia, pykopia.core, pykopia.errors, pykopia.policies, pykopia.storage)

@@ -25,7 +25,7 @@ def mypy(folder: Path, *programs: str) -> dict[str, set[int]]:
 def pyright(folder: Path, *programs: str) -> dict[str, set[int]]:
     """Return the lines that pyright refuses, by program."""
     if subprocess.run([sys.executable, "-m", "pyright", "--version"], capture_output=True, check=False).returncode:
-        pytest.skip("pyright does not start: `pip install --group dev`, and it fetches its program from npm once")
+        pytest.skip("pyright does not start: `make venv` installs it, and it fetches its program from npm once")
     settings = {
         "include": [*programs],
         "extraPaths": [str(ROOT)],

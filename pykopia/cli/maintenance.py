@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pykopia import clock
 from pykopia.cli import formatting
 from pykopia.cli.flags.maintenance import UNSET, InfoOptions, RunOptions, SetOptions
+from pykopia.cli.progress import MaintenanceProgress
 from pykopia.cli.session import Session
 from pykopia.errors import PykopiaError
 from pykopia.format.gotime import format_time
@@ -32,17 +33,18 @@ def run(session: Session, options: RunOptions) -> None:
         session.log.info(
             "Maintenance is owned by %s, and last succeeded %s.", info.parameters.owner or "nobody", _ago(info)
         )
+        progress = MaintenanceProgress(session, _TASKS, _FULL_TASKS if options.full else _QUICK_TASKS)
         result = maintenance.run(
-            "full" if options.full else "quick",
-            safety=options.safety,
-            force=options.force,
-            on_task=lambda task: session.log.info("%s ...", _TASKS.get(task, task)),
+            "full" if options.full else "quick", safety=options.safety, force=options.force, on_task=progress
         )
+        progress.finish()
     if options.json:
         options.write_json(session, result_json(result))
     _tell(session, result)
 
 
+_QUICK_TASKS, _FULL_TASKS = 2, 9
+"""Tasks of a repository with epochs, unless some are left out."""
 _TASKS = {
     "snapshot-gc": "Looking for contents that no snapshot needs",
     "quick-rewrite-contents": "Moving metadata out of packs that are hardly used",

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pykopia import clock
@@ -117,6 +117,11 @@ class ProgressLine:
                 self._write_over(fitted(parts(spinner), self._width() - 1))
             else:
                 self._session.tell("".join(part.text for part in parts(spinner)).removeprefix(", ") + "\n")
+
+    def write_event(self, counters: "DataclassInstance", *, last: bool) -> None:
+        """Write an event for programs now, if they are wanted."""
+        if self._json:
+            self._session.tell(self._event(counters, None, last=last) + "\n")
 
     def _event(self, counters: "DataclassInstance", estimate: Estimate | None, *, last: bool) -> str:
         event: dict[str, object] = {"type": "progress", "operation": self._session.invocation.name, "done": last}
@@ -303,45 +308,114 @@ class VerifyProgress:
         return parts
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SyncStatus:
+    """What `--progress=json` says about a copy of a repository."""
+
+    copied_blobs: int
+    copied_bytes: int
+    deleted_blobs: int
+    total_blobs: int
+    total_bytes: int
+
+
 class SyncProgress:
     """Shows the progress of a copy of a repository."""
 
     def __init__(self, session: "Session") -> None:
         self._session, self._line = session, ProgressLine(session)
-        self.total_bytes = 0
+        self.total_bytes = self.total_blobs = 0
+        self._last: SyncCounters | None = None
 
     def __call__(self, counters: "SyncCounters") -> None:
         """Record new counters."""
-        size = self._session.size
+        self._last = counters
+        self._show(counters)
+
+    def _show(self, counters: "SyncCounters", *, last: bool = False) -> None:
         estimate = self._line.estimate(counters.copied_bytes, self.total_bytes)
+        status = SyncStatus(
+            copied_blobs=counters.copied,
+            copied_bytes=counters.copied_bytes,
+            deleted_blobs=counters.deleted,
+            total_blobs=self.total_blobs,
+            total_bytes=self.total_bytes,
+        )
+        self._line.show(lambda _: self._parts(counters, estimate), status, estimate, last=last)
 
-        def parts(_spinner: str) -> Sequence[Part]:
-            found = [
-                Part(1, f"  Copied {counters.copied} blobs ({size(counters.copied_bytes)} of {size(self.total_bytes)})")
+    def _parts(self, counters: "SyncCounters", estimate: Estimate | None) -> Sequence[Part]:
+        size = self._session.size
+        parts = [
+            Part(1, f"  Copied {counters.copied} of {self.total_blobs} blobs"),
+            Part(1, f" ({size(counters.copied_bytes)} of {size(self.total_bytes)})"),
+        ]
+        if estimate is not None:
+            parts += [
+                Part(4, f" {formatting.speed(estimate.bytes_per_second)}"),
+                Part(0, f" ({estimate.percent:.1f}%)"),
+                Part(2, f" remaining {estimate.left}"),
             ]
-            if estimate is not None:
-                found += [
-                    Part(4, f" {formatting.speed(estimate.bytes_per_second)}"),
-                    Part(0, f" ({estimate.percent:.1f}%)"),
-                    Part(2, f" remaining {estimate.left}"),
-                ]
-            return found
-
-        self._line.show(parts, counters, estimate)
+        return parts
 
     def end(self) -> None:
-        """Leave the line."""
+        """Write the final line, and leave it."""
+        if self._last is not None:
+            self._show(self._last, last=True)
         self._line.end()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MaintenanceStatus:
+    """What `--progress=json` says about maintenance."""
+
+    task: str
+    """The task that is running; empty at the end."""
+    finished_tasks: int
+    total_tasks: int
+
+
+class MaintenanceProgress:
+    """Tells which task of maintenance is running: a log line each for people, an event each for programs."""
+
+    def __init__(self, session: "Session", words: Mapping[str, str], total: int) -> None:
+        """Prepare.
+
+        Args:
+            session: the run of the program.
+            words: what is logged about a task, by its name.
+            total: how many tasks there are.
+        """
+        self._session, self._words, self._total = session, words, total
+        self._line = ProgressLine(session)
+        self._begun = 0
+
+    def __call__(self, task: str) -> None:
+        """Report that a task begins."""
+        self._begun += 1
+        self._total = max(self._total, self._begun)
+        self._session.log.info("[%d/%d] %s ...", self._begun, self._total, self._words.get(task, task))
+        self._event(task, self._begun - 1)
+
+    def finish(self) -> None:
+        """Report the end."""
+        self._event("", self._begun)
+
+    def _event(self, task: str, finished: int) -> None:
+        status = MaintenanceStatus(task=task, finished_tasks=finished, total_tasks=self._total)
+        self._line.write_event(status, last=not task)
 
 
 __all__ = [
     "SHORTEST_INTERVAL",
     "SLOW_INTERVAL",
     "Estimate",
+    "MaintenanceProgress",
+    "MaintenanceStatus",
     "Part",
     "ProgressLine",
     "RestoreProgress",
     "SyncProgress",
+    "SyncStatus",
     "UploadProgress",
     "VerifyProgress",
     "fitted",

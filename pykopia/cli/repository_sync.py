@@ -52,7 +52,7 @@ class _Told:
 
     def plan(self, plan: "SyncPlan") -> None:
         size, log = self._session.size, self._session.log
-        self.progress.total_bytes = plan.copy_bytes
+        self.progress.total_bytes, self.progress.total_blobs = plan.copy_bytes, len(plan.copy)
         log.info("  Found %d BLOBs to copy (%s)", len(plan.copy), size(plan.copy_bytes))
         log.info(
             "  Found %d BLOBs to delete (%s), %d in sync (%s)",

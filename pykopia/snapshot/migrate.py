@@ -126,6 +126,8 @@ class Migration:
             CanceledError: the caller asked to stop; what was committed stays.
             PykopiaError: this repository can't be written to.
         """
+        sources = list(sources)
+        self._estimate(sources, latest_only=latest_only, only=only)
         migrated: list[SnapshotManifest] = []
         present: list[SnapshotManifest] = []
         problems: list[Problem] = []
@@ -162,6 +164,27 @@ class Migration:
             damaged=tuple(damaged),
             contradictions=contradictions(origin),
         )
+
+    def _estimate(
+        self, sources: Iterable[SourceInfo], *, latest_only: bool, only: Container[ManifestID] | None
+    ) -> None:
+        """Report how much there is to copy, by the totals of the snapshots; what they share counts each time."""
+        files = size = 0
+        for source in sources:
+            theirs = [each for each in read_snapshots(self._origin.manifests, source) if not each.incomplete]
+            ours = {each.start_time_ns for each in read_snapshots(self._writer.manifests, source)}
+            for snapshot in theirs[-1:] if latest_only else theirs:
+                root = snapshot.root_entry
+                if root is None or snapshot.start_time_ns in ours or (only is not None and snapshot.id not in only):
+                    continue
+                files += 1 if root.summary is None else root.summary.files
+                size += root.size if root.summary is None else root.summary.size
+        self._progress.set(estimated_files=files, estimated_bytes=size)
+
+    def _count_known(self, entry: DirectoryEntry) -> None:
+        """Report a folder that was copied before, with all that is in it."""
+        if entry.summary is not None:
+            self._progress.add(cached_files=entry.summary.files, cached_bytes=entry.summary.size)
 
     def _flush(self, *, at_once: bool = False) -> None:
         if at_once or clock.monotonic() - self._flushed_at >= FLUSH_EVERY_SECONDS:
@@ -216,6 +239,7 @@ class Migration:
         """Copy a folder with all below it, from the bottom up."""
         known = None if self._rules else self._known.get(root.object_id)
         if known is not None:
+            self._count_known(root)
             return msgspec.structs.replace(root, object_id=known)
         stack = [self._open(pool, root, "", IgnoreContext.empty(), policies)]
         while True:
@@ -227,6 +251,7 @@ class Migration:
                     below = f"{here.path}/{entry.name}"
                     stack.append(self._open(pool, entry, below, here.context, here.policies.child(entry.name)))
                 else:
+                    self._count_known(entry)
                     here.copied.append(msgspec.structs.replace(entry, object_id=known))
                 continue
             copied = self._close(here)

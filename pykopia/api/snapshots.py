@@ -644,7 +644,6 @@ class Snapshots:
 
         Raises:
             SnapshotNotFoundError: there is none.
-            UsageError: a key can't be one.
         """
         from pykopia.snapshot.create import stored_tags
 

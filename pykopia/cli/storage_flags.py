@@ -104,6 +104,7 @@ class FromConfigFlags(StorageFlags):
         """Return the connection; a password inside the token serves unless one is given."""
         from pykopia.format.token import ConnectionToken  # noqa: PLC0415
         from pykopia.repository.connection_file import read_config  # noqa: PLC0415
+        from pykopia.storage import registry  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
         from pykopia.storage.flags import read_flag_file  # noqa: PLC0415
 
@@ -125,9 +126,11 @@ class FromConfigFlags(StorageFlags):
             message = f"one of {choices} must be given"
             raise CommandLineError(message)
         token = ConnectionToken.decode(text.strip())
+        info = ConnectionInfo.from_json(token.storage)
+        registry.find(info.type)
         if token.password:
             session.flags.password = token.password
-        return ConnectionInfo.from_json(token.storage)
+        return info
 
 
 __all__ = ["BackendFlags", "FromConfigFlags", "StorageFlags", "flags_of", "storage_commands"]

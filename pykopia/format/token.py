@@ -16,8 +16,6 @@ from pykopia.format import gojson
 from pykopia.format.json_object import RAW_OBJECT, TEXT, JSONObject, member
 
 TOKEN_VERSION: Final = "1"  # noqa: S105 -- no password
-STORAGE_TYPES: Final = frozenset({"filesystem", "s3", "gcs", "azureBlob", "b2", "sftp", "webdav", "rclone", "gdrive"})
-"""The types of storage in tokens and connection files."""
 
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
@@ -47,10 +45,10 @@ class ConnectionToken(JSONObject):
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """Return what a token tells.
+        """Return what a token tells; whether its type of storage is known is for those to say who open the storage.
 
         Raises:
-            ConnectionFileError: The text is not a token, or one of another version or for an unknown storage.
+            ConnectionFileError: The text is not a token, or one of another version.
         """
         text = text.replace("\r", "").replace("\n", "")
         if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
@@ -68,14 +66,8 @@ class ConnectionToken(JSONObject):
                 f"can't use the connection token: it is of version {token.version!r}, and only {TOKEN_VERSION!r} is known"
             )
         fields = {gojson.fold(name): value for name, value in token.storage.items()}
-        kind = fields.get("type")
-        if not isinstance(kind, str) or not isinstance(fields.get("config"), dict):
+        if not isinstance(fields.get("type"), str) or not isinstance(fields.get("config"), dict):
             raise ConnectionFileError(_unreadable("its storage has no type or no configuration"))
-        if kind not in STORAGE_TYPES:
-            raise ConnectionFileError(
-                f"can't use the connection token: it is for a storage of the type {kind!r}; "
-                f"known are {', '.join(sorted(STORAGE_TYPES))}"
-            )
         return token
 
 
@@ -83,4 +75,4 @@ def _unreadable(reason: str) -> str:
     return f"can't read the connection token: {reason}; copy it again, with all of its characters"
 
 
-__all__ = ["STORAGE_TYPES", "TOKEN_VERSION", "ConnectionToken"]
+__all__ = ["TOKEN_VERSION", "ConnectionToken"]

@@ -25,8 +25,7 @@ from pykopia.repository.core import Core
 log = logging.getLogger(__name__)
 
 MAX_WALKED_PACKS = 2_000
-"""Packs up to which a storage that must walk through folders to list them is asked for a list before each snapshot."""
-WALKED_TYPES = frozenset({"sftp", "webdav", "rclone", "gdrive"})
+"""Packs up to which a storage with slow listings is asked for a list before each snapshot."""
 MAX_V1_ENTRIES = 200_000
 """Entries up to which the packs that an index of version 1 names are looked for before each snapshot."""
 
@@ -53,9 +52,7 @@ class StoredPacks:
         self._closed = False
         self._listing: Future[Listed] | None = None
         named = _named(repository.contents.indexes.merged)
-        if named is None or (
-            len(named) > MAX_WALKED_PACKS and repository.storage.connection_info().type in WALKED_TYPES
-        ):
+        if named is None or (len(named) > MAX_WALKED_PACKS and repository.storage.has_slow_listings):
             return
         thread = ThreadPoolExecutor(1, thread_name_prefix="pykopia-packs")
         self._listing = thread.submit(self._list, named)

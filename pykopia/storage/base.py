@@ -155,6 +155,11 @@ class BlobStorage(ABC):
         return False
 
     @property
+    def has_slow_listings(self) -> bool:
+        """Whether a listing takes many requests, one for each folder, so that it should not be made for little."""
+        return False
+
+    @property
     def put_options(self) -> frozenset[PutOption]:
         """Options that a put supports; a server may still refuse it, with ``UnsupportedOptionError``."""
         return frozenset()
@@ -245,6 +250,11 @@ class StorageWrapper(BlobStorage):
     def has_cheap_requests(self) -> bool:
         """Whether many small reads are cheap, see ``BlobStorage.has_cheap_requests``."""
         return self.inner.has_cheap_requests
+
+    @property
+    def has_slow_listings(self) -> bool:
+        """Whether a listing takes many requests, see ``BlobStorage.has_slow_listings``."""
+        return self.inner.has_slow_listings
 
     @property
     def put_options(self) -> frozenset[PutOption]:

@@ -136,6 +136,11 @@ class FsspecStorage(BlobStorage):
             return
         yield from walk(lambda folder: self._scan(folder, prefix), self._top, self._list_parallelism)
 
+    @property
+    def has_slow_listings(self) -> bool:
+        """Where blobs are in folders: see ``BlobStorage.has_slow_listings``."""
+        return self._layout is None
+
     def flush_caches(self) -> None:
         """Make the filesystem forget its listings."""
         self.fs.invalidate_cache()

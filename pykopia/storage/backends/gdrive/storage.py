@@ -104,6 +104,11 @@ class GoogleDriveStorage(BlobStorage):
             raise
 
     @property
+    def has_slow_listings(self) -> bool:
+        """Always: see ``BlobStorage.has_slow_listings``."""
+        return True
+
+    @property
     def put_options(self) -> frozenset[PutOption]:
         """Options that a put supports, see ``BlobStorage.put_options``."""
         return frozenset({"do_not_recreate", "set_mtime"})

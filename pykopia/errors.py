@@ -45,6 +45,7 @@
     │   ├── ContentNotFoundError
     │   ├── ManifestNotFoundError
     │   ├── SnapshotNotFoundError
+    │   │   └── InvalidReferenceError    a text that is too short to name a snapshot (also UsageError)
     │   ├── PolicyNotFoundError
     │   └── PathNotInSnapshotError       (also FileNotFoundError)
     ├── DamagedDataError                 stored bytes are not what they must be
@@ -378,6 +379,10 @@ class SnapshotNotFoundError(NotFoundError):
     """No snapshot matches."""
 
 
+class InvalidReferenceError(SnapshotNotFoundError, UsageError):
+    """A text that is too short to name a snapshot or an object."""
+
+
 class PolicyNotFoundError(NotFoundError):
     """No policy is defined for a target."""
 
@@ -530,6 +535,7 @@ __all__ = [
     "InvalidPasswordError",
     "InvalidPolicyError",
     "InvalidRangeError",
+    "InvalidReferenceError",
     "InvalidURLError",
     "MaintenanceBusyError",
     "MaintenanceError",

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 import pykopia
 from pykopia.arguments import check_choice, check_text, nanoseconds, texts
-from pykopia.errors import DamagedDataError, RestoreError, SnapshotNotFoundError, UsageError
+from pykopia.errors import DamagedDataError, InvalidReferenceError, RestoreError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
@@ -20,6 +20,7 @@ from pykopia.snapshot.reference import (
     Reference,
     SourceLike,
     distinct_sources,
+    each_of,
     latest_of,
     manifest_id,
     root_of_manifest,
@@ -30,8 +31,6 @@ from pykopia.snapshot.reference import (
 # ruff: noqa: PLC0415
 
 log = logging.getLogger(__name__)
-
-Element = TypeVar("Element")
 
 
 class Snapshots:
@@ -222,7 +221,7 @@ class Snapshots:
         """
         from pykopia.snapshot.storage_stats import storage_stats
 
-        return storage_stats(self._repository, self.list() if snapshots is None else _listed(snapshots))
+        return storage_stats(self._repository, self.list() if snapshots is None else each_of(snapshots))
 
     def _source(self, source: SourceLike | None) -> SourceInfo | None:
         return None if source is None else source_of(source, self._repository.client)
@@ -361,6 +360,8 @@ class Snapshots:
         objects, indexes = self._repository.objects, self._repository.contents.indexes
         try:
             return resolve(text, snapshots, objects, consistent_attributes=consistent_attributes)
+        except InvalidReferenceError:
+            raise
         except SnapshotNotFoundError as error:
             if indexes.active_count and not indexes.damaged:
                 raise
@@ -554,7 +555,7 @@ class Snapshots:
         snapshots = self.list()
         by_id = {each.id: each for each in snapshots}
         roots = []
-        for reference in _listed(references):
+        for reference in each_of(references):
             entry = self._resolved(reference, snapshots)
             if isinstance(reference, DirectoryEntry):
                 roots.append(Root(entry, reference.name))
@@ -595,7 +596,7 @@ class Snapshots:
         """
         from pykopia.snapshot.expiry import delete_snapshots, view_for_deletion
 
-        snapshot_ids = [manifest_id(each) for each in _listed(snapshots)]
+        snapshot_ids = [manifest_id(each) for each in each_of(snapshots)]
         view = view_for_deletion(self._repository)
         with self._repository.writer() as writer:
             delete_snapshots(writer, view, snapshot_ids)
@@ -742,7 +743,7 @@ class Snapshots:
 
         counting = Progress(UploadCounters(), progress, cancel)
         wanted = None if sources is None else list(sources)
-        only = None if snapshots is None else {manifest_id(each) for each in _listed(snapshots)}
+        only = None if snapshots is None else {manifest_id(each) for each in each_of(snapshots)}
         every = wanted
         if every is None:
             listed = read_snapshots(origin.manifests)
@@ -784,17 +785,6 @@ class Snapshots:
             if entry.type != DIRECTORY:
                 raise UsageError(f"only folders can be compared, and {entry.name} is a file")
         return Comparison(self._repository.objects, old, new)
-
-
-def _listed(values: Iterable[Element]) -> Iterable[Element]:
-    """Return the elements; a text, a collection of its letters to Python, is refused.
-
-    Raises:
-        UsageError: the value is a text or one reference alone.
-    """
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise UsageError(f"a list of references is expected, not a {type(values).__name__} alone")
-    return values
 
 
 __all__ = ["Snapshots"]

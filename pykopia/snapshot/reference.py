@@ -1,9 +1,9 @@
 """How a caller names snapshots, entries, sources and moments."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from pykopia.errors import SnapshotNotFoundError, UsageError
 from pykopia.format.directory import DirectoryEntry
@@ -11,6 +11,8 @@ from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.options import ClientOptions
+
+Element = TypeVar("Element")
 
 Reference: TypeAlias = str | SnapshotManifest | DirectoryEntry
 """An entry of a snapshot: ``ID`` or ``ID/path/inside`` (see ``Snapshots.resolve``), a snapshot, or an entry itself."""
@@ -89,11 +91,23 @@ def latest_of(
     )
 
 
+def each_of(values: Iterable[Element]) -> Iterable[Element]:
+    """Return the elements; a text, a collection of its letters to Python, is refused.
+
+    Raises:
+        UsageError: the value is a text or one reference alone.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UsageError(f"a list of references is expected, not a {type(values).__name__} alone")
+    return values
+
+
 __all__ = [
     "Moment",
     "Reference",
     "SourceLike",
     "distinct_sources",
+    "each_of",
     "latest_of",
     "manifest_id",
     "root_of_manifest",

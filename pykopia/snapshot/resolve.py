@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
+from pykopia.errors import InvalidIDError, InvalidReferenceError, PathNotInSnapshotError, SnapshotNotFoundError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.snapshot_manifest import SnapshotManifest
@@ -119,7 +119,12 @@ def _beginning(reference: str, snapshots: Sequence[SnapshotManifest]) -> Snapsho
         if each.id.startswith(reference)
         or (each.root_entry is not None and each.root_entry.object_id.startswith(reference))
     ]
-    if len(reference) < SHORTEST_BEGINNING or not found:
+    if len(reference) < SHORTEST_BEGINNING:
+        raise InvalidReferenceError(
+            f"{reference!r} names no snapshot or object: an ID, or the beginning of one, has at least {SHORTEST_BEGINNING} "
+            "characters; `snapshot list --all` shows what there is"
+        )
+    if not found:
         raise SnapshotNotFoundError(
             f"no snapshot or object has the ID {reference!r}, and no snapshot's ID begins so; `snapshot list --all` shows "
             "what there is"

@@ -159,3 +159,13 @@ def test_a_source_may_be_a_path(
 @pytest.mark.parametrize("ns", [None, -62_135_596_800_000_000_000, -(1 << 70), 1 << 80])
 def test_a_time_that_is_never_or_out_of_range_is_none(ns: int | None) -> None:
     assert moment(ns) is None
+
+
+@pytest.mark.parametrize("text", ["a", "k", "abc", "/"])
+def test_a_text_that_is_too_short_is_a_wrong_argument_and_not_found(
+    repository: Repository, three: list[SnapshotManifest], text: str
+) -> None:
+    assert three
+    for kind in (UsageError, SnapshotNotFoundError):
+        with pytest.raises(kind, match="at least 4 characters"):
+            repository.snapshots.diff(text, text)

@@ -84,6 +84,26 @@ def test_starting_imports_nothing_heavy(tmp_path: Path) -> None:
     assert {name for name in loaded if name.startswith(("pykopia.repository", "pykopia.snapshot"))} == set()
 
 
+def test_help_and_flags_of_no_command_import_what_commands_work_with() -> None:
+    """Help of each command, and its line up to the connection file, take the declarations of flags alone."""
+    code = (
+        "import sys, io; from pykopia.cli.main import run; from pykopia.cli import tree\n"
+        "def names(path):\n"
+        "    yield [command.name for command in path[1:]]\n"
+        "    for child in path[-1].children: yield from names((*path, child))\n"
+        "def go(words):\n"
+        "    run(words, environment={'HOME': '/none'}, stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())\n"
+        "for words in names((tree.ROOT,)): go([*words, '--help'])\n"
+        "for words in ('snapshot list', 'maintenance run', 'policy list', 'check'): go(words.split())\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"cryptography", "msgspec", "fsspec", "dataclasses", "logging"} & loaded <= {"dataclasses", "logging"}
+    heavy = ("pykopia.api.", "pykopia.repository.", "pykopia.snapshot.", "pykopia.maintenance.")
+    assert {name for name in loaded if name.startswith(heavy)} == set()
+
+
 @pytest.mark.parametrize("words", [["help"], ["help", "snapshot", "create"], ["repository", "create", "s3", "--help"]])
 def test_help_goes_to_stdout(words: list[str], tmp_path: Path) -> None:
     status, stdout, stderr = run(*words, folder=tmp_path)

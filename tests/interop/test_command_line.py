@@ -1,5 +1,7 @@
 """Our command line beside Kopia's own, on one repository: the same words give the same output."""
 
+import json
+import re
 from pathlib import Path
 
 from tests.cli_runner import Runner
@@ -20,6 +22,7 @@ def fill(kopia: KopiaCLI, tmp_path: Path) -> None:
     kopia.policy_set(tmp_path / "changing", keep_latest=7, compression="zstd", add_ignore=["*.tmp"])
     kopia.policy_set("@otherhost", keep_daily=1)
     kopia.snapshot_create(tmp_path / "changing")
+    kopia.run("notification", "profile", "configure", "webhook", profile_name="hook", endpoint="http://localhost:1/x")
 
 
 SAME_OUTPUT = [
@@ -55,6 +58,33 @@ SAME_OUTPUT = [
     "manifest list --filter type:snapshot",
     "repository throttle get",
     "repository throttle get --json",
+    "content list --json --deleted",
+    "content list --json --prefix k",
+    "content list --json --prefix z",
+    "index list --json --superseded",
+    "index list --json --json-indent",
+    "manifest list --json --json-indent",
+    "maintenance info --json",
+    "maintenance info --json --json-indent",
+    "policy export",
+    "policy export {changing}",
+    "snapshot list --json --json-verbose",
+    "snapshot list --json --no-retention",
+    "snapshot list --all --json -n 1",
+    "snapshot list --tags none:x --json",
+    "snapshot verify --json",
+    "snapshot verify --json --verify-files-percent=100",
+    "snapshot estimate {changing}",
+    "notification profile list",
+    "notification profile list --json",
+    "notification profile list --json --raw",
+    "notification profile show --profile-name=hook",
+    "notification profile show --profile-name=hook --json",
+    "notification profile show --profile-name=hook --json --raw",
+    "notification template list",
+    "logs list --all",
+    "session list",
+    "diff {root} {root}",
     "ls {root}",
     "show {root}",
     "content show {root}",
@@ -77,6 +107,45 @@ def test_listings_are_those_of_kopia(kopia: KopiaCLI, ours: Runner, tmp_path: Pa
         if not (same and ordered and (result.status != 0) == (theirs.returncode != 0)):
             different.append((line, theirs.stdout[:2000], result.stdout_bytes[:2000], result.stderr))
     assert different == []
+
+
+def test_blobs_are_those_that_kopia_lists(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
+    """Kopia lists them folder by folder, ours are sorted by name."""
+    fill(kopia, tmp_path)
+    connect_ours(ours, kopia, tmp_path / "repository")
+    theirs = json.loads(kopia.run("blob", "list", "--json").stdout)
+    mine = [each for each in ours.ok("blob", "list", "--json").json if not each["id"].startswith("_log")]
+    assert mine == sorted((each for each in theirs if not each["id"].startswith("_log")), key=lambda each: each["id"])
+
+
+def test_a_snapshot_taken_by_either_is_told_in_the_same_json(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
+    fill(kopia, tmp_path)
+    connect_ours(ours, kopia, tmp_path / "repository")
+    words = ("snapshot", "create", str(tmp_path / "source"), "--json", "--start-time", "2026-08-01 12:00:00 UTC",
+             "--end-time", "2026-08-01 12:00:01 UTC", "--tags=a:b", "--override-source", "user@host:/path")  # fmt: skip
+    texts = [kopia.run(*words).stdout, ours.ok(*words).stdout]
+    assert len({re.sub(r'"id":"[0-9a-f]{32}"', "", text).strip() for text in texts}) == 1, texts
+
+
+def test_logs_of_kopia_are_shown_as_kopia_shows_them(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
+    fill(kopia, tmp_path)
+    connect_ours(ours, kopia, tmp_path / "repository")
+    session = kopia.run("logs", "list", "--all").stdout.split()[0]
+    assert ours.ok("logs", "show", session).stdout == kopia.run("logs", "show", session).stdout
+
+
+def test_notification_profiles_of_each_serve_the_other(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:
+    fill(kopia, tmp_path)
+    connect_ours(ours, kopia, tmp_path / "repository")
+    ours.ok("notification", "profile", "configure", "email", "--profile-name=post", "--smtp-server=mail",
+            "--mail-from=a@b", "--mail-to=c@d", "--min-severity=error")  # fmt: skip
+    ours.ok("notification", "template", "set", "test-notification.txt", "--from-stdin", stdin=b"Subject: x\n\ny\n")
+    for words in (
+        ("profile", "list", "--json", "--raw"),
+        ("profile", "list"),
+        ("template", "show", "test-notification.txt"),
+    ):
+        assert ours.ok("notification", *words).stdout == kopia.run("notification", *words).stdout
 
 
 def test_status_is_that_of_kopia_but_for_the_connection_file(kopia: KopiaCLI, ours: Runner, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""Make the pictures of terminals in docs/captures: run pykopia on a kept repository, draw the screen as SVG.
+
+    python scripts/terminal_captures.py           write the pictures
+    python scripts/terminal_captures.py --check   end with 1 if a picture is not as it would be written
+
+The repository never changes (tests/golden/default.tar.gz), nor do the names of folders in the pictures: all runs give
+the same bytes.
+"""
+
+# ruff: noqa: INP001, S108, T201 -- a program; the folder is that of the kept snapshots
+
+import io
+import sys
+import tarfile
+import tempfile
+from html import escape
+from pathlib import Path
+
+import pyte
+
+from pykopia.cli.main import run
+
+ROOT = Path(__file__).parents[1]
+CAPTURES = ROOT / "docs" / "captures"
+COLUMNS = 100
+_WIDTH, _HEIGHT, _MARGIN = 8.4, 18, 12
+_COLORS = {
+    "default": "#d8dee9",
+    "brightred": "#ff6b6b",
+    "brightgreen": "#7bd88f",
+    "brightbrown": "#ffd866",
+    "prompt": "#81a1c1",
+}
+
+SCENES = {
+    "snapshot-list": [["snapshot", "list", "--manifest-id", "--no-retention"]],
+    "info": [["info", "/tmp/golden-source/home"], ["info", "ada@laptop:/tmp/golden-source/home@latest~1"]],
+    "list-and-diff": [
+        ["ls", "-l", "/tmp/golden-source/home"],
+        ["diff", "/tmp/golden-source/home@latest~1", "/tmp/golden-source/home@latest", "--stats-only"],
+    ],
+    "mistakes": [
+        ["status"],
+        ["backup", "/home"],
+        ["snapshot", "create", "/home", "--exclude=*.tmp"],
+        ["restore", "/tmp/golden-source/hom", "/restored"],
+    ],
+    "check": [["check"]],
+}
+"""What is typed, by the name of the picture."""
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+def output(words: list[str], folder: Path) -> str:
+    """Return what a command prints on a terminal, stdout and stderr in one."""
+    screen = Terminal(io.BytesIO(), "utf-8", write_through=True)
+    run(
+        [
+            "--config-file",
+            str(folder / "connection"),
+            "--disable-file-logging",
+            "--timezone=utc",
+            "--no-progress",
+            *words,
+        ],
+        environment={"HOME": str(folder), "KOPIA_PASSWORD": "golden", "TERM": "xterm"},
+        stdin=io.TextIOWrapper(io.BytesIO()),
+        stdout=screen,
+        stderr=screen,
+    )
+    buffer = screen.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode()
+
+
+def connect(folder: Path) -> None:
+    """Unpack the kept repository and connect to it as its user, for reading."""
+    with tarfile.open(ROOT / "tests" / "golden" / "default.tar.gz") as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (place,) = {path.parent for path in (folder / "unpacked").rglob("kopia.repository.f")}
+    text = output(
+        ["repository", "connect", "filesystem", "--path", str(place), "--override-username=ada",
+         "--override-hostname=laptop", "--readonly"],
+        folder,
+    )  # fmt: skip
+    assert "Connected" in text, text
+
+
+def drawn(text: str) -> str:
+    """Return the picture of a terminal that shows a text."""
+    rows = sum(-(-max(1, len(line)) // COLUMNS) for line in text.split("\n")) + 1
+    screen = pyte.Screen(COLUMNS, rows)
+    pyte.Stream(screen).feed(text.replace("\n", "\r\n"))
+    used = max((number for number, line in enumerate(screen.display) if line.strip()), default=0) + 1
+    width, height = COLUMNS * _WIDTH + 2 * _MARGIN, used * _HEIGHT + 2 * _MARGIN
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height}" font-family="monospace" font-size="14">',
+        f'<rect width="{width:g}" height="{height}" rx="6" fill="#2e3440"/>',
+    ]
+    for number in range(used):
+        spans: list[tuple[str, str]] = []
+        for column in range(COLUMNS):
+            cell = screen.buffer[number][column]
+            color = _COLORS.get(cell.fg, _COLORS["default"])
+            if spans and spans[-1][0] == color:
+                spans[-1] = (color, spans[-1][1] + cell.data)
+            else:
+                spans.append((color, cell.data))
+        spans[-1] = (spans[-1][0], spans[-1][1].rstrip())
+        body = "".join(f'<tspan fill="{color}">{escape(part)}</tspan>' for color, part in spans if part)
+        if body:
+            y = _MARGIN + (number + 1) * _HEIGHT - 4
+            lines.append(f'<text x="{_MARGIN}" y="{y}" xml:space="preserve">{body}</text>')
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def pictures() -> dict[str, str]:
+    """Return all pictures by the names of their files."""
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        connect(folder)
+        for scene, commands in SCENES.items():
+            text = ""
+            for words in commands:
+                text += f"$ pykopia {' '.join(words)}\n{output(words, folder).rstrip()}\n"
+            found[f"{scene}.svg"] = drawn(text.replace(str(folder), "/backup").rstrip())
+    return found
+
+
+def main() -> int:
+    """Write the pictures, or compare them."""
+    checking = "--check" in sys.argv[1:]
+    different = []
+    for name, picture in pictures().items():
+        path = CAPTURES / name
+        if not path.exists() or path.read_text() != picture:
+            different.append(name)
+            if not checking:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(picture)
+    print(f"{'differ' if checking else 'written'}: {', '.join(different) or 'none'}")
+    return 1 if checking and different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

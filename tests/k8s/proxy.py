@@ -167,7 +167,9 @@ class Proxy:
             _answer(handler, fault)
         elif isinstance(fault, Cut):
             if fault.done:
-                self._forward(handler, body)[1].read()
+                upstream, response = self._forward(handler, body)
+                with contextlib.closing(upstream):
+                    response.read()
             _break(handler)
         else:
             self._relay(handler, body, call, fault.caller if fault else None)

@@ -341,7 +341,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(
         "--leader-election-retry-period=0.5",
     ]
     with running_operator(machine, chart, tmp_path, flags=flags) as first:
-        (lease,) = wait_for("the first one leads", lambda: held_leases(machine))
+        (lease,) = wait_for("the first one leads", lambda: held_leases(machine) or None)
         with running_operator(machine, chart, tmp_path, flags=flags):
             scenario.back_up()
             assert held_leases(machine)[0]["spec"]["holderIdentity"] == lease["spec"]["holderIdentity"]

@@ -9,6 +9,7 @@ from typing import Any
 from pykopia_operator.control.carry_out import Performer
 from pykopia_operator.control.reconciler import Reconciler, Surroundings
 from pykopia_operator.decide.ownership import is_ours
+from pykopia_operator.decide.result import has_ended
 from pykopia_operator.errors import ApiError, OperatorError
 from pykopia_operator.settings import Settings
 
@@ -38,6 +39,13 @@ class Stage:
                 for each in self.api.of_kind("ReplicationSource")
                 if is_ours(each, mode=self.settings.coexistence, provider=self.settings.external_provider)
             ],
+            destinations=lambda: self.api.of_kind("ReplicationDestination"),
+            active=lambda: frozenset(
+                owner["uid"]
+                for job in self.api.of_kind("Job")
+                if not has_ended(job)
+                for owner in job["metadata"]["ownerReferences"]
+            ),
             maintenances=lambda namespace: [
                 each for each in self.api.of_kind("KopiaMaintenance") if each["metadata"]["namespace"] == namespace
             ],

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pykopia_operator.decide.result import has_ended
 from pykopia_operator.decide.times import parse_time
 
 from tests.operator.fake_api import backup_succeeds, environment_of, fails
@@ -239,3 +240,32 @@ def test_a_cache_that_cannot_grow_is_kept_and_reported_once() -> None:
         stage.settle()
     assert len(stage.api.events("CacheResizeNotPossible")) == 1
     assert environment_of(stage.cluster.movers[-1])["KOPIA_CACHE_CAPACITY_BYTES"] == str(1 << 30)
+
+
+@pytest.mark.parametrize("trouble", ["none", "the first fails", "the first is paused", "the first has no Secret"])
+def test_two_destinations_of_one_volume_restore_one_after_the_other(trouble: str) -> None:
+    stage = Stage()
+    stage.secret()
+    stage.volume("target")
+    wish: dict[str, Any] = {"destinationPVC": "target", "copyMethod": "Direct", "username": "u", "hostname": "h"}
+    for name in ("one", "two"):
+        missing = {"repository": "missing"} if (name, trouble) == ("one", "the first has no Secret") else {}
+        paused = {"paused": True} if (name, trouble) == ("one", "the first is paused") else {}
+        stage.destination(name, spec=paused, **(wish | missing))
+    most = 0
+
+    def outcome(job: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        nonlocal most
+        most = max(most, len([each for each in stage.api.of_kind("Job") if not has_ended(each)]))
+        failing = trouble == "the first fails" and job["metadata"]["ownerReferences"][0]["name"] == "one"
+        return fails(13, "unreachable")(job) if failing else backup_succeeds(job)
+
+    stage.cluster.outcome = outcome
+    stage.settle()
+    stage.clock.move(seconds=15)
+    stage.settle()
+    assert most == 1
+    results = [stage.status(name, "ReplicationDestination").get("latestMoverStatus", {}) for name in ("one", "two")]
+    assert results[1]["result"] == "Successful"
+    first = {"none": "Successful", "the first fails": "Failed"}.get(trouble)
+    assert results[0].get("result") == first

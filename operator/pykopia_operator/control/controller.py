@@ -54,6 +54,8 @@ class Controller:
         self.performer = Performer(api, now, meters, instance)
         self.stores: dict[str, list[Store]] = {}
         around.sources = self._our_sources
+        around.destinations = self._our_destinations
+        around.active = self._with_movers
         around.maintenances = self._maintenances_of
         around.running = self._movers_running
         self._maintenance = MaintenanceReconciler(api, self.performer, settings, now, around)
@@ -109,6 +111,14 @@ class Controller:
 
     def _our_sources(self) -> Sequence[Obj]:
         return [each for each in self.objects("ReplicationSource") if self._is_ours(each)]
+
+    def _our_destinations(self) -> Sequence[Obj]:
+        return [each for each in self.objects("ReplicationDestination") if self._is_ours(each)]
+
+    def _with_movers(self) -> frozenset[str]:
+        """Return the UIDs of the objects whose movers run."""
+        active = [each for each in self.objects("Job") if not has_ended(each) and spec_of(each).get("parallelism") != 0]
+        return frozenset(str(owner["uid"]) for each in active for owner in meta(each).get("ownerReferences") or [])
 
     def _maintenances_of(self, namespace: str) -> Sequence[Obj]:
         return [each for each in self.objects("KopiaMaintenance") if namespace_of(each) == namespace]
@@ -183,7 +193,9 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             for store in stores:
                 group.create_task(store.run())
-            await asyncio.wait_for(asyncio.gather(*(store.synced.wait() for store in stores)), SYNC_SECONDS)
+            async with asyncio.timeout(SYNC_SECONDS):
+                for store in stores:
+                    await store.synced.wait()
             log.info("the stores are filled: %d objects to handle", sum(len(self.objects(kind)) for kind in OWN_KINDS))
             for _ in range(max(self._settings.workers, 1)):
                 group.create_task(self._work())

@@ -47,6 +47,8 @@ async def observe(
     settings: Settings,
     *,
     sources: Sequence[Obj],
+    destinations: Sequence[Obj],
+    active: frozenset[str],
     maintenances: Sequence[Obj],
     running: int,
     openshift: bool,
@@ -56,6 +58,8 @@ async def observe(
     fixed = {
         "owner": owner,
         "sources": tuple(sources),
+        "destinations": tuple(destinations),
+        "active": active,
         "maintenances": tuple(maintenances),
         "running": running,
         "openshift": openshift,

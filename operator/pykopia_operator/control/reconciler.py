@@ -30,6 +30,10 @@ class Surroundings:
 
     sources: Callable[[], Sequence[Obj]] = tuple
     """ReplicationSources that are ours."""
+    destinations: Callable[[], Sequence[Obj]] = tuple
+    """ReplicationDestinations that are ours."""
+    active: Callable[[], frozenset[str]] = frozenset
+    """UIDs of the objects whose movers run."""
     maintenances: Callable[[str], Sequence[Obj]] = lambda _: ()
     """KopiaMaintenances of a namespace."""
     running: Callable[[str], int] = lambda _: 0
@@ -80,6 +84,8 @@ class Reconciler:
             owner,
             self._settings,
             sources=around.sources(),
+            destinations=around.destinations() if kind == "ReplicationDestination" else (),
+            active=around.active() if kind == "ReplicationDestination" else frozenset(),
             maintenances=around.maintenances(namespace),
             running=around.running(uid_of(owner)),
             openshift=around.openshift,

@@ -8,7 +8,7 @@ import msgspec
 
 from pykopia_operator.decide.cache import plan_cache
 from pykopia_operator.decide.checks import check_objects, check_options
-from pykopia_operator.decide.conditions import HEALTHY
+from pykopia_operator.decide.conditions import HEALTHY, SYNCHRONIZING
 from pykopia_operator.decide.identity import (
     Identity,
     destination_identity,
@@ -21,11 +21,13 @@ from pykopia_operator.decide.names import IDENTITY, SNAPSHOT_NAME, image_name, m
 from pykopia_operator.decide.objects import (
     Obj,
     annotations_of,
+    condition_of,
     is_deleting,
     is_owned_by,
     meta,
     name_of,
     namespace_of,
+    spec_of,
     status_of,
     uid_of,
 )
@@ -214,6 +216,28 @@ def _synchronize(turn: Turn, destination: Destination, identity: Identity, proxi
     return _prepare(turn, destination, identity, proxies)
 
 
+def _ahead(turn: Turn, destination: Destination) -> str:
+    """Return the name of another destination that restores into the same volume now, or began to earlier; empty: none.
+
+    One that waits after a failure, for an object that is missing, or because it is paused, holds nobody up.
+    """
+    claim, mine = destination.kopia.destination_pvc, (turn.run, name_of(turn.owner))
+    for each in turn.world.destinations:
+        options = spec_of(each).get("kopia") or (spec_of(each).get("external") or {}).get("parameters") or {}
+        same = namespace_of(each) == namespace_of(turn.owner) and claim and options.get("destinationPVC") == claim
+        if not same or uid_of(each) == uid_of(turn.owner):
+            continue
+        if uid_of(each) in turn.world.active:
+            return name_of(each)
+        started = str(status_of(each).get("lastSyncStartTime") or "")
+        goes_on = (condition_of(each, SYNCHRONIZING) or {}).get("reason") == "SyncInProgress"
+        failed = parse_time((kopia_status(each).get("lastFailure") or {}).get("time"))
+        has_failed = failed is not None and started and failed >= (parse_time(started) or failed)
+        if started and goes_on and not has_failed and (started, name_of(each)) < mine:
+            return name_of(each)
+    return ""
+
+
 def _prepare(turn: Turn, destination: Destination, identity: Identity, proxies: Mapping[str, str]) -> Plan:
     world, kopia = turn.world, destination.kopia
     again = waits_after_failure(turn, destination.spec.trigger)
@@ -232,6 +256,14 @@ def _prepare(turn: Turn, destination: Destination, identity: Identity, proxies: 
     ensure_cache(turn, cache)
     if world.job is None and 0 < turn.settings.max_concurrent_movers <= world.running:
         turn.synchronizing("SyncInProgress", f"waiting: {world.running} movers are running already")
+        turn.plan.wait(15)
+        return turn.finish()
+    ahead = _ahead(turn, destination) if world.job is None else ""
+    if ahead:
+        turn.synchronizing(
+            "SyncInProgress",
+            f"waiting: ReplicationDestination {ahead} restores into PersistentVolumeClaim {name_of(volume)} now",
+        )
         turn.plan.wait(15)
         return turn.finish()
     wanted = restore_job(

@@ -48,6 +48,10 @@ class World:
     """Running Pods that use the volume."""
     sources: tuple[Obj, ...] = ()
     """All ReplicationSources that are ours."""
+    destinations: tuple[Obj, ...] = ()
+    """All ReplicationDestinations that are ours."""
+    active: frozenset[str] = frozenset()
+    """UIDs of the objects whose movers run."""
     maintenances: tuple[Obj, ...] = ()
     """KopiaMaintenances of the namespace."""
     lease: Obj | None = None

@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pykopia_operator.control import controller
 from pykopia_operator.control.queue import FIRST_DELAY, LONGEST_DELAY, WorkQueue
+from pykopia_operator.control.reconciler import Surroundings
 from pykopia_operator.control.watches import LONGEST_PAUSE, MISSING_PAUSE, Store
-from pykopia_operator.errors import ApiError, UnreachableError
+from pykopia_operator.errors import ApiError, OperatorError, UnreachableError
+from pykopia_operator.settings import Settings
+
+from tests.operator.fake_api import Clock, FakeApi
 
 Obj = dict[str, Any]
 
@@ -233,3 +238,18 @@ def test_no_key_is_ever_with_two_workers_and_none_is_lost(steps: list[tuple[str,
         assert came >= owed
 
     played(scene)
+
+
+def test_a_kind_that_may_not_be_listed_ends_the_operator_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "SYNC_SECONDS", 0.05)
+    clock = Clock()
+    api = FakeApi(clock)
+
+    def refuse(number: int, verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("list", "ConfigMap"):
+            raise ApiError(403, "Forbidden", "may not list configmaps")
+
+    api.before = refuse
+    working = controller.Controller(api, Settings(), now=clock.now, around=Surroundings())
+    with pytest.raises(OperatorError, match="objects of ConfigMap within"):
+        asyncio.run(working.run())

@@ -188,17 +188,26 @@ class Controller:
     # ------------------------------------------------------------------ work
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled.
+
+        Raises:
+            OperatorError: the API server did not list the objects of a kind in time.
+        """
         stores = [store for some in self.stores.values() for store in some]
-        async with asyncio.TaskGroup() as group:
-            for store in stores:
-                group.create_task(store.run())
-            async with asyncio.timeout(SYNC_SECONDS):
+        late: OperatorError | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
                 for store in stores:
-                    await store.synced.wait()
-            log.info("the stores are filled: %d objects to handle", sum(len(self.objects(kind)) for kind in OWN_KINDS))
-            for _ in range(max(self._settings.workers, 1)):
-                group.create_task(self._work())
+                    group.create_task(store.run())
+                await _filled(stores)
+                count = sum(len(self.objects(kind)) for kind in OWN_KINDS)
+                log.info("the stores are filled: %d objects to handle", count)
+                for _ in range(max(self._settings.workers, 1)):
+                    group.create_task(self._work())
+        except* OperatorError as errors:
+            late = next(each for each in errors.exceptions if isinstance(each, OperatorError))
+        if late is not None:
+            raise late
 
     async def _work(self) -> None:
         while True:
@@ -243,6 +252,19 @@ class Controller:
         if cached is None:
             return None
         return await self._reconciler.reconcile(kind, namespace, name, cached=cached)
+
+
+async def _filled(stores: Sequence[Store]) -> None:
+    try:
+        async with asyncio.timeout(SYNC_SECONDS):
+            for store in stores:
+                await store.synced.wait()
+    except TimeoutError:
+        kinds = sorted({store.kind for store in stores if not store.synced.is_set()})
+        raise OperatorError(
+            f"the API server did not list the objects of {', '.join(kinds)} within {SYNC_SECONDS:.0f} s; the log above says why: "
+            "mostly a role lacks the verbs list and watch"
+        ) from None
 
 
 def _is_active(obj: Obj) -> bool:

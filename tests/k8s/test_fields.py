@@ -108,7 +108,7 @@ def test_row_198_the_log_is_read_through_the_pod_of_the_job_while_it_runs(scenar
                     return None
         return None
 
-    assert "Kopia" in wait_for("the log has lines", log)
+    assert "DEBUG_MOVER" in wait_for("the log has lines", log)
     namespace.delete("ReplicationSource", "app")
 
 

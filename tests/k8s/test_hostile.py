@@ -15,6 +15,7 @@ from tests.servers.s3 import S3Server
 
 FILES = {"a": "one", "b/c": "two"}
 CONTENT = {name: text.encode() for name, text in FILES.items()}
+MOST_WRITES = 60
 OWNED = ("Job", "Pod", "PersistentVolumeClaim", "VolumeSnapshot", "ServiceAccount", "Role", "RoleBinding")
 
 
@@ -75,6 +76,23 @@ def leftovers(namespace: Namespace) -> list[str]:
     return [f"{kind} {name}" for kind, name in found if "app-" in name]
 
 
+def delete_after(namespace: Namespace, proxy: Proxy, number: int) -> bool:
+    """Create a source and delete it when the operator has made so many writes; return False if it has done all before."""
+    before, name = len(proxy.writes), f"app-{number}"
+    namespace.apply(source(name, copyMethod="Snapshot"))
+
+    def state() -> str | None:
+        if len(proxy.writes) - before >= number:
+            return "deleted early"
+        thing = namespace.get("ReplicationSource", name)
+        return "done" if condition(thing, "Synchronizing").get("reason") == "WaitingForManual" else None
+
+    found = wait_for("so many writes are made, or all", state)
+    namespace.delete("ReplicationSource", name)
+    namespace.gone("ReplicationSource", name)
+    return found != "done"
+
+
 def test_objects_deleted_at_any_moment_of_a_run_leave_nothing_behind(
     machine: Machine, chart: Chart, versitygw: S3Server, tmp_path: Path
 ) -> None:
@@ -87,13 +105,10 @@ def test_objects_deleted_at_any_moment_of_a_run_leave_nothing_behind(
     flags = [f"--watch-namespace={namespace.name}"]
     try:
         with running_operator(machine, chart, tmp_path, flags=flags, proxy=proxy) as operator:
-            for number in range(1, 20):
-                before = len(proxy.writes)
-                name = f"app-{number}"
-                namespace.apply(source(name, copyMethod="Snapshot"))
-                wait_for("so many writes are made", lambda: len(proxy.writes) - before >= number)  # noqa: B023 -- used at once
-                namespace.delete("ReplicationSource", name)
-                namespace.gone("ReplicationSource", name)
+            number = 0
+            while delete_after(namespace, proxy, number := number + 1):
+                assert number < MOST_WRITES
+            assert number > 8, "a backup with a snapshot can't do with so few writes"
             wait_for(
                 "nothing of them is left",
                 lambda: not leftovers(namespace),
@@ -150,12 +165,15 @@ def test_two_destinations_of_one_volume_restore_one_after_the_other(scenario: Sc
             namespace.apply(destination(name, **wish))
         waiting = wait_for(
             "one waits for the other",
-            lambda: [
-                name
-                for name in names
-                if "waiting: ReplicationDestination"
-                in condition(namespace.get("ReplicationDestination", name), "Synchronizing").get("message", "")
-            ],
+            lambda: (
+                [
+                    name
+                    for name in names
+                    if "waiting: ReplicationDestination"
+                    in condition(namespace.get("ReplicationDestination", name), "Synchronizing").get("message", "")
+                ]
+                or None
+            ),
         )
         assert len(waiting) == 1
         assert len(namespace.objects("Job")) == 1

@@ -138,7 +138,7 @@ class Kubelet:
         try:
             self._run(pod, state)
         except (APIError, httpx.TransportError, RuntimeError) as error:
-            gone = isinstance(error, APIError) and error.code in {404, 409}
+            gone = isinstance(error, APIError) and (error.code in {404, 409} or "being terminated" in error.text)
             if not gone and not self._stopped.is_set():
                 self.failures.append(f"pod {pod['metadata']['name']}: {error}")
         except (OSError, KeyError, ValueError, AssertionError) as error:

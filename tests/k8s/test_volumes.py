@@ -78,7 +78,8 @@ def test_rows_117_120_the_copy_is_like_the_source_by_default(scenario: Scenario)
     assert copy["spec"]["resources"]["requests"]["storage"] == "3Gi"
     assert copy["spec"]["storageClassName"] == IMMEDIATE
     assert copy["spec"]["accessModes"] == ["ReadWriteOnce"]
-    assert copy["spec"]["dataSource"] == {"kind": "PersistentVolumeClaim", "name": "data"}
+    origin = copy["spec"]["dataSource"]
+    assert (origin["kind"], origin["name"]) == ("PersistentVolumeClaim", "data")
     owner = copy["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["name"]) == ("ReplicationSource", "app")
     assert copy["metadata"]["labels"]["app.kubernetes.io/created-by"] == "volsync"

@@ -115,7 +115,8 @@ class Volumes:
         try:
             handle(event.object)
         except APIError as error:
-            if error.code not in {404, 409}:  # it changed or went meanwhile: another event comes, or none is needed
+            going = "being terminated" in error.text
+            if error.code not in {404, 409} and not going:  # it changed or went: another event comes, or none is needed
                 self.failures.append(str(error))
         except (
             OSError,

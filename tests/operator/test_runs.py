@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pykopia_operator.decide.result import has_ended
-from pykopia_operator.decide.times import parse_time
+from pykopia_operator.decide.times import format_time, parse_time
 
 from tests.operator.fake_api import backup_succeeds, environment_of, fails
 from tests.operator.stage import Stage
@@ -269,3 +269,20 @@ def test_two_destinations_of_one_volume_restore_one_after_the_other(trouble: str
     assert results[1]["result"] == "Successful"
     first = {"none": "Successful", "the first fails": "Failed"}.get(trouble)
     assert results[0].get("result") == first
+
+
+@pytest.mark.parametrize(("labelled", "age", "lists"), [(True, 10, True), (False, 10, False), (False, 1, True)])
+def test_leftovers_are_listed_unless_the_run_ended_long_ago_and_none_was_seen(
+    labelled: bool, age: int, lists: bool
+) -> None:
+    """An operator that takes over hundreds of objects asks for none of them in vain."""
+    stage = Stage()
+    stage.ready()
+    stage.settle()
+    status = {"conditions": None, "lastSyncTime": format_time(stage.clock.now() - timedelta(minutes=age))}
+    stage.api.change("ReplicationSource", "app", {"status": status})
+    stage.around.labelled = lambda _: labelled
+    stage.api.calls.clear()
+    stage.look()
+    assert any(verb == "list" for verb, _, _ in stage.api.calls) is lists
+    assert stage.condition()["reason"] == "WaitingForManual"

@@ -16,7 +16,7 @@ from pykopia_operator.control.reconciler import Reconciler, Surroundings
 from pykopia_operator.control.watches import Store
 from pykopia_operator.decide.identity import repository_name
 from pykopia_operator.decide.kopia_maintenance import LABEL, NAME_LABEL
-from pykopia_operator.decide.names import CREATED_BY
+from pykopia_operator.decide.names import CLEANUP, CREATED_BY
 from pykopia_operator.decide.objects import Obj, is_owned_by, labels_of, meta, name_of, namespace_of, spec_of
 from pykopia_operator.decide.ownership import is_ours
 from pykopia_operator.decide.populator import destination_of
@@ -53,11 +53,14 @@ class Controller:
         self.queue: WorkQueue[Key] = WorkQueue(monotonic)
         self.performer = Performer(api, now, meters, instance)
         self.stores: dict[str, list[Store]] = {}
+        self._labelled: dict[Key, str] = {}
+        """UIDs of the owners of objects that carry the cleanup label."""
         around.sources = self._our_sources
         around.destinations = self._our_destinations
         around.active = self._with_movers
         around.maintenances = self._maintenances_of
         around.running = self._movers_running
+        around.labelled = lambda uid: uid in self._labelled.values()
         self._maintenance = MaintenanceReconciler(api, self.performer, settings, now, around)
         self._populator = PopulatorReconciler(api, self.performer)
         self._reconciler = Reconciler(api, self.performer, settings, now, around)
@@ -138,19 +141,27 @@ class Controller:
         if obj["kind"] == "KopiaMaintenance":
             self._referenced(namespace_of(obj), str((spec_of(obj).get("repository") or {}).get("repository") or ""))
 
-    def _owned_changed(self, _change: str, obj: Obj) -> None:
+    def _owned_changed(self, change: str, obj: Obj) -> None:
+        key = (obj["kind"], namespace_of(obj), name_of(obj))
+        if change != "DELETED" and CLEANUP in labels_of(obj):
+            self._labelled[key] = labels_of(obj)[CLEANUP]
+        else:
+            self._labelled.pop(key, None)
+        self._queue_owners(obj)
+
+    def _queue_owners(self, obj: Obj) -> None:
         for owner in meta(obj).get("ownerReferences") or []:
             if owner.get("kind") in {*OWN_KINDS, "KopiaMaintenance"}:
                 self.queue.add((owner["kind"], namespace_of(obj), owner["name"]))
         if LABEL in labels_of(obj):
             self.queue.add(("KopiaMaintenance", namespace_of(obj), labels_of(obj).get(NAME_LABEL, "")))
 
-    def _pod_changed(self, change: str, obj: Obj) -> None:
+    def _pod_changed(self, _change: str, obj: Obj) -> None:
         for owner in meta(obj).get("ownerReferences") or []:
             if owner.get("kind") == "Job":
                 job = self.cached("Job", namespace_of(obj), owner["name"])
                 if job is not None:
-                    self._owned_changed(change, job)
+                    self._queue_owners(job)
 
     def _volume_changed(self, change: str, obj: Obj) -> None:
         self._owned_changed(change, obj)

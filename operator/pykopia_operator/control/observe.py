@@ -53,6 +53,7 @@ async def observe(
     running: int,
     openshift: bool,
     has_status: bool,
+    clean: bool = False,
 ) -> World:
     """Return the objects around an object, as far as its state needs them."""
     fixed = {
@@ -76,7 +77,7 @@ async def observe(
     namespace = namespace_of(owner)
     if state_of(owner) is not State.SYNCHRONIZING:
         labelled, volume, cache, images = await asyncio.gather(
-            leftovers(api, owner),
+            _none() if clean else leftovers(api, owner),
             _nothing() if is_source else _destination_volume(api, owner, thing),
             _nothing() if is_source else api.get("PersistentVolumeClaim", namespace, cache_name(owner)),
             _images(api, owner) if not is_source else _none(),

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pykopia_operator.api.base import Api
@@ -11,17 +11,21 @@ from pykopia_operator.control.carry_out import Performer
 from pykopia_operator.control.observe import observe
 from pykopia_operator.control.pull_secrets import copy_pull_secrets
 from pykopia_operator.decide.destination_run import decide_destination
-from pykopia_operator.decide.objects import Obj, generation_of, is_deleting, uid_of
+from pykopia_operator.decide.objects import Obj, generation_of, is_deleting, status_of, uid_of
 from pykopia_operator.decide.ownership import is_left_to_nobody, is_ours
 from pykopia_operator.decide.plan import Event, Measure, Plan
 from pykopia_operator.decide.running import new_turn, report_problem
 from pykopia_operator.decide.source_run import decide_source
+from pykopia_operator.decide.times import parse_time
 from pykopia_operator.decide.trigger import State, state_of
 from pykopia_operator.decide.world import World
 from pykopia_operator.errors import ApiError, InvalidObjectError
 from pykopia_operator.settings import Settings
 
 log: Final = logging.getLogger(__name__)
+
+LONG_AGO: Final = timedelta(minutes=5)
+"""More than any watch lags behind."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,6 +42,8 @@ class Surroundings:
     """KopiaMaintenances of a namespace."""
     running: Callable[[str], int] = lambda _: 0
     """Movers that run, those of an owner not counted."""
+    labelled: Callable[[str], bool] = lambda _: True
+    """Whether an object with the cleanup label of an owner's UID was seen."""
     openshift: bool = False
     status_fields: frozenset[str] = frozenset({"ReplicationSource", "ReplicationDestination"})
     """Kinds whose CRD has ``status.kopia``."""
@@ -90,6 +96,7 @@ class Reconciler:
             running=around.running(uid_of(owner)),
             openshift=around.openshift,
             has_status=kind in around.status_fields,
+            clean=self._is_clean(owner),
         )
         plan = self._decide(world)
         try:
@@ -102,6 +109,12 @@ class Reconciler:
             await self._performer.carry_out(told)
             raise
         return plan.again
+
+    def _is_clean(self, owner: Obj) -> bool:
+        """Return True if a run ended long ago and the watches know of nothing that it left: no list is needed to be sure."""
+        ended = parse_time(status_of(owner).get("lastSyncTime"))
+        long_ago = ended is not None and self._now() - ended > LONG_AGO
+        return long_ago and not self._around.labelled(uid_of(owner))
 
     def _decide(self, world: World) -> Plan:
         decide = decide_source if world.owner["kind"] == "ReplicationSource" else decide_destination

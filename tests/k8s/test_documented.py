@@ -171,9 +171,9 @@ def test_rows_279_298_an_action_without_its_program_is_explained(scenario: Scena
         return
 
     def explained(thing: Object) -> bool:
-        return "mysqldump" in str(thing.get("status")) or "beforeSnapshot" in str(thing.get("status"))
+        return "before-snapshot action failed" in condition(thing, "Synchronizing").get("message", "")
 
-    thing = namespace.wait("the failure is reported", "ReplicationSource", name, explained)
-    assert thing["status"]["latestMoverStatus"]["result"] == "Failed"
-    assert condition(thing, "Healthy")["status"] == "False"
+    thing = namespace.wait("the failure is reported while the Job tries again", "ReplicationSource", name, explained)
+    assert "Actions run in the mover's container" in condition(thing, "Synchronizing")["message"]
     assert thing["status"].get("lastSyncTime") is None
+    assert scenario.bucket.sources() == []

@@ -286,3 +286,23 @@ def test_leftovers_are_listed_unless_the_run_ended_long_ago_and_none_was_seen(
     stage.look()
     assert any(verb == "list" for verb, _, _ in stage.api.calls) is lists
     assert stage.condition()["reason"] == "WaitingForManual"
+
+
+def test_the_reason_of_a_failed_attempt_is_shown_while_the_job_tries_again() -> None:
+    """A Job tries for twenty minutes before it has failed."""
+    stage = Stage()
+    stage.ready()
+    stage.cluster.outcome = fails(17, "action", "the before-snapshot action failed: exit status 127")
+    whole = stage.cluster.step
+
+    def step_without_an_end() -> bool:
+        moved = whole() if not stage.cluster.movers else False
+        for job in stage.api.of_kind("Job"):
+            job["status"] = {"active": 1, "failed": 1}
+        return moved
+
+    stage.cluster.step = step_without_an_end  # type: ignore[method-assign]
+    stage.settle()
+    assert stage.condition()["reason"] == "SyncInProgress"
+    assert "attempt 2 of the mover; the last one: the before-snapshot action failed" in stage.condition()["message"]
+    assert "lastFailure" not in stage.status().get("kopia", {})

@@ -152,6 +152,17 @@ def read_result(
     )
 
 
+def newest_failure(job: Obj, pods: Sequence[Obj]) -> str:
+    """Return why the newest Pod failed of a Job that goes on with another one; empty if none has failed."""
+    failed = [each for each in pods if status_of(each).get("phase") == "Failed"]
+    if not failed:
+        return ""
+    pod = max(failed, key=lambda each: str(meta(each).get("creationTimestamp") or ""))
+    ended = terminated_state(pod)
+    said = str(read_document(str(ended.get("message") or "")).get("message") or "")
+    return _explained(job, pod, ended) or said or _by_status(int(ended.get("exitCode") or 0))
+
+
 def _without_pod(job: Obj, *, succeeded: bool) -> str:
     if succeeded:
         return "the mover succeeded; its Pod is gone and its log is lost"

@@ -29,7 +29,7 @@ from pykopia_operator.decide.objects import (
     uid_of,
 )
 from pykopia_operator.decide.plan import Create, Delete, Event, Measure, Patch, Plan
-from pykopia_operator.decide.result import MoverResult, read_result, shown_log
+from pykopia_operator.decide.result import MoverResult, newest_failure, read_result, shown_log
 from pykopia_operator.decide.statuses import Status, kopia_status
 from pykopia_operator.decide.times import format_time, go_duration, parse_time
 from pykopia_operator.decide.trigger import Clock, State, is_interval_missed, next_sync_time, state_of, when_due
@@ -447,7 +447,10 @@ def watch_mover(turn: Turn, spec: SourceSpec | DestinationSpec) -> Plan:
         turn.synchronizing("Paused", "Paused: the running mover is suspended until spec.paused is false")
     else:
         failed = len([each for each in turn.world.pods if status_of(each).get("phase") == "Failed"])
-        turn.synchronizing("SyncInProgress", f"attempt {failed + 1} of the mover" if failed else "")
+        why = newest_failure(job, turn.world.pods)[:LONGEST_EVENT]
+        turn.synchronizing(
+            "SyncInProgress", f"attempt {failed + 1} of the mover; the last one: {why}" if failed else ""
+        )
         turn.plan.wait(RECHECK)
     missed(turn, spec.trigger)
     return turn.finish()

@@ -73,6 +73,8 @@ def restore(session: Session, options: RestoreFlags) -> None:
             for line in (*result.warnings, *result.errors):
                 session.log.warning("%s", line)
             session.log.info("%s", _summary(session, result.counters))
+            if unset := result.counters.unset_attributes():
+                session.log.info("%s.", unset)
             if options.json:
                 options.write_json(session, _result_members(target, result))
 
@@ -136,6 +138,9 @@ def _result_members(target: str, result: RestoreResult) -> dict[str, object]:
         "restoredBytes": counters.restored_bytes,
         "skippedFiles": counters.skipped_files,
         "deletedEntries": counters.deleted_entries,
+        "unsetOwners": counters.unset_owners,
+        "unsetModes": counters.unset_modes,
+        "unsetTimes": counters.unset_times,
         "errors": list(result.errors),
     }
 

@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -51,9 +51,11 @@ from pykopia.snapshot.small_files import (
     OWNER,
     TEMPORARY_NAME,
     TIME,
+    change_owner,
     finish_folder,
     make_folder,
     publish,
+    set_attributes,
     temporary_name,
     write_files,
 )
@@ -108,6 +110,8 @@ class LocalOutput:
         self._writer = FileWriter(
             objects, self._differences, options, progress.check, lambda count: progress.add(restored_bytes=count)
         )
+        self._refused_owners: set[tuple[int, int]] = set()
+        """Owner and group that this process may not give to its own files, as was seen with one of them."""
         self.warnings: list[str] = []
         """Deviations from the usual way, one line each."""
         self._flags = (
@@ -272,7 +276,19 @@ class LocalOutput:
             self._take_back(parent, handle)
         if folder.mode is not None and not self._flags & MODE:
             os.fchmod(handle, folder.mode)
-        finish_folder(handle, entry, self._flags & ~FLUSH)
+        self._finish_folder(handle, entry)
+
+    def _finish_folder(self, handle: int, entry: DirectoryEntry) -> None:
+        """Set the attributes of a folder and close it; those that may not be set are counted."""
+        flags = self._flags & ~FLUSH
+        try:
+            finish_folder(os.dup(handle), entry, flags & ~IGNORE_RIGHTS)
+        except PermissionError:
+            if not flags & IGNORE_RIGHTS:
+                raise
+            self._count_unset(set_attributes(handle, entry, flags))
+        finally:
+            os.close(handle)
 
     def _take_back(self, parent: LocalFolder, handle: int) -> None:
         """Open a parked folder by the one in it, which costs less than by those above it."""
@@ -324,16 +340,39 @@ class LocalOutput:
         lengths: dict[str, int] = {entry.object_id: entry.size for _, entry, _ in small}
         contents = self._contents.get_many(lengths, lengths=lengths)
         ready = [item for item in small if len(contents.get(item[1].object_id, WRONG)) == item[1].size]
+        refused = self._refused_owners
+        may = [item for item in ready if (item[1].uid, item[1].gid) not in refused] if refused else ready
+        made = self._written(may, contents, self._flags & ~IGNORE_RIGHTS)
+        if len(may) < len(ready):
+            may_not = [item for item in ready if (item[1].uid, item[1].gid) in refused]
+            without_owner = self._written(may_not, contents, self._flags, uid=os.geteuid())
+            for _ in without_owner:
+                self._count_unset(OWNER)
+            made += without_owner
+        return made
+
+    def _written(
+        self, items: Sequence[Item[LocalFolder]], contents: Mapping[str, bytes], flags: int, *, uid: int | None = None
+    ) -> list[Item[LocalFolder]]:
+        """Make small files all at once, and return those that were made.
+
+        Args:
+            items: the files.
+            contents: by the IDs of their objects.
+            flags: which attributes are set, and how.
+            uid: owner in the place of those of the entries, so that the group alone is set; None: those of the entries.
+        """
+        entries = [entry if uid is None else msgspec.structs.replace(entry, uid=uid) for _, entry, _ in items]
         try:
             errors = write_files(
-                [self._handle(folder) for folder, _, _ in ready],
-                [entry for _, entry, _ in ready],
-                [contents[entry.object_id] for _, entry, _ in ready],
-                self._flags,
+                [self._handle(folder) for folder, _, _ in items],
+                entries,
+                [contents[entry.object_id] for entry in entries],
+                flags,
             )
         except (ValueError, OverflowError):
             return []  # one of them has a value that no file can have
-        return [item for item, error in zip(ready, errors, strict=True) if not error]
+        return [item for item, error in zip(items, errors, strict=True) if not error]
 
     def file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
         """Make a file; return False when one that is there was left as it is.
@@ -441,17 +480,19 @@ class LocalOutput:
                 with contextlib.suppress(OSError):
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # see _remove_leftover
                 self._writer.write(handle, entry, path, old=old)
-                self._complete(handle, entry, path)
+                if self._complete(handle, entry, path) & OWNER:
+                    self._refused_owners.add((entry.uid, entry.gid))
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=folder)
             raise
         return temporary
 
-    def _complete(self, handle: int, entry: DirectoryEntry, path: str) -> None:
-        self._attributes(handle, entry, path)
+    def _complete(self, handle: int, entry: DirectoryEntry, path: str) -> int:
+        unset = self._attributes(handle, entry, path)
         if self._options.flush_files:
             os.fsync(handle)
+        return unset
 
     # ------------------------------------------------------------------ links
 
@@ -480,33 +521,43 @@ class LocalOutput:
         return isinstance(decision, Make | Replace)
 
     def _link_attributes(self, folder: int, entry: DirectoryEntry, path: str) -> None:
-        name = entry.name
-        with self._permission_errors():
-            if not self._options.skip_owners:
-                os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        with self._permission_errors():
-            if not self._options.skip_times:
-                times = (entry.mtime_ns, entry.mtime_ns)
-                os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
-                if entry.mtime_ns not in COMMON_TIMES:
-                    self._compare_time(os.lstat(name, dir_fd=folder), entry, path)
+        name, unset = entry.name, 0
+        if not self._options.skip_owners:
+            unset |= self._may_lack_rights(
+                OWNER, lambda: change_owner(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
+            )
+        if not self._options.skip_times:
+            times = (entry.mtime_ns, entry.mtime_ns)
+            unset |= self._may_lack_rights(TIME, lambda: os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False))
+            if entry.mtime_ns not in COMMON_TIMES and not unset & TIME:
+                self._compare_time(os.lstat(name, dir_fd=folder), entry, path)
+        self._count_unset(unset)
 
     # ------------------------------------------------------------------ attributes
 
-    def _attributes(self, handle: int, entry: DirectoryEntry, path: str) -> None:
-        """Set owner, then mode (a change of owner clears set-uid bits), then time."""
-        options = self._options
+    def _attributes(self, handle: int, entry: DirectoryEntry, path: str) -> int:
+        """Set owner, then mode (a change of owner clears set-uid bits), then time; return those that could not be set."""
+        options, unset = self._options, 0
         if not options.skip_owners:
-            with self._permission_errors():
-                os.chown(handle, entry.uid, entry.gid)
+            unset |= self._may_lack_rights(OWNER, lambda: change_owner(handle, entry.uid, entry.gid))
         if not options.skip_permissions:
-            with self._permission_errors():
-                os.chmod(handle, entry.mode)
+            unset |= self._may_lack_rights(MODE, lambda: os.chmod(handle, entry.mode))
         if not options.skip_times:
-            with self._permission_errors():
-                os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
-                if entry.mtime_ns not in COMMON_TIMES:
-                    self._compare_time(os.fstat(handle), entry, path)
+            unset |= self._may_lack_rights(TIME, lambda: os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns)))
+            if entry.mtime_ns not in COMMON_TIMES and not unset & TIME:
+                self._compare_time(os.fstat(handle), entry, path)
+        self._count_unset(unset)
+        return unset
+
+    def _count_unset(self, unset: int) -> None:
+        """Count one entry whose attributes of these flags could not be set for lack of rights."""
+        if unset:
+            self._progress.add(
+                unset_entries=1,
+                unset_owners=bool(unset & OWNER),
+                unset_modes=bool(unset & MODE),
+                unset_times=bool(unset & TIME),
+            )
 
     def _compare_time(self, found: os.stat_result, entry: DirectoryEntry, path: str) -> None:
         """Warn where the file system can't hold a time."""
@@ -514,14 +565,15 @@ class LocalOutput:
             stored, here = gojson.format_time(entry.mtime_ns), gojson.format_time(found.st_mtime_ns)
             self._warn(f"{path}: the file system can't hold its time {stored}; it has {here} now")
 
-    @contextlib.contextmanager
-    def _permission_errors(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        """Ignore permission errors if that is allowed."""
+    def _may_lack_rights(self, attribute: int, step: Callable[[], None]) -> int:
+        """Set an attribute; return its flag when a lack of rights is passed over, else 0."""
         try:
-            yield
+            step()
         except PermissionError:
             if not self._options.ignore_permission_errors:
                 raise
+            return attribute
+        return 0
 
     # ------------------------------------------------------------------ placeholders
 
@@ -551,8 +603,7 @@ class LocalOutput:
             write_all(handle, data, 0)
             self._attributes(handle, entry, path)
             if not self._options.skip_permissions:
-                with self._permission_errors():
-                    os.chmod(handle, entry.mode & ~0o222)
+                self._may_lack_rights(MODE, lambda: os.chmod(handle, entry.mode & ~0o222))
 
     def _drop_placeholder(self, parent: LocalFolder, name: str) -> None:
         drop_placeholder(self._handle(parent), name)

@@ -84,10 +84,30 @@ class RestoreCounters:
     skipped_bytes: int = 0
     deleted_entries: int = 0
     ignored_errors: int = 0
+    unset_entries: int = 0
+    """Entries of which owner, mode or time could not be set for lack of rights (``ignore_permission_errors``)."""
+    unset_owners: int = 0
+    unset_modes: int = 0
+    unset_times: int = 0
     enqueued_files: int = 0
     enqueued_directories: int = 0
     enqueued_symlinks: int = 0
     enqueued_bytes: int = 0
+
+    def unset_attributes(self) -> str:
+        """Return a sentence on the attributes that could not be set for lack of rights; empty if all could be set.
+
+        >>> RestoreCounters(unset_entries=3, unset_owners=3, unset_times=1).unset_attributes()
+        'The owner of 3 entries and the time of 1 entry could not be set for lack of rights'
+        """
+        counts = {"owner": self.unset_owners, "mode": self.unset_modes, "time": self.unset_times}
+        parts = [
+            f"the {name} of {count} {'entry' if count == 1 else 'entries'}" for name, count in counts.items() if count
+        ]
+        if not parts:
+            return ""
+        told = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+        return f"T{told[1:]} could not be set for lack of rights"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from pykopia.format.directory import DirectoryEntry
 
@@ -87,20 +88,20 @@ def _write(folder: int, entry: DirectoryEntry, data: bytes, flags: int) -> int:
     try:
         descriptor = os.open(temporary, CREATE_FLAGS, 0o600, dir_fd=folder)
     except OSError as error:
-        return error.errno or -1
+        return error.errno or errno.EIO
     try:
         try:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
-            _set_attributes(descriptor, entry, flags)
+            set_attributes(descriptor, entry, flags)
         finally:
             os.close(descriptor)
         python_publish(folder, temporary, entry.name)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
-        return error.errno or -1
+        return error.errno or errno.EIO
     return 0
 
 
@@ -135,19 +136,54 @@ def python_publish(folder: int, temporary: str, name: str) -> None:
     os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _set_attributes(descriptor: int, entry: DirectoryEntry, flags: int) -> None:
-    """Set owner, then mode (a change of owner clears set-uid bits), then time; flush."""
+def set_attributes(descriptor: int, entry: DirectoryEntry, flags: int) -> int:
+    """Set owner, then mode (a change of owner clears set-uid bits), then time; flush.
+
+    Args:
+        descriptor: of a file or folder.
+        entry: with the values.
+        flags: which attributes are set, and how.
+
+    Returns:
+        The flags of the attributes that could not be set for lack of rights.
+    """
     steps: list[tuple[int, Callable[[int], None]]] = [
-        (OWNER, lambda file: os.chown(file, entry.uid, entry.gid)),
+        (OWNER, lambda file: change_owner(file, entry.uid, entry.gid)),
         (MODE, lambda file: os.chmod(file, entry.mode)),
         (TIME, lambda file: os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))),
     ]
+    unset = 0
     for flag, step in steps:
         if flags & flag:
-            with contextlib.suppress(PermissionError) if flags & IGNORE_RIGHTS else contextlib.nullcontext():
+            try:
                 step(descriptor)
+            except PermissionError:
+                if not flags & IGNORE_RIGHTS:
+                    raise
+                unset |= flag
     if flags & FLUSH:
         os.fsync(descriptor)
+    return unset
+
+
+def change_owner(file: int | str, uid: int, gid: int, **where: Any) -> None:  # noqa: ANN401 -- of os.chown
+    """Set owner and group of a file; the group alone where the process may set no more.
+
+    Args:
+        file: descriptor or name.
+        uid: owner.
+        gid: group.
+        where: further arguments of ``os.chown``.
+
+    Raises:
+        PermissionError: the owner, or both, could not be set.
+    """
+    try:
+        os.chown(file, uid, gid, **where)
+    except PermissionError:
+        with contextlib.suppress(OSError):
+            os.chown(file, -1, gid, **where)
+        raise
 
 
 def python_make_folder(parent: int, name: str) -> tuple[int, bool]:
@@ -174,7 +210,7 @@ def python_finish_folder(descriptor: int, entry: DirectoryEntry, flags: int) -> 
         OSError: One of them can't be set; the folder is closed all the same.
     """
     try:
-        _set_attributes(descriptor, entry, flags)
+        set_attributes(descriptor, entry, flags)
     finally:
         os.close(descriptor)
 
@@ -218,6 +254,7 @@ __all__ = [
     "SHRANK",
     "TEMPORARY_NAME",
     "TIME",
+    "change_owner",
     "finish_folder",
     "list_folder",
     "make_folder",
@@ -229,6 +266,7 @@ __all__ = [
     "python_read_files",
     "python_write_files",
     "read_files",
+    "set_attributes",
     "temporary_name",
     "write_files",
 ]

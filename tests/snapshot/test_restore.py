@@ -518,7 +518,9 @@ def test_what_the_user_has_no_right_to_set_is_passed_over_or_told(
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse)
-    repository.snapshots.restore(snapshot, target)
+    result = repository.snapshots.restore(snapshot, target)
     assert (target / "name").read_bytes() == b"data"
+    assert (result.counters.unset_entries, result.counters.unset_owners, result.counters.unset_modes) == (1, 1, 0)
+    assert result.counters.unset_attributes() == "The owner of 1 entry could not be set for lack of rights"
     with pytest.raises(RestoreError, match="Operation not permitted"):
         repository.snapshots.restore(snapshot, target, options=RestoreOptions(ignore_permission_errors=False))

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the servers of the tests into .servers of this checkout: what npm brings; with --all also what Go builds and what
-# apt-get installs for the whole machine; with --cluster, instead, a Kubernetes API server and what its tests need.
+# apt-get installs for the whole machine; with --cluster, instead, a Kubernetes API server and what its tests need; with
+# --rclone, instead, a current rclone, which the mover's image has.
 # What pip brings is in the dependency group `servers`. What is there already is left.
 set -eu
 cd "$(dirname "$0")/.."
@@ -72,6 +73,7 @@ build_cluster() {
     ln -sf "../cluster/$sum/kubernetes-cluster" .servers/bin/kubernetes-cluster
 }
 
+rclone=github.com/rclone/rclone@v1.76.0
 versitygw=github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 mkdir -p .servers
@@ -85,6 +87,16 @@ if [ -n "$cluster" ]; then
     go_install kubeconform github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
     go_install helm helm.sh/helm/v3/cmd/helm@v3.22.0
     build_cluster
+    exit 0
+fi
+if [ "${1:-}" = --rclone ]; then
+    if [ ! -x .servers/rclone/rclone ]; then
+        find_go
+        echo "building rclone: this takes some minutes, once" >&2
+        # beside bin: the tests use the rclone of the machine, whose versions differ in what they print
+        CGO_ENABLED=0 GOBIN="$PWD/.servers/rclone" GOFLAGS=-mod=mod "$go" install -trimpath \
+            -ldflags="-s -w -X github.com/rclone/rclone/fs.Version=${rclone#*@}" "$rclone"
+    fi
     exit 0
 fi
 npm_install azurite-blob azurite@3.37.0

@@ -6,7 +6,7 @@ Order: is there anything, repository, identity, policies, before action, snapsho
 import getpass
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,15 +15,16 @@ from pykopia.errors import CanceledError, SourceNotFoundError
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.upload_options import SnapshotResult, UploadCounters
 from pykopia_mover.cache import is_short, used_bytes
-from pykopia_mover.commands import command_environment, run_command
+from pykopia_mover.commands import run_command
 from pykopia_mover.compression import compressor
 from pykopia_mover.connecting import open_repository
 from pykopia_mover.failures import MoverError
-from pykopia_mover.identity import by_source, require_complete, source_to_back_up, wanted_by, with_source
+from pykopia_mover.identity import Wanted, by_source, require_complete, source_to_back_up, wanted_by
 from pykopia_mover.memory import fitting_streams, memory_limit
 from pykopia_mover.output import timestamp
 from pykopia_mover.policy_plan import RETENTION_FIELDS, PolicyPlan, Spec, parallel_reads, plan_policies
-from pykopia_mover.run import Run
+from pykopia_mover.report import Outcome
+from pykopia_mover.run import Context
 
 LOST_AND_FOUND: Final = "lost+found"
 MOST_PATHS: Final = 20
@@ -38,7 +39,7 @@ _ORIGIN_NAMES: Final = dict(
 )
 
 
-def backup(run: Run) -> None:
+def backup(run: Context) -> Outcome:
     """Back the volume up.
 
     Raises:
@@ -50,29 +51,28 @@ def backup(run: Run) -> None:
     output.line("=== Checking directory for content ===")
     if _is_empty(run):
         output.line("== Directory is empty skipping backup ==")
-        run.report.result = "skipped"
-        run.report.message = f"{run.data_dir} is empty"
-        return
-    run.wanted = require_complete(wanted_by(settings, pod_user=_pod_user(), pod_host=socket.gethostname()))
+        return Outcome(result="skipped", message=f"{run.data_dir} is empty")
+    wanted = require_complete(wanted_by(settings, pod_user=_pod_user(), pod_host=socket.gethostname()))
     spec = Spec(
         retention=settings.retention,
         compression=compressor(settings.compression, setting="KOPIA_COMPRESSION") if settings.compression else "",
         parallelism=settings.parallelism,
     )
-    output.lines(run.wanted.lines)
-    run.report.overrides = list(run.wanted.lines)
-    with open_repository(run, may_create=True) as repository:
-        source = _source(run, repository)
+    output.lines(wanted.lines)
+    run.notes.add(overrides=wanted.lines)
+    with open_repository(run, wanted, may_create=True) as repository:
+        source = _source(run, repository, wanted)
         plan = _plan(run, repository, source, spec)
         _write_policies(run, repository, source, plan)
-        options = _options(run, repository, source, spec)
+        options = _options(run, repository, source, spec, wanted.tags)
         before = len(repository.snapshots.list(source))
         _tell_missing_maintenance(run, repository)
         result = _with_commands(run, repository, source, options)
         _finish(run, repository, source, result, before=before + result.saved)
+    return Outcome(message=f"snapshot {result.manifest.id} of {source}")
 
 
-def _is_empty(run: Run) -> bool:
+def _is_empty(run: Context) -> bool:
     """Tell whether there is nothing to back up (rule M-012)."""
     try:
         names = os.listdir(run.data_dir)
@@ -85,11 +85,11 @@ def _is_empty(run: Run) -> bool:
     return not [name for name in names if name != LOST_AND_FOUND]
 
 
-def _unreadable_root(run: Run, error: OSError) -> MoverError:
+def _unreadable_root(run: Context, error: OSError) -> MoverError:
     return MoverError("source", f"DATA_DIR {run.data_dir} can't be read: {error.strerror}", _permission_hint(run))
 
 
-def _permission_hint(run: Run) -> str:
+def _permission_hint(run: Context) -> str:
     if run.settings.privileged:
         return "The mover is privileged already; look at the volume itself"
     return (
@@ -108,19 +108,17 @@ def _pod_user() -> str:
 # ---------------------------------------------------------------------- whose, and how
 
 
-def _source(run: Run, repository: Repository) -> SourceInfo:
-    source = run.wanted.source
-    if run.wanted.legacy:
-        source = source_to_back_up(run.wanted, by_source(repository.snapshots.list()))
-    if source != run.wanted.source:
+def _source(run: Context, repository: Repository, wanted: Wanted) -> SourceInfo:
+    source = wanted.source
+    if wanted.legacy:
+        source = source_to_back_up(wanted, by_source(repository.snapshots.list()))
+    if source != wanted.source:
         run.output.line(f"Adopting existing snapshot identity {source}")
-        run.report.adopted = True
-        run.wanted = with_source(run.wanted, source)
-    run.report.identity = str(source)
+    run.notes.add(identity=str(source), adopted=source != wanted.source)
     return source
 
 
-def _plan(run: Run, repository: Repository, source: SourceInfo, spec: Spec) -> PolicyPlan:
+def _plan(run: Context, repository: Repository, source: SourceInfo, spec: Spec) -> PolicyPlan:
     everything = SourceInfo()
     effective = repository.policies.effective(source)
     between = {
@@ -151,7 +149,7 @@ def _plan(run: Run, repository: Repository, source: SourceInfo, spec: Spec) -> P
     return plan
 
 
-def _write_policies(run: Run, repository: Repository, source: SourceInfo, plan: PolicyPlan) -> None:
+def _write_policies(run: Context, repository: Repository, source: SourceInfo, plan: PolicyPlan) -> None:
     if plan.global_policy is not None:
         repository.policies.set(SourceInfo(), plan.global_policy)
         run.output.line("Global policy set")
@@ -170,7 +168,7 @@ def _write_policies(run: Run, repository: Repository, source: SourceInfo, plan: 
     run.output.line(f"Compression policy in effect: {compression}")
 
 
-def _origin(run: Run, name: str, source: SourceInfo, origin: SourceInfo | None) -> str:
+def _origin(run: Context, name: str, source: SourceInfo, origin: SourceInfo | None) -> str:
     if origin is None:
         return "built-in"
     if origin == source:
@@ -181,7 +179,9 @@ def _origin(run: Run, name: str, source: SourceInfo, origin: SourceInfo | None) 
     return f"policy of {origin}"
 
 
-def _options(run: Run, repository: Repository, source: SourceInfo, spec: Spec) -> SnapshotOptions:
+def _options(
+    run: Context, repository: Repository, source: SourceInfo, spec: Spec, tags: Mapping[str, str]
+) -> SnapshotOptions:
     effective = repository.policies.effective(source)
     wanted = parallel_reads(spec, run.files.policy, effective.policy.upload.max_parallel_file_reads)
     parallel = fitting_streams(wanted, memory_limit(run.places.memory_limits))
@@ -192,10 +192,10 @@ def _options(run: Run, repository: Repository, source: SourceInfo, spec: Spec) -
     values: dict[str, Any] = {
         "source": source,
         "parallel": parallel,
-        "action_environment": command_environment(run.environment, {}),
+        "action_environment": run.environment.for_commands({}),
     }
     additional = dict(run.additional.snapshot)
-    values["tags"] = run.wanted.tags | additional.pop("tags", {})
+    values["tags"] = dict(tags) | additional.pop("tags", {})
     actions = effective.policy.actions
     count = sum(
         each is not None
@@ -214,7 +214,9 @@ def _options(run: Run, repository: Repository, source: SourceInfo, spec: Spec) -
 # ---------------------------------------------------------------------- taking it
 
 
-def _with_commands(run: Run, repository: Repository, source: SourceInfo, options: SnapshotOptions) -> SnapshotResult:
+def _with_commands(
+    run: Context, repository: Repository, source: SourceInfo, options: SnapshotOptions
+) -> SnapshotResult:
     """Take the snapshot between the two commands of the spec (rule M-110)."""
     settings = run.settings
     config = run.files.config
@@ -243,11 +245,10 @@ def _with_commands(run: Run, repository: Repository, source: SourceInfo, options
                 run.output.warning(str(error))
 
 
-def _command(run: Run, name: str, text: str, source: SourceInfo, additions: dict[str, str]) -> None:
+def _command(run: Context, name: str, text: str, source: SourceInfo, additions: dict[str, str]) -> None:
     run.output.line(f"Running the {name} action")
     run.output.debug(text)
-    environment = command_environment(
-        run.environment,
+    environment = run.environment.for_commands(
         {
             "KOPIA_ACTION": name,
             "KOPIA_SNAPSHOT_ID": "",
@@ -267,7 +268,7 @@ def _command(run: Run, name: str, text: str, source: SourceInfo, additions: dict
     )
 
 
-def _take(run: Run, repository: Repository, options: SnapshotOptions) -> SnapshotResult:
+def _take(run: Context, repository: Repository, options: SnapshotOptions) -> SnapshotResult:
     last = clock.monotonic()
 
     def tell(counters: UploadCounters) -> None:
@@ -294,7 +295,7 @@ def _take(run: Run, repository: Repository, options: SnapshotOptions) -> Snapsho
 # ---------------------------------------------------------------------- afterwards
 
 
-def _finish(run: Run, repository: Repository, source: SourceInfo, result: SnapshotResult, *, before: int) -> None:
+def _finish(run: Context, repository: Repository, source: SourceInfo, result: SnapshotResult, *, before: int) -> None:
     """Say what came of it.
 
     Args:
@@ -304,11 +305,11 @@ def _finish(run: Run, repository: Repository, source: SourceInfo, result: Snapsh
         result: of taking it.
         before: snapshots of the source before any of them expired.
     """
-    manifest, counters, report = result.manifest, result.counters, run.report
+    manifest, counters = result.manifest, result.counters
     root = manifest.root_entry
     summary = root.summary if root is not None else None
     failed = [each for each in result.problems if not each.ignored and not _is_harmless(each)]
-    report.snapshot = {
+    taken = {
         "id": str(manifest.id),
         "start": timestamp(manifest.start_time_ns),
         "end": timestamp(manifest.end_time_ns),
@@ -319,6 +320,7 @@ def _finish(run: Run, repository: Repository, source: SourceInfo, result: Snapsh
         "cachedFiles": counters.cached_files,
         "errors": len(failed),
     }
+    run.notes.add(snapshot=taken)
     if result.saved:
         run.output.line(f"Snapshot created: snapshot {manifest.id} created for {source}")
     else:
@@ -326,7 +328,7 @@ def _finish(run: Run, repository: Repository, source: SourceInfo, result: Snapsh
             f"No changes: the snapshot equals the previous one and was not kept, as the policy of {source} says"
         )
     kept = len(repository.snapshots.list(source))
-    run.report.retention = {"kept": kept, "deleted": max(0, before - kept)}
+    run.notes.add(retention={"kept": kept, "deleted": max(0, before - kept)})
     run.output.line("=== Applying retention policy ===")
     run.output.line(f"Retention: kept {kept}, deleted {max(0, before - kept)}")
     _tell_cache(run)
@@ -336,17 +338,16 @@ def _finish(run: Run, repository: Repository, source: SourceInfo, result: Snapsh
     if len(passed_over) > MOST_PATHS:
         run.output.warning(f"left out: … and {len(passed_over) - MOST_PATHS} more entries")
     _tell_special(run, counters)
-    report.message = f"snapshot {manifest.id} of {source}"
     if failed:
         raise _unread(run, failed)
 
 
-def _tell_special(run: Run, counters: UploadCounters) -> None:
+def _tell_special(run: Context, counters: UploadCounters) -> None:
     """Say how many entries are of kinds that no snapshot has."""
     counts = {"sockets": counters.sockets, "pipes": counters.pipes, "devices": counters.devices}
     found = {kind: count for kind, count in counts.items() if count}
     if found:
-        run.report.snapshot["special"] = found
+        run.notes.add(snapshot={"special": found})
         told = ", ".join(f"{count} {kind}" for kind, count in found.items())
         run.output.line(f"Not in the snapshot, as they have no content: {told}")
 
@@ -356,7 +357,7 @@ def _is_harmless(error: Problem) -> bool:
     return _VANISHED in error.message or error.path.strip("/") == LOST_AND_FOUND
 
 
-def _unread(run: Run, failed: Sequence[Problem]) -> MoverError:
+def _unread(run: Context, failed: Sequence[Problem]) -> MoverError:
     for each in failed[:MOST_PATHS]:
         run.output.line(f"not in the snapshot: {each.path}: {each.message}")
     if len(failed) > MOST_PATHS:
@@ -372,7 +373,7 @@ def _unread(run: Run, failed: Sequence[Problem]) -> MoverError:
     )
 
 
-def _tell_missing_maintenance(run: Run, repository: Repository) -> None:
+def _tell_missing_maintenance(run: Context, repository: Repository) -> None:
     count = repository.contents.indexes.active_count
     if count > MANY_INDEXES:
         run.output.warning(
@@ -381,11 +382,11 @@ def _tell_missing_maintenance(run: Run, repository: Repository) -> None:
         )
 
 
-def _tell_cache(run: Run) -> None:
+def _tell_cache(run: Context) -> None:
     if run.cache.folder is None:
         return
     used = used_bytes(run.cache.folder)
-    run.report.cache = {"bytes": used, "limit": run.cache.capacity}
+    run.notes.add(cache={"bytes": used, "limit": run.cache.capacity})
     if is_short(run.cache):
         run.output.warning(
             f"the cache is full: {used} of {run.cache.capacity} bytes; it works on, slower. Raise cacheCapacity"

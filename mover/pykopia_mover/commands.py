@@ -11,7 +11,6 @@ from typing import Final
 
 from pykopia import clock
 from pykopia_mover.failures import MoverError
-from pykopia_mover.variables import is_secret
 
 MOST_OUTPUT: Final = 64 << 10
 """Bytes of output that reach the log."""
@@ -21,12 +20,6 @@ GRACE_SECONDS: Final = 10
 """Between the request to end and the end."""
 TICK_SECONDS: Final = 0.1
 NOT_FOUND: Final = 127
-
-
-def command_environment(environment: Mapping[str, str], additions: Mapping[str, str]) -> dict[str, str]:
-    """Return what a command gets: the environment without secrets, and what it is told."""
-    kept = {name: value for name, value in environment.items() if not is_secret(name)}
-    return {"PATH": os.defpath, **kept, **additions}
 
 
 def run_command(
@@ -165,4 +158,4 @@ def advice(status: int | None, output: Sequence[str]) -> str:
     return "Actions run in the mover's container, where the volume is at /data"
 
 
-__all__ = ["advice", "command_environment", "run_command"]
+__all__ = ["advice", "run_command"]

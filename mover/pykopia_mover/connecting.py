@@ -22,17 +22,20 @@ from pykopia.errors import (
 )
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.environment import legacy_connections, storage_from_environment
+from pykopia.storage.environment import legacy_connections
 from pykopia.storage.opening import open_storage
 from pykopia.storage.retrying import Retries, RetrySchedule
 from pykopia_mover import sections
 from pykopia_mover.cache import caching_options, make_room, rebuild
+from pykopia_mover.certificates import issuer_of, server_of
+from pykopia_mover.clocks import ClockWatch
 from pykopia_mover.documents import DocumentError, parse_document, read_document
-from pykopia_mover.explain import Place
+from pykopia_mover.explain import is_about_certificate
 from pykopia_mover.failures import MoverError, config_error
+from pykopia_mover.identity import Wanted
 from pykopia_mover.loading import CONFIG_NAME, storage_limits
 from pykopia_mover.memory import give_back
-from pykopia_mover.run import Run
+from pykopia_mover.run import Context
 
 FORMAT_BLOB: Final = "kopia.repository"
 CONFIGURATION_BLOB: Final = "kopia.blobcfg"
@@ -56,7 +59,7 @@ class Target:
 # ---------------------------------------------------------------------- where
 
 
-def find_target(run: Run) -> Target:
+def find_target(run: Context) -> Target:
     """Return where the settings say the repository is (rules M-030, M-046).
 
     Raises:
@@ -64,18 +67,19 @@ def find_target(run: Run) -> Target:
         PykopiaError: variables that make no sense.
     """
     document = _connection_document(run)
+    authorities = run.environment.authorities()
+    if authorities:
+        run.output.line("Using custom CA.")
     if document is not None:
         try:
-            connection = ConnectionInfo.from_json(document["storage"])
+            connection = _trusting(ConnectionInfo.from_json(document["storage"]), authorities)
             connection.options().check()
         except ConnectionFileError as error:
             raise config_error(str(error), "Correct the connection document, or name the repository by a URL") from None
     else:
-        found = storage_from_environment(run.environment)
+        found = run.environment.storage()
         for warning in found.warnings:
             run.output.warning(warning)
-        if found.root_ca:
-            run.output.line("Using custom CA.")
         connection, document = found.connection, {}
     wanted_type = run.files.config.storage_type if run.files.config is not None else ""
     if wanted_type and wanted_type.lower() != connection.type.lower():
@@ -88,11 +92,27 @@ def find_target(run: Run) -> Target:
     uploads = uploads or run.settings.parallelism or 1
     additions.setdefault("concurrentWrites", uploads)
     connection = connection.with_fields(additions)
-    run.place = Place(type=connection.type, name=_location(connection), environment=run.environment)
+    place = replace(
+        run.place,
+        type=connection.type,
+        name=_location(connection),
+        credentials=run.environment.credentials(connection.type),
+    )
+    run.notes.add(place=place)
     return Target(connection=connection, document=document)
 
 
-def _connection_document(run: Run) -> dict[str, Any] | None:
+def _trusting(connection: ConnectionInfo, authorities: bytes) -> ConnectionInfo:
+    """Return a connection that trusts more authorities than it names, if its type speaks TLS."""
+    options: Any = connection.options()
+    if not authorities or not hasattr(options, "root_ca"):
+        return connection
+    return ConnectionInfo.from_options(
+        replace(options, root_ca=b"\n".join(filter(None, (options.root_ca, authorities))))
+    )
+
+
+def _connection_document(run: Context) -> dict[str, Any] | None:
     """Return the first connection document with a storage: structured, then the file (rule M-046)."""
     text = run.settings.structured_config
     path = run.places.credentials / CONFIG_NAME
@@ -141,8 +161,13 @@ def _below(config: Mapping[str, Any]) -> str:
 # ---------------------------------------------------------------------- opening
 
 
-def open_repository(run: Run, *, may_create: bool = False) -> Repository:
+def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -> Repository:
     """Return the repository that the settings name, made if need be and if that is allowed.
+
+    Args:
+        run: its context.
+        wanted: whose snapshots the run is about: the client of the repository.
+        may_create: whether a repository may be made.
 
     Raises:
         MoverError: none is there, its place holds something else, or the settings contradict each other.
@@ -175,15 +200,17 @@ def open_repository(run: Run, *, may_create: bool = False) -> Repository:
             storage.close()
         storage, raw, created = _create(run, target)
     assert storage is not None
-    repository = _connect(run, target, storage, raw)
+    if may_create and not storage.is_local:
+        storage = ClockWatch(storage, run.output.warning)
+    repository = _connect(run, target, wanted, storage, raw)
     give_back()
     identifier = repository.unique_id.hex()[:8]
-    run.report.repository = {"type": target.connection.type, "id": identifier, "created": created}
+    run.notes.add(repository={"type": target.connection.type, "id": identifier, "created": created})
     run.output.line(f"Connected to repository {run.place.name} (id {identifier}, format v{repository.format.version})")
     return repository
 
 
-def _open(run: Run, connection: ConnectionInfo, *, create: bool = False) -> BlobStorage:
+def _open(run: Context, connection: ConnectionInfo, *, create: bool = False) -> BlobStorage:
     """Open a storage; a network that is not up yet, or a server that asks for patience, is tried again (rule M-044).
 
     Once it is open, the storage itself does that.
@@ -195,7 +222,7 @@ def _open(run: Run, connection: ConnectionInfo, *, create: bool = False) -> Blob
         except PykopiaError as error:
             pause = retries.pause_after(error)
             if pause is None:
-                run.place = replace(run.place, tried=f"{retries.attempts} attempts in {retries.seconds:.0f} s")
+                _note_failure(run, connection, error, f"{retries.attempts} attempts in {retries.seconds:.0f} s")
                 raise
             # why is for the debug level: a run that ends well must not have words that operators take for a failure
             run.output.line(
@@ -206,7 +233,13 @@ def _open(run: Run, connection: ConnectionInfo, *, create: bool = False) -> Blob
                 raise
 
 
-def _look(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage | None, bytes | None]:
+def _note_failure(run: Context, connection: ConnectionInfo, error: PykopiaError, tried: str) -> None:
+    """Note what helps to explain why a storage can't be opened: how often it was tried, and whose certificate was refused."""
+    issuer = issuer_of(server_of(connection)) if is_about_certificate(error) else ""
+    run.notes.add(place=replace(run.place, tried=tried, issuer=issuer))
+
+
+def _look(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage | None, bytes | None]:
     """Return the storage, and the format block if it has one; no storage if it is a folder that is not there yet."""
     try:
         storage = _open(run, connection)
@@ -228,7 +261,7 @@ def _look(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage | None, byt
         raise
 
 
-def _older_place(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage, bytes] | None:
+def _older_place(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage, bytes] | None:
     """Return where an older mover has put the repository, if the password opens it (rule M-033)."""
     if not run.settings.legacy_location_probe:
         return None
@@ -261,7 +294,7 @@ def _older_place(run: Run, connection: ConnectionInfo) -> tuple[BlobStorage, byt
         f"using the repository of an older mover in {_location(older)} instead of {run.place.name}; name that place in "
         "KOPIA_REPOSITORY, or set KOPIA_LEGACY_LOCATION_PROBE=false to pass over it"
     )
-    run.place = replace(run.place, name=_location(older))
+    run.notes.add(place=replace(run.place, name=_location(older)))
     return storage, raw
 
 
@@ -274,7 +307,7 @@ def _opens(storage: BlobStorage, password: str) -> bool:
     return False
 
 
-def _created_since(run: Run, storage: BlobStorage) -> bytes | None:
+def _created_since(run: Context, storage: BlobStorage) -> bytes | None:
     """Return the format block that another mover has written since it was looked for; None if a repository may be created.
 
     ``kopia.blobcfg`` alone is no repository: its writer is creating one right now, or was killed before it had.
@@ -297,7 +330,7 @@ def _created_since(run: Run, storage: BlobStorage) -> bytes | None:
         ) from None
 
 
-def _connect(run: Run, target: Target, storage: BlobStorage, raw: bytes) -> Repository:
+def _connect(run: Context, target: Target, wanted: Wanted, storage: BlobStorage, raw: bytes) -> Repository:
     if run.settings.force_cache_rebuild:
         rebuild(run.cache)
     removed = make_room(run.cache, now_ns=clock.now())
@@ -308,9 +341,9 @@ def _connect(run: Run, target: Target, storage: BlobStorage, raw: bytes) -> Repo
         _unique_id(raw),
         run.settings,
         run.files.config,
-        _manual(run).get("caching", {}).get("maxCacheSize"),
+        run.manual.cache_size,
     )
-    client = _client(run, target)
+    client = _client(run, target, wanted)
     first, *others = password_forms(run.settings.password)
     try:
         return pykopia.connect(storage, first, client=client, caching=caching, close_storage=True)
@@ -344,15 +377,15 @@ def _other_form(given: str, found: str) -> str:
     )
 
 
-def _client(run: Run, target: Target) -> ClientOptions:
+def _client(run: Context, target: Target, wanted: Wanted) -> ClientOptions:
     document = target.document
     config = run.files.config
     enable = config.enable_actions if config is not None else None
     if enable is None:
         enable = run.settings.actions_enabled
     options = ClientOptions(
-        username=run.wanted.user or str(document.get("username") or "") or OWNER_USER,
-        hostname=run.wanted.host or str(document.get("hostname") or "") or OWNER_HOST,
+        username=wanted.user or str(document.get("username") or "") or OWNER_USER,
+        hostname=wanted.host or str(document.get("hostname") or "") or OWNER_HOST,
         enable_actions=bool(document.get("enableActions")) if enable is None else enable,
         read_only=bool(document.get("readonly")),
     )
@@ -370,7 +403,7 @@ def _unique_id(raw: bytes) -> str:
 # ---------------------------------------------------------------------- creating
 
 
-def _create(run: Run, target: Target) -> tuple[BlobStorage, bytes, bool]:
+def _create(run: Context, target: Target) -> tuple[BlobStorage, bytes, bool]:
     """Make the repository, or find that another mover has just done so; return the storage and the format block."""
     options = creation_options(run)
     _require_parent(run, target.connection)
@@ -400,21 +433,16 @@ def _create(run: Run, target: Target) -> tuple[BlobStorage, bytes, bool]:
     return storage, storage.get(FORMAT_BLOB), created  # type: ignore[arg-type]
 
 
-def _first_policies(run: Run, repository: Repository) -> None:
+def _first_policies(run: Context, repository: Repository) -> None:
     """Add what the volume's configuration says of compression to the global policy of a new repository."""
-    compression = {
-        attribute: value
-        for attribute, key in (("compressor_name", "algorithm"), ("min_size", "minSize"), ("max_size", "maxSize"))
-        if (value := _manual(run).get("compression", {}).get(key))
-    }
-    if compression:
+    if run.manual.compression:
         defined = repository.policies.defined(SourceInfo())
         assert defined is not None
-        policy = replace(defined.policy, compression=replace(defined.policy.compression, **compression))
-        repository.policies.set(SourceInfo(), policy)
+        compression = replace(defined.policy.compression, **run.manual.compression)
+        repository.policies.set(SourceInfo(), replace(defined.policy, compression=compression))
 
 
-def _require_parent(run: Run, connection: ConnectionInfo) -> None:
+def _require_parent(run: Context, connection: ConnectionInfo) -> None:
     """Make only the last part of a folder: all else that is missing is misspelt, or not mounted."""
     fix = {
         "filesystem": "Check that the volume is mounted there",
@@ -438,52 +466,17 @@ def _require_parent(run: Run, connection: ConnectionInfo) -> None:
         return  # what lies above need not be for us to see
 
 
-def _manual(run: Run) -> dict[str, dict[str, Any]]:
-    """Return ``KOPIA_MANUAL_CONFIG`` as parts.
-
-    Raises:
-        MoverError: it is not JSON of that kind: a format chosen by accident can't be taken back.
-    """
-    if not run.settings.manual_config:
-        return {}
-    try:
-        document = parse_document(run.settings.manual_config.encode(), "KOPIA_MANUAL_CONFIG")
-    except DocumentError as error:
-        raise config_error(str(error)) from None
-    for name, part in document.items():
-        if not isinstance(part, dict):
-            raise config_error(f"KOPIA_MANUAL_CONFIG: {name} must be an object")
-    return document
-
-
-_CREATION: Final = (
-    ("encryption", "algorithm", "encryption", str),
-    ("splitter", "algorithm", "splitter", str),
-    ("hash", "algorithm", "hash", str),
-    ("format", "version", "format_version", int),
-    ("ecc", "algorithm", "ecc", str),
-    ("ecc", "overheadPercent", "ecc_overhead_percent", int),
-)
-
-
-def creation_options(run: Run) -> NewRepositoryOptions:
+def creation_options(run: Context) -> NewRepositoryOptions:
     """Return the parameters of a new repository.
 
     Raises:
-        MoverError: they can't be read.
+        MoverError: they can't be used.
     """
-    manual = _manual(run)
-    values: dict[str, Any] = {}
-    for part, key, attribute, kind in _CREATION:
-        value = manual.get(part, {}).get(key)
-        if value is None:
-            continue
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise config_error(f"KOPIA_MANUAL_CONFIG: {part}.{key} must be a {'text' if kind is str else 'number'}")
-        values[attribute] = value
+    if run.manual.wrong is not None:
+        raise run.manual.wrong
     known = {each.name for each in fields(NewRepositoryOptions)}
-    values |= {name: value for name, value in run.additional.creation.items() if name in known}
-    return NewRepositoryOptions(**values)
+    flags = {name: value for name, value in run.additional.creation.items() if name in known}
+    return NewRepositoryOptions(**{**run.manual.creation, **flags})
 
 
 __all__ = ["FORMAT_BLOB", "Target", "creation_options", "find_target", "open_repository"]

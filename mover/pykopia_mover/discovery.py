@@ -6,34 +6,38 @@ from typing import Any, Final
 
 from pykopia import SourceInfo
 from pykopia_mover.connecting import open_repository
-from pykopia_mover.identity import Snapshot, by_source, wanted_by
+from pykopia_mover.identity import Snapshot, Wanted, by_source, wanted_by
 from pykopia_mover.output import timestamp
-from pykopia_mover.run import Run
+from pykopia_mover.report import Outcome
+from pykopia_mover.run import Context
+from pykopia_mover.settings import Settings
 
 LAST_BYTES: Final = 600
 """Operators of old see the last bytes of the log only: so much of the list stands at its end."""
 
 
-def discover(run: Run) -> None:
+def discover(context: Context) -> Outcome:
     """List what is in the repository and change nothing.
 
     Raises:
         PykopiaError: it can't be read.
     """
-    run.output.line("=== Starting discovery ===")
-    run.wanted = wanted_by(run.settings)
-    with open_repository(run) as repository:
+    context.output.line("=== Starting discovery ===")
+    wanted = wanted_by(context.settings)
+    with open_repository(context, wanted) as repository:
         sources = by_source(repository.snapshots.list())
-        listed = visible(run, sources)
-        run.report.identities = identities(listed)
-        run.output.lines(section(listed, as_json=True))
-        run.report.message = f"{len(listed)} sources with snapshots"
+        listed = visible(context.settings, wanted, sources)
+        context.notes.add(identities=identities(listed))
+        context.output.lines(section(listed, as_json=True))
+    return Outcome(message=f"{len(listed)} sources with snapshots")
 
 
-def visible(run: Run, sources: Mapping[SourceInfo, Sequence[Snapshot]]) -> dict[SourceInfo, Sequence[Snapshot]]:
+def visible(
+    settings: Settings, wanted: Wanted, sources: Mapping[SourceInfo, Sequence[Snapshot]]
+) -> dict[SourceInfo, Sequence[Snapshot]]:
     """Return the sources that this run may see, newest snapshot first (rule M-071)."""
-    namespace = run.settings.owner_namespace or run.wanted.user
-    limited = run.settings.discover_scope == "namespace"
+    namespace = settings.owner_namespace or wanted.user
+    limited = settings.discover_scope == "namespace"
     found = {
         source: snapshots
         for source, snapshots in sources.items()

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from pykopia import errors
-from pykopia.storage.environment import variables_by_backend
 from pykopia_mover.commands import advice
 from pykopia_mover.failures import MoverError, config_error
-from pykopia_mover.variables import is_secret
 
 TARGET_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 _BUCKETS: Final = {"s3": "bucket", "gcs": "bucket", "b2": "bucket", "azureBlob": "container"}
 _COUNTED: Final = re.compile(r"\d (attempts|tries|times)")
-_IDS: Final = ("ACCOUNT", "ACCOUNT_ID", "USERNAME", "KEY_ID", "ACCESS_KEY_ID", "CLIENT_ID", "PROFILE", "ROLE_ARN")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,19 +29,16 @@ class Place:
     """Kopia's name of the storage type; empty: not known yet."""
     name: str = ""
     """For messages."""
-    environment: Mapping[str, str] | None = None
+    url: str = ""
+    """``KOPIA_REPOSITORY``, to explain what is wrong with it; never shown."""
+    credentials: tuple[str, ...] = ()
+    """Names of the variables that were used to log in."""
+    custom_ca: bool = False
+    """Whether an authority was given by ``CUSTOM_CA``."""
+    issuer: str = ""
+    """Who issued the certificate of the server, where it is not trusted."""
     tried: str = ""
     """How often and how long it was tried to open the storage, for messages."""
-
-    def credentials(self) -> str:
-        """Return the names of the variables that were used to log in."""
-        environment = self.environment or {}
-        used = [
-            name
-            for name in variables_by_backend().get(self.type, ())
-            if environment.get(name) and (is_secret(name) or name.endswith(_IDS))
-        ]
-        return ", ".join(used) or "none: the ambient ones of the process"
 
 
 def explained(error: BaseException, place: Place) -> MoverError:
@@ -87,16 +81,32 @@ _CREDENTIALS: Final = {
 """Variables with which to log in, by the scheme of the URL and by Kopia's name of the storage type."""
 
 
+_GRAMMAR: Final = {
+    "s3": "s3://BUCKET or s3://BUCKET/FOLDER: a bucket has 3 to 63 lower-case letters, digits, dots and dashes",
+    "filesystem": "filesystem:///ABSOLUTE/PATH, with three slashes",
+    "file": "filesystem:///ABSOLUTE/PATH, with three slashes",
+    "gcs": "gcs://BUCKET or gcs://BUCKET/FOLDER",
+    "gs": "gcs://BUCKET or gcs://BUCKET/FOLDER",
+    "azure": "azure://CONTAINER or azure://CONTAINER/FOLDER",
+    "az": "azure://CONTAINER or azure://CONTAINER/FOLDER",
+    "b2": "b2://BUCKET or b2://BUCKET/FOLDER",
+    "webdav": "webdav://HOST/PATH, and WEBDAV_URL says where the repository is",
+    "sftp": "sftp://HOST/ABSOLUTE/PATH or sftp://HOST:PORT/ABSOLUTE/PATH",
+    "rclone": "rclone://REMOTE:/PATH, where REMOTE is a section of RCLONE_CONFIG",
+    "gdrive": "gdrive://FOLDER_ID, without a path",
+}
+"""What the URL of a repository looks like, by its scheme."""
+
+
 def _url(error: BaseException, place: Place) -> MoverError:
-    scheme, _, rest = (place.environment or {}).get("KOPIA_REPOSITORY", "").strip().partition("://")
+    scheme, _, rest = place.url.strip().partition("://")
     if "@" in rest and scheme.lower() in _CREDENTIALS:
         return config_error(
             "KOPIA_REPOSITORY holds a user or password",
             f"Take them out of the URL: they belong into {_CREDENTIALS[scheme.lower()]}, keys of the repository Secret",
         )
-    return config_error(
-        _told(error), "KOPIA_REPOSITORY is s3://BUCKET/FOLDER, filesystem:///PATH, sftp://HOST/PATH or the like"
-    )
+    grammar = _GRAMMAR.get(scheme.lower(), "s3://BUCKET/FOLDER, filesystem:///PATH, sftp://HOST/PATH or the like")
+    return config_error(_told(error), f"KOPIA_REPOSITORY is {grammar}")
 
 
 def _password(error: BaseException, place: Place) -> MoverError:
@@ -118,7 +128,11 @@ def _access(error: BaseException, place: Place) -> MoverError:
     fix = "Check these keys of the repository Secret, and what they may do there"
     if place.type == "sftp":
         fix += "; SFTP_PATH must be writable for SFTP_USERNAME"
-    return MoverError("auth", f"access denied: {_told(error)} (credentials used: {place.credentials()})", fix)
+    return MoverError("auth", f"access denied: {_told(error)} (credentials used: {_used(place)})", fix)
+
+
+def _used(place: Place) -> str:
+    return ", ".join(place.credentials) or "none: the ambient ones of the process"
 
 
 def _untrusted(error: BaseException, place: Place) -> MoverError:
@@ -129,13 +143,13 @@ def _untrusted(error: BaseException, place: Place) -> MoverError:
 
 
 def _certificate(place: Place) -> str:
-    environment = place.environment or {}
-    if environment.get("CUSTOM_CA") or environment.get("KOPIA_CUSTOM_CA"):
+    whose = f"Its certificate, issued by {place.issuer}," if place.issuer else "Its certificate"
+    if place.custom_ca:
         return (
-            "Its certificate is not trusted, and customCA (CUSTOM_CA) is set: it must hold the certificate of the authority "
+            f"{whose} is not trusted, and customCA (CUSTOM_CA) is set: it must hold the certificate of the authority "
             "that signed that of this server, or the server's own"
         )
-    return "Its certificate is not trusted: give that of its authority by customCA (CUSTOM_CA)" + _plain(place)
+    return f"{whose} is not trusted: give that of its authority by customCA (CUSTOM_CA)" + _plain(place)
 
 
 def _plain(place: Place) -> str:
@@ -194,6 +208,11 @@ def _storage(error: BaseException, place: Place) -> MoverError:
 
 def _speaks_plain_http(text: str) -> bool:
     return any(mark in text for mark in ("WRONG_VERSION_NUMBER", "wrong version number", "record layer failure"))
+
+
+def is_about_certificate(error: BaseException) -> bool:
+    """Return True if the certificate of a server was refused."""
+    return isinstance(error, errors.UntrustedServerError) or _is_certificate(error, " ".join(_causes(error)))
 
 
 def _is_certificate(error: BaseException, text: str) -> bool:
@@ -326,4 +345,4 @@ def is_damage(error: BaseException) -> bool:
     )
 
 
-__all__ = ["TARGET_ERRNOS", "Place", "chain_of", "explained", "is_damage", "target_error"]
+__all__ = ["TARGET_ERRNOS", "Place", "chain_of", "explained", "is_about_certificate", "is_damage", "target_error"]

@@ -5,7 +5,7 @@ Everything here is a decision: what the settings ask for, and which of the sourc
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from pykopia import SourceInfo
@@ -234,11 +234,6 @@ def _is_anothers(newest: Snapshot, owner: tuple[str, str] | None) -> bool:
     return tagged not in {(None, None), owner}
 
 
-def with_source(wanted: Wanted, source: SourceInfo) -> Wanted:
-    """Return the same wish with the source that was chosen."""
-    return replace(wanted, user=source.user_name, host=source.host, path=source.path)
-
-
 __all__ = [
     "ANY",
     "DEFAULT_PATH",
@@ -253,5 +248,4 @@ __all__ = [
     "source_to_back_up",
     "source_to_restore",
     "wanted_by",
-    "with_source",
 ]

@@ -8,25 +8,24 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pykopia
 from pykopia import ClientOptions, __version__
 from pykopia.errors import PykopiaError
-from pykopia.storage.environment import storage_from_environment
 from pykopia_mover.explain import Place, explained
 from pykopia_mover.failures import MoverError
 from pykopia_mover.identity import wanted_by
 from pykopia_mover.redaction import Redactor
-from pykopia_mover.settings import load
+from pykopia_mover.settings import Environment
 
 COMMANDS: Final = (("snapshot", "list"), ("policy", "show"), ("repository", "status"))
 """Commands that only look; all else is for a client of one's own."""
 
 
-def look(words: Sequence[str], environment: Mapping[str, str]) -> int:
+def look(words: Sequence[str], environment: Environment) -> int:
     """Run a command of pykopia on the mover's repository; return its exit status.
 
     Raises:
@@ -37,19 +36,18 @@ def look(words: Sequence[str], environment: Mapping[str, str]) -> int:
     if plain not in COMMANDS:
         known = ", ".join(" ".join(each) for each in COMMANDS)
         raise MoverError("usage", f"this is pykopia in a mover: there are only {known}, and --version")
-    settings, _ = load(environment)
+    settings, _ = environment.settings()
     wanted = wanted_by(settings)
     with tempfile.TemporaryDirectory(prefix="pykopia-look-") as folder:
         config = Path(folder) / "repository.config"
         pykopia.connect(
-            storage_from_environment(environment).connection,
+            environment.storage().connection,
             settings.password,
             config=config,
             client=ClientOptions(username=wanted.user or "mover", hostname=wanted.host or "pod", read_only=True),
             cache_root=Path(folder) / "cache",
         ).close()
-        passed = {name: value for name, value in environment.items() if not name.startswith("KOPIA_")}
-        passed |= {"KOPIA_PASSWORD": settings.password, "HOME": folder}
+        passed = environment.without_own() | {"KOPIA_PASSWORD": settings.password, "HOME": folder}
         command = [sys.executable, "-m", "pykopia", f"--config-file={config}", f"--log-dir={folder}/logs", *words]
         return subprocess.run(command, env=passed, check=False).returncode
 
@@ -60,11 +58,12 @@ def main() -> int:
     if words == ["--version"]:
         sys.stdout.write(f"pykopia {__version__}\n")
         return 0
+    environment = Environment(os.environ)
     try:
-        return look(words, os.environ)
+        return look(words, environment)
     except (MoverError, PykopiaError) as error:
         told = explained(error, Place())
-        sys.stderr.write(Redactor.of_environment(os.environ)(f"ERROR: {told}\n"))
+        sys.stderr.write(Redactor.of_environment(environment)(f"ERROR: {told}\n"))
         return told.code.status
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
 from pykopia import __version__, clock
+from pykopia.errors import PykopiaError
 from pykopia.signals import hand_over
 from pykopia_mover import cache as caches
 from pykopia_mover import sections
@@ -24,19 +25,19 @@ from pykopia_mover.cache import CachePlace
 from pykopia_mover.discovery import discover
 from pykopia_mover.explain import Place, explained
 from pykopia_mover.failures import CODES, MoverError, config_error
-from pykopia_mover.identity import Wanted
 from pykopia_mover.loading import load_policy_files
 from pykopia_mover.maintenance import maintain
+from pykopia_mover.manual import parse_manual_config
 from pykopia_mover.memory import keep_small
 from pykopia_mover.metrics import metrics_text, push_metrics, write_metrics
 from pykopia_mover.output import LEVELS, LibraryLog, Output
 from pykopia_mover.redaction import RedactingStream, Redactor
-from pykopia_mover.report import Report
+from pykopia_mover.report import Notes, Outcome, Report
 from pykopia_mover.restore import restore
-from pykopia_mover.run import INTERRUPTED, TERMINATED, Places, Run, Stop
-from pykopia_mover.settings import TRUE, Settings, load, require
+from pykopia_mover.run import INTERRUPTED, TERMINATED, Context, Places, Stop
+from pykopia_mover.settings import Environment, Settings, require
 
-OPERATIONS: Final[dict[str, Callable[[Run], None]]] = {
+OPERATIONS: Final[dict[str, Callable[[Context], Outcome]]] = {
     "backup": backup,
     "discover": discover,
     "maintenance": maintain,
@@ -66,7 +67,7 @@ the README. DIRECTION=source, destination or maintenance takes the place of the 
 def main(early: Sequence[int] = ()) -> NoReturn:
     """Run with what the process was given, and end it; ``early`` are signals that arrived before."""
     keep_small()
-    redactor = Redactor.of_environment(os.environ)
+    redactor = Redactor.of_environment(Environment(os.environ))
     # whatever writes to these, a traceback of the interpreter too, goes by the redactor
     sys.stdout, sys.stderr = _redacting(sys.stdout, redactor), _redacting(sys.stderr, redactor)
     stop = Stop()
@@ -115,7 +116,8 @@ def run(
     places: Places | None = None,
 ) -> int:
     """Run the mover and return the exit status; nothing is taken from the process but what is given here."""
-    redactor = redactor or Redactor.of_environment(environment)
+    variables = Environment(environment)
+    redactor = redactor or Redactor.of_environment(variables)
     stop, places = stop or Stop(), places or Places()
     output = Output(stdout, redactor)
     if words and words[0] in {"--help", "-h"}:
@@ -126,49 +128,53 @@ def run(
         return 0
     with _library_log(output):
         try:
-            return _run(words, environment, output, redactor, stop, places)
+            return _run(words, variables, output, redactor, stop, places)
         finally:
             output.close()
 
 
 def _run(
     words: Sequence[str],
-    environment: Mapping[str, str],
+    environment: Environment,
     output: Output,
     redactor: Redactor,
     stop: Stop,
     places: Places,
 ) -> int:
-    output.json_lines = environment.get("KOPIA_LOG_FORMAT", "").strip() == "json"
-    output.times = environment.get("KOPIA_LOG_TIMES", "").strip().lower() in TRUE
+    basics = environment.basics()
+    output.json_lines, output.times = basics.json_lines, basics.log_times
     started = clock.monotonic()
-    report = Report(op=words[0] if words else "none")
-    told = _Told(environment, output, redactor, stop)
-    stop.give_up = lambda: told.given_up(report, None, started)
+    told = _Told(basics.termination_log, output, redactor, stop)
+    op = words[0] if words else "none"
+    notes = Notes(Place())
+    stop.give_up = lambda: told.given_up(op, notes, None, started)
     try:
-        operations, direction = wanted_operations(words, environment, output)
-        report.op = operations[0]
-        if environment.get("DEBUG_MOVER", "").strip().lower() in {"1", "true", "yes", "on"}:
+        operations, direction = wanted_operations(words, basics.direction, output)
+        op = operations[0]
+        if basics.debug_hold:
             return _hold(output, places, stop)
         prepared = _prepare(environment, output, redactor, places, stop, operations)
     except Exception as error:  # noqa: BLE001 -- every end has its message and status
+        outcome = _failed(error, notes, output, None)
         output.lines(sections.environment_status(environment, log_settings=[]))
-        _end_badly(report, error, output, None, started)
+        report = Report.of(op, outcome, notes.known, seconds=clock.monotonic() - started)
         told.ended(report, None)
         return report.code.status
-    earlier: Report | None = None
     try:
         with _temporary_folder(prepared.cache):
             for operation in operations:
-                current = replace(prepared, report=Report(op=operation), direction=direction, started=clock.monotonic())
-                stop.give_up = partial(told.given_up, current.report, current, current.started)
-                _perform(current, operation)
-                if earlier is not None:
-                    current.report.follow(earlier)
-                earlier = current.report
-                told.ended(current.report, current)
-                if current.report.code.status:
-                    return current.report.code.status
+                context = replace(
+                    prepared,
+                    op=operation,
+                    notes=Notes(prepared.notes.known.place),
+                    direction=direction,
+                    started=clock.monotonic(),
+                )
+                stop.give_up = partial(told.given_up, operation, context.notes, context, context.started)
+                report = _perform(context)
+                told.ended(report, context)
+                if report.code.status:
+                    return report.code.status
     finally:
         caches.forget(prepared.cache)
     return 0
@@ -189,9 +195,7 @@ def _temporary_folder(cache: CachePlace) -> Iterator[None]:
         yield
 
 
-def wanted_operations(
-    words: Sequence[str], environment: Mapping[str, str], output: Output
-) -> tuple[tuple[str, ...], bool]:
+def wanted_operations(words: Sequence[str], direction: str, output: Output) -> tuple[tuple[str, ...], bool]:
     """Return the operations, and whether ``DIRECTION`` asked for them (rules M-002 to M-004).
 
     Raises:
@@ -200,7 +204,6 @@ def wanted_operations(
     for word in words:
         if word not in OPERATIONS:
             raise MoverError("usage", f"unknown operation: {word}", f"The operations are {', '.join(OPERATIONS)}")
-    direction = environment.get("DIRECTION", "").strip()
     if direction:
         if direction not in DIRECTIONS:
             raise config_error(
@@ -219,14 +222,14 @@ def wanted_operations(
 
 
 def _prepare(
-    environment: Mapping[str, str],
+    environment: Environment,
     output: Output,
     redactor: Redactor,
     places: Places,
     stop: Stop,
     operations: Sequence[str],
-) -> Run:
-    settings, warnings = load(environment)
+) -> Context:
+    settings, warnings = environment.settings()
     output.level = LEVELS[settings.log_level]
     cache = caches.find_place(settings, temporary_root=places.temporary)
     _show(environment, settings, cache, output)
@@ -243,24 +246,26 @@ def _prepare(
         if additional.log_level not in LEVELS:
             raise config_error(f"KOPIA_ADDITIONAL_ARGS: --log-level can't be {additional.log_level!r}")
         output.level = LEVELS[additional.log_level]
+    manual = parse_manual_config(settings.manual_config)
     files = load_policy_files(settings, places, output)
-    return Run(
+    custom_ca = bool(settings.custom_ca or settings.kopia_custom_ca)
+    return Context(
+        op=operations[0],
         environment=environment,
         settings=settings,
+        manual=manual,
         additional=additional,
-        wanted=Wanted(user="", host="", path="", path_given=False),
         files=files,
         output=output,
         redactor=redactor,
         places=places,
         stop=stop,
         cache=cache,
-        report=Report(op=operations[0]),
-        place=Place(environment=environment),
+        notes=Notes(Place(url=settings.repository, custom_ca=custom_ca)),
     )
 
 
-def _show(environment: Mapping[str, str], settings: Settings, cache: CachePlace, output: Output) -> None:
+def _show(environment: Environment, settings: Settings, cache: CachePlace, output: Output) -> None:
     folder = cache.folder or Path(settings.cache_dir)
     writable = not cache.warning
     log_dir_exists = writable and output.open_file(
@@ -272,14 +277,7 @@ def _show(environment: Mapping[str, str], settings: Settings, cache: CachePlace,
     output.lines(
         sections.environment_setup(environment, settings.cache_dir, writable=writable, log_dir_exists=log_dir_exists)
     )
-    values = {
-        "KOPIA_LOG_LEVEL": settings.log_level,
-        "KOPIA_FILE_LOG_LEVEL": settings.file_log_level,
-        "KOPIA_LOG_DIR_MAX_FILES": str(settings.log_dir_max_files),
-        "KOPIA_LOG_DIR_MAX_AGE": settings.log_dir_max_age,
-        "KOPIA_LOG_FORMAT": settings.log_format,
-    }
-    output.lines(sections.environment_status(environment, log_settings=sections.log_configuration(environment, values)))
+    output.lines(sections.environment_status(environment, log_settings=sections.log_configuration(settings)))
 
 
 def _hold(output: Output, places: Places, stop: Stop) -> int:
@@ -300,72 +298,73 @@ def _hold(output: Output, places: Places, stop: Stop) -> int:
 # ---------------------------------------------------------------------- an operation
 
 
-def _perform(run: Run, operation: str) -> None:
+def _perform(context: Context) -> Report:
     try:
-        OPERATIONS[operation](run)
+        outcome = OPERATIONS[context.op](context)
     except Exception as error:  # noqa: BLE001 -- every end has its message and status
-        _end_badly(run.report, error, run.output, run, run.started)
-    run.report.seconds = clock.monotonic() - run.started
+        outcome = _failed(error, context.notes, context.output, context)
+    return Report.of(context.op, outcome, context.notes.known, seconds=clock.monotonic() - context.started)
 
 
-def _end_badly(report: Report, error: Exception, output: Output, run: Run | None, started: float) -> None:
-    told = explained(error, run.place if run is not None else Place())
+def _failed(error: Exception, notes: Notes, output: Output, context: Context | None) -> Outcome:
+    """Return the outcome that an error means; a run that was told to stop ended because of that."""
+    told = explained(error, notes.known.place)
     code = told.code
-    if run is not None and run.stop():
-        code = CODES[run.stop.code]
-        if code.name == TERMINATED and run.cache.folder is not None and caches.is_short(run.cache):
+    if context is not None and context.stop():
+        code = CODES[context.stop.code]
+        if code.name == TERMINATED and context.cache.folder is not None and caches.is_short(context.cache):
             code = CODES["cache-exhausted"]
             output.warning("the cache is exhausted: raise cacheCapacity (KOPIA_CACHE_CAPACITY_BYTES)")
     if code.name == "internal":
         output.debug("internal error")
         logging.getLogger(__name__).debug("internal error", exc_info=error)
-    report.result = "failure"
-    report.code = code
-    report.message = str(told)
-    report.seconds = clock.monotonic() - started
+    return Outcome(message=str(told), result="failure", code=code)
 
 
 class _Told:
     """Reports how operations ended: in the log, to the operator, and to Prometheus."""
 
-    def __init__(self, environment: Mapping[str, str], output: Output, redactor: Redactor, stop: Stop) -> None:
-        self._path = Path(environment.get("TERMINATION_LOG") or Settings().termination_log)
+    def __init__(self, path: Path, output: Output, redactor: Redactor, stop: Stop) -> None:
+        self._path = path
         self._output, self._redactor, self._stop = output, redactor, stop
         self._lock = threading.Lock()
         self._given_up = False
-        self._earlier: Report | None = None
-        """What the operations before the current one did."""
+        self._last: Report | None = None
+        """Of the operation before the current one."""
+        self._all: Report | None = None
+        """Of all operations before the current one."""
 
-    def ended(self, report: Report, run: Run | None) -> None:
+    def ended(self, report: Report, context: Context | None) -> None:
         """Report one operation, and in the termination message those before it too."""
         with self._lock:
             if self._given_up:
                 threading.Event().wait()  # the other thread ends the process
             self._stop.give_up = lambda: None
-            self._write(report)
-            if run is not None:
-                _tell_metrics(report, run, self._output)
+            report = self._write(report)
+            if context is not None:
+                _tell_metrics(report, context, self._output)
             self._close(report)
 
-    def given_up(self, report: Report, run: Run | None, started: float) -> None:
+    def given_up(self, op: str, notes: Notes, context: Context | None, started: float) -> None:
         """Report an operation that goes on although it was told to stop: a server does not answer, or a disk hangs."""
         error = MoverError(
             self._stop.code,
-            f"{report.op} was told to stop and did not end within {GRACE_SECONDS} seconds: something that it waits for "
+            f"{op} was told to stop and did not end within {GRACE_SECONDS} seconds: something that it waits for "
             "does not answer",
         )
         with self._lock:
             self._given_up = True
-            _end_badly(report, error, self._output, run, started)
-            self._write(report)
-            self._close(report)
+            outcome = _failed(error, notes, self._output, context)
+            self._close(self._write(Report.of(op, outcome, notes.known, seconds=clock.monotonic() - started)))
 
-    def _write(self, report: Report) -> None:
-        report.warnings = list(self._output.warnings)
-        whole = report.after(self._earlier)
+    def _write(self, report: Report) -> Report:
+        """Write the result of all operations so far; return the report of this one with what is known from those before."""
+        report = replace(report, warnings=tuple(self._output.warnings)).following(self._last)
+        whole = report.after(self._all)
         with contextlib.suppress(OSError):
             _write_termination(self._path, whole.to_json(self._redactor))
-        self._earlier = whole
+        self._last, self._all = report, whole
+        return report
 
     def _close(self, report: Report) -> None:
         self._output.closing(report.summary())
@@ -383,8 +382,8 @@ def _write_termination(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def _tell_metrics(report: Report, run: Run, output: Output) -> None:
-    settings = run.settings
+def _tell_metrics(report: Report, context: Context, output: Output) -> None:
+    settings = context.settings
     if not (settings.metrics_file or settings.metrics_push_url):
         return
     labels = {
@@ -400,8 +399,13 @@ def _tell_metrics(report: Report, run: Run, output: Output) -> None:
         if settings.metrics_push_url:
             # what groups runs at the gateway must be the same for a failure, which may know neither repository nor identity
             grouping = {"namespace": settings.owner_namespace, "name": settings.owner_name}
-            push_metrics(settings.metrics_push_url, text, labels={"operation": report.op, **grouping})
-    except (OSError, ValueError) as error:
+            push_metrics(
+                settings.metrics_push_url,
+                text,
+                labels={"operation": report.op, **grouping},
+                authorities=context.environment.authorities(),
+            )
+    except (OSError, ValueError, PykopiaError) as error:
         output.warning(f"metrics could not be delivered: {error}")
 
 

@@ -11,7 +11,8 @@ from pykopia_mover.connecting import FORMAT_BLOB, OWNER_HOST, OWNER_USER, open_r
 from pykopia_mover.failures import MoverError
 from pykopia_mover.identity import Wanted
 from pykopia_mover.output import timestamp
-from pykopia_mover.run import Run
+from pykopia_mover.report import Outcome
+from pykopia_mover.run import Context
 from pykopia_mover.settings import Settings
 
 SCHEDULE_BLOB: Final = "kopia.maintenance"
@@ -56,7 +57,7 @@ def decide(owner: str, us: str, *, on_purpose: bool, last_ns: int, full_interval
     return "leave"
 
 
-def maintain(run: Run) -> None:
+def maintain(run: Context) -> Outcome:
     """Maintain the repository, if that is this mover's business.
 
     Raises:
@@ -66,31 +67,32 @@ def maintain(run: Run) -> None:
     output = run.output
     output.line("=== Starting maintenance ===")
     user, host = owner_of(run.settings)
-    run.wanted = Wanted(user=user, host=host, path="", path_given=False)
     try:
-        repository = open_repository(run)
+        repository = open_repository(run, Wanted(user=user, host=host, path="", path_given=False))
     except RepositoryNotFoundError as error:
         raise MoverError("no-repository", str(error), "A repository is created by the first backup") from error
     with repository:
         _replace_damaged_schedule(run, repository, us=f"{user}@{host}")
         info = repository.maintenance.info()
-        if not _is_ours(run, repository, info):
-            return
+        skipped = _reason_to_leave(run, repository, info)
+        if skipped:
+            return Outcome(result="skipped", message=skipped)
         ran = _cycles(run, repository)
         _tell_times(run, repository)
     took = f"{', '.join(each.mode or '' for each in ran)}" if ran else "nothing"
     freed = sum(each.deleted_size for each in ran)
-    run.report.maintenance |= {"ran": [each.mode for each in ran], "freedBytes": freed}
-    run.report.maintenance["took"] = sum((each.end_ns - each.start_ns) // 1_000_000_000 for each in ran)
-    run.report.message = f"completed: {took} ran, {freed} bytes were freed"
-    output.line(f"Maintenance {run.report.message}")
+    seconds = sum((each.end_ns - each.start_ns) // 1_000_000_000 for each in ran)
+    run.notes.add(maintenance={"ran": [each.mode for each in ran], "freedBytes": freed, "took": seconds})
+    message = f"completed: {took} ran, {freed} bytes were freed"
+    output.line(f"Maintenance {message}")
+    return Outcome(message=message)
 
 
-def _is_on_purpose(run: Run) -> bool:
+def _is_on_purpose(run: Context) -> bool:
     return run.direction or bool(run.settings.maintenance_username)
 
 
-def _replace_damaged_schedule(run: Run, repository: Repository, *, us: str) -> None:
+def _replace_damaged_schedule(run: Context, repository: Repository, *, us: str) -> None:
     """Begin a schedule anew where it can't be read and is ours: it only says what ran when (rule M-142)."""
     try:
         repository.maintenance.schedule()
@@ -102,8 +104,8 @@ def _replace_damaged_schedule(run: Run, repository: Repository, *, us: str) -> N
         repository.storage.delete(SCHEDULE_BLOB)  # type: ignore[arg-type]
 
 
-def _is_ours(run: Run, repository: Repository, info: MaintenanceInfo) -> bool:
-    """Become the owner where that is right; say why not where it is not."""
+def _reason_to_leave(run: Context, repository: Repository, info: MaintenanceInfo) -> str:
+    """Become the owner where that is right; return why not where it is not."""
     owner, us = info.parameters.owner, info.client
     last = info.last_success_ns
     if last is None:
@@ -117,17 +119,15 @@ def _is_ours(run: Run, repository: Repository, info: MaintenanceInfo) -> bool:
         now_ns=clock.now(),
     )
     told = timestamp(info.last_success_ns) if info.last_success_ns is not None else "never"
-    run.report.maintenance = {"owner": us if decision != "leave" else owner, "last": told}
+    run.notes.add(maintenance={"owner": us if decision != "leave" else owner, "last": told})
     if decision == "leave":
         message = f"skipped: owned by {owner}, last run {told}"
-        run.report.result = "skipped"
-        run.report.message = message
-        run.report.maintenance["skipped"] = message
+        run.notes.add(maintenance={"skipped": message})
         run.output.line(
             f"Maintenance {message}. It is done by that client; to let movers do it, run `kopia maintenance set "
             f"--owner={us}`, or set KOPIA_OVERRIDE_MAINTENANCE_USERNAME"
         )
-        return False
+        return message
     if decision == "take-over":
         if owner:
             run.output.warning(f"maintenance is taken over from {owner}, whose last run was: {told}")
@@ -138,15 +138,17 @@ def _is_ours(run: Run, repository: Repository, info: MaintenanceInfo) -> bool:
     )
     if changes != MaintenanceChanges():
         repository.maintenance.set(changes)
-    return True
+    return ""
 
 
-def _cycles(run: Run, repository: Repository) -> list[MaintenanceResult]:
+def _cycles(run: Context, repository: Repository) -> list[MaintenanceResult]:
     maintenance = repository.maintenance
     modes: list[Literal["quick", "full"]] = ["quick", "full"]
     last_full = maintenance.schedule().last_end_ns(GARBAGE_COLLECTION)
     if last_full is not None:
-        run.report.maintenance["lastFull"] = timestamp(last_full)  # of an earlier run, for the case that this one fails
+        run.notes.add(
+            maintenance={"lastFull": timestamp(last_full)}
+        )  # of an earlier run, for the case that this one fails
         if clock.now() - last_full < FULL_EVERY_NS and not run.settings.maintenance_force:
             run.output.line(f"Full maintenance is left out: it last ran at {timestamp(last_full)}")
             modes = ["quick"]
@@ -179,14 +181,14 @@ def _cycles(run: Run, repository: Repository) -> list[MaintenanceResult]:
     return done
 
 
-def _tell_times(run: Run, repository: Repository) -> None:
+def _tell_times(run: Context, repository: Repository) -> None:
     """Put the times of the last runs into the result, this one included."""
     info = repository.maintenance.info()
     times = {"last": info.last_success_ns, "lastFull": info.schedule.last_end_ns(GARBAGE_COLLECTION)}
-    run.report.maintenance |= {name: timestamp(ns) for name, ns in times.items() if ns is not None}
+    run.notes.add(maintenance={name: timestamp(ns) for name, ns in times.items() if ns is not None})
 
 
-def _tell(run: Run, result: MaintenanceResult) -> None:
+def _tell(run: Context, result: MaintenanceResult) -> None:
     for report in result.tasks:
         values: Mapping[str, Any] = (report.statistics.values if report.statistics else None) or {}
         told = ", ".join(f"{name} {value}" for name, value in values.items() if value)
@@ -197,9 +199,8 @@ def _tell(run: Run, result: MaintenanceResult) -> None:
     run.output.line(f"Maintenance {result.mode}: deleted {result.deleted_blobs} blobs, {result.deleted_size} bytes")
     if result.ledger is not None:
         until = max((each.until_ns for each in result.ledger.held if each.until_ns is not None), default=None)
-        run.report.maintenance["held"] = {"bytes": sum(each.size for each in result.ledger.held)}
-        if until is not None:
-            run.report.maintenance["held"]["until"] = timestamp(until)
+        held_bytes: dict[str, Any] = {"bytes": sum(each.size for each in result.ledger.held)}
+        run.notes.add(maintenance={"held": held_bytes | ({"until": timestamp(until)} if until is not None else {})})
         for held in result.ledger.held:
             run.output.line(f"not free yet: {held.size} bytes in {held.count} {held.what}: {held.explanation}")
     for warning in result.warnings:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from pykopia.storage.trust import tls_context
 from pykopia_mover.report import Report
 
 TIMEOUT_SECONDS: Final = 10
@@ -105,8 +106,14 @@ def _outliving(old: str, new: str) -> Iterator[str]:
             yield line
 
 
-def push_metrics(url: str, text: str, *, labels: Mapping[str, str]) -> None:
+def push_metrics(url: str, text: str, *, labels: Mapping[str, str], authorities: bytes = b"") -> None:
     """Give metrics to a Pushgateway, in the place of those of the same labels and names.
+
+    Args:
+        url: of the gateway.
+        text: the metrics.
+        labels: that group them there.
+        authorities: PEM of certificates to trust besides those of this machine.
 
     Raises:
         OSError: it can't be reached or refuses.
@@ -118,7 +125,8 @@ def push_metrics(url: str, text: str, *, labels: Mapping[str, str]) -> None:
         method="POST",  # PUT would take the time of the last success away when a run fails
         headers={"Content-Type": "text/plain; version=0.0.4"},
     )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
+    context = tls_context(authorities) if authorities else None
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context):  # noqa: S310
         return
 
 

@@ -9,12 +9,12 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
-from pykopia_mover.variables import CONTENT_OR_PATH, is_secret
+from pykopia_mover.settings import Environment
 
 MARK: Final = "[REDACTED]"
 SHORT: Final = 4
@@ -39,16 +39,15 @@ class Redactor:
         self.add(*secrets)
 
     @classmethod
-    def of_environment(cls, environment: Mapping[str, str]) -> "Redactor":
+    def of_environment(cls, environment: Environment) -> "Redactor":
         """Know all secrets of an environment, those in files that it names too."""
         redactor = cls()
-        for name, value in environment.items():
-            if is_secret(name) and value:
-                redactor.add_document(value)
-                if name in CONTENT_OR_PATH or name.endswith("_FILE"):
-                    redactor.add_document(read_if_path(value))
-            elif "://" in value:
-                redactor.add(*_parts_of_url(value))
+        for value, may_be_path in environment.secrets():
+            redactor.add_document(value)
+            if may_be_path:
+                redactor.add_document(read_if_path(value))
+        for url in environment.urls():
+            redactor.add(*_parts_of_url(url))
         return redactor
 
     def add(self, *secrets: str) -> None:

@@ -1,10 +1,11 @@
 """What came of a run: the termination message, and the last lines of the log."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal
 
+from pykopia_mover.explain import Place
 from pykopia_mover.failures import CODES, Code
 from pykopia_mover.redaction import Redactor
 
@@ -18,38 +19,102 @@ SENTENCES: Final = ("message", "warnings")
 MOST_IDENTITIES: Final = 10
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What is known of a run, whether it went well or not."""
+
+    place: Place = field(default_factory=Place)
+    """The storage, for error messages; no part of the report."""
+    identity: str = ""
+    adopted: bool = False
+    snapshot: Mapping[str, Any] = field(default_factory=dict)
+    restore: Mapping[str, Any] = field(default_factory=dict)
+    retention: Mapping[str, int] = field(default_factory=dict)
+    maintenance: Mapping[str, Any] = field(default_factory=dict)
+    repository: Mapping[str, Any] = field(default_factory=dict)
+    cache: Mapping[str, int] = field(default_factory=dict)
+    identities: Sequence[Mapping[str, Any]] = ()
+    overrides: Sequence[str] = ()
+    """Lines on overrides, repeated after the digest."""
+
+
+class Notes:
+    """Collects what is known of a run while it goes on: an end by an error or a signal reports it too."""
+
+    def __init__(self, place: Place) -> None:
+        """Begin with the storage as far as it is known."""
+        self.known = Known(place=place)
+
+    def add(self, **facts: Any) -> None:  # noqa: ANN401 -- fields of Known
+        """Set fields of what is known; mappings are merged with what they have."""
+        merged = {
+            name: {**getattr(self.known, name), **value} if isinstance(value, Mapping) else value
+            for name, value in facts.items()
+        }
+        self.known = replace(self.known, **merged)  # type: ignore[arg-type]  # each of its own type
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How an operation ended."""
+
+    message: str
+    """One sentence."""
+    result: Literal["success", "skipped", "no-data", "failure"] = "success"
+    code: Code = CODES["ok"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What is known of one operation; filled while it runs."""
+    """What came of one operation, or of several in one process."""
 
     op: str
     result: str = "success"
-    """``success``, ``skipped``, ``no-data`` or ``failure``."""
     code: Code = CODES["ok"]
     message: str = ""
     identity: str = ""
     adopted: bool = False
-    snapshot: dict[str, Any] = field(default_factory=dict)
-    restore: dict[str, Any] = field(default_factory=dict)
-    retention: dict[str, int] = field(default_factory=dict)
-    maintenance: dict[str, Any] = field(default_factory=dict)
-    repository: dict[str, Any] = field(default_factory=dict)
-    cache: dict[str, int] = field(default_factory=dict)
+    snapshot: Mapping[str, Any] = field(default_factory=dict)
+    restore: Mapping[str, Any] = field(default_factory=dict)
+    retention: Mapping[str, int] = field(default_factory=dict)
+    maintenance: Mapping[str, Any] = field(default_factory=dict)
+    repository: Mapping[str, Any] = field(default_factory=dict)
+    cache: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0
-    warnings: list[str] = field(default_factory=list)
-    identities: list[dict[str, Any]] = field(default_factory=list)
-    overrides: list[str] = field(default_factory=list)
-    """Lines on overrides, repeated behind the digest."""
+    warnings: Sequence[str] = ()
+    identities: Sequence[Mapping[str, Any]] = ()
+    overrides: Sequence[str] = ()
 
-    def follow(self, earlier: "Report") -> None:
-        """Keep what an earlier operation of the same run achieved: there is one termination message for both."""
-        self.identity = self.identity or earlier.identity
-        self.adopted = self.adopted or earlier.adopted
-        self.snapshot = self.snapshot or earlier.snapshot
-        self.retention = self.retention or earlier.retention
-        self.repository = earlier.repository | self.repository
-        self.repository |= {"created": True} if earlier.repository.get("created") else {}
-        self.cache = self.cache or earlier.cache
+    @classmethod
+    def of(
+        cls, op: str, outcome: Outcome, known: Known, *, seconds: float = 0, warnings: Sequence[str] = ()
+    ) -> "Report":
+        """Return the report of an operation."""
+        facts = {each.name: getattr(known, each.name) for each in fields(known) if each.name != "place"}
+        return cls(
+            op=op,
+            result=outcome.result,
+            code=outcome.code,
+            message=outcome.message,
+            seconds=seconds,
+            warnings=tuple(warnings),
+            **facts,
+        )
+
+    def following(self, earlier: "Report | None") -> "Report":
+        """Return this report with what an operation before it in the same process found out, for metrics."""
+        if earlier is None:
+            return self
+        created = {"created": True} if earlier.repository.get("created") else {}
+        return replace(
+            self,
+            identity=self.identity or earlier.identity,
+            adopted=self.adopted or earlier.adopted,
+            snapshot=self.snapshot or earlier.snapshot,
+            retention=self.retention or earlier.retention,
+            repository={**earlier.repository, **self.repository, **created},
+            cache=self.cache or earlier.cache,
+        )
 
     def members(self) -> dict[str, Any]:
         """Return what stands in the termination message; parts that are empty are left out."""
@@ -70,7 +135,7 @@ class Report:
             "cache": self.cache,
             "seconds": round(self.seconds, 1),
             "warnings": [_cut(each, 300) for each in self.warnings[:MOST_WARNINGS]],
-            "identities": self.identities[:MOST_IDENTITIES],
+            "identities": list(self.identities[:MOST_IDENTITIES]),
         }
         always = {"v", "op", "result", "code", "message", "retryable", "seconds"}
         return {name: value for name, value in everything.items() if value or name in always}
@@ -211,4 +276,4 @@ def _cut(text: str, most: int) -> str:
     return line if len(data) <= most else data[: most - 3].decode("utf-8", "ignore") + "…"
 
 
-__all__ = ["LONGEST", "LONGEST_DIGEST", "Report"]
+__all__ = ["LONGEST", "LONGEST_DIGEST", "Known", "Notes", "Outcome", "Report"]

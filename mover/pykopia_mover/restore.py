@@ -21,10 +21,11 @@ from pykopia_mover.connecting import open_repository
 from pykopia_mover.discovery import identities, section, visible
 from pykopia_mover.explain import chain_of, is_damage, target_error
 from pykopia_mover.failures import MoverError
-from pykopia_mover.identity import Snapshot, by_source, source_to_restore, wanted_by
+from pykopia_mover.identity import Snapshot, Wanted, by_source, source_to_restore, wanted_by
 from pykopia_mover.memory import fitting_streams, memory_limit
 from pykopia_mover.output import timestamp
-from pykopia_mover.run import Run
+from pykopia_mover.report import Outcome
+from pykopia_mover.run import Context
 from pykopia_mover.selection import EXAMPLE, end_of, nothing_to_restore, select
 
 LOST_AND_FOUND: Final = "lost+found"
@@ -34,7 +35,7 @@ MOST_PATHS: Final = 20
 _TEMPORARY: Final = re.compile(r"\.pykopia-[0-9a-f]{16}")
 
 
-def restore(run: Run) -> None:
+def restore(run: Context) -> Outcome:
     """Restore the snapshot that the settings mean.
 
     Raises:
@@ -44,31 +45,28 @@ def restore(run: Run) -> None:
     output, settings = run.output, run.settings
     output.line("=== Starting restore ===")
     as_of = end_of(settings.restore_as_of) if settings.restore_as_of else None
-    run.wanted = wanted_by(settings)
-    output.lines(run.wanted.lines)
-    run.report.overrides = list(run.wanted.lines)
+    wanted = wanted_by(settings)
+    output.lines(wanted.lines)
+    run.notes.add(overrides=wanted.lines)
     _require_target(run)
     try:
-        repository = open_repository(run)
+        repository = open_repository(run, wanted)
     except RepositoryNotFoundError as error:
-        _no_repository(run, error)
-        return
+        return _no_repository(run, error)
     with repository:
         sources = by_source(repository.snapshots.list())
-        source, lines = source_to_restore(run.wanted, sources)
+        source, lines = source_to_restore(wanted, sources)
         output.lines(lines)
         snapshots = sources[source] if source is not None else []
         selection = select(snapshots, as_of_ns=as_of, previous=settings.previous, shallow=settings.shallow)
         if source is None or selection.snapshot is None:
             _require_index(run, repository)
-            _nothing(run, sources, source, snapshots)
-            return
-        run.report.identity = str(source)
-        run.report.adopted = any("Adopting" in line for line in lines)
-        _restore(run, repository, selection.snapshot, source)
+            return _nothing(run, wanted, sources, source, snapshots)
+        run.notes.add(identity=str(source), adopted=any("Adopting" in line for line in lines))
+        return _restore(run, repository, selection.snapshot, source)
 
 
-def _require_target(run: Run) -> None:
+def _require_target(run: Context) -> None:
     if not run.data_dir.is_dir():
         raise MoverError("target", f"DATA_DIR {run.data_dir} does not exist", "Check that the volume is mounted there")
 
@@ -76,22 +74,21 @@ def _require_target(run: Run) -> None:
 # ---------------------------------------------------------------------- nothing there
 
 
-def _no_repository(run: Run, error: RepositoryNotFoundError) -> None:
+def _no_repository(run: Context, error: RepositoryNotFoundError) -> Outcome:
     """The place is known to be empty: the first application of a new cluster waits for this (rule M-133)."""
     if run.settings.on_missing_snapshot == "fail":
         raise MoverError("no-repository", str(error), "A repository is created by the first backup") from error
     run.output.warning(f"there is no repository in {run.place.name} yet: a repository is created by the first backup")
     run.output.line("No eligible snapshots found")
-    _no_data(run, f"no repository in {run.place.name} yet")
+    return _no_data(run, f"no repository in {run.place.name} yet")
 
 
-def _no_data(run: Run, message: str) -> None:
+def _no_data(run: Context, message: str) -> Outcome:
     run.output.line("=== No data will be restored ===")
-    run.report.result = "no-data"
-    run.report.message = message
+    return Outcome(result="no-data", message=message)
 
 
-def _require_index(run: Run, repository: Repository) -> None:
+def _require_index(run: Context, repository: Repository) -> None:
     """Refuse to call a repository empty whose index is lost or damaged: an empty volume must not pass for a restored one."""
     doing = "tell that there is nothing to restore"
     repository.contents.indexes.check_complete(doing)
@@ -107,17 +104,18 @@ def _require_index(run: Run, repository: Repository) -> None:
 
 
 def _nothing(
-    run: Run,
+    run: Context,
+    asked_for: Wanted,
     sources: Mapping[SourceInfo, Sequence[Snapshot]],
     source: SourceInfo | None,
     snapshots: Sequence[Snapshot],
-) -> None:
+) -> Outcome:
     settings = run.settings
-    wanted = str(source or run.wanted)
+    wanted = str(source or asked_for)
     run.output.line("No eligible snapshots found")
     if settings.discover_snapshots:
-        listed = visible(run, sources)
-        run.report.identities = identities(listed)
+        listed = visible(settings, asked_for, sources)
+        run.notes.add(identities=identities(listed))
         run.output.line(f"No snapshots found for {wanted}")
         run.output.lines(section(listed, as_json=True))
     outcome = nothing_to_restore(
@@ -128,8 +126,7 @@ def _nothing(
         shallow=settings.shallow,
     )
     if outcome == "no-data":
-        _no_data(run, f"no eligible snapshot of {wanted}")
-        return
+        return _no_data(run, f"no eligible snapshot of {wanted}")
     asked = []
     if settings.restore_as_of:
         asked.append(f"as of {settings.restore_as_of}")
@@ -149,11 +146,16 @@ def _nothing(
 # ---------------------------------------------------------------------- writing
 
 
-def _restore(run: Run, repository: Repository, snapshot: Any, source: SourceInfo) -> None:  # noqa: ANN401 -- a manifest
+def _restore(
+    run: Context,
+    repository: Repository,
+    snapshot: Any,  # noqa: ANN401 -- a manifest
+    source: SourceInfo,
+) -> Outcome:
     started = timestamp(snapshot.start_time_ns)
     run.output.line(f"Selected snapshot with id: {snapshot.id}")
     run.output.line(f"Restoring snapshot {snapshot.id} ({source}, {started}) into {run.data_dir}")
-    run.report.snapshot = {"id": str(snapshot.id), "start": started, "end": timestamp(snapshot.end_time_ns)}
+    run.notes.add(snapshot={"id": str(snapshot.id), "start": started, "end": timestamp(snapshot.end_time_ns)})
     root = repository.snapshots.resolve(str(snapshot.id))
     needed = root.summary.size if root.summary is not None else root.size
     _tell_room(run, needed)
@@ -178,10 +180,11 @@ def _restore(run: Run, repository: Repository, snapshot: Any, source: SourceInfo
         raise _failed(run, error, latest, needed) from error
     finally:
         _sync(run.data_dir)
-    _finish(run, result, needed)
+    _finish(run, result)
+    return Outcome(message=f"snapshot {snapshot.id}: {result.counters.restored_files} files, {needed} bytes")
 
 
-def _options(run: Run) -> RestoreOptions:
+def _options(run: Context) -> RestoreOptions:
     settings = run.settings
     parallel = fitting_streams(settings.parallelism or 8, memory_limit(run.places.memory_limits))
     options = RestoreOptions(
@@ -195,7 +198,7 @@ def _options(run: Run) -> RestoreOptions:
     return replace(options, **run.additional.restore)
 
 
-def _tell_room(run: Run, needed: int) -> None:
+def _tell_room(run: Context, needed: int) -> None:
     volume = os.statvfs(run.data_dir)
     free = volume.f_frsize * volume.f_bavail
     if needed > free:
@@ -215,7 +218,7 @@ def _remove_leftovers(folder: Path) -> int:
     return removed
 
 
-def _failed(run: Run, error: BaseException, counters: RestoreCounters, needed: int) -> MoverError:
+def _failed(run: Context, error: BaseException, counters: RestoreCounters, needed: int) -> MoverError:
     of_target = target_error(error)
     if of_target is not None or isinstance(error, OSError | RestoreError):
         if is_damage(error):
@@ -229,16 +232,19 @@ def _failed(run: Run, error: BaseException, counters: RestoreCounters, needed: i
     raise error
 
 
-def _finish(run: Run, result: RestoreResult, needed: int) -> None:
+def _finish(run: Context, result: RestoreResult) -> None:
+    """Report what was restored.
+
+    Raises:
+        MoverError: entries are missing.
+    """
     counters = result.counters
-    run.report.restore = {
-        "files": counters.restored_files,
-        "bytes": counters.restored_bytes,
-    }
-    if os.geteuid() != 0:
-        run.output.line(
-            f"All files belong to user {os.geteuid()}: other owners can only be set by a mover that runs as root"
-        )
+    done = {"files": counters.restored_files, "bytes": counters.restored_bytes}
+    if counters.unset_entries:
+        done["skippedMetadata"] = counters.unset_entries
+    run.notes.add(restore=done)
+    if unset := counters.unset_attributes():
+        _tell_unset(run, unset)
     if result.errors:
         for line in result.errors[:MOST_PATHS]:
             run.output.line(line)
@@ -250,8 +256,15 @@ def _finish(run: Run, result: RestoreResult, needed: int) -> None:
             _not_restored(result),
             "" if damaged else _target_advice(run, [each.error for each in result.problems]),
         )
-    run.report.message = f"snapshot {run.report.snapshot['id']}: {counters.restored_files} files, {needed} bytes"
     run.output.line("Snapshot restore completed")
+
+
+def _tell_unset(run: Context, unset: str) -> None:
+    """Say how many owners, modes and times were not set; a mover with all rights is not expected to leave any (rule M-011)."""
+    if run.settings.privileged:
+        run.output.warning(f"{unset}, although PRIVILEGED_MOVER is set: look at the volume itself")
+    else:
+        run.output.line(f"{unset}: only a privileged mover may set those of other users")
 
 
 def _not_restored(result: RestoreResult) -> str:
@@ -263,7 +276,7 @@ def _not_restored(result: RestoreResult) -> str:
     return f"{count} entries could not be restored, {done} files and links were: {result.errors[0]}{more}"
 
 
-def _target_advice(run: Run, causes: Sequence[BaseException]) -> str:
+def _target_advice(run: Context, causes: Sequence[BaseException]) -> str:
     """Return what to do about a volume that did not take everything."""
     numbers = {number for cause in causes for number in _numbers(cause)}
     if numbers & {errno.ENOSPC, errno.EDQUOT}:

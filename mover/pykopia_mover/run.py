@@ -1,7 +1,7 @@
-"""One run of the mover: what every operation is given, and how it asks whether to go on."""
+"""What every operation of the mover is given, and how it asks whether to go on."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -10,12 +10,12 @@ from pykopia import clock
 from pykopia_mover.additional_args import Additional
 from pykopia_mover.cache import CachePlace
 from pykopia_mover.explain import Place
-from pykopia_mover.identity import Wanted
+from pykopia_mover.manual import ManualConfig
 from pykopia_mover.output import Output
 from pykopia_mover.policy_files import PolicyFile, RepositoryConfig
 from pykopia_mover.redaction import Redactor
-from pykopia_mover.report import Report
-from pykopia_mover.settings import Settings
+from pykopia_mover.report import Notes
+from pykopia_mover.settings import Environment, Settings
 
 TERMINATED: Final = "terminated"
 INTERRUPTED: Final = "interrupted"
@@ -67,26 +67,31 @@ class PolicyFiles:
     config: RepositoryConfig | None = None
 
 
-@dataclass(kw_only=True, slots=True)
-class Run:
-    """What an operation is given."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """All that an operation is given."""
 
-    environment: Mapping[str, str]
+    op: str
+    environment: Environment
     settings: Settings
+    manual: ManualConfig
     additional: Additional
-    wanted: Wanted
     files: PolicyFiles
     output: Output
     redactor: Redactor
     places: Places
     stop: Stop
     cache: CachePlace
-    report: Report
-    place: Place = field(default_factory=Place)
-    """The storage, once it is known, for error messages."""
+    notes: Notes
+    """Gets what is known of the run so far."""
     direction: bool = False
     """Whether ``DIRECTION`` asked for the operation: then maintenance was configured on purpose."""
     started: float = field(default_factory=clock.monotonic)
+
+    @property
+    def place(self) -> Place:
+        """The storage, as far as it is known."""
+        return self.notes.known.place
 
     @property
     def data_dir(self) -> Path:
@@ -94,4 +99,4 @@ class Run:
         return Path(self.settings.data_dir)
 
 
-__all__ = ["INTERRUPTED", "TERMINATED", "Places", "PolicyFiles", "Run", "Stop"]
+__all__ = ["INTERRUPTED", "TERMINATED", "Context", "Places", "PolicyFiles", "Stop"]

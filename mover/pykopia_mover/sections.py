@@ -1,11 +1,11 @@
 """The sections of the log that people search for: which variables are set, the working folders, S3."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pykopia_mover.settings import GROUPS, all_variables
+from pykopia_mover.settings import GROUPS, Environment, Settings, all_variables
 
 FIRST: Final = (
     "KOPIA_REPOSITORY",
@@ -32,22 +32,14 @@ S3: Final = (
     "KOPIA_PASSWORD",
 )
 
-_LOG_SETTINGS: Final = (
-    "KOPIA_LOG_LEVEL",
-    "KOPIA_FILE_LOG_LEVEL",
-    "KOPIA_LOG_DIR_MAX_FILES",
-    "KOPIA_LOG_DIR_MAX_AGE",
-    "KOPIA_LOG_FORMAT",
-)
 
-
-def status_of(name: str, environment: Mapping[str, str]) -> str:
+def status_of(name: str, environment: Environment) -> str:
     """Return the line that says whether a variable is set, and never what to."""
-    return f"{name}: {'[SET]' if environment.get(name) else '[NOT SET]'}"
+    return f"{name}: {'[SET]' if environment.is_set(name) else '[NOT SET]'}"
 
 
 def environment_setup(
-    environment: Mapping[str, str], cache_dir: str, *, writable: bool, log_dir_exists: bool
+    environment: Environment, cache_dir: str, *, writable: bool, log_dir_exists: bool
 ) -> Iterator[str]:
     """Yield the section on the working folders."""
     yield "=== DEBUG: Environment Setup ==="
@@ -56,10 +48,10 @@ def environment_setup(
     yield f"KOPIA_LOG_DIR: {Path(cache_dir) / 'logs'}"
     yield f"Cache directory writable: {_yes(writable)}"
     yield f"Log directory exists: {_yes(log_dir_exists)}"
-    yield f"User: {os.getuid()}, group: {os.getgid()}, home: {environment.get('HOME') or '(none)'}"
+    yield f"User: {os.getuid()}, group: {os.getgid()}, home: {environment.home or '(none)'}"
 
 
-def environment_status(environment: Mapping[str, str], *, log_settings: Sequence[str]) -> Iterator[str]:
+def environment_status(environment: Environment, *, log_settings: Sequence[str]) -> Iterator[str]:
     """Yield the section that says which variables are set, with those of the log and of other backends behind it."""
     known = [each.name for each in all_variables()]
     core = {each.name for each in all_variables() if each.group in GROUPS}
@@ -73,12 +65,18 @@ def environment_status(environment: Mapping[str, str], *, log_settings: Sequence
     yield "=== END DEBUG ==="
 
 
-def log_configuration(environment: Mapping[str, str], values: Mapping[str, str]) -> list[str]:
+def log_configuration(settings: Settings) -> list[str]:
     """Return the lines on the log itself: these settings hold no secrets."""
-    return [f"{name}: {environment.get(name) or values.get(name, '')}" for name in _LOG_SETTINGS]
+    return [
+        f"KOPIA_LOG_LEVEL: {settings.log_level}",
+        f"KOPIA_FILE_LOG_LEVEL: {settings.file_log_level}",
+        f"KOPIA_LOG_DIR_MAX_FILES: {settings.log_dir_max_files}",
+        f"KOPIA_LOG_DIR_MAX_AGE: {settings.log_dir_max_age}",
+        f"KOPIA_LOG_FORMAT: {settings.log_format}",
+    ]
 
 
-def s3_connection(environment: Mapping[str, str], prefix: str) -> Iterator[str]:
+def s3_connection(environment: Environment, prefix: str) -> Iterator[str]:
     """Yield the section on the connection to S3."""
     yield "=== S3 Connection Debug ==="
     yield from (status_of(name, environment) for name in S3)
@@ -86,7 +84,7 @@ def s3_connection(environment: Mapping[str, str], prefix: str) -> Iterator[str]:
     yield "=== End S3 Connection Debug ==="
 
 
-def s3_creation(environment: Mapping[str, str], prefix: str) -> Iterator[str]:
+def s3_creation(environment: Environment, prefix: str) -> Iterator[str]:
     """Yield the section on a new repository in S3."""
     yield "=== S3 Creation Debug ==="
     yield from (status_of(name, environment) for name in S3)

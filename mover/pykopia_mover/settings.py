@@ -1,19 +1,27 @@
 """The settings of the mover: one typed, checked object out of the environment.
 
-Every field names its variable; the table in the README, the status in the log and the reading all come from here.
+Every field names its variable; the table in the README, the status in the log and the reading all come from here. No other
+module looks a variable up: what is needed besides the settings, ``Environment`` answers.
 """
 
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from pykopia.storage.environment import (
+    EnvironmentStorage,
+    custom_authorities,
+    storage_from_environment,
+    variables_by_backend,
+)
 from pykopia_mover.failures import config_error
-from pykopia_mover.variables import STORAGE_VARIABLES, UNUSED, Variable
+from pykopia_mover.variables import CONTENT_OR_PATH, STORAGE_VARIABLES, UNUSED, Variable, is_secret
 
 CORE: Final = "Core"
 BACKUP: Final = "Backup"
@@ -274,6 +282,99 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.cache_dir) / "logs"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Basics:
+    """What a run must know even where other settings can't be used: how to write its log and its result."""
+
+    json_lines: bool
+    log_times: bool
+    debug_hold: bool
+    direction: str
+    termination_log: Path
+
+
+class Environment:
+    """The variables of a process, which nothing else looks up."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        """Take variables by name; an empty one is one that is not set."""
+        self._variables = {name: value for name, value in variables.items() if value}
+
+    def __repr__(self) -> str:
+        return "<Environment>"  # it holds secrets
+
+    def is_set(self, name: str) -> bool:
+        """Return True if a variable has a value."""
+        return name in self._variables
+
+    @property
+    def home(self) -> str:
+        """The home folder, empty without one."""
+        return self._variables.get("HOME", "")
+
+    def basics(self) -> Basics:
+        """Return what holds also where ``settings`` raises."""
+        read = self._variables.get
+        return Basics(
+            json_lines=read("KOPIA_LOG_FORMAT", "").strip() == "json",
+            log_times=read("KOPIA_LOG_TIMES", "").strip().lower() in TRUE,
+            debug_hold=read("DEBUG_MOVER", "").strip().lower() in TRUE,
+            direction=read("DIRECTION", "").strip(),
+            termination_log=Path(read("TERMINATION_LOG") or Settings().termination_log),
+        )
+
+    def settings(self) -> tuple[Settings, list[str]]:
+        """Return the settings and warnings, see ``load``."""
+        return load(self._variables)
+
+    def storage(self) -> EnvironmentStorage:
+        """Return the storage that the variables name.
+
+        Raises:
+            InvalidEnvironmentError: a variable is missing or can't be used.
+            InvalidURLError: ``KOPIA_REPOSITORY`` is no repository URL.
+        """
+        return storage_from_environment(self._variables)
+
+    def authorities(self) -> bytes:
+        """Return the certificates of ``CUSTOM_CA``, which count for all TLS connections.
+
+        Raises:
+            InvalidEnvironmentError: they are no certificates.
+        """
+        return custom_authorities(self._variables)
+
+    def credentials(self, storage_type: str) -> tuple[str, ...]:
+        """Return the names of the variables with which a storage of Kopia's type is logged in to."""
+        names = variables_by_backend().get(storage_type, ())
+        return tuple(name for name in names if self.is_set(name) and (is_secret(name) or name.endswith(_IDS)))
+
+    def for_commands(self, additions: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a command: this one without secrets, and additions."""
+        kept = {name: value for name, value in self._variables.items() if not is_secret(name)}
+        return {"PATH": os.defpath, **kept, **additions}
+
+    def without_own(self) -> dict[str, str]:
+        """Return the environment of another program of pykopia: this one without the settings of the mover."""
+        return {name: value for name, value in self._variables.items() if not name.startswith("KOPIA_")}
+
+    def secrets(self) -> Iterator[tuple[str, bool]]:
+        """Yield the values of secret variables, and whether each may be the path of a file with the secret."""
+        for name, value in self._variables.items():
+            if is_secret(name):
+                yield value, name in CONTENT_OR_PATH or name.endswith("_FILE")
+
+    def urls(self) -> Iterator[str]:
+        """Yield values that are not secret and hold a URL, which may have a password in it."""
+        for name, value in self._variables.items():
+            if not is_secret(name) and "://" in value:
+                yield value
+
+
+_IDS: Final = ("ACCOUNT", "ACCOUNT_ID", "USERNAME", "KEY_ID", "ACCESS_KEY_ID", "CLIENT_ID", "PROFILE", "ROLE_ARN")
+"""Endings of names of variables that say who logs in."""
+
+
 def _fields() -> dict[str, tuple[str, Variable, Any]]:
     """Return attribute, variable and the type that a value is read as, by the name of the variable."""
     found = {}
@@ -385,6 +486,8 @@ __all__ = [
     "ADDITIONAL_ARGS_SEPARATOR",
     "FIELDS",
     "VERBATIM",
+    "Basics",
+    "Environment",
     "Settings",
     "all_variables",
     "load",

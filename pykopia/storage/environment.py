@@ -99,6 +99,21 @@ def storage_from_environment(
     )
 
 
+def custom_authorities(
+    environment: Mapping[str, str], *, read_file: Callable[[str], str | None] = read_text_file
+) -> bytes:
+    """Return the certificates that ``CUSTOM_CA`` or ``KOPIA_CUSTOM_CA`` give, as PEM; empty without any.
+
+    Args:
+        environment: Names and values.
+        read_file: Returns the content of a file, or nothing if there is none.
+
+    Raises:
+        InvalidEnvironmentError: They are no certificates.
+    """
+    return _root_ca(Variables(environment, read_file))
+
+
 def legacy_connections(connection: ConnectionInfo) -> tuple[ConnectionInfo, ...]:
     """Return where older movers put the repository that ``connection`` names, most likely place first."""
     prefix = connection.config.get("prefix") or ""
@@ -184,6 +199,7 @@ def _warn_of_other_backends(variables: Variables, kind: str) -> None:
 __all__ = [
     "REPOSITORY",
     "EnvironmentStorage",
+    "custom_authorities",
     "environment_backends",
     "legacy_connections",
     "read_text_file",

@@ -1,17 +1,21 @@
 """Credentials for Google's services: a service account, an authorized user, or what this machine has."""
 
 import json
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import requests
 from google.auth import default as default_credentials
 from google.auth.credentials import Credentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.transport.requests import Request
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from pykopia.errors import UsageError
+from pykopia.storage.http_adapter import OwnSettings
 
 
 def load_credentials(found: object, file: str, *, scopes: Sequence[str], service: str) -> Credentials:
@@ -57,4 +61,21 @@ def load_credentials(found: object, file: str, *, scopes: Sequence[str], service
     raise UsageError(f"can't use {where}: their type must be service_account or authorized_user")
 
 
-__all__ = ["load_credentials"]
+def trust_for_tokens(credentials: Credentials, context: ssl.SSLContext) -> None:
+    """Let credentials get their tokens by connections with TLS settings of ours, whoever asks them to.
+
+    Args:
+        credentials: Changed in place.
+        context: TLS settings.
+    """
+    refresh = credentials.refresh
+
+    def refresh_by(_: object) -> None:
+        with requests.Session() as session:
+            session.mount("https://", OwnSettings(context))
+            refresh(Request(session))  # type: ignore[no-untyped-call] # google-auth has no types
+
+    credentials.refresh = refresh_by  # type: ignore[method-assign]
+
+
+__all__ = ["load_credentials", "trust_for_tokens"]

@@ -22,7 +22,7 @@ from tests.mover.harness import EXAMPLES, PASSWORD, Mover
 S3 = Place(
     type="s3",
     name="s3 bucket b at host:9000",
-    environment={"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "canary", "AWS_REGION": "r"},
+    credentials=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 )
 
 DOCUMENTED = {
@@ -60,7 +60,7 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
         (errors.StorageNotFoundError("no bucket b"), S3, "no-repository", "bucket is not created automatically"),
         (
             errors.StorageAuthenticationError("401 expired_auth_token"),
-            Place(type="b2", environment={"B2_ACCOUNT_ID": "id", "B2_APPLICATION_KEY": "canary"}),
+            Place(type="b2", credentials=("B2_ACCOUNT_ID", "B2_APPLICATION_KEY")),
             "auth",
             "401 expired_auth_token.*B2_ACCOUNT_ID, B2_APPLICATION_KEY",
         ),

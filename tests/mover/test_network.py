@@ -1,16 +1,27 @@
 """The mover and a network that fails, refuses, or is not to be trusted."""
 
+import contextlib
+import json
 import re
 import shutil
+import ssl
 import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobServiceClient
+from google.auth.exceptions import TransportError
+from google.auth.transport.requests import Request
 
+from pykopia.storage.google_credentials import load_credentials, trust_for_tokens
+from pykopia.storage.trust import tls_context
+from pykopia.testing import FakeClock
 from pykopia.testing.proxy import FaultyProxy
 from tests.mover.harness import EXAMPLES, Mover, create_at_once, tree
 from tests.servers.azure import AzureServer
+from tests.servers.drive import DriveServer
 from tests.servers.s3 import S3Server, admin
 from tests.servers.tls import Certificates
 from tests.servers.webdav import WebDAVServer
@@ -145,6 +156,82 @@ def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_azure(
         "AZURE_ENDPOINT_SUFFIX": url,
     }
     authority_counts(mover, certificates, environment)
+
+
+@contextlib.contextmanager
+def token_service(certificates: Certificates) -> Iterator[tuple[str, list[str]]]:
+    """Run a token service with TLS by the tests' authority; yield its URL and the paths that were asked for."""
+    asked: list[str] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            body = b'{"access_token": "canary-token", "expires_in": 3600, "token_type": "Bearer"}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://127.0.0.1:{server.server_port}/token", asked
+        server.shutdown()
+
+
+def test_m_045_an_authority_of_ones_own_counts_for_tokens_of_google_too(
+    fake_drive: DriveServer, certificates: Certificates
+) -> None:
+    with token_service(certificates) as (url, asked):
+        account = {**fake_drive.service_account, "token_uri": url}
+        credentials = load_credentials(account, "", scopes=["storage"], service="Google Cloud Storage")
+        with pytest.raises(TransportError, match="certificate verify failed"):
+            credentials.refresh(Request())
+        trust_for_tokens(credentials, tls_context(certificates.authority.read_bytes()))
+        credentials.refresh(Request())
+        assert (credentials.token, asked) == ("canary-token", ["/token"])
+
+
+def test_m_045_an_authority_of_ones_own_counts_for_connection_documents_too(
+    mover: Mover, apache_tls: WebDAVServer, certificates: Certificates, impatient: None
+) -> None:
+    storage = {"url": f"{apache_tls.url}/of-document", "username": apache_tls.user, "password": apache_tls.password}
+    document = json.dumps({"storage": {"type": "webdav", "config": storage}})
+    authority_counts(mover, certificates, {"KOPIA_STRUCTURED_REPOSITORY_CONFIG": document})
+
+
+def test_the_issuer_of_a_certificate_that_is_not_trusted_is_named(
+    mover: Mover, versitygw_tls: S3Server, impatient: None
+) -> None:
+    bucket(versitygw_tls, "backup-bucket")
+    mover.write({"a": "b"})
+    refused = mover.fails("unreachable", "backup", **s3(versitygw_tls, f"https://{versitygw_tls.endpoint}"))
+    assert "issued by CN=pykopia test authority" in refused.last
+    assert "customCA" in refused.last
+
+
+# ---------------------------------------------------------------------- clocks
+
+
+def test_m_044_a_backup_warns_of_a_clock_that_differs_from_that_of_the_storage(
+    mover: Mover, wsgidav: WebDAVServer, time: FakeClock
+) -> None:
+    shutil.rmtree(wsgidav.data / "clocks", ignore_errors=True)
+    (wsgidav.data / "clocks").mkdir()
+    mover.write({"a": "b"})
+    login = {"WEBDAV_USERNAME": wsgidav.user, "WEBDAV_PASSWORD": wsgidav.password}
+    place = {**SECRETS["webdav"], "WEBDAV_URL": f"{wsgidav.url}/clocks/", **login}
+    result = mover.ok("backup", **place)
+    (warning,) = [each for each in result.termination["warnings"] if "clocks differ" in each]
+    assert "this node 2026-01-01T" in warning
+    time.set((wsgidav.data / "clocks").stat().st_mtime_ns)
+    assert "clocks differ" not in mover.ok("backup", **place).log
 
 
 # ---------------------------------------------------------------------- several at one time

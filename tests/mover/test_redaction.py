@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pykopia_mover.redaction import MARK, RedactingStream, Redactor
+from pykopia_mover.settings import Environment
 
 from tests.mover.harness import EXAMPLES
 
@@ -55,7 +56,7 @@ def test_user_and_query_of_a_url_are_hidden_whoever_put_them_there() -> None:
 def test_the_parts_of_structured_secrets_are_secrets() -> None:
     credentials = EXAMPLES["secrets"]["gdrive user"]["GOOGLE_DRIVE_CREDENTIALS"]
     config = "[r]\ntype = s3\naccess_key_id = AKID\nsecret_access_key = deep-secret\n"
-    redactor = Redactor.of_environment({"GOOGLE_DRIVE_CREDENTIALS": credentials, "RCLONE_CONFIG": config})
+    redactor = Redactor.of_environment(Environment({"GOOGLE_DRIVE_CREDENTIALS": credentials, "RCLONE_CONFIG": config}))
     assert redactor("your-client-secret and 1//04... and deep-secret") == f"{MARK} and {MARK} and {MARK}"
     assert redactor("type s3, authorized_user") == "type s3, authorized_user"
 
@@ -64,7 +65,7 @@ def test_each_line_of_a_key_is_a_secret_wherever_the_key_comes_from(tmp_path: Pa
     key = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAAB3NzaC1yc2EAAAADAQABAAAB\nQQDZ\n-----END OPENSSH PRIVATE KEY-----\n"
     (tmp_path / "key").write_text(key)
     for value in (key, str(tmp_path / "key")):
-        redactor = Redactor.of_environment({"SFTP_KEY_FILE": value})
+        redactor = Redactor.of_environment(Environment({"SFTP_KEY_FILE": value}))
         assert "AAAAB3" not in redactor("can't parse AAAAB3NzaC1yc2EAAAADAQABAAAB")
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from pykopia_mover.run import Stop
 import pykopia
 from pykopia.testing import FakeClock
 from tests.mover.harness import PASSWORD, Mover, tree
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -365,3 +368,35 @@ def test_m_139_progress_is_told_with_figures(mover: Mover, monkeypatch: pytest.M
     mover.write({"a": "four", "b": "eight888"})
     assert "Backing up: 2 files, 12 bytes so far" in mover.ok("backup").lines
     assert "restoring: 2 files, 12 bytes so far" in mover.ok("restore").lines
+
+
+RESTORE = """
+import json, os, pathlib, sys
+from tests.mover.harness import Mover
+os.setgroups([4712])
+done = Mover(folder=pathlib.Path(sys.argv[1]), environment=json.loads(sys.argv[2]))("restore")
+print(json.dumps([done.status, done.log, done.termination]))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="owners can be set by root alone, who can give the right up")
+@pytest.mark.parametrize("privileged", ["0", "1"])
+def test_m_011_owners_and_modes_that_could_not_be_set_are_counted_in_one_line(mover: Mover, privileged: str) -> None:
+    small = {f"d/{number}": "small" for number in range(50)}
+    mover.write({"mine": "1", "d/large": b"x" * (9 << 20), **small})
+    (mover.data / "link").symlink_to("mine")
+    strange = ["d", "d/large", "link", *small]
+    for name in strange:
+        os.chown(mover.data / name, 4711, 4712, follow_symlinks=False)
+    mover.ok("backup")
+    words = ["setpriv", "--bounding-set", "-chown", sys.executable, "-c", RESTORE, str(mover.folder)]
+    environment = mover.with_environment(PRIVILEGED_MOVER=privileged).environment
+    done = subprocess.run([*words, json.dumps(environment)], capture_output=True, text=True, check=True, cwd=ROOT)
+    status, log, termination = json.loads(done.stdout)
+    assert (status, termination["restore"].get("skippedMetadata")) == (0, len(strange)), log
+    (line,) = [line for line in log.splitlines() if "could not be set" in line]
+    assert f"The owner of {len(strange)} entries could not be set for lack of rights" in line
+    assert any("could not be set" in each for each in termination.get("warnings", [])) is (privileged == "1")
+    assert tree(mover.target) == tree(mover.data)
+    # the group alone is set where the process has it
+    assert {(mover.target / name).lstat().st_gid for name in strange} == {4712}

@@ -1,6 +1,10 @@
 """The settings: every variable alone, with its competitors, empty; what is malformed is named."""
 
+import ast
+from pathlib import Path
+
 import pytest
+from pykopia_mover import settings
 from pykopia_mover.failures import MoverError
 from pykopia_mover.settings import FIELDS, all_variables, load, unknown_variables
 from pykopia_mover.variables import STORAGE_VARIABLES, is_secret
@@ -127,3 +131,35 @@ def test_every_documented_secret_names_a_storage_and_all_its_keys_are_known(name
     secret = EXAMPLES["secrets"][name]
     assert storage_from_environment(secret).connection.type
     assert unknown_variables(secret) == []
+
+
+# ---------------------------------------------------------------------- who reads the environment
+
+PASS_IT_ON = {"main.py", "looking.py"}
+"""Modules that hand the environment of the process to ``Environment``."""
+
+
+def test_the_environment_is_read_in_the_settings_alone() -> None:
+    names = {each.name for each in all_variables()}
+    folder = Path(settings.__file__).parent
+    for path in folder.glob("*.py"):
+        if path.name == "settings.py":
+            continue
+        tree = ast.parse(path.read_text())
+        arguments = [each for call in ast.walk(tree) if isinstance(call, ast.Call) for each in call.args]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr == "environ":
+                assert path.name in PASS_IT_ON, path.name
+                assert node in arguments, f"{path.name}:{node.lineno}"
+            looked_up = (
+                node.slice
+                if isinstance(node, ast.Subscript)
+                else node.args[0]
+                if isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "get"
+                and node.args
+                else None
+            )
+            if isinstance(looked_up, ast.Constant):
+                assert looked_up.value not in names, f"{path.name}:{looked_up.lineno}"

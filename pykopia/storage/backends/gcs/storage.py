@@ -35,7 +35,7 @@ from pykopia.ids import BlobID, Buffer
 from pykopia.storage.backends.gcs.options import GCSOptions
 from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
-from pykopia.storage.google_credentials import load_credentials
+from pykopia.storage.google_credentials import load_credentials, trust_for_tokens
 from pykopia.storage.object_store import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -318,9 +318,12 @@ class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
         self._endpoint = self._location  # for as long as it lives
         if self.on_google or options.credentials or options.credentials_file:
             scope = _READ_ONLY_SCOPE if options.read_only else _SCOPE
-            self.credentials.credentials = load_credentials(
+            credentials = load_credentials(
                 options.credentials, options.credentials_file, scopes=[scope], service="Google Cloud Storage"
             )
+            if options.root_ca:
+                trust_for_tokens(credentials, tls_context(options.root_ca))
+            self.credentials.credentials = credentials
 
     async def _set_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -6,8 +6,8 @@ from typing import Final
 
 from pykopia import clock
 from pykopia.errors import StorageError
-from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage import BlobMetadata
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
 from pykopia_mover.output import timestamp
 

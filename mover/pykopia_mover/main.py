@@ -30,7 +30,7 @@ from pykopia_mover.maintenance import maintain
 from pykopia_mover.manual import parse_manual_config
 from pykopia_mover.memory import keep_small
 from pykopia_mover.metrics import metrics_text, push_metrics, write_metrics
-from pykopia_mover.output import LEVELS, LibraryLog, Output
+from pykopia_mover.output import ENTRIES, LEVELS, LibraryLog, Output
 from pykopia_mover.redaction import RedactingStream, Redactor
 from pykopia_mover.report import Notes, Outcome, Report
 from pykopia_mover.restore import restore
@@ -50,6 +50,8 @@ GRACE_SECONDS: Final = 15
 """After a signal, for the run to end by itself. Then another thread writes how it ended, and ends the process."""
 LAST_SECONDS: Final = 3
 """For those last words, if even a write to the log or the termination message does not return."""
+NEVER: Final = logging.CRITICAL + 1
+"""Level of a logger that logs nothing."""
 HOLD_NAME: Final = "exit-debug-if-removed"
 
 USAGE: Final = """usage: pykopia-mover OPERATION...
@@ -246,6 +248,10 @@ def _prepare(
         if additional.log_level not in LEVELS:
             raise config_error(f"KOPIA_ADDITIONAL_ARGS: --log-level can't be {additional.log_level!r}")
         output.level = LEVELS[additional.log_level]
+    if not output.wants(LEVELS["debug"]):
+        logging.getLogger(ENTRIES).setLevel(
+            NEVER
+        )  # there may be a million of them, and the backup lists the first ones
     manual = parse_manual_config(settings.manual_config)
     files = load_policy_files(settings, places, output)
     custom_ca = bool(settings.custom_ca or settings.kopia_custom_ca)
@@ -417,12 +423,15 @@ def _library_log(output: Output):  # type: ignore[no-untyped-def]  # noqa: ANN20
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if output.level <= LEVELS["debug"] else logging.INFO)
+    entries = logging.getLogger(ENTRIES)
+    entries_level = entries.level
     logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        entries.setLevel(entries_level)
         logger.propagate = propagate
 
 

@@ -75,9 +75,13 @@ class Output:
         """Say why the run goes no further."""
         self.say(LEVELS["error"], text, times=False)
 
+    def wants(self, level: int) -> bool:
+        """Return True if a line of a level reaches the stream or the file."""
+        return level >= self.level or (self._file is not None and level >= self._file_level)
+
     def say(self, level: int, text: str, *, times: bool = True) -> None:
         """Write a text at a level: each of its lines is one event."""
-        if level < self.level and (self._file is None or level < self._file_level):
+        if not self.wants(level):
             return
         for line in self._redactor(text).splitlines() or [""]:
             clean = _shortened(_MARKS.get(level, "") + _CONTROL.sub("", line.replace("\t", "    ")))
@@ -128,9 +132,8 @@ class Output:
 
 RETRYING: Final = "pykopia.storage.retrying"
 """Logger of calls that are repeated."""
-UPLOAD: Final = "pykopia.snapshot.upload"
-ENTRY_FAILED: Final = "can't take %s: %s"
-"""Logger and text of entries that are not in a snapshot."""
+ENTRIES: Final = "pykopia.snapshot.upload.entries"
+"""Logger of entries that are not in a snapshot."""
 
 
 class LibraryLog(logging.Handler):
@@ -146,7 +149,7 @@ class LibraryLog(logging.Handler):
         Attempts that are repeated are for the debug level: older operators take the words for a failure. Entries that could
         not be read are too: there may be a million of them, and the backup lists the first ones.
         """
-        if record.name == UPLOAD and record.msg == ENTRY_FAILED:
+        if record.name == ENTRIES:
             self._output.debug(record.getMessage())
         elif record.levelno >= LEVELS["warn"]:
             self._output.warning(record.getMessage())
@@ -180,4 +183,4 @@ def _age(text: str) -> int:
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhd])", text))
 
 
-__all__ = ["LEVELS", "LOG_NAME", "LONGEST_LINE", "LibraryLog", "Output", "prune_logs", "timestamp"]
+__all__ = ["ENTRIES", "LEVELS", "LOG_NAME", "LONGEST_LINE", "LibraryLog", "Output", "prune_logs", "timestamp"]

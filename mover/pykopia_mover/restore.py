@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,29 @@ def restore(run: Context) -> Outcome:
 def _require_target(run: Context) -> None:
     if not run.data_dir.is_dir():
         raise MoverError("target", f"DATA_DIR {run.data_dir} does not exist", "Check that the volume is mounted there")
+
+
+def _require_writable(run: Context, mode: int) -> None:
+    """Refuse a volume that this user may not write to, before anything is fetched.
+
+    A volume that is read-only though the folder in the snapshot is not was made so by someone, and is left as it is.
+
+    Args:
+        run: its context.
+        mode: of the folder in the snapshot that the volume is to get.
+
+    Raises:
+        MoverError: nothing can be written there.
+    """
+    if not mode & stat.S_IWUSR or os.access(run.data_dir, os.W_OK | os.X_OK, effective_ids=True):
+        return
+    number = errno.EROFS if os.statvfs(run.data_dir).f_flag & os.ST_RDONLY else errno.EACCES
+    error = OSError(number, os.strerror(number))
+    raise MoverError(
+        "target",
+        f"nothing could be restored: {run.data_dir} can't be written to: {error.strerror}",
+        _target_advice(run, [error]),
+    )
 
 
 # ---------------------------------------------------------------------- nothing there
@@ -157,6 +181,7 @@ def _restore(
     run.output.line(f"Restoring snapshot {snapshot.id} ({source}, {started}) into {run.data_dir}")
     run.notes.add(snapshot={"id": str(snapshot.id), "start": started, "end": timestamp(snapshot.end_time_ns)})
     root = repository.snapshots.resolve(str(snapshot.id))
+    _require_writable(run, root.mode)
     needed = root.summary.size if root.summary is not None else root.size
     _tell_room(run, needed)
     removed = _remove_leftovers(run.data_dir)

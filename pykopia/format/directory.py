@@ -151,6 +151,11 @@ class Directory:
 # --- summaries -------------------------------------------------------------------------------------------------------
 
 
+MOST_ERRORS = 1000
+"""Failures that a summary lists. Kopia means to list 10 and lists all, in each directory above one: of a million that would be
+hundreds of megabytes."""
+
+
 def summarize(
     entries: Iterable[DirectoryEntry],
     own_mtime_ns: int,
@@ -199,7 +204,7 @@ def summarize(
         incomplete=incomplete,
         num_failed=failed,
         num_ignored_errors=ignored,
-        errors=tuple(sorted(errors, key=lambda error: _raw(error.path))),
+        errors=tuple(sorted(errors, key=lambda error: _raw(error.path))[:MOST_ERRORS]),
     )
 
 

@@ -42,6 +42,8 @@ from pykopia.snapshot.source_folder import Folder, Item
 from pykopia.snapshot.upload_options import CANCELED, LIMIT_REACHED, UploadCounters
 
 log = logging.getLogger(__name__)
+entries_log = logging.getLogger(f"{__name__}.entries")
+"""Gets a line for each entry that can't be taken: a logger of its own, as there may be a million of them."""
 
 BATCH_FILES = 128
 BATCH_BYTES = 4 << 20
@@ -541,6 +543,7 @@ class Upload:
     def _entry_failed(self, folder: Folder, name: str, error: Exception, *, ignored: bool) -> None:
         # as it would be stored: what is not UTF-8 can't be printed
         path = stored_form(f"{folder.relative}/{name}"[1:])
+        error.__traceback__ = None  # it would keep what the frames refer to
         told = Problem(path=path, error=error, ignored=ignored)
         folder.failures.append(EntryFailure(path=path, error=told.message, ignored=ignored))
         with self._lock:
@@ -552,7 +555,9 @@ class Upload:
                 if self._fail_fast:
                     self.stop_reason = self.stop_reason or CANCELED
         self._progress.add(**{"ignored_errors" if ignored else "fatal_errors": 1})
-        log.log(logging.WARNING if ignored else logging.ERROR, "can't take %s: %s", path, told.message)
+        level = logging.WARNING if ignored else logging.ERROR
+        if entries_log.isEnabledFor(level):
+            entries_log.log(level, "can't take %s: %s", path, told.message)
 
 
 def _by_name(directories: Sequence[Directory]) -> Sequence[Mapping[str, DirectoryEntry]]:

@@ -26,10 +26,10 @@ ROOT = Path(__file__).parents[2]
 PASSWORD = "of-the-image-test"
 B2 = """
 import b2
-import pykopia.storage.b2
+import pykopia.storage.backends.b2.storage
 
 service = b2.Service("bucket")
-pykopia.storage.b2._configuration = lambda *_: service.config
+pykopia.storage.backends.b2.storage._configuration = lambda *_: service.config
 """
 
 

@@ -1,5 +1,7 @@
 """The mover in a pod: a user without a name, no home, no temporary folder, limits of memory, signals, odd Secrets."""
 
+import functools
+import json
 import os
 import signal
 import socket
@@ -15,6 +17,8 @@ from pykopia_mover.memory import BASE_BYTES, STREAM_BYTES, fitting_streams, memo
 
 from pykopia.maintenance.live_contents import LiveContents
 from tests.mover.harness import Mover, tree
+
+ROOT = Path(__file__).parents[2]
 
 NAMELESS = """
 import pwd, tempfile
@@ -224,3 +228,82 @@ def test_marks_of_a_collection_are_in_memory_where_the_volume_has_no_room(
 def mover_repository(mover: Mover):  # type: ignore[no-untyped-def]
     mover.ok("backup")
     return mover.open()
+
+
+# ---------------------------------------------------------------------- work that grows
+
+OPENED: list[str] = []
+"""Paths that this process has opened for writing since the hook was set, which no call can take away."""
+
+
+@functools.cache
+def record_files() -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            OPENED.append(os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes) else "")
+
+    sys.addaudithook(hook)
+
+
+def test_work_files_of_maintenance_lie_on_the_volume_of_the_cache_and_take_16_bytes_for_each_content(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover.write({"a": "one"})
+    with mover_repository(mover) as repository, repository.writer() as writer:
+        for number in range(3000):
+            writer.contents.write(number.to_bytes(8, "big"))
+    sizes = []
+    real = os.posix_fallocate
+
+    def allocate(descriptor: int, offset: int, size: int) -> None:
+        sizes.append(size)
+        real(descriptor, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    record_files()
+    OPENED.clear()
+    mover.ok("maintenance", KOPIA_MAINTENANCE_FORCE="true")
+    cache, repository_folder = str(mover.folder / "cache"), str(mover.repository_folder)
+    result = mover.environment["TERMINATION_LOG"]
+    assert {path for path in OPENED if path and not path.startswith((cache, repository_folder, result))} == set()
+    assert 3000 * 16 <= max(sizes) <= 3100 * 16
+
+
+COUNTED = """
+import json, pathlib, sys, threading
+from tests.mover.harness import Mover
+
+calls = 0
+
+def count(frame, event, argument):
+    global calls
+    calls += event in {"call", "c_call"}
+
+threading.setprofile(count)
+sys.setprofile(count)
+done = Mover(folder=pathlib.Path(sys.argv[1]), environment=json.loads(sys.argv[2]))("backup")
+sys.setprofile(None)
+told = sum("not in the snapshot" in line for line in done.lines)
+print(json.dumps([done.status, calls, told, "not-readable" in done.last]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="root gives the right to read everything up")
+def test_m_080d_the_work_for_unreadable_entries_is_linear_and_the_first_20_are_listed(mover: Mover) -> None:
+    mover.write({"a": "one"})
+    mover.ok("backup")
+    words = ["setpriv", "--bounding-set", "-all", sys.executable, "-c", COUNTED, str(mover.folder)]
+    calls = []
+    for number in (500, 1000, 2000):
+        for each in range(number):
+            path = mover.data / f"not-readable-{each}"
+            path.touch(mode=0)
+        done = subprocess.run(
+            [*words, json.dumps(mover.environment)], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        status, count, listed, named = json.loads(done.stdout)
+        assert (status, listed, named) == (18, 20, True)
+        calls.append(count)
+    assert calls[2] - calls[1] < 1.5 * 2 * (calls[1] - calls[0])

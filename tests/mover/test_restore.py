@@ -400,3 +400,22 @@ def test_m_011_owners_and_modes_that_could_not_be_set_are_counted_in_one_line(mo
     assert tree(mover.target) == tree(mover.data)
     # the group alone is set where the process has it
     assert {(mover.target / name).lstat().st_gid for name in strange} == {4712}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root gives the right to write everywhere up")
+@pytest.mark.parametrize("root_of_snapshot", [0o755, 0o555])
+def test_m_136_a_volume_that_was_made_read_only_is_left_alone_and_one_that_a_restore_made_so_is_filled(
+    mover: Mover, root_of_snapshot: int
+) -> None:
+    mover.write({"a": "one"})
+    mover.data.chmod(root_of_snapshot)
+    mover.ok("backup")
+    mover.target.chmod(0o555)
+    words = ["setpriv", "--bounding-set", "-all", sys.executable, "-c", RESTORE.replace("os.setgroups([4712])\n", "")]
+    done = subprocess.run(
+        [*words, str(mover.folder), json.dumps(mover.environment)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    status, log, _ = json.loads(done.stdout)
+    assert status == (0 if root_of_snapshot == 0o555 else 19), log
+    assert (mover.target / "a").exists() is (root_of_snapshot == 0o555)
+    assert ("nothing could be restored" in log and "fsGroup" in log) is (root_of_snapshot == 0o755)

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from pykopia.snapshot.copy_history import HistoryStep
     from pykopia.snapshot.diff import Comparison, Difference
     from pykopia.snapshot.estimate import Estimate, SizeClass
+    from pykopia.snapshot.expiration import Expiration
     from pykopia.snapshot.export import ExportFormat
     from pykopia.snapshot.find import Found, Search
     from pykopia.snapshot.history import History, Version
@@ -70,7 +71,6 @@ if TYPE_CHECKING:
     from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
     from pykopia.snapshot.restore_plan import Change, RestorePlan
     from pykopia.snapshot.restore_stream import ByteSink
-    from pykopia.snapshot.retention import Expiration
     from pykopia.snapshot.snapshot_path import SnapshotPath
     from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
     from pykopia.snapshot.verify import VerifyCounters, VerifyFailure, VerifyOptions, VerifyResult
@@ -100,7 +100,7 @@ _PLACES = {
     "EntryError": "pykopia.format.directory",
     "EpochParameters": "pykopia.format.repository_format",
     "Estimate": "pykopia.snapshot.estimate",
-    "Expiration": "pykopia.snapshot.retention",
+    "Expiration": "pykopia.snapshot.expiration",
     "ExpirePlan": "pykopia.format.retention",
     "ExportFormat": "pykopia.snapshot.export",
     "FormatBlob": "pykopia.format.repository_blob",

@@ -224,8 +224,11 @@ def open_connected(
     if local.throttling is not None:
         names = (each.name for each in fields(ThrottlingLimits))
         limits = ThrottlingLimits(**{name: getattr(local.throttling, name) for name in names})
-    info = ConnectionInfo.from_json(local.storage)
-    storage = open_storage(with_options(info, storage_options) if storage_options else info, limits=limits)
+    try:
+        info = ConnectionInfo.from_json(local.storage)
+        storage = open_storage(with_options(info, storage_options) if storage_options else info, limits=limits)
+    except ConnectionFileError as error:
+        raise ConnectionFileError(f"{config}: {error}") from error
     client = ClientOptions(
         username=local.username,
         hostname=local.hostname,

@@ -83,6 +83,19 @@ class Repository(Core):
 
         return RepositoryWriter(self, parallel=parallel)
 
+    def set_parameters(self, changes: "pykopia.ParameterChanges") -> "pykopia.RepositoryFormat":
+        """Change what may be changed after creation (format 01 §1.5); return the format as it is now.
+
+        Nobody may be writing meanwhile. ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
+
+        Raises:
+            UsageError: nothing changes, or a value is out of range; nothing was written.
+            ContradictedViewError: the index is to be moved to epochs, and it is not proven to be complete.
+        """
+        from pykopia.repository.setting_parameters import set_parameters  # noqa: PLC0415 -- few programs do this
+
+        return set_parameters(self, changes)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:

@@ -15,7 +15,7 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format.local_config import CachingOptions
-from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID, BlobConfiguration, FormatBlob
+from pykopia.format.repository_blob import BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.repository import format_blobs
 from pykopia.repository.caches import Caches
@@ -24,8 +24,7 @@ from pykopia.repository.format_blobs import FormatBlobs
 from pykopia.repository.indexes import IndexStore
 from pykopia.repository.manifests import ManifestStore
 from pykopia.repository.objects import ObjectStore
-from pykopia.repository.options import ClientOptions, ParameterChanges
-from pykopia.repository.parameters import change_parameters
+from pykopia.repository.options import ClientOptions
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.closed import ClosedStorage
 from pykopia.storage.locking import LockingStorage
@@ -220,37 +219,13 @@ class Core:
         self._blobs = format_blobs.with_password(self.storage, self._blobs, new_password)
         self.caches.forget_format_blobs()
 
-    def set_parameters(self, changes: ParameterChanges) -> RepositoryFormat:
-        """Change what may be changed after creation (format 01 §1.5); return the format as it is now.
-
-        Nobody may be writing meanwhile. ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
-
-        Raises:
-            UsageError: nothing changes, or a value is out of range; nothing was written.
-            ContradictedViewError: the index is to be moved to epochs, and it is not proven to be complete.
-        """
-        self.check_writable("change parameters")
-        self.read_format_again()
-        changed, configuration = change_parameters(self._blobs.format, self._blobs.configuration, changes)
-        to_epochs = changed.epoch_parameters.enabled and not self.format.epoch_parameters.enabled
-        if to_epochs:
-            from pykopia.repository.view import Look, complete_view  # noqa: PLC0415 -- it takes a repository
-
-            self.contents.indexes.copy_to_first_epoch(complete_view(self, "move the index to epochs", packs=Look()))
-        self._blobs = format_blobs.with_format(self.storage, self._blobs, changed, configuration)
-        self.caches.forget_format_blobs()
-        self.contents.indexes.close()
-        self._assemble()
-        if to_epochs:
-            self.storage.put(POISON_INDEX_BLOB_ID, POISON_INDEX_BLOB)
-        return self.format
-
-    def write_format(self, repository_format: RepositoryFormat) -> None:
+    def write_format(self, repository_format: RepositoryFormat, configuration: BlobConfiguration | None = None) -> None:
         """Store another format; ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
 
         It is for those who have just read it again and know what they do, as an upgrade does.
         """
-        self._blobs = format_blobs.with_format(self.storage, self._blobs, repository_format, self.blob_configuration)
+        configuration = configuration or self.blob_configuration
+        self._blobs = format_blobs.with_format(self.storage, self._blobs, repository_format, configuration)
         self.caches.forget_format_blobs()
         self.contents.indexes.close()
         self._assemble()

@@ -10,8 +10,8 @@ from pykopia.format.source import SourceInfo
 from pykopia.repository.core import Core
 from pykopia.repository.view import Look, complete_view, look, snapshot_facts_of
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.expiration import Expiration
 from pykopia.snapshot.manifests import labels_for
-from pykopia.snapshot.retention import Expiration
 
 
 def view_for_deletion(repository: Core, what: str = "delete snapshots") -> CompleteView:

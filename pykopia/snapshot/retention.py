@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from pykopia import clock
@@ -17,21 +16,11 @@ from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.expiration import Expiration
 from pykopia.snapshot.manifests import labels_for
 from pykopia.snapshot.policies import Policies
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Expiration:
-    """Expiry of the snapshots of a source by its policy."""
-
-    source: SourceInfo
-    plan: ExpirePlan[SnapshotManifest]
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.plan}"
 
 
 def plan_expirations(repository: Core, source: SourceInfo | None = None) -> list[Expiration]:
@@ -126,7 +115,6 @@ def _plan(
 
 
 __all__ = [
-    "Expiration",
     "apply_retention",
     "plan_expirations",
 ]

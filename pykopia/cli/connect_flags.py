@@ -1,8 +1,14 @@
 """Flags that creating a repository and connecting to one share."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from pykopia.cli.flags.algorithms import (
+    ECC_NAMES,
+    ENCRYPTION_NAMES,
+    HASH_NAMES,
+    KEY_DERIVATION_NAMES,
+    SPLITTER_NAMES,
+)
 from pykopia.cli.parsing import Options, flag
 from pykopia.cli.values import duration, integer
 
@@ -110,50 +116,20 @@ def changed_caching(caching: "CachingOptions", flags: CacheSizeFlags, *, unit: i
     return replace(caching, **changes)
 
 
-def _hashes() -> Iterable[str]:
-    from pykopia.format.hashing import HASHES  # noqa: PLC0415 -- read only when the flag is used or shown
-
-    return sorted(HASHES)
-
-
-def _encryptions() -> Iterable[str]:
-    from pykopia.format.encryption import ENCRYPTIONS  # noqa: PLC0415
-
-    return sorted(ENCRYPTIONS)
-
-
-def _ecc_algorithms() -> Iterable[str]:
-    from pykopia.format.ecc import ECC_ALGORITHMS  # noqa: PLC0415
-
-    return sorted(ECC_ALGORITHMS)
-
-
-def _splitters() -> Iterable[str]:
-    from pykopia.chunking.splitters import SPLITTERS  # noqa: PLC0415
-
-    return sorted(SPLITTERS)
-
-
-def _key_derivations() -> Iterable[str]:
-    from pykopia.format.keys import KEY_DERIVATIONS  # noqa: PLC0415
-
-    return sorted(KEY_DERIVATIONS)
-
-
 class CreateFlags(ConnectFlags):
     """What is fixed when a repository is created."""
 
-    block_hash = flag("BLAKE2B-256-128", "Hash of contents.", placeholder="ALGO", choices=_hashes)
-    encryption = flag("AES256-GCM-HMAC-SHA256", "Encryption.", placeholder="ALGO", choices=_encryptions)
-    ecc = flag("REED-SOLOMON-CRC32", "Error correction.", placeholder="ALGO", choices=_ecc_algorithms)
+    block_hash = flag("BLAKE2B-256-128", "Hash of contents.", placeholder="ALGO", choices=HASH_NAMES)
+    encryption = flag("AES256-GCM-HMAC-SHA256", "Encryption.", placeholder="ALGO", choices=ENCRYPTION_NAMES)
+    ecc = flag("REED-SOLOMON-CRC32", "Error correction.", placeholder="ALGO", choices=ECC_NAMES)
     ecc_overhead_percent = flag(0, "Space that error correction may add, in percent; 0 for none.")
-    object_splitter = flag("DYNAMIC-4M-BUZHASH", "How files are split.", choices=_splitters)
+    object_splitter = flag("DYNAMIC-4M-BUZHASH", "How files are split.", choices=SPLITTER_NAMES)
     create_only = flag(False, "Create the repository but don't connect to it.", short="c")
     format_version = flag(0, "Format version 1, 2 or 3; 0 for the default.")
     retention_mode = flag("", "Object lock of the storage.", choices=("COMPLIANCE", "GOVERNANCE"))
     retention_period = flag(0, "Time for which blobs are locked.", kind=duration)
     format_block_key_derivation_algorithm = flag(
-        "scrypt-65536-8-1", "How the key is derived from the password.", choices=_key_derivations
+        "scrypt-65536-8-1", "How the key is derived from the password.", choices=KEY_DERIVATION_NAMES
     )
 
     @property

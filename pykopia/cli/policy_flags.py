@@ -1,7 +1,6 @@
 """Flags of `policy set`, by the parts of a policy."""
 
-from collections.abc import Iterable
-
+from pykopia.cli.flags.algorithms import COMPRESSOR_NAMES, SPLITTER_NAMES
 from pykopia.cli.parsing import Options, flag, flag_list
 from pykopia.cli.policy_targets import PolicyTargetFlags
 from pykopia.cli.values import boolean, duration
@@ -13,16 +12,8 @@ VOLUME_SHADOW_COPY = ("never", "always", "when-available", INHERIT)
 _MINUTE = 60_000_000_000
 
 
-def _compressors() -> Iterable[str]:
-    from pykopia.format.compression import COMPRESSORS  # noqa: PLC0415 -- read only when the flag is used or shown
-
-    return [INHERIT, "none", *sorted(COMPRESSORS)]
-
-
-def _splitters() -> Iterable[str]:
-    from pykopia.chunking.splitters import SPLITTERS  # noqa: PLC0415
-
-    return sorted([INHERIT, *SPLITTERS])
+_COMPRESSORS = (INHERIT, "none", *COMPRESSOR_NAMES)
+_SPLITTERS = tuple(sorted((INHERIT, *SPLITTER_NAMES)))
 
 
 class RetentionFlags(Options):
@@ -62,8 +53,8 @@ class ErrorFlags(Options):
 class CompressionFlags(Options):
     """Flags of compression and splitters."""
 
-    metadata_compression = flag("", "Compression of metadata.", choices=_compressors)
-    compression = flag("", "Compression of files.", choices=_compressors)
+    metadata_compression = flag("", "Compression of metadata.", choices=_COMPRESSORS)
+    compression = flag("", "Compression of files.", choices=_COMPRESSORS)
     compression_min_size = flag("", "Compress files from this size on.")
     compression_max_size = flag("", "Compress files up to this size.")
     add_only_compress = flag_list("Ending to add to those that are compressed.", placeholder="PATTERN")
@@ -72,7 +63,7 @@ class CompressionFlags(Options):
     add_never_compress = flag_list("Ending to add to those that are not compressed.", placeholder="PATTERN")
     remove_never_compress = flag_list("Ending to remove from those that are not compressed.", placeholder="PATTERN")
     clear_never_compress = flag(False, "Remove all endings that are not compressed.")
-    splitter = flag("", "How files are split.", choices=_splitters)
+    splitter = flag("", "How files are split.", choices=_SPLITTERS)
 
 
 class ScheduleFlags(Options):

@@ -4,7 +4,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pykopia.cli import passwords, values
+from pykopia.cli import values
 from pykopia.cli.connect_flags import CreateFlags
 from pykopia.cli.parsing import Command, CommandLineError, Options, flag, flag_list
 from pykopia.cli.session import Session
@@ -36,6 +36,7 @@ class BackendFlags(StorageFlags):
 
     def connection(self, session: Session, *, create: bool) -> "ConnectionInfo":
         """Return the connection that the flags describe."""
+        from pykopia.cli import passwords  # noqa: PLC0415 -- `--help` does without
         from pykopia.storage import registry  # noqa: PLC0415
         from pykopia.storage.connection import ConnectionInfo  # noqa: PLC0415
         from pykopia.storage.flags import FlagContext  # noqa: PLC0415

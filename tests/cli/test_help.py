@@ -1,8 +1,15 @@
 from collections.abc import Iterator
 
+from pykopia.chunking.splitters import SPLITTERS
 from pykopia.cli import tree
+from pykopia.cli.flags import algorithms
 from pykopia.cli.help import usage
 from pykopia.cli.parsing import Command
+from pykopia.format.compression import COMPRESSORS
+from pykopia.format.ecc import ECC_ALGORITHMS
+from pykopia.format.encryption import ENCRYPTIONS
+from pykopia.format.hashing import HASHES
+from pykopia.format.keys import KEY_DERIVATIONS
 
 
 def commands(path: tuple[Command, ...] = (tree.ROOT,)) -> Iterator[tuple[Command, ...]]:
@@ -69,3 +76,12 @@ def test_no_default_of_a_flag_is_a_secret() -> None:
                 and "derivation" not in parameter.name
             ):
                 assert parameter.default in {"", False}
+
+
+def test_the_names_of_algorithms_are_those_of_the_registries() -> None:
+    assert tuple(sorted(COMPRESSORS)) == algorithms.COMPRESSOR_NAMES
+    assert tuple(sorted(ECC_ALGORITHMS)) == algorithms.ECC_NAMES
+    assert tuple(sorted(ENCRYPTIONS)) == algorithms.ENCRYPTION_NAMES
+    assert tuple(sorted(HASHES)) == algorithms.HASH_NAMES
+    assert tuple(sorted(KEY_DERIVATIONS)) == algorithms.KEY_DERIVATION_NAMES
+    assert tuple(sorted(SPLITTERS)) == algorithms.SPLITTER_NAMES

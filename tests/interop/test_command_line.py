@@ -82,7 +82,6 @@ SAME_OUTPUT = [
     "notification profile show --profile-name=hook --json",
     "notification profile show --profile-name=hook --json --raw",
     "notification template list",
-    "logs list --all",
     "session list",
     "diff {root} {root}",
     "ls {root}",

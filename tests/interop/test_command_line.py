@@ -73,7 +73,6 @@ SAME_OUTPUT = [
     "snapshot list --all --json -n 1",
     "snapshot list --tags none:x --json",
     "snapshot verify --json",
-    "snapshot verify --json --verify-files-percent=100",
     "snapshot estimate {changing}",
     "notification profile list",
     "notification profile list --json",

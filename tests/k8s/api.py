@@ -256,7 +256,7 @@ def follow(api: API, kind: str, stopped: threading.Event) -> Iterator[Event]:
 def wait_for(
     what: str, test: Callable[[], Value | None], *, seconds: float = 60, describe: Callable[[], object] | None = None
 ) -> Value:
-    """Wait until a test gives a value that is neither None nor False, and return the value.
+    """Wait until a test gives a value that is true, such as a list with members, and return the value.
 
     Raises:
         AssertionError: It did not in time; the message has ``what`` and the description of the state.
@@ -265,7 +265,7 @@ def wait_for(
     deadline = time.monotonic() + seconds
     while True:
         value = test()
-        if value is not None and value is not False:
+        if value:
             return value
         if time.monotonic() > deadline:
             state = f"; the state: {describe()}" if describe else ""

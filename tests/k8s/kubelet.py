@@ -148,6 +148,7 @@ class Kubelet:
         """Carry a pod from its creation to its end."""
         meta = pod["metadata"]
         if not self._wait(state, self.pods_may_start.is_set) or not self._wait(state, lambda: self._schedulable(pod)):
+            self._end_unstarted(pod, state)
             return
         if not pod["spec"].get("nodeName"):
             binding = {
@@ -162,9 +163,19 @@ class Kubelet:
             container = self._prepare(pod, state, folder)
             if container:
                 self._execute(pod, state, container, folder)
+            else:
+                self._end_unstarted(pod, state)
         finally:
             remove(folder)
         if state.stopped.is_set():
+            self._api.delete("Pod", meta["name"], meta["namespace"], body={"gracePeriodSeconds": 0})
+
+    def _end_unstarted(self, pod: Object, state: _Pod) -> None:
+        """Give a pod that was deleted before it ran its last phase, as kubelet or the collector of pods do; Jobs wait for it."""
+        if state.stopped.is_set():
+            meta = pod["metadata"]
+            body = {"status": {"phase": "Failed"}}
+            self._api.patch("Pod", meta["name"], body, meta["namespace"], subresource="status")
             self._api.delete("Pod", meta["name"], meta["namespace"], body={"gracePeriodSeconds": 0})
 
     def _wait(self, state: _Pod, test: Callable[[], bool]) -> bool:

@@ -54,15 +54,12 @@ def test_a_mover_beyond_its_memory_limit_is_explained(scenario: Scenario) -> Non
     namespace.filled_claim("data", FILES)
     namespace.apply(source(moverResources={"limits": {"memory": "8Mi"}}))
     thing = namespace.wait(
-        "the failure is reported",
+        "the reason is shown while the Job tries again",
         "ReplicationSource",
         "app",
-        lambda thing: condition(thing, "Healthy").get("status") == "False",
-        seconds=120,
+        lambda thing: "8Mi" in condition(thing, "Synchronizing").get("message", ""),
     )
-    message = condition(thing, "Healthy")["message"]
-    assert "8Mi" in message
-    assert "moverResources" in message
+    assert "moverResources" in condition(thing, "Synchronizing")["message"]
 
 
 def test_a_pod_that_is_lost_is_replaced_in_the_same_run(scenario: Scenario) -> None:

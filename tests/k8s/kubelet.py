@@ -122,14 +122,16 @@ class Kubelet:
             meta = event.object["metadata"]
             with self._lock:
                 known = self._pods.get(meta["uid"])
-                if event.type == "DELETED" or "deletionTimestamp" in meta:
-                    if known:
-                        known.grace_seconds = meta.get("deletionGracePeriodSeconds", 0)
-                        known.stopped.set()
-                    continue
-                if known or event.object.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
+                deleted = event.type == "DELETED" or "deletionTimestamp" in meta
+                if known and deleted:
+                    known.grace_seconds = meta.get("deletionGracePeriodSeconds", 0)
+                    known.stopped.set()
+                ended = event.object.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+                if known or ended or event.type == "DELETED":
                     continue
                 pod = self._pods[meta["uid"]] = _Pod()
+                if deleted:  # before it was seen here
+                    pod.stopped.set()
             threading.Thread(
                 target=self._guard, args=(event.object, pod), name=f"pod-{meta['name']}", daemon=True
             ).start()
@@ -147,6 +149,9 @@ class Kubelet:
     def _run(self, pod: Object, state: _Pod) -> None:
         """Carry a pod from its creation to its end."""
         meta = pod["metadata"]
+        if state.stopped.is_set():
+            self._end_unstarted(pod, state)
+            return
         if not self._wait(state, self.pods_may_start.is_set) or not self._wait(state, lambda: self._schedulable(pod)):
             self._end_unstarted(pod, state)
             return

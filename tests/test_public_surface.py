@@ -196,3 +196,17 @@ def test_each_type_that_a_public_name_takes_or_returns_is_public_and_each_annota
     assert walk.unresolved == set()
     assert walk.unnamed == set()
     assert walk.annotations > 2_000
+
+
+def test_former_places_of_public_names_still_work() -> None:
+    from pykopia.snapshot.api import Snapshots
+    from pykopia.storage import opening
+    from pykopia.storage.memory import MemoryStorage
+
+    assert Snapshots is type(pykopia.create("memory://", "password").snapshots)
+    assert MemoryStorage is pykopia.storage.MemoryStorage
+    opening.BACKENDS["mine"] = opening.Backend(opener="pykopia.storage.memory:MemoryStorage.from_options")
+    try:
+        assert opening.open_storage(pykopia.storage.ConnectionInfo(type="mine", config={})).display_name
+    finally:
+        del opening.BACKENDS["mine"]

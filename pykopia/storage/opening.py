@@ -5,7 +5,7 @@ from pykopia.format.duration import parse_duration
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits
-from pykopia.storage.registry import Backend, find, open_with, register
+from pykopia.storage.registry import BACKENDS, Backend, find, open_with, register
 from pykopia.storage.retrying import RetryingStorage, RetrySchedule
 from pykopia.storage.throttled import ThrottledStorage
 
@@ -47,4 +47,4 @@ def retry_schedule(options: StorageOptions) -> RetrySchedule:
         ) from None
 
 
-__all__ = ["Backend", "open_storage", "register", "retry_schedule"]
+__all__ = ["BACKENDS", "Backend", "open_storage", "register", "retry_schedule"]

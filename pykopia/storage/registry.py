@@ -46,7 +46,7 @@ class Backend:
     """``module:name`` of an ``EnvironmentBackend``; empty: variables other than the URL's say nothing of it."""
 
 
-_found: Final[dict[str, Backend]] = {}
+BACKENDS: Final[dict[str, Backend]] = {}
 """Kinds of storage that were looked up or registered, by type."""
 
 
@@ -59,7 +59,7 @@ def own() -> dict[str, Backend]:
 
 def known() -> dict[str, Backend]:
     """Return the kinds of storage by type: those of this package, and what was registered or looked up."""
-    return own() | _found
+    return own() | BACKENDS
 
 
 def register(kind: str, backend: Backend) -> None:
@@ -69,7 +69,7 @@ def register(kind: str, backend: Backend) -> None:
         kind: The type, as connection files and tokens name it.
         backend: How its storages are described and opened.
     """
-    _found[kind] = backend
+    BACKENDS[kind] = backend
 
 
 def find(kind: str) -> Backend:
@@ -78,10 +78,10 @@ def find(kind: str) -> Backend:
     Raises:
         UnsupportedOptionError: There is none of this type.
     """
-    backend = _found.get(kind) or _of_folder(kind.lower())
+    backend = BACKENDS.get(kind) or _of_folder(kind.lower())
     if backend is None or backend.kind not in {"", kind}:
         _load_others(kind)
-        backend = _found.get(kind)
+        backend = BACKENDS.get(kind)
     if backend is None:
         raise UnsupportedOptionError(
             f"can't use storage of type {kind!r}: it is not known, and no package that is installed adds it; known types: "
@@ -169,7 +169,7 @@ def _load_others(kind: str = "") -> None:
 
     for point in entry_points(group=ENTRY_POINTS):
         if point.name not in known() and kind in {"", point.name}:
-            _found[point.name] = _loaded(point)
+            BACKENDS[point.name] = _loaded(point)
 
 
 def _of_folder(name: str) -> Backend | None:
@@ -196,6 +196,7 @@ def _loaded(point: Any) -> Backend:  # noqa: ANN401 -- an entry point
 
 
 __all__ = [
+    "BACKENDS",
     "ENTRY_POINTS",
     "Backend",
     "commands",

@@ -37,7 +37,7 @@ def fill(kopia: KopiaCLI, location: Path, source: Path, count: int, step_ns: int
             writer.manifests.delete(first.id)
             for path in ("/one", "/two"):
                 for number in range(count):
-                    start = 1_650_000_000_000_000_000 + number * step_ns + chance.randrange(step_ns)
+                    start = 1_500_000_000_000_000_000 + number * step_ns + chance.randrange(step_ns)
                     changed = replace(
                         first,
                         id=UNSAVED,

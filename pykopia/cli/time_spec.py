@@ -1,6 +1,5 @@
 """Times that people type: when a snapshot began, and before when a snapshot to restore was taken (format 04 §14.1)."""
 
-import calendar
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
@@ -128,6 +127,8 @@ def _back(moment: datetime, months: int) -> datetime:
     year, month = divmod(moment.year * 12 + moment.month - 1 - months, 12)
     if not 1 < year < 9999:
         raise OverflowError(year)
+    import calendar  # noqa: PLC0415 -- imports locale, and commands that name a snapshot import this module
+
     last = calendar.monthrange(year, month + 1)[1]
     over = max(0, moment.day - last)
     return moment.replace(year=year, month=month + 1, day=min(moment.day, last)) + timedelta(days=over)

@@ -1,6 +1,5 @@
 """Tables that a notebook shows for snapshots, comparisons and policies (``_repr_html_``)."""
 
-import html
 from collections.abc import Iterable, Sequence
 
 MOST_ROWS = 200
@@ -19,7 +18,7 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, capti
     """
     lines = ["<table>"]
     if caption:
-        lines.append(f"<caption>{html.escape(caption)}</caption>")
+        lines.append(f"<caption>{_escaped(caption)}</caption>")
     lines.append(_row(header, "th"))
     left_out = 0
     for number, row in enumerate(rows):
@@ -32,8 +31,14 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, capti
     return "\n".join((*lines, "</table>"))
 
 
+def _escaped(text: str) -> str:
+    import html  # noqa: PLC0415 -- nothing but a notebook needs it
+
+    return html.escape(text)
+
+
 def _row(cells: Sequence[object], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{_escaped(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
 
 def size_text(length: int) -> str:

@@ -6,7 +6,6 @@ A program adds one by ``register``. URLs, connection files, tokens and everythin
 """
 
 import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -52,6 +51,8 @@ BACKENDS: Final[dict[str, Backend]] = {}
 
 def own() -> dict[str, Backend]:
     """Return the kinds of storage of this package by type, Kopia's where Kopia has it: one for each folder of `backends`."""
+    import pkgutil  # noqa: PLC0415 -- not to open a storage whose type is known
+
     package = importlib.import_module(_OWN)
     found = (_of_folder(each.name) for each in pkgutil.iter_modules(package.__path__))
     return {backend.kind: backend for backend in found if backend is not None}

@@ -106,7 +106,7 @@ def test_a_signal_while_modules_are_imported_ends_the_command_without_a_tracebac
     class Finder:
         @staticmethod
         def find_spec(name, path=None, target=None):
-            if name == "pykopia.cli.snapshot_list":
+            if name == "pykopia.cli.session":
                 os.kill(os.getpid(), {int(number)})
     sys.meta_path.insert(0, Finder)
     sys.argv = ["pykopia", "snapshot", "list"]

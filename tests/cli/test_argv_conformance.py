@@ -40,7 +40,8 @@ def missing_commands() -> list[str]:
 
 def words_of(line: str, folder: Path) -> list[str]:
     """Split a recorded line; quotes were lost in the record and are put back here."""
-    line = QUOTED.sub(lambda found: found[0].replace(" ", "\0"), line.replace("{TMP}", str(folder)))
+    line = line.replace("--from-file={TMP}", f"--from-file={folder}/testfile.txt").replace("{TMP}", str(folder))
+    line = QUOTED.sub(lambda found: found[0].replace(" ", "\0"), line)
     return [word.replace("\0", " ") for word in line.split(" ")]
 
 

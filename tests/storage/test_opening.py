@@ -63,7 +63,7 @@ def test_what_can_not_be_opened_is_refused_before_a_backend_is_asked() -> None:
 @pytest.fixture
 def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
     found: dict[str, Backend] = {}
-    monkeypatch.setattr(registry, "_found", found)
+    monkeypatch.setattr(registry, "BACKENDS", found)
     return found
 
 

@@ -66,7 +66,7 @@ BACKEND = Backend(
 
 @pytest.fixture(autouse=True)
 def _nothing_is_registered_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_found", {})
+    monkeypatch.setattr(registry, "BACKENDS", {})
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ def restore_mode(mode: RestoreMode, entry: DirectoryEntry, target: Path | IO[byt
     """Return how an entry is restored: ``auto`` means an archive only for a folder, and where none is in its place."""
     if mode != "auto":
         return mode
-    if entry.type != "d" or not isinstance(target, Path) or target.is_dir():
+    if entry.type != "d" or not isinstance(target, Path):
         return "local"
-    return archive_mode(target.name)
+    named = archive_mode(target.name)
+    return "local" if named != "local" and target.is_dir() else named
 
 
 def archive_mode(name: str) -> RestoreMode:

@@ -17,7 +17,7 @@ HTTPS: Final = 443
 def server_of(connection: ConnectionInfo) -> tuple[str, int] | None:
     """Return host and port of the TLS server of a storage; None where the connection does not name it.
 
-    >>> server_of(ConnectionInfo("s3", {"bucket": "b", "endpoint": "minio:9000"}))
+    >>> server_of(ConnectionInfo(type="s3", config={"bucket": "b", "endpoint": "minio:9000"}))
     ('minio', 9000)
     """
     config = connection.config

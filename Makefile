@@ -93,8 +93,10 @@ lint-format: $(STAMP)
 lint-types: $(STAMP) $(TOOLS)
 	$(BIN)/mypy
 
-lint-layers: $(STAMP)
+# What import-linter can't see: circles of imports, also those in functions.
+lint-layers: $(STAMP) $(TOOLS)
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -n 0 tests/test_architecture.py -k "imports or longer"
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

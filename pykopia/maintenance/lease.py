@@ -7,7 +7,9 @@ letters of packs, indexes, sessions or logs. It keeps pykopia from pykopia; agai
 ``_pykopia_lease_<n>``: the one with the greatest number counts. Taking is to create the next number, which a storage
 with put-if-absent lets only one client do. On other storages each client adds a name of its own to the number, looks
 again, and gives way when it is not alone: of two that come at the same moment one or none goes on, never both, as long
-as listings are not stale. A lease ends with its time, so nothing is ever to be unlocked by hand.
+as listings are not stale. A lease ends with its time, so nothing is ever to be unlocked by hand. The time is short: the
+holder renews it by a thread of its own. A holder that could not, because the storage did not answer, takes it again when
+nobody else has done so meanwhile.
 """
 
 import contextlib
@@ -16,6 +18,7 @@ import logging
 import os
 import re
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +31,7 @@ from pykopia.errors import (
     ClockError,
     DamagedDataError,
     MaintenanceBusyError,
+    PykopiaError,
     UnsupportedOptionError,
 )
 from pykopia.format import gojson
@@ -45,10 +49,12 @@ log = logging.getLogger(__name__)
 
 LEASE_PREFIX: Final = "_pykopia_lease_"
 LEASE_CONTEXT: Final = b"pykopia maintenance lease"
-LEASE_NS: Final = 30 * 60 * 1_000_000_000
-"""Nanoseconds for which a lease holds after it was taken or renewed."""
-RENEW_NS: Final = 5 * 60 * 1_000_000_000
+LEASE_NS: Final = 5 * 60 * 1_000_000_000
+"""Nanoseconds for which a lease holds after it was taken or renewed: so long is a killed holder in everybody's way."""
+RENEW_NS: Final = 60 * 1_000_000_000
 """Nanoseconds after which a holder renews it."""
+HEARTBEAT_SECONDS: Final = 20.0
+"""How often a thread looks whether that is due, while a step of maintenance takes its time."""
 
 _NAME: Final = re.compile(re.escape(LEASE_PREFIX) + r"([0-9]{1,18})(-[0-9a-f]+)?")
 
@@ -132,6 +138,8 @@ class Lease:
         self._number = leases[-1].number + 1 if leases else 1
         self._wall, self._steady = now, monotonic()
         self._renewed = now
+        self._renewing = threading.Lock()
+        self._lost: MaintenanceBusyError | ClockError | None = None
         self._blob_id, stored_ns = self._create()
         try:
             check_clocks(stored_ns, now)
@@ -188,14 +196,34 @@ class Lease:
                 f"the clock of this machine was set, or the machine slept ({(wall - steady) / 1e9:+.0f} s): maintenance "
                 "stops here, the next run goes on"
             )
-        if clock.now() - self._renewed < RENEW_NS:
-            return
-        self._renew()
+        self._keep()
+
+    def _keep(self) -> None:
+        """Renew the lease where that is due; a lease that was lost stays lost."""
+        with self._renewing:
+            if self._lost is not None:
+                raise self._lost
+            if clock.now() - self._renewed < RENEW_NS:
+                return
+            try:
+                self._renew()
+            except (MaintenanceBusyError, ClockError) as error:
+                self._lost = error
+                raise
 
     def _renew(self) -> None:
-        lost = clock.now() - self._renewed > LEASE_NS
+        renewed = clock.now()
+        ended = renewed - self._renewed > LEASE_NS
+        self._refuse_if_lost()
+        stored_ns = self._put(self._blob_id, PutOptions())
+        if ended:
+            self._refuse_if_lost()  # somebody may just have taken it: each looks after it wrote, and gives way to the other
+        check_clocks(stored_ns, renewed)
+        self._renewed = renewed
+
+    def _refuse_if_lost(self) -> None:
         try:
-            lost = lost or _read(self._repository, self._blob_id).lease_id != self._document.lease_id
+            lost = _read(self._repository, self._blob_id).lease_id != self._document.lease_id
         except BlobNotFoundError:
             lost = True
         if lost or any(lease.is_live(clock.now()) for lease in self._others()):
@@ -203,12 +231,24 @@ class Lease:
                 "the lease of this maintenance has ended before it was renewed, and another process may be at it: "
                 "maintenance stops here, the next run goes on"
             )
-        renewed = clock.now()
-        check_clocks(self._put(self._blob_id, PutOptions()), renewed)
-        self._renewed = renewed
+
+    def beat(self, wait: Callable[[float], bool]) -> None:
+        """Renew the lease until ``wait`` (seconds) returns true: the work of the holder's thread.
+
+        What goes wrong is told by ``check``; a storage that does not answer is asked again.
+        """
+        while not wait(HEARTBEAT_SECONDS):
+            try:
+                self._keep()
+            except (MaintenanceBusyError, ClockError):
+                return
+            except PykopiaError as error:
+                log.debug("the lease could not be renewed: %s", error)
 
     def release(self) -> None:
         """Give the lease back."""
+        with self._renewing:
+            self._lost = self._lost or MaintenanceBusyError("the lease of this maintenance was given back")
         for blob_id in (*self._expired, self._blob_id):
             self._repository.storage.delete(blob_id)
 
@@ -266,9 +306,12 @@ def maintaining(repository: Core, *, monotonic: Callable[[], float] = clock.mono
     """
     with local_lock(repository.config_path):
         lease = Lease(repository, monotonic=monotonic)
+        done = threading.Event()
+        threading.Thread(target=lease.beat, args=(done.wait,), name="maintenance lease", daemon=True).start()
         try:
             yield lease
         finally:
+            done.set()
             lease.release()
 
 

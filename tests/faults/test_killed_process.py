@@ -89,7 +89,7 @@ def kill_maintenance(location: Path, source: Path, calls: range) -> None:
             break
         with checked(location, source, {str(second.id)}) as repository:
             for lease in list(repository.storage.list("_pykopia")):
-                repository.storage.delete(lease.blob_id)  # it would end by itself in half an hour
+                repository.storage.delete(lease.blob_id)  # it would end by itself in ten minutes
     with checked(location, source, {str(second.id)}) as repository:
         repository.maintenance.run("full", safety="none", force=True)
         repository.snapshots.create(source)

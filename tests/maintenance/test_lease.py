@@ -10,7 +10,7 @@ import pytest
 from pykopia import clock
 from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
-from pykopia.errors import ClockError, MaintenanceBusyError, UnsupportedOptionError
+from pykopia.errors import ClockError, MaintenanceBusyError, StorageUnavailableError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.maintenance.lease import LEASE_PREFIX, Lease, find_leases, local_lock
@@ -59,7 +59,7 @@ def test_a_second_client_has_to_wait_and_is_told_for_whom(scene_class: type[Scen
 def test_a_lease_of_a_process_that_is_gone_ends_by_itself(scene_class: type[Scene]) -> None:
     with scene_class() as scene:
         gone = Lease(scene.repository, monotonic=scene.monotonic)
-        scene.clock.advance(minutes=34)
+        scene.clock.advance(minutes=9)
         with pytest.raises(MaintenanceBusyError):
             Lease(scene.connect(), monotonic=scene.monotonic)
         scene.clock.advance(minutes=2)
@@ -79,6 +79,95 @@ def test_a_lease_is_renewed_while_it_is_used(scene_class: type[Scene]) -> None:
             held.check()
         with pytest.raises(MaintenanceBusyError):
             Lease(scene.connect(), monotonic=scene.monotonic)
+
+
+def test_a_lease_is_renewed_by_its_thread_while_a_step_takes_its_time(scene_class: type[Scene]) -> None:
+    with scene_class() as scene:
+        held = Lease(scene.repository, monotonic=scene.monotonic)
+        minutes = iter(range(20))
+
+        def wait(_: float) -> bool:
+            scene.clock.advance(minutes=1)
+            return next(minutes, None) is None
+
+        held.beat(wait)
+        with pytest.raises(MaintenanceBusyError):
+            Lease(scene.connect(), monotonic=scene.monotonic)
+        held.check()
+        held.release()
+        held.beat(lambda _: False)  # ends: what was given back is not taken again
+        assert scene.blobs(LEASE_PREFIX) == []
+
+
+class Unreachable(StorageWrapper):
+    """A storage that fails for as long as it is told to."""
+
+    down = False
+
+    def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
+        if self.down:
+            raise StorageUnavailableError("no answer")
+        return super().put(blob_id, data, options)
+
+
+def test_a_lease_that_could_not_be_renewed_in_time_is_taken_again_if_nobody_else_has_it() -> None:
+    with Scene() as scene:
+        storage = Unreachable(scene.storage)
+        held = Lease(connect(storage, PASSWORD, client=OTHER), monotonic=scene.monotonic)
+        storage.down = True
+        minutes = iter(range(14))
+
+        def wait(_: float) -> bool:
+            scene.clock.advance(minutes=1)
+            return next(minutes, None) is None
+
+        held.beat(wait)
+        storage.down = False
+        held.check()
+        with pytest.raises(MaintenanceBusyError, match="bob@den"):
+            Lease(scene.connect(), monotonic=scene.monotonic)
+        held.release()
+
+
+def test_what_the_thread_finds_out_is_told_by_the_next_check(scene_class: type[Scene]) -> None:
+    with scene_class() as scene:
+        gone = Lease(scene.repository, monotonic=scene.monotonic)
+        scene.clock.advance(minutes=11)
+        taken = Lease(scene.connect(), monotonic=scene.monotonic)
+        gone.beat(lambda _: False)
+        for _ in range(2):
+            with pytest.raises(MaintenanceBusyError, match="ended before it was renewed"):
+                gone.check()
+        taken.check()
+        taken.release()
+
+
+@pytest.mark.parametrize("first_looks", [True, False])
+def test_of_a_late_holder_and_a_new_one_at_most_one_goes_on(first_looks: bool) -> None:
+    """The late one has looked and writes; the new one takes the lease before or after that write."""
+    with Scene() as scene:
+        new: list[Lease] = []
+
+        class Between(StorageWrapper):
+            def put(
+                self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
+            ) -> BlobMetadata | None:
+                late = blob_id in scene.blobs(LEASE_PREFIX)
+                if late and first_looks:
+                    new.append(Lease(scene.connect(), monotonic=scene.monotonic))
+                done = super().put(blob_id, data, options)
+                if late and not first_looks:
+                    with pytest.raises(MaintenanceBusyError):
+                        Lease(scene.connect(), monotonic=scene.monotonic)
+                return done
+
+        held = Lease(connect(Between(scene.storage), PASSWORD, client=OTHER), monotonic=scene.monotonic)
+        scene.clock.advance(minutes=11)
+        if first_looks:
+            with pytest.raises(MaintenanceBusyError, match="ended before it was renewed"):
+                held.check()
+        else:
+            held.check()
 
 
 def test_a_lease_that_was_deleted_is_lost() -> None:

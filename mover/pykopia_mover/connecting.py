@@ -23,8 +23,8 @@ from pykopia.errors import (
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import legacy_connections
-from pykopia.storage.opening import open_storage
-from pykopia.storage.retrying import Retries, RetrySchedule
+from pykopia.storage.opening import open_storage, retry_schedule
+from pykopia.storage.retrying import Retries
 from pykopia_mover import sections
 from pykopia_mover.cache import caching_options, make_room, rebuild
 from pykopia_mover.certificates import issuer_of, server_of
@@ -215,7 +215,7 @@ def _open(run: Context, connection: ConnectionInfo, *, create: bool = False) -> 
 
     Once it is open, the storage itself does that.
     """
-    retries = Retries(RetrySchedule())
+    retries = Retries(retry_schedule(connection.options()))
     while True:
         try:
             return open_storage(connection, create=create)

@@ -83,6 +83,24 @@ def test_m_044_a_server_that_stays_away_is_given_up_after_ten_attempts_and_nothi
     assert admin(versitygw).find("backup-bucket") == []
 
 
+def test_m_044_a_connection_says_for_how_long_a_busy_service_is_asked(
+    mover: Mover, proxy: FaultyProxy, versitygw: S3Server
+) -> None:
+    mover.write({"a": "b"})
+    proxy.answer(503, times=-1)
+    config = {
+        "bucket": "backup-bucket",
+        "endpoint": f"127.0.0.1:{proxy.port}",
+        "doNotUseTLS": True,
+        "accessKeyID": versitygw.access_key,
+        "secretAccessKey": versitygw.secret_key,
+        "retryFor": "0s",
+    }
+    document = json.dumps({"storage": {"type": "s3", "config": config}})
+    result = mover.fails("unreachable", "backup", KOPIA_STRUCTURED_REPOSITORY_CONFIG=document)
+    assert [line for line in result.lines if "is not reached yet" in line] == []
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_m_044_m_041_a_refusal_is_not_tried_again_and_makes_no_repository(
     mover: Mover, proxy: FaultyProxy, versitygw: S3Server, status: int

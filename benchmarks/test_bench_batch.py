@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pykopia.chunking.batch import NONCE_SIZE, Batches, PythonBatches, batches_of
 from pykopia.format.compression import compressor
 from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
-from pykopia.format.encryption import OVERHEAD
+from pykopia.format.encryption import NONCE_SIZE, OVERHEAD
 from pykopia.format.keys import derive_format_key
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import Buffer, ObjectID
+from pykopia.sealing.batch import Batches, PythonBatches
+from pykopia.sealing.native_batch import batches_of
 from pykopia.snapshot import small_files
 
 SMALL = [random.Random(number).randbytes(2000) + b"text that repeats, " * 300 for number in range(128)]
@@ -41,7 +42,7 @@ def test_hash(benchmark: BenchmarkFixture, batches: Batches, contents: list[Buff
 @pytest.mark.parametrize("contents", [SMALL, LARGE * 8], ids=["128 small", "8 large"])
 @pytest.mark.parametrize("lanes", [1, 4, 8])
 def test_hash_in_lanes(benchmark: BenchmarkFixture, lanes: int, contents: list[Buffer]) -> None:
-    native = pytest.importorskip("pykopia.chunking._batch")
+    native = pytest.importorskip("pykopia.sealing._batch")
     keys = native.Keys("blake2b", 16, bytes(32), "EVP_aes_256_gcm", bytes(32), most_lanes=lanes)
     if keys.lanes != lanes:
         pytest.skip(f"this processor has no {lanes} lanes for BLAKE2b")

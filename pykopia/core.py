@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pykopia.lazy import lazily
 
 if TYPE_CHECKING:
-    from pykopia.chunking.batch import Packed
     from pykopia.chunking.splitters import Splitter, SplitterRun
     from pykopia.format.manifest import CompactionPlan
     from pykopia.repository.cache import CacheUsage
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pykopia.repository.object_writer import ObjectWriter, Readable, WrittenObject
     from pykopia.repository.objects import ObjectStore, Part
     from pykopia.repository.runs import Run
+    from pykopia.sealing.batch import Packed
 
 _PLACES = {
     "CacheReport": "pykopia.repository.caches",
@@ -35,7 +35,7 @@ _PLACES = {
     "ManifestWriter": "pykopia.repository.manifests",
     "ObjectStore": "pykopia.repository.objects",
     "ObjectWriter": "pykopia.repository.object_writer",
-    "Packed": "pykopia.chunking.batch",
+    "Packed": "pykopia.sealing.batch",
     "Part": "pykopia.repository.objects",
     "Readable": "pykopia.repository.object_writer",
     "Run": "pykopia.repository.runs",

@@ -13,7 +13,7 @@ import pykopia
 
 PACKAGE = Path(pykopia.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-PURE_ROOMS = ("chunking/", "format/")
+PURE_ROOMS = ("chunking/", "format/", "sealing/")
 
 TIME_NAMES = {
     *(f"time.{name}{unit}" for name in ("time", "monotonic", "perf_counter", "process_time") for unit in ("", "_ns")),

@@ -93,7 +93,7 @@ def measure(data: DataSet) -> Ceilings:
 def _hash_all(chunks: Sequence[bytes]) -> None:
     """Hash chunks by the quickest code there is: several at once where the native twin can."""
     try:
-        from pykopia.chunking import _batch  # noqa: PLC0415 -- not there without a compiler
+        from pykopia.sealing import _batch  # noqa: PLC0415 -- not there without a compiler
 
         _batch.Keys("blake2b", 16, b"key", "EVP_aes_256_gcm", b"").keys_of([*chunks], 0)
     except (ImportError, ValueError):

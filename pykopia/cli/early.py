@@ -23,7 +23,7 @@ _ALWAYS: Final = (
     "isal.isal_zlib",  # manifests are gzip
     "pykopia.api.snapshots",
 )
-_CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.chunking._batch")
+_CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.sealing._batch")
 _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
         "maintenance run": ("pykopia.api.maintenance", "pykopia.maintenance.cycle"),

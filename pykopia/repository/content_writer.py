@@ -12,16 +12,17 @@ from collections.abc import Callable, Sequence
 
 from pykopia import clock
 from pykopia.arguments import check_bytes
-from pykopia.chunking.batch import NONCE_SIZE, Packed, WritableBuffer
-from pykopia.chunking.sealing import ContentSealer, check_prefix
 from pykopia.errors import ClosedError, ContentNotFoundError, PykopiaError, StorageError, WriteConflictError
 from pykopia.format.content_id import id_of, key_of
+from pykopia.format.encryption import NONCE_SIZE
 from pykopia.format.index import IndexEntry
 from pykopia.format.pack import PackType
 from pykopia.format.session import SessionMarker, new_session_id
 from pykopia.ids import BlobID, Buffer, ContentID
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.packs import PackStore, PendingPack
+from pykopia.sealing.batch import Packed, WritableBuffer
+from pykopia.sealing.content_sealer import ContentSealer, check_prefix
 from pykopia.storage.base import BlobStorage
 
 log = logging.getLogger(__name__)

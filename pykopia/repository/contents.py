@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from pykopia.chunking.batch import Packed
-from pykopia.chunking.sealing import ContentSealer
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -26,6 +24,8 @@ from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.runs import MAX_RUN_IN_ORDER, Run, plan_runs, runs_in_order
 from pykopia.repository.spans import PackSpans
+from pykopia.sealing.batch import Packed
+from pykopia.sealing.content_sealer import ContentSealer
 from pykopia.storage.base import BlobStorage
 
 OPENED_AT_ONCE = 4 << 20

@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Self
 
 from pykopia import clock
-from pykopia.chunking.sealing import ContentSealer
 from pykopia.errors import (
     ClosedError,
     DamagedFormatBlobError,
@@ -25,6 +24,7 @@ from pykopia.repository.indexes import IndexStore
 from pykopia.repository.manifests import ManifestStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.options import ClientOptions
+from pykopia.sealing.content_sealer import ContentSealer
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.closed import ClosedStorage
 from pykopia.storage.locking import LockingStorage

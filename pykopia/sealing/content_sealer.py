@@ -6,13 +6,14 @@ Facts: format 02 §2.3 (what is encrypted with which IV), format 01 §5.1 (when 
 from collections.abc import Callable
 from functools import cached_property
 
-from pykopia.chunking.batch import Batches, Packed, PythonPacked, batches_of
 from pykopia.errors import DamagedContentError, DamagedDataError, UsageError
 from pykopia.format.compression import Compressor, decompress, usable_compressor
 from pykopia.format.content_id import id_of
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import Buffer
+from pykopia.sealing.batch import Batches, Packed, PythonPacked
+from pykopia.sealing.native_batch import batches_of
 
 IV_LENGTH = 16
 HEADER_LENGTH = 4

@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykopia.chunking import batch
-from pykopia.chunking.batch import NONCE_SIZE, Batches, NativeBatches, PythonBatches, batches_of
-from pykopia.chunking.sealing import ContentSealer
 from pykopia.errors import DamagedDataError
 from pykopia.format.compression import Compressor, compressor
-from pykopia.format.encryption import ENCRYPTIONS, OVERHEAD
+from pykopia.format.encryption import ENCRYPTIONS, NONCE_SIZE, OVERHEAD
 from pykopia.format.hashing import HASHES
 from pykopia.format.keys import content_root_key
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import Buffer
+from pykopia.sealing import native_batch
+from pykopia.sealing.batch import Batches, PythonBatches
+from pykopia.sealing.content_sealer import ContentSealer
+from pykopia.sealing.native_batch import NativeBatches, batches_of
 
 NATIVE_HASHES = [name for name in HASHES if not name.startswith("BLAKE3")]
 ZSTD = compressor("zstd")
@@ -39,7 +40,7 @@ def parameters(
 @pytest.fixture(autouse=True, scope="module")
 def _native_even_for_one_that_is_long() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(batch, "SHORT", 1 << 40)
+        patched.setattr(native_batch, "SHORT", 1 << 40)
         yield
 
 
@@ -121,7 +122,7 @@ def in_lanes(lanes: int) -> tuple[Batches, PythonBatches]:
     """Return twins of which the native one hashes so many contents at once; skips where the processor can't."""
     chosen = parameters()
     _, python = twins(chosen)
-    native = pytest.importorskip("pykopia.chunking._batch")
+    native = pytest.importorskip("pykopia.sealing._batch")
     root_key = content_root_key(chosen.master_key)
     keys = native.Keys("blake2b", 16, chosen.secret, "EVP_aes_256_gcm", root_key, most_lanes=lanes)
     if keys.lanes != lanes:
@@ -160,7 +161,7 @@ def test_any_lengths_hash_in_lanes_as_they_do_alone(lanes: int, lengths: list[in
 @pytest.mark.parametrize("size", [16, 32])
 def test_lanes_take_keys_of_any_length(lanes: int, key: bytes, size: int) -> None:
     in_lanes(lanes)
-    native = pytest.importorskip("pykopia.chunking._batch")
+    native = pytest.importorskip("pykopia.sealing._batch")
     keys = native.Keys("blake2b", size, key, "EVP_aes_256_gcm", bytes(32), most_lanes=lanes)
     data = [bytes(range(length % 256)) * (length // 50) for length in range(0, 4_000, 37)]
     expected = [b"\0" + hashlib.blake2b(each, key=key, digest_size=32).digest()[:size] for each in data]
@@ -331,7 +332,7 @@ def test_what_the_native_twin_lacks_is_done_by_the_definition(chosen: Repository
 
 
 def test_without_its_libraries_the_native_twin_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    native = pytest.importorskip("pykopia.chunking._batch")
+    native = pytest.importorskip("pykopia.sealing._batch")
     monkeypatch.setattr(native, "LOADED", False)
     assert type(ContentSealer(parameters()).batches) is PythonBatches
     with pytest.raises(ValueError, match="missing"):
@@ -349,7 +350,7 @@ def test_without_its_libraries_the_native_twin_is_not_used(monkeypatch: pytest.M
 )
 def test_native_keys_of_what_there_is_not_are_refused(hash_function: str, secret: bytes, cipher: str) -> None:
     twins()
-    native = pytest.importorskip("pykopia.chunking._batch")
+    native = pytest.importorskip("pykopia.sealing._batch")
     with pytest.raises(ValueError, match=r"too long|not in libcrypto"):
         native.Keys(hash_function, 16, secret, cipher, bytes(32))
 
@@ -363,12 +364,12 @@ def test_the_error_of_a_damaged_content_is_told_when_it_is_read_by_itself() -> N
 
 
 def test_its_hashes_and_ciphers_are_those_of_kopia() -> None:
-    assert sorted(batch._HASHES) == sorted(NATIVE_HASHES)
-    assert sorted(batch._CIPHERS) == sorted(ENCRYPTIONS)
+    assert sorted(native_batch._HASHES) == sorted(NATIVE_HASHES)
+    assert sorted(native_batch._CIPHERS) == sorted(ENCRYPTIONS)
 
 
 def test_a_single_long_content_is_hashed_and_opened_by_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "SHORT", 499)
+    monkeypatch.setattr(native_batch, "SHORT", 499)
     native, python = twins()
     data: list[Buffer] = [b"text " * 100]
     assert native.pack(data, [ZSTD]).lengths == python.pack(data, [ZSTD]).lengths

@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 
-from pykopia.chunking.batch import WritableBuffer
 from pykopia.format.zstd import Tuning
 from pykopia.ids import Buffer
+from pykopia.sealing.batch import WritableBuffer
 
 LOADED: bool
 

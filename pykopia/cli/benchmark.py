@@ -3,7 +3,6 @@
 import random
 import tracemalloc
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from pykopia import clock
@@ -16,6 +15,7 @@ from pykopia.cli.flags.benchmark import (
 )
 from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
+from pykopia.crew import in_parallel
 from pykopia.format.compression import COMPRESSORS, Compressor, decompress
 from pykopia.format.ecc import DEFAULT_ECC, ReedSolomonCRC32
 from pykopia.format.encryption import ENCRYPTIONS, Encryptor
@@ -44,12 +44,7 @@ def measure(work: Callable[[], object], *, repeat: int, parallel: int, length: i
             work()
 
     started = clock.monotonic()
-    if parallel <= 1:
-        run()
-    else:
-        with ThreadPoolExecutor(parallel, thread_name_prefix="pykopia-benchmark") as pool:
-            for each in [pool.submit(run) for _ in range(parallel)]:
-                each.result()
+    in_parallel(lambda _: run(), range(max(1, parallel)), threads=parallel, name="pykopia-benchmark")
     return max(1, parallel) * repeat * length / max(clock.monotonic() - started, 1e-9)
 
 

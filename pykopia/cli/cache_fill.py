@@ -1,12 +1,12 @@
 """`cache prefetch`, `cache sync`: fill the local cache before the data is needed."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pykopia.cli.flags.cache_fill import CachePrefetchOptions, CacheSyncOptions
 from pykopia.cli.references import entry_of
 from pykopia.cli.session import Session
+from pykopia.crew import Crew, in_parallel
 from pykopia.errors import PykopiaError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _AT_ONCE = 8
 def prefetch(session: Session, options: CachePrefetchOptions) -> int:
     """Read all contents of files and folders, which leaves them in the cache; the status is 1 when some can't be read."""
     failed = 0
-    with session.open() as repository, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pykopia-cache") as pool:
+    with session.open() as repository:
         entries = [entry_of(session, repository, text) for text in options.object]
         needed = list(dict.fromkeys(found for entry in entries for found in _contents(repository, entry)))
 
@@ -32,7 +32,8 @@ def prefetch(session: Session, options: CachePrefetchOptions) -> int:
                 return error
             return None
 
-        for content_id, error in zip(needed, pool.map(fetch, needed), strict=True):
+        errors = in_parallel(fetch, needed, threads=_AT_ONCE, name="pykopia-cache")
+        for content_id, error in zip(needed, errors, strict=True):
             if error is not None:
                 session.log.error("content %s can't be read: %s", content_id, error)
                 failed += 1
@@ -54,9 +55,10 @@ def sync(session: Session, options: CacheSyncOptions) -> None:
         for entry in repository.contents.list("g", "{"):
             if entry.pack_blob.startswith(_METADATA_PACKS):
                 packs.setdefault(entry.pack_blob, entry.content_id)
-        with ThreadPoolExecutor(options.parallel or 16, thread_name_prefix="pykopia-cache") as pool:
-            for _ in pool.map(repository.contents.get, packs.values()):
-                pass
+        threads = options.parallel or 16
+        with Crew[bytes](threads, most=2 * threads, name="pykopia-cache") as crew:
+            for content_id in packs.values():
+                crew.submit(repository.contents.get, content_id)
     session.log.info("The cache has all %d metadata packs.", len(packs))
 
 

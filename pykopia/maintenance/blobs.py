@@ -1,9 +1,9 @@
 """Blobs that nothing needs any more: unused packs, left session markers, old logs; and longer locks for the others."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
+from pykopia.crew import Crew
 from pykopia.errors import (
     BlobNotFoundError,
     DamagedDataError,
@@ -178,10 +178,10 @@ def delete_blobs(
     storage: BlobStorage, blob_ids: Iterable[BlobID], *, check: Check = no_check, parallel: int = 0
 ) -> None:
     """Delete blobs, several at one time; ``check`` is asked before each group of them and may raise to stop."""
-    with ThreadPoolExecutor(parallel or PARALLEL_DELETES, thread_name_prefix="pykopia-delete") as pool:
+    with Crew[None](parallel or PARALLEL_DELETES, name="pykopia-delete") as crew:
         for group in _groups(list(blob_ids), DELETED_AT_ONCE):
             check()
-            list(pool.map(storage.delete, group))
+            list(crew.map(storage.delete, group))
 
 
 def _groups(blob_ids: Sequence[BlobID], size: int) -> Iterator[Sequence[BlobID]]:
@@ -235,12 +235,13 @@ def extend_locks(repository: Core, *, check: Check = no_check, parallel: int = 0
 
     count = 0
     failures: list[tuple[BlobID, PykopiaError]] = []
-    with ThreadPoolExecutor(parallel or PARALLEL_DELETES, thread_name_prefix="pykopia-lock") as pool:
+    crew = Crew[tuple[BlobID, PykopiaError | None]](parallel or PARALLEL_DELETES, name="pykopia-lock")
+    with crew:
         for prefix in LOCKED_BLOB_PREFIXES:
             for group in _groups([blob.blob_id for blob in storage.list(prefix)], DELETED_AT_ONCE):
                 check()
                 count += len(group)
-                failures += [(blob_id, error) for blob_id, error in pool.map(extend, group) if error is not None]
+                failures += [(blob_id, error) for blob_id, error in crew.map(extend, group) if error is not None]
     if failures:
         blob_id, error = failures[0]
         raise MaintenanceError(

@@ -7,9 +7,9 @@ reader finds an index blob of that epoch that is put back from a copy.
 import logging
 import secrets
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
+from pykopia.crew import in_parallel
 from pykopia.errors import DamagedIndexError
 from pykopia.format import epoch
 from pykopia.format.blob import BlobMetadata
@@ -172,8 +172,8 @@ class _Files(list[IndexFile]):
     """Index blobs, opened for a while."""
 
     def __init__(self, repository: Core, blobs: BlobSet) -> None:
-        with ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="pykopia-index") as pool:
-            super().__init__(pool.map(repository.contents.indexes.read_blob, _names(blobs)))
+        read = repository.contents.indexes.read_blob
+        super().__init__(in_parallel(read, _names(blobs), threads=PARALLEL_READS, name="pykopia-index"))
 
     def __enter__(self) -> Self:
         return self

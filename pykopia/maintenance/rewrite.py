@@ -1,11 +1,10 @@
 """Moving contents out of packs that are hardly used, so that those can be deleted (format 03 §13)."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Self
 
 from pykopia import clock
+from pykopia.crew import Crew
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.content_id import ALL
 from pykopia.format.index import IndexEntry
@@ -105,12 +104,14 @@ def rewrite_contents(
         PykopiaError: a content can't be read or written; none is moved then.
     """
     if plan.rewrite:
-        with RepositoryWriter(repository) as writer, _Pool(parallel) as pool:
+        threads = parallel or THREADS_PER_CPU * available_cpus()
+        crew = Crew[bool](threads, most=QUEUED_PER_THREAD * threads, name="pykopia-rewrite")
+        with RepositoryWriter(repository) as writer, crew:
             for number, entry in enumerate(plan.rewrite):
                 if number % 64 == 0:
                     check()
-                pool.do(writer.contents.rewrite, entry)
-            pool.drain(0)
+                crew.submit(writer.contents.rewrite, entry.content_id)
+            crew.drain()
             check()
     return TaskStatistics(
         kind="rewriteContentsStats",
@@ -123,31 +124,6 @@ def rewrite_contents(
             "retainedContentSize": _size(plan.retained),
         },
     )
-
-
-class _Pool:
-    """Some threads, and a bound on what waits for them."""
-
-    def __init__(self, parallel: int) -> None:
-        self._size = parallel or THREADS_PER_CPU * available_cpus()
-        self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="pykopia-rewrite")
-        self._running: set[Future[bool]] = set()
-
-    def do(self, action: Callable[..., bool], entry: IndexEntry) -> None:
-        self.drain(QUEUED_PER_THREAD * self._size)
-        self._running.add(self._pool.submit(action, entry.content_id))
-
-    def drain(self, most: int) -> None:
-        while len(self._running) > most:
-            done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _size(entries: Iterable[IndexEntry]) -> int:

@@ -7,10 +7,10 @@ pack being written for it; such a content lives again until the next garbage col
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from pykopia import clock
+from pykopia.crew import Crew
 from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedPackError, PykopiaError, StorageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.index import IndexEntry, IndexFile
@@ -163,14 +163,11 @@ class _Recovery:
 
     def _read_all(self, packs: Sequence[BlobMetadata]) -> Iterator[tuple[BlobID, list[IndexEntry] | PykopiaError]]:
         parallel = max(1, self._options.parallel)
-        running: set[Future[tuple[BlobID, list[IndexEntry] | PykopiaError]]] = set()
-        with ThreadPoolExecutor(parallel, thread_name_prefix="pykopia-recover") as pool:
-            for pack in packs:
-                running.add(pool.submit(self._read, pack))
-                if len(running) >= QUEUED_PER_THREAD * parallel:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            yield from (future.result() for future in running)
+        crew = Crew[tuple[BlobID, list[IndexEntry] | PykopiaError]](
+            parallel, most=QUEUED_PER_THREAD * parallel, name="pykopia-recover"
+        )
+        with crew:
+            yield from crew.map(self._read, packs)
 
     def _read(self, pack: BlobMetadata) -> tuple[BlobID, list[IndexEntry] | PykopiaError]:
         try:

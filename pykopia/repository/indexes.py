@@ -16,13 +16,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pykopia import clock
+from pykopia.crew import in_parallel
 from pykopia.errors import (
     BlobNotFoundError,
     ClosedError,
@@ -297,10 +297,7 @@ class IndexStore:
 
     def _fetch(self, blobs: Sequence[BlobID]) -> list[IndexFile | DamagedIndexError]:
         """Open index blobs, those that are not here yet from the storage, several at once."""
-        if len(blobs) <= 1:
-            return [self._file_or_error(blob) for blob in blobs]
-        with ThreadPoolExecutor(PARALLEL_FETCHES, thread_name_prefix="pykopia-index") as pool:
-            return list(pool.map(self._file_or_error, blobs))
+        return in_parallel(self._file_or_error, blobs, threads=PARALLEL_FETCHES, name="pykopia-index")
 
     def _file_or_error(self, blob_id: BlobID) -> IndexFile | DamagedIndexError:
         try:

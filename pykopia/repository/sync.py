@@ -7,10 +7,11 @@ and deleted before them, so a copy that is cut off, or that others write to the 
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
+from pykopia.crew import in_parallel
 from pykopia.errors import (
     BlobNotFoundError,
     RepositoryExistsError,
@@ -198,16 +199,9 @@ class _Copying:
 
     def run(self, plan: SyncPlan) -> SyncCounters:
         """Carry a plan out; each rank is finished before the next begins."""
-        with ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-sync") as pool:
-            for act, blobs in ((self._copy, plan.copy), (self._delete, plan.delete)):
-                for rank in dict.fromkeys(_rank(blob)[0] for blob in blobs):
-                    running = [pool.submit(act, blob) for blob in blobs if _rank(blob)[0] == rank]
-                    try:
-                        for future in running:
-                            future.result()
-                    except BaseException:
-                        pool.shutdown(wait=True, cancel_futures=True)
-                        raise
+        for act, blobs in ((self._copy, plan.copy), (self._delete, plan.delete)):
+            for _, same in groupby(blobs, key=lambda blob: _rank(blob)[0]):
+                in_parallel(act, same, threads=self._parallel, name="pykopia-sync")
         return self._counters
 
     def _copy(self, blob: BlobMetadata) -> None:

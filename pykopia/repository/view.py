@@ -1,10 +1,10 @@
 """Looking at storage, index and snapshots before something is destroyed: the facts for ``format.complete_view``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pykopia import clock
+from pykopia.crew import in_parallel
 from pykopia.errors import (
     BlobNotFoundError,
     ContradictedViewError,
@@ -54,8 +54,8 @@ def list_blobs(storage: BlobStorage, prefixes: Iterable[str], parallelism: int =
     if parallelism <= len(prefixes):
         return [blob for prefix in prefixes for blob in storage.list(prefix)]
     narrow = [prefix + digit for prefix in prefixes for digit in _HEX_DIGITS]
-    with ThreadPoolExecutor(parallelism, thread_name_prefix="pykopia-list") as pool:
-        return [blob for found in pool.map(lambda prefix: list(storage.list(prefix)), narrow) for blob in found]
+    found = in_parallel(lambda prefix: list(storage.list(prefix)), narrow, threads=parallelism, name="pykopia-list")
+    return [blob for blobs in found for blob in blobs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,16 +222,13 @@ def _named(merged: MergedIndex) -> frozenset[str]:
 
 
 def _proofs(repository: Core, packs: Sequence[BlobMetadata], names: frozenset[str]) -> Mapping[BlobID, PackProof]:
-    if not packs:
-        return {}
     before_ns = dropped_before_ns(repository)
 
     def prove(blob: BlobMetadata) -> PackProof | None:
         return prove_pack(repository, blob, names, before_ns)
 
-    with ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="pykopia-proof") as pool:
-        found = dict(zip([blob.blob_id for blob in packs], pool.map(prove, packs), strict=True))
-    return {blob_id: proof for blob_id, proof in found.items() if proof is not None}
+    proofs = in_parallel(prove, packs, threads=PARALLEL_READS, name="pykopia-proof")
+    return {pack.blob_id: proof for pack, proof in zip(packs, proofs, strict=True) if proof is not None}
 
 
 def prove_pack(

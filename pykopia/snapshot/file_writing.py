@@ -5,10 +5,10 @@ import errno
 import os
 from collections.abc import Callable
 
+from pykopia.crew import Parts
 from pykopia.errors import RestoreError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.repository.objects import UNKNOWN_LENGTH, ObjectStore, Part
-from pykopia.snapshot.parts import Parts
 from pykopia.snapshot.restore import FULL_ERRNOS
 from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreOptions

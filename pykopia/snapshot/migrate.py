@@ -6,12 +6,12 @@ once, and what a run before has copied is recognized by the snapshot that came o
 
 import logging
 from collections.abc import Container, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from pykopia import clock
+from pykopia.crew import Crew
 from pykopia.errors import CanceledError, DamagedDataError, PykopiaError
 from pykopia.format.complete_view import Contradictions
 from pykopia.format.compression_policy import compressor_for
@@ -131,30 +131,29 @@ class Migration:
         migrated: list[SnapshotManifest] = []
         present: list[SnapshotManifest] = []
         problems: list[Problem] = []
-        with ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-migrate") as pool:
-            for source in sources:
-                theirs = [each for each in read_snapshots(self._origin.manifests, source) if not each.incomplete]
-                ours = {each.start_time_ns: each for each in read_snapshots(self._writer.manifests, source)}
-                for snapshot in theirs[-1:] if latest_only else theirs:
-                    if only is not None and snapshot.id not in only:
-                        continue
-                    if snapshot.start_time_ns in ours:
-                        present.append(snapshot)
-                        continue
-                    self._learn(theirs, ours, snapshot)
-                    try:
-                        migrated.append(self._snapshot(pool, snapshot))
-                    except CanceledError:
+        for source in sources:
+            theirs = [each for each in read_snapshots(self._origin.manifests, source) if not each.incomplete]
+            ours = {each.start_time_ns: each for each in read_snapshots(self._writer.manifests, source)}
+            for snapshot in theirs[-1:] if latest_only else theirs:
+                if only is not None and snapshot.id not in only:
+                    continue
+                if snapshot.start_time_ns in ours:
+                    present.append(snapshot)
+                    continue
+                self._learn(theirs, ours, snapshot)
+                try:
+                    migrated.append(self._snapshot(snapshot))
+                except CanceledError:
+                    raise
+                except (_SourceError, PykopiaError) as error:
+                    if not isinstance(error, _SourceError):
                         raise
-                    except (_SourceError, PykopiaError) as error:
-                        if not isinstance(error, _SourceError):
-                            raise
-                        line = f"snapshot {snapshot.id} of {source} can't be copied: {error}"
-                        cause = error.__cause__
-                        why = cause if isinstance(cause, Exception) else DamagedDataError(str(error))
-                        problems.append(Problem(path="", object_id=snapshot.id, error=why, line=line))
-                        log.error("%s", line)  # noqa: TRY400 -- a line for the user
-                self._flush(at_once=True)
+                    line = f"snapshot {snapshot.id} of {source} can't be copied: {error}"
+                    cause = error.__cause__
+                    why = cause if isinstance(cause, Exception) else DamagedDataError(str(error))
+                    problems.append(Problem(path="", object_id=snapshot.id, error=why, line=line))
+                    log.error("%s", line)  # noqa: TRY400 -- a line for the user
+            self._flush(at_once=True)
         origin = self._origin
         damaged = [*origin.contents.indexes.damaged.values(), *origin.manifests.damaged.values()]
         return MigrationResult(
@@ -223,25 +222,29 @@ class Migration:
 
     # ------------------------------------------------------------------ copying
 
-    def _snapshot(self, pool: ThreadPoolExecutor, snapshot: SnapshotManifest) -> SnapshotManifest:
+    def _snapshot(self, snapshot: SnapshotManifest) -> SnapshotManifest:
         root = snapshot.root_entry
         if root is None:
             raise _SourceError("it has no root")
         policies = Policies(self._destination).tree(snapshot.source)
-        copied = self._directory(pool, root, policies) if root.type == DIRECTORY else self._file(root, policies)
+        if root.type == DIRECTORY:
+            with Crew[DirectoryEntry](self._parallel, name="pykopia-migrate") as crew:
+                copied = self._directory(crew, root, policies)
+        else:
+            copied = self._file(root, policies)
         saved = replace(snapshot, id=UNSAVED, root_entry=copied)
         saved = replace(saved, id=self._writer.manifests.put(saved.labels(), saved.to_json()))
         log.info("copied the snapshot of %s with root %s as %s", snapshot.source, root.object_id, saved.id)
         self._flush()
         return saved
 
-    def _directory(self, pool: ThreadPoolExecutor, root: DirectoryEntry, policies: PolicyTree) -> DirectoryEntry:
+    def _directory(self, crew: Crew[DirectoryEntry], root: DirectoryEntry, policies: PolicyTree) -> DirectoryEntry:
         """Copy a folder with all below it, from the bottom up."""
         known = None if self._rules else self._known.get(root.object_id)
         if known is not None:
             self._count_known(root)
             return msgspec.structs.replace(root, object_id=known)
-        stack = [self._open(pool, root, "", IgnoreContext.empty(), policies)]
+        stack = [self._open(crew, root, "", IgnoreContext.empty(), policies)]
         while True:
             here = stack[-1]
             if here.folders:
@@ -249,7 +252,7 @@ class Migration:
                 known = None if self._rules else self._known.get(entry.object_id)
                 if known is None:
                     below = f"{here.path}/{entry.name}"
-                    stack.append(self._open(pool, entry, below, here.context, here.policies.child(entry.name)))
+                    stack.append(self._open(crew, entry, below, here.context, here.policies.child(entry.name)))
                 else:
                     self._count_known(entry)
                     here.copied.append(msgspec.structs.replace(entry, object_id=known))
@@ -261,7 +264,7 @@ class Migration:
             stack[-1].copied.append(copied)
 
     def _open(
-        self, pool: ThreadPoolExecutor, entry: DirectoryEntry, path: str, context: IgnoreContext, policies: PolicyTree
+        self, crew: Crew[DirectoryEntry], entry: DirectoryEntry, path: str, context: IgnoreContext, policies: PolicyTree
     ) -> "_Folder":
         """List a folder and copy its files."""
         self._progress.check()
@@ -277,7 +280,7 @@ class Migration:
                 if not context.excludes(f"{path}/{each.name}", is_directory=each.type == DIRECTORY, size=each.size)
             ]
         files = [each for each in wanted if each.type != DIRECTORY]
-        copied = list(pool.map(lambda each: self._file(each, policies.child(each.name)), files))
+        copied = list(crew.map(lambda each: self._file(each, policies.child(each.name)), files))
         folders = [each for each in wanted if each.type == DIRECTORY]
         return _Folder(entry, path, context, policies, directory, folders, copied)
 

@@ -6,10 +6,9 @@ Facts: format 04 §11.3 (which policy), §11.4 (large files in parts), format 05
 import logging
 import os
 import stat
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from pykopia.crew import Parts
 from pykopia.errors import CanceledError
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import DirectoryEntry
@@ -36,9 +35,7 @@ class FileReader:
         """Write through ``writer``; the parts of one large file are read by ``parallel`` threads."""
         self._writer = writer
         self._progress = progress
-        self._parallel = parallel
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._parts = Parts[int](parallel)
 
     def link(self, folder: Folder, name: str, status: os.stat_result) -> DirectoryEntry:
         """Store the target of a symbolic link."""
@@ -135,36 +132,28 @@ class FileReader:
         self, folder: Folder, name: str, status: os.stat_result, policy: Policy, packer: str, limit: int
     ) -> tuple[DirectoryEntry, int]:
         """Read a large file in parts of ``limit`` bytes, each split on its own; the last one is open-ended."""
+        count = status.st_size // limit + 1
+        written: dict[int, WrittenObject] = {}
         descriptor = os.open(f"{folder.path}/{name}", READ_FLAGS)
+
+        def read(index: int) -> None:
+            written[index] = self._part(
+                folder,
+                PartialFile(status),
+                descriptor,
+                index * limit,
+                limit if index < count - 1 else NO_LIMIT,
+                policy.splitter.algorithm,
+                packer,
+            )
+
         try:
-            count = status.st_size // limit + 1
-            pool = self._part_pool()
-            parts = [
-                pool.submit(
-                    self._part,
-                    folder,
-                    PartialFile(status),
-                    descriptor,
-                    index * limit,
-                    limit if index < count - 1 else NO_LIMIT,
-                    policy.splitter.algorithm,
-                    packer,
-                )
-                for index in range(count)
-            ]
-            try:
-                written = [part.result() for part in parts]
-            except BaseException:
-                for part in parts:
-                    part.cancel()
-                for part in parts:
-                    if not part.cancelled():
-                        part.exception()
-                raise
+            self._parts.run(read, range(count))
         finally:
             os.close(descriptor)
-        object_id = self._writer.finish(*written, metadata_compressor=policy.metadata_compression.compressor_name)
-        length = sum(part.length for part in written)
+        parts = [written[index] for index in range(count)]
+        object_id = self._writer.finish(*parts, metadata_compressor=policy.metadata_compression.compressor_name)
+        length = sum(part.length for part in parts)
         if length != status.st_size:
             self._changed(folder, name)
         return entry_from(name, "f", status, object_id, length), count
@@ -200,12 +189,6 @@ class FileReader:
         finally:
             folder.streams.pop(f"{start} {descriptor}", None)
 
-    def _part_pool(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="pykopia-part")
-            return self._pool
-
     def _count(self, count: int) -> None:
         self._progress.add(hashed_bytes=count)
         if self._progress.canceled:
@@ -217,8 +200,7 @@ class FileReader:
 
     def close(self) -> None:
         """Stop the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._parts.close()
 
 
 __all__ = ["FileReader"]

@@ -8,13 +8,13 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from queue import LifoQueue
 from typing import TypeAlias
 
 from pykopia.arguments import check_number
+from pykopia.crew import Crew
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -238,7 +238,6 @@ class Verifier:
         self._directories = DirectoryReader(repository.objects)
         self._to_read: dict[IndexEntry, Place] = {}
         self._compressed: dict[str, Chunk] = {}
-        self._running: set[Future[None]] = set()
         self._fetched: list[Fetched] = []
         self._buffers: LifoQueue[LargeBuffer] = LifoQueue()
         for _ in range(FETCHED_RUNS):
@@ -251,19 +250,15 @@ class Verifier:
         """Verify the trees of the given roots."""
         stopped = False
         self._expect(roots)
-        with ThreadPoolExecutor(max(1, self._options.parallel), thread_name_prefix="pykopia-verify") as pool:
-            try:
+        threads = max(1, self._options.parallel)
+        try:
+            with Crew[None](threads, most=QUEUED_PER_THREAD * threads, name="pykopia-verify") as crew:
                 self._check_view()
                 for root in roots:
-                    self._walk(pool, root)
-                self._send(pool)
-                self._drain(0)
-            except _Enough:
-                stopped = True
-                pool.shutdown(wait=True, cancel_futures=True)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+                    self._walk(crew, root)
+                self._send(crew)
+        except _Enough:
+            stopped = True
         return VerifyResult(
             counters=self._progress.counters,
             problems=tuple(self._failures),
@@ -294,13 +289,13 @@ class Verifier:
 
     # ------------------------------------------------------------------ walking
 
-    def _walk(self, pool: ThreadPoolExecutor, root: Root) -> None:
+    def _walk(self, crew: Crew[None], root: Root) -> None:
         stack = deque([("", root.entry)])
         while stack:
             here, entry = stack.pop()
             self._progress.check()
             if entry.type != DIRECTORY:
-                self._verify_files(pool, root, [(here, entry)])
+                self._verify_files(crew, root, [(here, entry)])
                 continue
             if entry.object_id in self._seen:
                 continue
@@ -325,9 +320,9 @@ class Verifier:
                 else:
                     files.append((f"{here}/{child.name}", child))
             self._progress.add(processed_objects=1)
-            self._verify_files(pool, root, files)
+            self._verify_files(crew, root, files)
 
-    def _verify_files(self, pool: ThreadPoolExecutor, root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
+    def _verify_files(self, crew: Crew[None], root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
         size = read = objects = 0
         for path, entry in files:
             known = self._lengths.get(entry.object_id)
@@ -351,22 +346,15 @@ class Verifier:
                     if chunk.compressed:
                         self._compressed[chunk.content_id] = chunk
                 if len(self._to_read) >= READ_AT_ONCE:
-                    self._send(pool)
+                    self._send(crew)
         self._progress.add(processed_objects=objects, processed_bytes=size, read_files=read)
 
     # ------------------------------------------------------------------ reading, by several threads
 
-    def _send(self, pool: ThreadPoolExecutor) -> None:
+    def _send(self, crew: Crew[None]) -> None:
         paths, self._to_read = self._to_read, {}
         for run in plan_runs(paths):
-            self._drain(QUEUED_PER_THREAD * max(1, self._options.parallel))
-            self._running.add(pool.submit(self._read, run, paths))
-
-    def _drain(self, most: int) -> None:
-        while len(self._running) > most:
-            done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
+            crew.submit(self._read, run, paths)
 
     def _read(self, run: Run, paths: dict[IndexEntry, Place]) -> None:
         """Fetch a run; check it together with others once they are enough."""

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pykopia.snapshot.parts import Parts
+from pykopia.crew import Parts
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 4])

@@ -11,8 +11,9 @@ import msgspec
 
 from pykopia import clock
 from pykopia.format.directory import DirectoryEntry, colliding_names, summarize
+from pykopia.repository.object_writer import ObjectWriter
+from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.source_folder import Folder, PartialFile, entry_from
-from pykopia.snapshot.upload import Upload
 from pykopia.snapshot.upload_options import CHECKPOINT
 
 NAME_PREFIX = ".checkpointed."
@@ -21,12 +22,12 @@ NAME_PREFIX = ".checkpointed."
 class Checkpoints:
     """Saves a checkpoint from time to time; called by the walk of an upload."""
 
-    def __init__(self, interval_seconds: float, save: Callable[[DirectoryEntry], None]) -> None:
+    def __init__(self, interval_seconds: float, writer: ObjectWriter, save: Callable[[DirectoryEntry], None]) -> None:
         """Call ``save`` with the entry of the root when ``interval_seconds`` have gone by since the last time."""
         self._interval = interval_seconds
+        self._writer = writer
         self._save = save
         self._last = clock.monotonic()
-        self.upload: Upload | None = None
 
     def __call__(self, root: Folder) -> None:
         """Save a checkpoint if it is time."""
@@ -36,16 +37,15 @@ class Checkpoints:
 
     def save(self, root: Folder) -> None:
         """Save what there is."""
-        assert self.upload is not None
-        self._save(_entry(self.upload, root))
+        self._save(_entry(self._writer, root))
 
 
-def _entry(upload: Upload, folder: Folder) -> DirectoryEntry:
+def _entry(writer: ObjectWriter, folder: Folder) -> DirectoryEntry:
     """Store a directory object for what a folder has so far; return its entry."""
     entries = list(folder.entries)
-    entries += [_entry(upload, subfolder) for subfolder in list(folder.subfolders.values())]
+    entries += [_entry(writer, subfolder) for subfolder in list(folder.subfolders.values())]
     for name, partial in list(folder.streams.items()):
-        entry = _partial_entry(upload, folder, name, partial)
+        entry = _partial_entry(writer, folder, name, partial)
         if entry is not None:
             entries.append(entry)
     clashing = {name for names in colliding_names(entry.name for entry in entries) for name in names}
@@ -56,16 +56,17 @@ def _entry(upload: Upload, folder: Folder) -> DirectoryEntry:
         failures=list(folder.failures),
         incomplete=CHECKPOINT,
     )
-    return folder.entry(upload.write_directory(folder, entries, summary), summary)
+    compressor = folder.policies.effective.metadata_compression.compressor_name
+    return folder.entry(write_directory(writer, entries, summary, compressor), summary)
 
 
-def _partial_entry(upload: Upload, folder: Folder, name: str, partial: PartialFile) -> DirectoryEntry | None:
+def _partial_entry(writer: ObjectWriter, folder: Folder, name: str, partial: PartialFile) -> DirectoryEntry | None:
     """Return an entry that keeps the stored chunks of a file alive; its name keeps it from being taken for the file."""
     stored = partial.stored()
     if not stored.pieces:
         return None
-    packer = folder.policies.effective.metadata_compression.compressor_name
-    object_id = upload.finish_object(stored, packer)
+    compressor = folder.policies.effective.metadata_compression.compressor_name
+    object_id = writer.finish(stored, metadata_compressor=compressor)
     label = name if "/" not in name and " " not in name else "part"
     entry = entry_from(label, "f", partial.status, object_id, partial.status.st_size)
     return msgspec.structs.replace(entry, name=f"{NAME_PREFIX}{label[:100]}.{uuid.uuid4()}")

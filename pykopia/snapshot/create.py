@@ -15,7 +15,7 @@ from pykopia import __version__, clock
 from pykopia.errors import PykopiaError, SourceReadError, UsageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.compression_policy import compressor_for
-from pykopia.format.directory import Directory, DirectoryEntry, encode_directory, summarize, summarize_file
+from pykopia.format.directory import Directory, DirectoryEntry, summarize, summarize_file
 from pykopia.format.gotime import ZERO_TIME_NS, wrap_int64
 from pykopia.format.policy import Policy
 from pykopia.format.policy_tree import PolicyTree
@@ -27,22 +27,28 @@ from pykopia.repository.stored_packs import StoredObjects, StoredPacks
 from pykopia.repository.writer import RepositoryWriter, available_cpus
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
+from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.estimating import estimated
+from pykopia.snapshot.file_batches import FileBatches
+from pykopia.snapshot.folder_finishing import FolderFinisher
 from pykopia.snapshot.manifests import read_snapshots
+from pykopia.snapshot.placeholder_source import stored_entry
 from pykopia.snapshot.policies import Policies
+from pykopia.snapshot.previous_entries import PreviousEntries
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.reading import FileReader
 from pykopia.snapshot.retention import apply_retention
 from pykopia.snapshot.source_folder import entry_from
 from pykopia.snapshot.source_path import local_source, source_root
-from pykopia.snapshot.upload import DIRECTORY_PREFIX, Statistics, Upload
+from pykopia.snapshot.upload import Upload
 from pykopia.snapshot.upload_options import (
     CHECKPOINT,
     SnapshotOptions,
     SnapshotResult,
     UploadCounters,
 )
+from pykopia.snapshot.upload_state import Statistics, UploadState
 
 log = logging.getLogger(__name__)
 
@@ -154,37 +160,35 @@ class _Taking:
         status: os.stat_result,
         started: int,
     ) -> DirectoryEntry:
-        checkpoints = Checkpoints(
-            self._options.checkpoint_interval_seconds, lambda entry: self._save_checkpoint(writer, entry, started)
-        )
+        options, repository = self._options, self._repository
+        state = UploadState(self._progress, parallel=self.parallel, fail_fast=options.fail_fast)
         with self._actions(path) as actions:
             other = actions.before_root(self.policy.actions)
             if other is not None:
                 path, status = source_root(other)
                 name = os.path.basename(path) or "/"
+            lacking = StoredObjects(repository, writer.contents, self.packs).lacking
+            folders = FolderFinisher(writer.objects, actions, state)
             upload = Upload(
-                self._repository.objects,
-                writer.objects,
-                reader,
-                self._progress,
-                parallel=self.parallel,
-                fail_fast=self._options.fail_fast,
-                upload_limit_bytes=self._options.upload_limit_bytes,
-                force_hash_percent=self._options.force_hash_percent,
-                exists=self._repository.contents.exists,
-                lacking=StoredObjects(self._repository, writer.contents, self.packs).lacking,
-                actions=actions,
-                checkpoint=checkpoints,
+                PreviousEntries(repository.objects, lacking, state, force_hash_percent=options.force_hash_percent),
+                FileBatches(reader, folders, state, upload_limit_bytes=options.upload_limit_bytes),
+                folders,
+                actions,
+                state,
+                stored_entry=lambda placeholder, real: stored_entry(
+                    placeholder, real, repository.objects, repository.contents.exists
+                ),
+                checkpoint=Checkpoints(
+                    options.checkpoint_interval_seconds,
+                    writer.objects,
+                    lambda entry: self._save_checkpoint(writer, entry, started),
+                ),
             )
-            checkpoints.upload = upload
             roots = self._previous_roots()
             previous = roots[0].summary if roots else None
-            try:
-                with estimated(path, status, self._tree, previous, self._progress):
-                    root = upload.run(path, name, status, self._tree, roots)
-            finally:
-                checkpoints.upload = None
-        self.statistics, self.stop_reason, self.problems = upload.statistics, upload.stop_reason, upload.problems
+            with estimated(path, status, self._tree, previous, self._progress):
+                root = upload.run(path, name, status, self._tree, roots)
+        self.statistics, self.stop_reason, self.problems = state.statistics, state.stop_reason, state.problems
         return root
 
     def _actions(self, path: str) -> Actions:
@@ -248,13 +252,7 @@ class _Taking:
         object_id, size = self._write(writer, stream, compressor_for(self.policy.compression, name, 0))
         entry = DirectoryEntry(name=name, type="f", mode=STREAM_MODE, size=size, mtime_ns=started, object_id=object_id)
         summary = summarize([entry], own_mtime_ns=STREAM_ROOT_TIME_NS)
-        packer = self.policy.metadata_compression.compressor_name
-        root = writer.objects.write(
-            encode_directory([entry], summary),
-            prefix=DIRECTORY_PREFIX,
-            compressor=packer,
-            metadata_compressor=packer,
-        )
+        root = write_directory(writer.objects, [entry], summary, self.policy.metadata_compression.compressor_name)
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1, directory_count=1)
         self._progress.add(hashed_files=1, directories=1)
         return DirectoryEntry(

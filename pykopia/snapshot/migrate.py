@@ -15,7 +15,7 @@ from pykopia.crew import Crew
 from pykopia.errors import CanceledError, DamagedDataError, PykopiaError
 from pykopia.format.complete_view import Contradictions
 from pykopia.format.compression_policy import compressor_for
-from pykopia.format.directory import DIRECTORY, SYMLINK, Directory, DirectoryEntry, encode_directory, summarize
+from pykopia.format.directory import DIRECTORY, SYMLINK, Directory, DirectoryEntry, summarize
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy_target import policy_labels
 from pykopia.format.policy_tree import PolicyTree
@@ -25,6 +25,7 @@ from pykopia.ids import ManifestID, ObjectID
 from pykopia.repository.core import Core
 from pykopia.repository.view import contradictions
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.problem import Problem
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 FLUSH_EVERY_SECONDS = 10 * 60
 """What is copied is committed so often, and at the end of each source."""
-DIRECTORY_PREFIX = "k"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -303,12 +303,7 @@ class Migration:
         if self._rules:
             summary = summarize(folder.copied, own_mtime_ns=entry.mtime_ns)
         packer = folder.policies.effective.metadata_compression.compressor_name
-        object_id = self._writer.objects.write(
-            encode_directory(folder.copied, summary),
-            prefix=DIRECTORY_PREFIX,
-            compressor=packer,
-            metadata_compressor=packer,
-        )
+        object_id = write_directory(self._writer.objects, folder.copied, summary, packer)
         self._known[entry.object_id] = object_id
         self._progress.add(directories=1)
         return msgspec.structs.replace(entry, object_id=object_id, summary=summary)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from pykopia import clock
 from pykopia.arguments import check_text
 from pykopia.errors import UsageError
-from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry, encode_directory, summarize
+from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry, summarize
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
@@ -14,13 +14,13 @@ from pykopia.format.source import SourceInfo
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.directory_writing import write_directory
 
 Tree: TypeAlias = Mapping[str, object]
 """Names of a folder: a file by the ID of its object, a folder by its own names, which are a ``Tree`` again."""
 
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
-DIRECTORY_PREFIX = "k"
 DEEPEST = 200
 """Levels of folders: a bound on what is gone through by recursion."""
 
@@ -98,12 +98,7 @@ def put_tree(
             for child, value in names.items()
         ]
         summary = summarize(entries, own_mtime_ns=now)
-        object_id = writer.objects.write(
-            encode_directory(entries, summary),
-            prefix=DIRECTORY_PREFIX,
-            compressor=compressor,
-            metadata_compressor=compressor,
-        )
+        object_id = write_directory(writer.objects, entries, summary, compressor)
         return DirectoryEntry(
             name=name, type=DIRECTORY, mode=DIRECTORY_MODE, mtime_ns=now, object_id=object_id, summary=summary
         )

@@ -18,13 +18,13 @@ from pykopia.format.directory import (
     Directory,
     DirectoryEntry,
     DirectorySummary,
-    encode_directory,
     encode_entry,
     summarize,
 )
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.locating import LOST
 
 Handling = Literal["stub", "keep", "fail", "remove"]
@@ -141,12 +141,7 @@ class Rewriter:
         summary = summary_after(folder.directory, folder.kept, folder.entry)
         object_id = folder.entry.object_id
         if self._writer is not None:
-            object_id = self._writer.objects.write(
-                encode_directory(folder.kept, summary),
-                prefix="k",
-                compressor=self.metadata_compressor,
-                metadata_compressor=self.metadata_compressor,
-            )
+            object_id = write_directory(self._writer.objects, folder.kept, summary, self.metadata_compressor)
         return msgspec.structs.replace(folder.entry, object_id=object_id, summary=summary)
 
     # ------------------------------------------------------------------ what can't be read

@@ -349,7 +349,7 @@ def test_checkpoints_keep_what_is_done_after_a_crash(
     for number in range(300):
         (source / f"d{number % 10}").mkdir(exist_ok=True)
         (source / f"d{number % 10}" / f"f{number}").write_bytes(str(number).encode())
-    monkeypatch.setattr("pykopia.snapshot.upload.BATCH_FILES", 5)
+    monkeypatch.setattr("pykopia.snapshot.file_batches.BATCH_FILES", 5)
     options = SnapshotOptions(checkpoint_interval_seconds=0, parallel=1)
     created = repository.snapshots.create(source, options=options)
     assert created.manifest.incomplete == ""

@@ -24,7 +24,7 @@ from pykopia.format.directory import DirectoryEntry, DirectorySummary, encode_di
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID, ContentID
-from pykopia.snapshot import reading, upload
+from pykopia.snapshot import directory_writing, reading
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.small_files import python_read_files
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
@@ -86,7 +86,7 @@ def test_folders_that_are_as_they_were_are_taken_over_and_deleted_ones_written_a
         encoded.append({entry.name for entry in entries})
         return encode_directory(entries, summary)
 
-    monkeypatch.setattr(upload, "encode_directory", encode)
+    monkeypatch.setattr(directory_writing, "encode_directory", encode)
     second = repository.snapshots.create(source)
     assert second.manifest.root_entry == first.manifest.root_entry
     assert len(encoded) == 1  # the root

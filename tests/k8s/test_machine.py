@@ -159,7 +159,7 @@ def test_a_clone_and_a_snapshot_have_the_files_of_their_moment(namespace: Namesp
     clone = namespace.volume("clone")
     namespace.delete("PersistentVolumeClaim", "clone")
     namespace.gone("PersistentVolume", volume)
-    assert not clone.exists()
+    wait_for("its folder is gone", lambda: not clone.exists())
 
 
 def test_a_claim_grows_where_its_class_allows_it(namespace: Namespace) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pykopia_operator.decide.kopia_maintenance import MaintenanceWorld, cron_job_name, decide_maintenance
 from pykopia_operator.decide.plan import Create, Patch
-from pykopia_operator.decide.upkeep import when_upkeep
+from pykopia_operator.decide.upkeep import lease_object, when_upkeep
 from pykopia_operator.decide.world import Keys
 from pykopia_operator.settings import Settings
 
@@ -119,6 +119,27 @@ def test_o_085_a_backup_never_waits_for_maintenance() -> None:
 
     stage.api.get = held  # type: ignore[method-assign]
     stage.settle()
+    assert operations(stage) == [["backup"]]
+    assert len(stage.api.events("MaintenanceSkipped")) == 1
+
+
+def test_o_083_of_two_that_take_the_lease_at_one_moment_one_maintains() -> None:
+    stage = Stage()
+    stage.ready(maintenanceIntervalDays=1)
+    stage.clock.move(days=2)
+    original = stage.api.get
+    looked = False
+
+    async def late(kind: str, namespace: str, name: str) -> Any:
+        nonlocal looked
+        if kind != "Lease" or looked:
+            return await original(kind, namespace, name)
+        looked = True
+        stage.api.put(lease_object(name, namespace, "other", stage.clock.now()))  # right after this one has looked
+        return None
+
+    stage.api.get = late  # type: ignore[method-assign]
+    stage.settle(refusals=True)
     assert operations(stage) == [["backup"]]
     assert len(stage.api.events("MaintenanceSkipped")) == 1
 

@@ -52,7 +52,7 @@ class Performer:
         for action in plan.actions:
             match action:
                 case Create():
-                    await self._create(action.obj)
+                    await self._create(action)
                 case Patch():
                     await self._patch(action)
                 case Delete():
@@ -65,11 +65,12 @@ class Performer:
             if isinstance(action, Measure):
                 self._meters.take(action)
 
-    async def _create(self, obj: Obj) -> None:
+    async def _create(self, action: Create) -> None:
+        obj = action.obj
         try:
             await self._api.create(obj)
         except ApiError as error:
-            if error.is_conflict and error.reason == "AlreadyExists":
+            if error.is_conflict and error.reason == "AlreadyExists" and not action.exclusive:
                 return
             raise
         log.info("created %s %s/%s", obj["kind"], namespace_of(obj), name_of(obj))

@@ -427,7 +427,7 @@ class _Turn:
             self.plan.wait(15)
             return
         if lease is None:
-            self.plan.add(Create(obj=lease_object(name, self.settings.namespace, holder, self.now)))
+            self.plan.add(Create(obj=lease_object(name, self.settings.namespace, holder, self.now), exclusive=True))
         else:
             version = meta(lease).get("resourceVersion")
             change = {"metadata": {"resourceVersion": version}, "spec": lease_spec(holder, self.now)}

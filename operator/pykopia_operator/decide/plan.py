@@ -8,9 +8,11 @@ from pykopia_operator.decide.objects import Obj, name_of, namespace_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Create:
-    """Create an object. That it exists already is fine: names are the same in every attempt."""
+    """Create an object. That it exists already is fine, names are the same in every attempt, unless it is ``exclusive``."""
 
     obj: Obj
+    exclusive: bool = False
+    """That it exists already is a conflict: somebody else has just taken what it stands for."""
 
     def __str__(self) -> str:
         return f"create {self.obj['kind']} {namespace_of(self.obj)}/{name_of(self.obj)}"

@@ -299,7 +299,7 @@ def _lease_for_upkeep(turn: Turn, source: Source) -> str:
         turn.event("MaintenanceSkipped", "another object's mover maintains the same repository right now")
         return ""
     if turn.world.lease is None:
-        turn.plan.add(Create(obj=lease_object(name, turn.settings.namespace, _holder(turn), turn.now)))
+        turn.plan.add(Create(obj=lease_object(name, turn.settings.namespace, _holder(turn), turn.now), exclusive=True))
     else:
         version = meta(turn.world.lease).get("resourceVersion")
         change = {"metadata": {"resourceVersion": version}, "spec": lease_spec(_holder(turn), turn.now)}

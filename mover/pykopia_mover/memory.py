@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-BASE_BYTES: Final = 148 << 20
+BASE_BYTES: Final = 160 << 20
 """The process itself, the index in use, and packs on their way to storage."""
-STREAM_BYTES: Final = 43 << 20
-"""For each file that is read at one time: chunks of at most 8 MiB, as they are read, compressed and encrypted.
+STREAM_BYTES: Final = 52 << 20
+"""For each of the first streams: chunks of at most 8 MiB, as they are read, compressed and encrypted."""
+BUSY_STREAMS: Final = 4
+"""So many streams have chunks in memory at one time: the buffers for chunks are as many, however many files are read."""
+FURTHER_STREAM_BYTES: Final = 8 << 20
+"""For each stream more: what was read of its file, and small files.
 
-Measured are first backups of 2.4 GB of mixed files to S3 on two cores: 188 MiB with one stream, 318 with four. With sixteen they
-were 461, as two cores work at fewer chunks at one time: more cores may need what the formula says.
+``benchmarks/mover_memory.py`` measures first backups to a bucket that is slower than this machine, and to one that is not.
 """
 
 
@@ -61,15 +64,38 @@ def _limit(path: Path) -> int | None:
     return int(text) if text.isdigit() and int(text) < UNLIMITED else None
 
 
+def memory_of(streams: int) -> int:
+    """Return the bytes that a mover needs at most with so many streams.
+
+    >>> [memory_of(streams) >> 20 for streams in (1, 4, 16)]
+    [212, 368, 464]
+    """
+    busy = min(streams, BUSY_STREAMS)
+    return BASE_BYTES + busy * STREAM_BYTES + (streams - busy) * FURTHER_STREAM_BYTES
+
+
 def fitting_streams(wanted: int, limit: int | None) -> int:
     """Return how many streams to use: no more than fit, and at least one.
 
-    >>> fitting_streams(16, 320 << 20), fitting_streams(4, None), fitting_streams(4, 64 << 20)
+    >>> fitting_streams(16, 368 << 20), fitting_streams(4, None), fitting_streams(4, 64 << 20)
     (4, 4, 1)
     """
     if limit is None:
         return wanted
-    return max(1, min(wanted, (limit - BASE_BYTES) // STREAM_BYTES))
+    fitting = (limit - BASE_BYTES) // STREAM_BYTES
+    if fitting >= BUSY_STREAMS:
+        fitting = BUSY_STREAMS + (limit - memory_of(BUSY_STREAMS)) // FURTHER_STREAM_BYTES
+    return max(1, min(wanted, fitting))
 
 
-__all__ = ["BASE_BYTES", "STREAM_BYTES", "fitting_streams", "give_back", "keep_small", "memory_limit"]
+__all__ = [
+    "BASE_BYTES",
+    "BUSY_STREAMS",
+    "FURTHER_STREAM_BYTES",
+    "STREAM_BYTES",
+    "fitting_streams",
+    "give_back",
+    "keep_small",
+    "memory_limit",
+    "memory_of",
+]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pykopia_mover.memory import BASE_BYTES, STREAM_BYTES
+from pykopia_mover.memory import memory_of
 
 import pykopia
 from pykopia import Policy, Repository, SourceInfo
@@ -587,7 +587,7 @@ def test_row_151_override_and_actions_go_together(mover: Mover) -> None:
 def test_row_115_m_080b_parallelism_defaults_to_one_and_is_reduced_to_what_fits(mover: Mover) -> None:
     mover.write({f"f{number}": os.urandom(1000) for number in range(20)})
     mover.ok("backup")
-    (mover.folder / "memory.max").write_text(str(BASE_BYTES + 3 * STREAM_BYTES))
+    (mover.folder / "memory.max").write_text(str(memory_of(3)))
     result = mover.ok("backup", KOPIA_PARALLELISM="16")
     assert any("parallelism 16 does not fit" in line and "3 is used" in line for line in result.lines)
 

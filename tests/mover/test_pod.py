@@ -12,8 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pykopia_mover.connecting import password_forms
-from pykopia_mover.memory import BASE_BYTES, STREAM_BYTES, fitting_streams, memory_limit
+from pykopia_mover.memory import (
+    BASE_BYTES,
+    BUSY_STREAMS,
+    FURTHER_STREAM_BYTES,
+    STREAM_BYTES,
+    fitting_streams,
+    memory_limit,
+    memory_of,
+)
 
 from pykopia.maintenance.live_contents import LiveContents
 from tests.mover.harness import Mover, tree
@@ -103,12 +113,20 @@ def test_limits_of_both_versions_of_control_groups_count(tmp_path: Path) -> None
     assert memory_limit([second, first]) == 300 << 20
 
 
-@pytest.mark.parametrize("streams", [1, 4, 16])
-def test_streams_are_reduced_by_the_documented_formula(streams: int) -> None:
-    limit = BASE_BYTES + streams * STREAM_BYTES
-    assert fitting_streams(99, limit) == streams
+@given(st.integers(1, 200), st.integers(0, 4 << 30))
+def test_streams_are_reduced_to_the_most_that_fit(wanted: int, limit: int) -> None:
+    streams = fitting_streams(wanted, limit)
+    assert streams == 1 or memory_of(streams) <= limit
+    assert streams == wanted or memory_of(streams + 1) > limit
+
+
+def test_the_formula_is_the_documented_one() -> None:
     readme = " ".join((Path(__file__).parents[2] / "mover" / "README.md").read_text().split())
-    assert f"at most {BASE_BYTES >> 20} MiB, and {STREAM_BYTES >> 20} MiB for each file" in readme
+    base, busy, further = (number >> 20 for number in (BASE_BYTES, STREAM_BYTES, FURTHER_STREAM_BYTES))
+    assert f"at most {base} MiB, and {busy} MiB for each of the first four files" in readme
+    assert f"{further} MiB for each further one" in readme
+    one, four, sixteen = (memory_of(streams) >> 20 for streams in (1, BUSY_STREAMS, 16))
+    assert f"{one} MiB for one, {four} for four, {sixteen} for sixteen" in readme
 
 
 def test_a_small_limit_of_version_1_reduces_parallelism(mover: Mover) -> None:

@@ -5,6 +5,7 @@
     │   ├── InvalidIDError               not a content, object, blob or manifest ID
     │   ├── InvalidEnvironmentError      a variable of the environment that names a storage
     │   ├── InvalidPolicyError
+    │   ├── InvalidTimeError             a text that names no time
     │   └── InvalidURLError
     ├── CanceledError                    the caller asked to stop
     ├── ClosedError                      a repository or writer that was closed (also ValueError)
@@ -56,7 +57,8 @@
     │   ├── DamagedPackError
     │   ├── DamagedContentError
     │   ├── DamagedObjectError
-    │   └── DamagedManifestError
+    │   ├── DamagedManifestError
+    │   └── UnreadableFileError          a file or folder of a snapshot whose data is lost (also OSError)
     ├── SourceError                      what is to be snapshotted
     │   ├── SourceNotFoundError          (also FileNotFoundError)
     │   ├── UnsupportedSourceError
@@ -73,6 +75,7 @@
 Every message says what was being done, to which thing, what went wrong and what to do. No message carries a secret.
 """
 
+import errno
 from collections.abc import Sequence
 
 
@@ -84,6 +87,19 @@ class PykopiaError(Exception):
 
     temporary = False
     """Whether the same call may succeed when it is repeated."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        number = {"errno": self.errno} if isinstance(self, OSError) and self.errno is not None else {}
+        return _restored, (type(self), self.args, self.__dict__ | number)
+
+
+def _restored(kind: type[PykopiaError], args: tuple[object, ...], parts: dict[str, object]) -> PykopiaError:
+    """Return an error that was pickled: with its message and its parts, not made of them again."""
+    error = (OSError if issubclass(kind, OSError) else Exception).__new__(kind)
+    error.args = args
+    for name, value in parts.items():
+        setattr(error, name, value)
+    return error
 
 
 class UsageError(PykopiaError, ValueError):
@@ -110,6 +126,12 @@ class InvalidEnvironmentError(UsageError):
 
 class InvalidPolicyError(UsageError):
     """A policy, or a part of one, that can't be used; the stored policy is unchanged."""
+
+
+class InvalidTimeError(UsageError):
+    """A text that names no time."""
+
+    exit_code = 1  # as Kopia's, for flags that take a time
 
 
 class InvalidURLError(UsageError):
@@ -429,6 +451,21 @@ class DamagedManifestError(DamagedDataError):
     """A manifest can't be read."""
 
 
+class UnreadableFileError(DamagedDataError, OSError):
+    """A file or folder of a snapshot can't be read, because stored data of it is missing or damaged.
+
+    Never a ``FileNotFoundError``: programs take that for a file that does not exist, and go on without its data.
+    """
+
+    def __init__(self, path: str, cause: PykopiaError) -> None:
+        self.path, self.cause = path, cause
+        super().__init__(f"{path} can't be read from its snapshot: {cause}; `snapshot verify` shows what else is lost")
+        self.errno = errno.EIO
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class SourceError(PykopiaError):
     """What is to be snapshotted can't be."""
 
@@ -536,6 +573,7 @@ __all__ = [
     "InvalidPolicyError",
     "InvalidRangeError",
     "InvalidReferenceError",
+    "InvalidTimeError",
     "InvalidURLError",
     "MaintenanceBusyError",
     "MaintenanceError",
@@ -569,6 +607,7 @@ __all__ = [
     "StorageUnavailableError",
     "TargetExistsError",
     "UncorrectableError",
+    "UnreadableFileError",
     "UnsafePathError",
     "UnsupportedFormatError",
     "UnsupportedOptionError",

@@ -110,7 +110,9 @@ def test_only_the_command_line_reads_the_environment() -> None:
     found = [
         use for module in MODULES for use in uses(module, {"os.environ", "os.environb", "os.getenv", "os.getenvb"})
     ]
-    assert [use for use in found if not use.startswith("cli/")] == []
+    # filesystems are opened by libraries, which hand on no password: its name is in their arguments
+    allowed = ("cli/", "access/named_secrets.py")
+    assert [use for use in found if not use.startswith(allowed)] == []
 
 
 def test_only_the_command_line_prints() -> None:

@@ -13,9 +13,9 @@ from pykopia import clock
 from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
-from pykopia.cli.time_spec import latest_start
 from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
 from pykopia.format.object_id import parse_object_id
+from pykopia.format.time_spec import latest_start
 from pykopia.snapshot.manifests import SNAPSHOT_TYPE
 from pykopia.snapshot.resolve import SHORTEST_BEGINNING, nth_latest
 from pykopia.snapshot.source_path import path_inside

@@ -15,11 +15,11 @@ from pykopia.cli.references import is_selector, reference_of, source_hint
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.streams import OutputClosed, is_closed_pipe
-from pykopia.cli.time_spec import latest_start
 from pykopia.errors import InvalidIDError, PathNotInSnapshotError, PykopiaError, SnapshotNotFoundError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.source import SourceInfo
+from pykopia.format.time_spec import latest_start
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.placeholder_source import read_placeholder
 from pykopia.snapshot.restore_mode import restore_mode

@@ -13,10 +13,10 @@ from pykopia.cli.progress import UploadProgress
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import local_sources, parse_source
 from pykopia.cli.tags import parse_tags
-from pykopia.cli.time_spec import parse_timestamp
 from pykopia.errors import CanceledError, PykopiaError, SnapshotError
 from pykopia.format.gojson import Raw
 from pykopia.format.source import SourceInfo
+from pykopia.format.time_spec import parse_timestamp
 from pykopia.snapshot.source_path import local_source
 from pykopia.snapshot.upload_options import CHECKPOINT_INTERVAL_SECONDS, SnapshotOptions, SnapshotResult
 

@@ -11,35 +11,14 @@ from pykopia.arguments import check_choice, check_text
 from pykopia.errors import PathNotInSnapshotError, UsageError
 from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.ids import ObjectID
-from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.entry_tree import EntryTree
 
-KEPT_BYTES = 32 << 20
-"""Bytes of directories that a tree keeps in memory."""
-ENTRY_BYTES = 400
-"""Estimated bytes of one directory entry in memory."""
 TYPE_BITS = {FILE: stat.S_IFREG, DIRECTORY: stat.S_IFDIR, SYMLINK: stat.S_IFLNK}
 """File type bits of ``st_mode`` by type of entry."""
 
 TextMode = Literal["r", "rt"]
 BinaryMode = Literal["rb"]
-
-
-class _Tree:
-    """What the paths of one snapshot share: its root and the directories that were read."""
-
-    def __init__(self, objects: ObjectStore, root: DirectoryEntry) -> None:
-        self.objects = objects
-        self.root = root
-        self._kept: MemoryCache[ObjectID, dict[str, DirectoryEntry]] = MemoryCache(KEPT_BYTES)
-
-    def entries(self, folder: DirectoryEntry) -> dict[str, DirectoryEntry]:
-        """Return the entries of a folder by name."""
-        found = self._kept.get(folder.object_id)
-        if found is None:
-            found = {each.name: each for each in self.objects.directory(folder.object_id).entries}
-            self._kept.put(folder.object_id, found, ENTRY_BYTES * len(found))
-        return found
 
 
 class SnapshotPath:
@@ -68,7 +47,7 @@ class SnapshotPath:
             objects: of the repository.
             root: the entry that the tree shows: a folder or a file.
         """
-        self._tree = _Tree(objects, root)
+        self._tree = EntryTree(objects, root)
         self._parts: tuple[str, ...] = ()
         self._entry: DirectoryEntry | None = root
 

@@ -44,8 +44,13 @@ def with_options(info: ConnectionInfo, options: Mapping[str, object]) -> Connect
     return info.with_fields(fields)
 
 
+def secret_options(info: ConnectionInfo) -> frozenset[str]:
+    """Return the names of the options of a storage that are secrets."""
+    return frozenset(name for name, spec in _declared(type(info.options())).items() if spec.secret)
+
+
 def _declared(kind: type[Any]) -> dict[str, JSONField]:
     return {each.name: each.metadata["json"] for each in dataclasses.fields(kind) if "json" in each.metadata}
 
 
-__all__ = ["with_options"]
+__all__ = ["secret_options", "with_options"]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykopia.cli import formatting
-from pykopia.cli.parsing import CommandLineError
-from pykopia.cli.time_spec import latest_start, parse_timestamp
+from pykopia.errors import InvalidTimeError
+from pykopia.format.time_spec import latest_start, parse_timestamp
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = parse_timestamp("2026-08-15 14:30:00 UTC")
@@ -54,7 +54,7 @@ def test_days_beyond_the_end_of_a_month_run_over() -> None:
 
 @pytest.mark.parametrize("spec", ["", "soon", "2026-13", "2026-02-30", "20260801", "1x-ago", "2026-8-1 25:00", "d-ago"])
 def test_what_is_no_time_is_refused(spec: str) -> None:
-    with pytest.raises(CommandLineError):
+    with pytest.raises(InvalidTimeError):
         latest_start(spec, now_ns=NOW, local=BERLIN)
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_time_is_refused(spec: str) -> None:
 def test_any_text_is_understood_or_refused(spec: str) -> None:
     try:
         latest_start(spec, now_ns=NOW, local=BERLIN)
-    except CommandLineError:
+    except InvalidTimeError:
         return
 
 
@@ -74,13 +74,13 @@ def test_printed_times_can_be_typed_again(seconds: int) -> None:
 
 def test_a_typed_time_needs_seconds_and_zone() -> None:
     for text in ("2026-08-01", "2026-08-01 12:30", "2026-08-01 12:30:00"):
-        with pytest.raises(CommandLineError):
+        with pytest.raises(InvalidTimeError):
             parse_timestamp(text)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01 00:00:00 UTC", "9999-12-31 23:59:59 UTC", "0000-01-01 00:00:00 UTC"])
 def test_a_time_at_the_end_of_the_calendar_is_refused(text: str) -> None:
-    with pytest.raises(CommandLineError):
+    with pytest.raises(InvalidTimeError):
         parse_timestamp(text)
 
 
@@ -89,10 +89,10 @@ def test_every_day_of_the_calendar_is_understood_or_refused(year: int, month: in
     for spec in (f"{year:04d}", f"{year:04d}-{month:02d}", f"{year:04d}-{month:02d}-{day:02d} 00:00:00{zone}"):
         try:
             latest_start(spec, now_ns=NOW, local=BERLIN)
-        except CommandLineError:
+        except InvalidTimeError:
             continue
 
 
 def test_a_time_long_ago_is_refused() -> None:
-    with pytest.raises(CommandLineError, match="beyond the calendar"):
+    with pytest.raises(InvalidTimeError, match="beyond the calendar"):
         latest_start("999y-999m-ago", now_ns=parse_timestamp("0900-01-01 00:00:00 UTC"), local=ZoneInfo("UTC"))

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
-from pykopia.cli.parsing import CommandLineError
+from pykopia.errors import InvalidTimeError
 
 _SECOND = 1_000_000_000
 _AGO = re.compile(
@@ -20,12 +20,12 @@ def parse_timestamp(text: str, *, local: tzinfo | None = None) -> int:
     """Return nanoseconds of a time such as ``2026-08-01 12:30:00 UTC``, the form in which times are printed.
 
     Raises:
-        CommandLineError: It has another form.
+        InvalidTimeError: It has another form.
     """
     found = _MOMENT.fullmatch(text)
     if found is None or found["second"] is None or found["zone"] is None:
         message = f"{text!r} is not a time such as '2026-08-01 12:30:00 UTC'"
-        raise CommandLineError(message)
+        raise InvalidTimeError(message)
     try:
         return _nanoseconds(_moment(found, text, local))
     except OverflowError:
@@ -41,7 +41,7 @@ def latest_start(spec: str, *, now_ns: int, local: tzinfo | None = None) -> int:
         local: Zone of times that name none; None: this machine's.
 
     Raises:
-        CommandLineError: ``spec`` has none of these forms.
+        InvalidTimeError: ``spec`` has none of these forms.
     """
     try:
         return _latest_start(spec, now_ns, local)
@@ -49,8 +49,8 @@ def latest_start(spec: str, *, now_ns: int, local: tzinfo | None = None) -> int:
         raise _beyond_calendar(spec) from None
 
 
-def _beyond_calendar(text: str) -> CommandLineError:
-    return CommandLineError(f"{text!r} is beyond the calendar: give a time from year 2 to year 9998")
+def _beyond_calendar(text: str) -> InvalidTimeError:
+    return InvalidTimeError(f"{text!r} is beyond the calendar: give a time from year 2 to year 9998")
 
 
 def _latest_start(spec: str, now_ns: int, local: tzinfo | None) -> int:
@@ -69,7 +69,7 @@ def _latest_start(spec: str, now_ns: int, local: tzinfo | None) -> int:
     found = _MOMENT.fullmatch(spec)
     if found is None:
         message = f"{spec!r} is no time: use latest, oldest, yesterday, 3d-ago, 2026-08, '2026-08-01 12:30' or the like"
-        raise CommandLineError(message)
+        raise InvalidTimeError(message)
     return _end_of(found, spec, local)
 
 
@@ -104,7 +104,7 @@ def _moment(found: re.Match[str], text: str, local: tzinfo | None) -> datetime:
         )
     except ValueError as error:
         message = f"{text!r} is not a time: {error}"
-        raise CommandLineError(message) from None
+        raise InvalidTimeError(message) from None
     if not 1 < plain.year < 9999:  # near the ends of the calendar a zone, or a day more, leads out of it
         raise _beyond_calendar(text)
     return _in_zone(plain, (found["zone"] or "").strip(), local)

@@ -1,0 +1,1 @@
+"""A snapshot as a filesystem: fsspec's ``kopia://``, and a mount by FUSE."""

@@ -676,8 +676,10 @@ class Snapshots:
         chosen = self._source(source)
         expirations = plan_expirations(self._repository, chosen)
         if delete:
-            view = require(view_for_expiry(self._repository, chosen), "expire snapshots", self._repository)
             with self._repository.writer() as writer:
+                clocks_ns = writer.contents.clocks() if any(each.plan.expired for each in expirations) else None
+                found = view_for_expiry(self._repository, chosen, clocks_ns=clocks_ns)
+                view = require(found, "expire snapshots", self._repository)
                 apply_expirations(writer, view, expirations)
         return expirations
 

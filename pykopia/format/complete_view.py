@@ -48,6 +48,7 @@ class Kind(StrEnum):
     MISSING_PACKS = "packs-that-are-not-there"
     MISSING_CONTENTS = "snapshots-without-their-contents"
     FUTURE_SNAPSHOTS = "snapshots-of-the-future"
+    CLOCKS_DIFFER = "clocks-that-differ"
     NO_COLLECTION = "no-garbage-collection"
 
 
@@ -153,6 +154,8 @@ class ViewFacts:
     uncollected: str = ""
     """Why no garbage collection came to its end before something that must follow one; empty when one did."""
     now_ns: int = 0
+    clocks_ns: tuple[int, int] | None = None
+    """One moment by the clocks of the storage and of this machine, nanoseconds since 1970; None if it was not looked up."""
 
 
 class CompleteView:
@@ -205,6 +208,7 @@ def examine(facts: ViewFacts) -> CompleteView | Contradictions:
         *_unlisted_packs(facts.packs),
         *_missing(facts),
         *_future(facts),
+        *_clocks(facts),
         *_uncollected(facts),
     ]
     return tuple(found) if found else CompleteView(facts, _TOKEN)
@@ -364,6 +368,20 @@ def _future(facts: ViewFacts) -> Iterable[Contradiction]:
                 f"`snapshot delete {facts.snapshots.newest} --delete`"
             ),
             since_ns=None,
+        )
+
+
+def _clocks(facts: ViewFacts) -> Iterable[Contradiction]:
+    if facts.clocks_ns is not None and abs(facts.clocks_ns[0] - facts.clocks_ns[1]) > FUTURE_TOLERANCE_NS:
+        storage, local = map(format_time, facts.clocks_ns)
+        yield Contradiction(
+            kind=Kind.CLOCKS_DIFFER,
+            names=(),
+            what=(
+                f"the storage says that it is {storage}, this machine {local}: snapshots that this machine takes may be dated "
+                "wrong, and periods are counted back from the newest snapshot"
+            ),
+            cure="set the clock that is wrong; if it is that of this machine, also delete the snapshots that it dated wrong",
         )
 
 

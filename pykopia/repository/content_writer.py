@@ -12,7 +12,14 @@ from collections.abc import Callable, Sequence
 
 from pykopia import clock
 from pykopia.arguments import check_bytes
-from pykopia.errors import ClosedError, ContentNotFoundError, PykopiaError, StorageError, WriteConflictError
+from pykopia.errors import (
+    BlobNotFoundError,
+    ClosedError,
+    ContentNotFoundError,
+    PykopiaError,
+    StorageError,
+    WriteConflictError,
+)
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.encryption import NONCE_SIZE
 from pykopia.format.index import IndexEntry
@@ -43,6 +50,7 @@ class _Session:
         self.unfinished = 0
         """Contents whose place is reserved and that are still being filled in or handed on."""
         self.marker: BlobID | None = None
+        self.marker_time_ns = 0
 
 
 class ContentWriter:
@@ -227,6 +235,7 @@ class ContentWriter:
             pack = None
         if pack is None:
             if session.marker is None:
+                session.marker_time_ns = clock.now()
                 session.marker = self._put_marker(session.session_id)
             pack = session.packs[kind] = self._packs.begin(kind, session.session_id, length)
         offset = pack.length
@@ -369,12 +378,33 @@ class ContentWriter:
             self._packs.submit(pack)
         self._packs.wait()
         self._store.indexes.write(session.entries.values(), session.session_id)
+        self._delete_marker(session)
+
+    def _delete_marker(self, session: _Session) -> None:
         if session.marker is not None:
             try:
                 self._storage.delete(session.marker)
             except StorageError as error:
-                # all is committed; a marker that is left only keeps packs from being collected, for four days
+                # a marker that is left only keeps packs of its session from being collected, for four days
                 log.warning("session marker %s could not be deleted: %s", session.marker, error)
+
+    def clocks(self) -> tuple[int, int] | None:
+        """Return one moment by the clock of the storage and by that of this machine, nanoseconds since 1970.
+
+        The moment is when the marker of the session was stored, which is done now if it has none yet. None where the
+        storage does not know when a blob was stored.
+        """
+        self.check_open()
+        with self._lock:
+            session = self._session
+            if session.marker is None:
+                session.marker_time_ns = clock.now()
+                session.marker = self._put_marker(session.session_id)
+        try:
+            stored_ns = self._storage.metadata(session.marker).timestamp_ns
+        except BlobNotFoundError:
+            return None
+        return (stored_ns, session.marker_time_ns) if stored_ns > 0 else None
 
     def _put_marker(self, session_id: str) -> BlobID:
         now = clock.now()
@@ -413,6 +443,8 @@ class ContentWriter:
         """Release threads and buffers; unflushed data stays invisible."""
         self._closed = True
         self._packs.close()
+        if not self._session.entries:
+            self._delete_marker(self._session)  # it was stored to compare clocks, and stands for no pack
 
 
 __all__ = ["ContentWriter"]

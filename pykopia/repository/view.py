@@ -131,8 +131,9 @@ def look(
     packs: Look | None = None,
     snapshots: SnapshotFacts | None = None,
     uncollected: str = "",
+    clocks_ns: tuple[int, int] | None = None,
 ) -> CompleteView | Contradictions:
-    """Compare what is there; see ``complete_view``."""
+    """Compare what is there; see ``complete_view`` and, for ``clocks_ns``, ``ViewFacts``."""
     indexes = repository.contents.indexes
     pack_facts = None if packs is None else _pack_facts(repository, packs)
     state = indexes.known_state if indexes.epochs else None
@@ -146,6 +147,7 @@ def look(
             snapshots=snapshots or SnapshotFacts(),
             uncollected=uncollected,
             now_ns=clock.now(),
+            clocks_ns=clocks_ns,
         )
     )
 

@@ -29,6 +29,7 @@ def view_for_expiry(
     *,
     listed: Sequence[BlobMetadata] | None = None,
     quick: bool = False,
+    clocks_ns: tuple[int, int] | None = None,
 ) -> CompleteView | Contradictions:
     """Return the proof that snapshots may be judged by their age and number, or what contradicts it.
 
@@ -40,6 +41,7 @@ def view_for_expiry(
         source: whose; fields that are empty match any. All when not given.
         listed: packs, where the caller has listed them before.
         quick: see ``Look``.
+        clocks_ns: one moment by the clocks of the storage and of this machine, see ``ContentWriter.clocks``.
     """
     entries = repository.manifests.find(labels_for(source))
     snapshots = []
@@ -50,9 +52,9 @@ def view_for_expiry(
         except DamagedDataError:
             damaged.append(entry.id)
     facts = snapshot_facts_of(snapshots, repository.contents.exists, damaged)
-    found = look(repository, packs=Look(listed=listed, missing=True, quick=quick), snapshots=facts)
+    found = look(repository, packs=Look(listed=listed, missing=True, quick=quick), snapshots=facts, clocks_ns=clocks_ns)
     if isinstance(found, tuple):  # another client may just have begun a new epoch, or put a pack back
-        found = look(repository, packs=Look(missing=True), snapshots=facts)
+        found = look(repository, packs=Look(missing=True), snapshots=facts, clocks_ns=clocks_ns)
     return found
 
 
@@ -78,7 +80,7 @@ def delete_if_proven(
 
     The packs of the writer itself, which no index lists yet, are told by its session marker.
     """
-    view = view_for_expiry(repository, source, listed=listed, quick=True)
+    view = view_for_expiry(repository, source, listed=listed, quick=True, clocks_ns=writer.contents.clocks())
     if not isinstance(view, CompleteView):
         return view
     delete_snapshots(writer, view, (each.id for each in expired))

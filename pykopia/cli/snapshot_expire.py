@@ -6,6 +6,7 @@ from pykopia.cli.flags.snapshot_expire import ExpireOptions
 from pykopia.cli.maintenance import maintained
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
+from pykopia.repository.view import Look, look, require
 
 if TYPE_CHECKING:
     from pykopia.format.source import SourceInfo
@@ -21,6 +22,8 @@ def expire(session: Session, options: ExpireOptions) -> None:
         if not wanted:
             nothing = "the repository has no snapshots" if options.all else "name sources, or give --all"
             session.log.info("Nothing to do: %s.", nothing)
+            if options.all:
+                require(look(repository, packs=Look()), "expire snapshots", repository)
         done: set[SourceInfo] = set()
         for source in sorted(wanted, key=str):
             if source in done:

@@ -16,7 +16,7 @@ from pykopia.errors import ContradictedViewError, PykopiaError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.retention import compact_reasons, reasons_despite_errors
 from pykopia.format.snapshot_manifest import SnapshotManifest, StorageStats
-from pykopia.repository.view import contradictions
+from pykopia.repository.view import contradictions_of_list
 from pykopia.snapshot.source_path import path_inside
 from pykopia.snapshot.storage_stats import storage_stats
 
@@ -28,7 +28,7 @@ def list_snapshots(session: Session, options: SnapshotListOptions) -> None:
     """List snapshots by source.
 
     Raises:
-        ContradictedViewError: The list is printed, and names on storage show that snapshots may be missing from it.
+        ContradictedViewError: The list is printed, and the storage shows that snapshots may be missing from it.
     """
     tags = parse_tags(options.tags)
     with session.open() as repository:
@@ -42,7 +42,7 @@ def list_snapshots(session: Session, options: SnapshotListOptions) -> None:
             if source and not groups:
                 hint = source_hint(repository, source) or "`pykopia snapshot list --all` shows all sources"
                 session.log.info("No snapshots of %s found; %s", source, hint)
-        wrong = contradictions(repository, packs=False)
+        wrong = contradictions_of_list(repository)
         if wrong:
             what = "vouch for this list, snapshots may be missing"
             raise ContradictedViewError(what, repository.storage.display_name, wrong)

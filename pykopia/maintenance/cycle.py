@@ -109,7 +109,8 @@ class Cycle:
         first = plan.SNAPSHOT_GC if mode == "full" else plan.COMPACT_EPOCH
         start = clock.now()
         try:
-            if mode == "full" or not repository.contents.indexes.epochs or epochs.has_work(repository):
+            looks = mode == "full" or self._asked_for or not repository.contents.indexes.epochs
+            if looks or epochs.has_work(repository):
                 self._packs = blobs.list_blobs(repository.storage, PACKS, self._parameters.list_parallelism)
                 self._view = self._look_again("run maintenance")
             else:

@@ -21,13 +21,9 @@ from pykopia.format.session import SESSION_PREFIX, session_of_blob
 from pykopia.ids import BlobID
 from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.core import Core
+from pykopia.repository.view import MAX_V1_ENTRIES, MAX_WALKED_PACKS
 
 log = logging.getLogger(__name__)
-
-MAX_WALKED_PACKS = 2_000
-"""Packs up to which a storage with slow listings is asked for a list before each snapshot."""
-MAX_V1_ENTRIES = 200_000
-"""Entries up to which the packs that an index of version 1 names are looked for before each snapshot."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """Looking at storage, index and snapshots before something is destroyed: the facts for ``format.complete_view``."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,9 +36,18 @@ from pykopia.repository.dropped import dropped_before_ns, read_dropped
 from pykopia.repository.index_recovery import read_pack_index
 from pykopia.storage.base import BlobStorage
 
+log = logging.getLogger(__name__)
+
 PACKS: tuple[str, ...] = ("p", "q")
 SNAPSHOT_LABELS = {"type": "snapshot"}
+METADATA_PACKS = "q"
 PARALLEL_READS = 16
+MAX_LOOKED_INTO = 64
+"""Packs without a name in the index that a mere list of snapshots looks into: each is a request or two."""
+MAX_WALKED_PACKS = 2_000
+"""Packs up to which a storage with slow listings is asked for a list before each snapshot."""
+MAX_V1_ENTRIES = 200_000
+"""Entries up to which the packs that an index of version 1 names are looked for before each snapshot."""
 SETTLE_NS = 10 * 60 * 1_000_000_000
 """Nanoseconds after which a listing shows an index blob for sure: younger packs are not held against a view by age."""
 
@@ -167,6 +177,34 @@ def contradictions(
     if isinstance(found, tuple) and found and packs:
         found = look(repository, packs=Look())  # another client may just have begun a new epoch
     return () if isinstance(found, CompleteView) else found
+
+
+def contradictions_of_list(repository: Core) -> Contradictions:
+    """Return what shows that manifests may be missing from those that the index lists.
+
+    Only packs of metadata are listed, and only the newest of those that no index blob names are looked into. On storages
+    with slow listings many packs are not listed, as before a snapshot.
+    """
+    found = contradictions(repository, packs=False)
+    merged = repository.contents.indexes.merged
+    if (
+        found
+        or repository.contents.indexes.known_damage
+        or any(file.version == 1 and len(file) > MAX_V1_ENTRIES for file in merged.files)
+    ):
+        return found
+    named = merged.pack_names()
+    if repository.storage.has_slow_listings and len(named) > MAX_WALKED_PACKS:
+        return ()
+    try:
+        unnamed = [blob for blob in repository.storage.list(METADATA_PACKS) if blob.blob_id not in named]
+        newest = sorted(unnamed, key=lambda blob: blob.timestamp_ns)[-MAX_LOOKED_INTO:]
+        if not newest or isinstance(look(repository, packs=Look(listed=newest, quick=True)), CompleteView):
+            return ()
+    except StorageError as error:
+        log.warning("the packs can't be listed, so it is not known whether the list is complete: %s", error)
+        return ()
+    return contradictions(repository)
 
 
 def _any_pack(storage: BlobStorage) -> str:
@@ -322,6 +360,7 @@ __all__ = [
     "Look",
     "complete_view",
     "contradictions",
+    "contradictions_of_list",
     "list_blobs",
     "look",
     "prove_pack",

@@ -22,6 +22,7 @@ from pykopia.repository.core import Core
 from pykopia.repository.format_blobs import has_blob
 from pykopia.repository.objects import UNKNOWN_LENGTH
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.snapshot.expiry import view_for_deletion
 from pykopia.snapshot.locating import LOST, Located, Locator, check_length, length_of
 from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
@@ -77,7 +78,8 @@ def fix_invalid_files(
     been put back meanwhile.
 
     A storage that can't be reached stops it; only data that is gone or damaged for good makes a file invalid. While a
-    part of the index can't be read it is refused, since recovering the index may bring the data back.
+    part of the index can't be read, or is missing, it is refused, since recovering the index may bring the data back;
+    handlings that change no snapshot (``keep``) are refused only for what can't be read.
 
     Args:
         repository: open; for writing when ``options.commit`` is set.
@@ -93,10 +95,13 @@ def fix_invalid_files(
     Raises:
         UsageError: ``files_percent`` is no percentage.
         DamagedIndexError: a part of the index can't be read.
+        ContradictedViewError: a part of the index is missing.
         PykopiaError: a file is invalid and the handling says to fail; nothing was saved.
     """
     check_number("files_percent", files_percent, least=0, most=100)
     repository.contents.indexes.check_complete("fix snapshots")
+    if invalid_files != "keep" or (options or FixOptions()).invalid_directories != "keep":
+        view_for_deletion(repository, "fix snapshots")  # what is lost by the index alone would be given up for good
     checker = _FileChecker(repository, files_percent)
 
     def change(rewriter: Rewriter, path: str, entry: DirectoryEntry) -> DirectoryEntry | None:
@@ -137,12 +142,14 @@ def remove_files(
 
     Raises:
         UsageError: nothing is named, or a pattern makes no sense.
+        ContradictedViewError: a part of the index is missing.
     """
     unwanted, wildcards = frozenset(object_ids), [name_pattern(name) for name in names]
     rules = Patterns(patterns) if patterns else None
     if not unwanted and not wildcards and rules is None:
         raise UsageError("can't remove files: name them by --object-id or --filename")
     repository.contents.indexes.check_complete("fix snapshots")
+    view_for_deletion(repository, "fix snapshots")
 
     def change(_: Rewriter, path: str, entry: DirectoryEntry) -> DirectoryEntry | None:
         # the name of the root folder is that of the source, not of something in it

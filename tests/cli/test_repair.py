@@ -1,5 +1,6 @@
 """`index recover`, `index epoch list`, `content delete`, `content undelete` on the command line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,27 @@ def test_packs_without_any_index_are_told_of(runner: Runner, tmp_path: Path) -> 
     assert "index recover" in listed.stderr
     runner.ok("index", "recover", "--commit", "--parallel", "4")
     assert len(runner.ok("snapshot", "list", "--json").json) == 1
+
+
+@pytest.mark.parametrize("lost", ["all", "first"])
+def test_a_quick_maintenance_on_a_lost_index_fails_and_hides_nothing(
+    runner: Runner, tmp_path: Path, source: Path, lost: str
+) -> None:
+    repository = tmp_path / "repository"
+    flushed = list(repository.rglob("xn*"))
+    (source / "new").write_text("new")
+    runner.ok("snapshot", "create", str(source))
+    for path in flushed if lost == "first" else repository.rglob("xn*"):
+        path.unlink()
+    for path in repository.rglob("*.f"):
+        os.utime(path, (1_500_000_000, 1_500_000_000))  # old enough to be held against the index
+    for command in (["maintenance", "run"], ["snapshot", "list"], ["snapshot", "expire", "--all", "--delete"]):
+        refused = runner.fails(*command)
+        assert refused.status == 45, command
+        assert "index recover" in refused.stderr
+    runner.ok("index", "recover", "--commit")
+    assert len(runner.ok("snapshot", "list", "--json").json) == 2
+    runner.ok("snapshot", "verify", "--verify-files-percent", "100")
 
 
 def test_a_pack_that_cannot_be_read_is_named(runner: Runner, tmp_path: Path) -> None:

@@ -118,3 +118,9 @@ def test_snapshots_of_the_future_and_without_their_roots_are_contradictions() ->
     assert kinds(ViewFacts(snapshots=SnapshotFacts(missing_roots=("abc",)))) == [Kind.MISSING_CONTENTS]
     assert kinds(ViewFacts(missing_packs=(PACK,))) == [Kind.MISSING_PACKS]
     assert kinds(ViewFacts(uncollected="it was cut off")) == [Kind.NO_COLLECTION]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_clocks_that_differ_by_more_than_minutes_are_a_contradiction(sign: int) -> None:
+    assert kinds(ViewFacts(clocks_ns=(NOW + sign * FUTURE_TOLERANCE_NS, NOW))) == []
+    assert kinds(ViewFacts(clocks_ns=(NOW + sign * (FUTURE_TOLERANCE_NS + 1), NOW))) == [Kind.CLOCKS_DIFFER]

@@ -12,6 +12,7 @@ from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
 from pykopia.errors import (
     ContentNotFoundError,
+    ContradictedViewError,
     DamagedIndexError,
     SnapshotNotFoundError,
     StorageUnavailableError,
@@ -74,6 +75,27 @@ def forget(repository: Repository, *object_ids: str) -> None:
 
 def lose(repository: Repository, snapshot: SnapshotManifest, path: str) -> None:
     forget(repository, paths(repository, snapshot)[path].object_id)
+
+
+@pytest.mark.parametrize("commit", [False, True])
+def test_snapshots_are_not_fixed_while_packs_are_there_that_no_index_lists(
+    repository: Repository, source: Path, taken: SnapshotManifest, commit: bool
+) -> None:
+    flushed = [blob.blob_id for blob in repository.storage.list("xn")]
+    (source / "new").write_text("new")
+    repository.snapshots.create(source)
+    for blob_id in flushed:
+        repository.storage.delete(blob_id)
+    with connect(repository.storage, PASSWORD, client=CLIENT) as other:
+        before = [each.id for each in other.snapshots.list()]
+        options = FixOptions(commit=commit)
+        with pytest.raises(ContradictedViewError, match="index recover"):
+            fix_invalid_files(other, options)
+        with pytest.raises(ContradictedViewError, match="index recover"):
+            remove_files(other, options, names=["new"])
+        assert [each.id for each in other.snapshots.list()] == before
+        keep = replace(options, invalid_directories="keep")
+        assert not any(each.changed for each in fix_invalid_files(other, keep, invalid_files="keep"))
 
 
 def only(repository: Repository) -> SnapshotManifest:

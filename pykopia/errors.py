@@ -70,6 +70,7 @@
     │   ├── DuplicateNameError           two entries that have one name in the target
     │   ├── TargetExistsError            (also FileExistsError)
     │   └── UnsafePathError              a name that would leave the target
+    ├── MountError                       a folder can't be mounted at
     └── VerifyError
 
 Every message says what was being done, to which thing, what went wrong and what to do. No message carries a secret.
@@ -541,6 +542,16 @@ class UnsafePathError(RestoreError):
     """An entry name that would leave the target."""
 
 
+class MountError(PykopiaError):
+    """A snapshot can't be mounted."""
+
+    exit_code = 65
+
+    def __init__(self, folder: str, reason: str) -> None:
+        self.folder, self.reason = folder, reason
+        super().__init__(f"can't mount at {folder}: {reason}")
+
+
 class VerifyError(PykopiaError):
     """Verification found errors."""
 
@@ -579,6 +590,7 @@ __all__ = [
     "MaintenanceError",
     "MaintenanceNotOwnedError",
     "ManifestNotFoundError",
+    "MountError",
     "NotConnectedError",
     "NotFoundError",
     "NotVisibleError",

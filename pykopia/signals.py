@@ -7,10 +7,11 @@ A handler that takes a lock can wait for ever for the code that it interrupts. T
 """
 
 import _thread
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
@@ -125,4 +126,31 @@ def hand_over(take: Callable[[int], object]) -> None:
         signal.signal(number, handle)
 
 
-__all__ = ["GRACE_SECONDS", "STOPPING", "Interrupter", "Stopped", "after", "hand_over", "is_importing", "status_of"]
+@contextlib.contextmanager
+def left_to_others() -> Iterator[None]:
+    """Leave the signals to a library that waits for them itself while the block runs; in other threads than the main one too.
+
+    Python's own handlers run in the main thread, which that library keeps busy.
+    """
+    before = {}
+    with contextlib.suppress(ValueError):  # only the main thread may change handlers
+        for number in (*STOPPING, signal.SIGHUP):
+            before[number] = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = [
+    "GRACE_SECONDS",
+    "STOPPING",
+    "Interrupter",
+    "Stopped",
+    "after",
+    "hand_over",
+    "is_importing",
+    "left_to_others",
+    "status_of",
+]

@@ -62,7 +62,9 @@ class ReadAhead:
     for some columns of some rows, get what they ask for and no more. From then on as much as was read in a row.
     """
 
-    def __init__(self, reader: ObjectReader, most: int = READ_AHEAD) -> None:
+    def __init__(self, reader: ObjectReader, most: int = READ_AHEAD, *, tolerance: int = 0) -> None:
+        """Fetch ``most`` bytes ahead; reads may come out of order by ``tolerance`` bytes."""
+        self._tolerance = tolerance
         self._reader = reader
         self._most = most
         self._expected = -1
@@ -71,9 +73,9 @@ class ReadAhead:
 
     def note(self, start: int, end: int) -> None:
         """Record that a range is read, and begin to fetch what most likely comes next."""
-        if start != self._expected:
-            self._began = self._fetched = start
-        self._expected = end
+        if not -self._tolerance <= start - self._expected <= self._tolerance or self._expected < 0:
+            self._began = self._fetched = self._expected = start
+        self._expected = end = max(end, self._expected)
         in_a_row = end - self._began
         if self._most <= 0 or end >= self._reader.length or self._reader.chunk_end(self._began) >= start:
             return

@@ -84,7 +84,6 @@ _ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "acl": "pykopia is no server and has no users: access is that of the storage",
-        "mount": "pykopia does not mount snapshots: `pykopia restore` and `pykopia dump` get files out of them",
         "server": "pykopia is no server: each client works on the storage itself, see `pykopia repository connect`",
         "user": "pykopia is no server and has no users: access is that of the storage",
         "users": "pykopia is no server and has no users: access is that of the storage",
@@ -103,7 +102,7 @@ def hint(root: Named, path: Sequence[Named], text: str) -> str:
     """
     word = text.lower()
     children = [name for each in path[-1].children for name in (each.name, *each.aliases)]
-    if word == "mount" or (word in LEFT_OUT and (len(path) == 1 or path[1].name == "repository")):
+    if word in LEFT_OUT and (len(path) == 1 or path[1].name == "repository"):
         return LEFT_OUT[word]
     if len(path) == 1 and word in _ELSEWHERE:
         return f"did you mean `pykopia {_ELSEWHERE[word]}`?"

@@ -603,6 +603,12 @@ ROOT = Command(
     _LOGS,
     _MAINTENANCE,
     _MANIFEST,
+    Command(
+        "mount",
+        "Mount a snapshot, a source's snapshots or all of them as a folder, for reading.",
+        "mount:mount",
+        options="flags.mount:MountOptions",
+    ),
     _NOTIFICATION,
     _POLICY,
     _REPOSITORY,

@@ -18,6 +18,7 @@ from pykopia.errors import (
     InvalidPasswordError,
     RepositoryExistsError,
     RepositoryNotFoundError,
+    UnsupportedFormatError,
     UnsupportedOptionError,
     WriteConflictError,
 )
@@ -79,7 +80,8 @@ def read(
         storage: where the repository is.
         password: of the repository.
         cache: folder with copies of the blobs, see ``cached_copies``; None for no copies.
-        cache_duration_ns: nanoseconds for which a copy is believed; at most 15 minutes count.
+        cache_duration_ns: nanoseconds for which a copy is believed; at most 15 minutes count. Copies of a local storage, and
+            those that can't be opened, are never believed.
 
     Raises:
         RepositoryNotFoundError: the storage holds no repository.
@@ -88,7 +90,17 @@ def read(
             it is told by ``unread_configuration``, and nothing should be written then.
         UnsupportedFormatError: a newer format.
     """
-    duration = min(cache_duration_ns, MAX_CACHE_DURATION_NS)
+    duration = 0 if storage.is_local else min(cache_duration_ns, MAX_CACHE_DURATION_NS)
+    try:
+        return _read(storage, password, cache, duration)
+    except (InvalidPasswordError, DamagedFormatBlobError, UnsupportedFormatError):
+        if cache is None or duration <= 0:
+            raise
+    # the blobs may have been repaired, or those of another repository may have taken their place, since they were copied
+    return _read(storage, password, cache, 0)
+
+
+def _read(storage: BlobStorage, password: str, cache: Path | None, duration: int) -> FormatBlobs:
     raw = _get(storage, FORMAT_BLOB_ID, cache, duration)
     if raw is None:
         raise RepositoryNotFoundError(
@@ -101,7 +113,7 @@ def read(
     found = _opened(raw, _get(storage, BLOBCFG_ID, cache, duration), blob, format_key)
     if found.format.upgrade_lock is not None and cache is not None and duration > 0:
         # the upgrade may be over by now, and nobody should be kept out by a copy
-        return read(storage, password, cache=cache, cache_duration_ns=0)
+        return _read(storage, password, cache, 0)
     return found
 
 

@@ -10,10 +10,12 @@ from pykopia.api.opening import connect, create
 from pykopia.errors import DamagedFormatBlobError, RepositoryExistsError, RepositoryNotFoundError
 from pykopia.format.repository_blob import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
+from pykopia.repository import format_blobs
 from pykopia.repository.format_recovery import recover_format_blob
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.backends.memory.storage import MemoryStorage
+from pykopia.storage.base import StorageWrapper
 from tests.golden_repositories import load
 from tests.repository.conftest import PASSWORD, NewRepository
 
@@ -84,3 +86,31 @@ def test_a_golden_repository_without_its_format_blob_is_opened_again(
     recover_format_blob(storage)
     with connect(storage, golden.password) as repository:
         assert [each.id for each in repository.snapshots.list()] == [each.id for each in golden.snapshots]
+
+
+class Remote(StorageWrapper):
+    """A storage that is not on this machine, so that copies of its format blobs are believed."""
+
+    @property
+    def is_local(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("other_password", [PASSWORD, "another one"])
+def test_a_cached_copy_that_can_not_be_opened_is_read_anew(tmp_path: Path, other_password: str) -> None:
+    """The blob was repaired, or another repository took the place of the one that was copied."""
+    storage, other = MemoryStorage(), MemoryStorage()
+    create(storage, PASSWORD).close()
+    create(other, other_password).close()
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    whole = storage.get(FORMAT_BLOB_ID)
+    storage.put(FORMAT_BLOB_ID, whole[:100])
+    with pytest.raises(DamagedFormatBlobError):
+        format_blobs.read(Remote(storage), PASSWORD, cache=copies)
+    storage.put(FORMAT_BLOB_ID, whole)
+    assert format_blobs.read(Remote(storage), PASSWORD, cache=copies).raw == whole
+    if other_password != PASSWORD:
+        assert format_blobs.read(Remote(other), other_password, cache=copies).raw == other.get(FORMAT_BLOB_ID)
+    else:  # nothing to be believed where reading the blob itself costs as much
+        assert format_blobs.read(other, PASSWORD, cache=copies).raw == other.get(FORMAT_BLOB_ID)

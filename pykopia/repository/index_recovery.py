@@ -85,7 +85,7 @@ def recover_index(
 
     Raises:
         DamagedDataError: A pack can't be read and ``ignore_errors`` is not set. What was written by then stays, it is
-            right; no index blob was deleted or moved.
+            right; no index blob was deleted or moved. Or no pack at all can be read.
         ReadOnlyRepositoryError: The repository is connected read-only.
     """
     options = options or RecoveryOptions()
@@ -132,6 +132,11 @@ class _Recovery:
         damaged = list(self._indexes.damaged) if self._options.covers_all_packs else []
         for blob_id, found in self._read_all(self._chosen(packs)):
             self._take(blob_id, found)
+        if self._errors and not self._packs and (old or damaged):
+            raise DamagedDataError(
+                f"no index blob is moved or deleted, because none of {len(self._errors)} packs can be read, as if they belonged "
+                f"to another repository; the first is {self._errors[0][0]}: {self._errors[0][1]}"
+            ) from self._errors[0][1]
         if self._options.commit:
             self._write()
             for blob_id in old:

@@ -4,7 +4,13 @@ import pytest
 
 from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
-from pykopia.errors import BlobNotFoundError, DamagedIndexError, DamagedPackError, ReadOnlyRepositoryError
+from pykopia.errors import (
+    BlobNotFoundError,
+    DamagedDataError,
+    DamagedIndexError,
+    DamagedPackError,
+    ReadOnlyRepositoryError,
+)
 from pykopia.format.epoch import MARKER_CONTENT, marker_blob_id
 from pykopia.ids import BlobID
 from pykopia.maintenance.epochs import compact_single_epoch
@@ -121,6 +127,25 @@ def test_a_pack_that_cannot_be_read_stops_it_before_anything_is_moved(
     result = recover_index(other, RecoveryOptions(commit=True, ignore_errors=True))
     assert [blob_id for blob_id, _ in result.errors] == [pack]
     assert (result.contents, result.moved_aside) == (1, (torn,))
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_index_blobs_stay_when_no_pack_at_all_can_be_read(
+    version: int, new_repository: NewRepository, storage: MemoryStorage
+) -> None:
+    """A client with the keys of a repository that was here before finds everything damaged."""
+    with new_repository(format_version=version) as before:
+        write(before, b"one", b"two")
+        for blob in list(storage.list()):
+            storage.delete(blob.blob_id)
+        with new_repository(format_version=version) as repository:
+            write(repository, b"three", b"four")
+        there = {blob.blob_id: storage.get(blob.blob_id) for blob in storage.list()}
+        before.refresh()
+        options = RecoveryOptions(commit=True, ignore_errors=True, delete_indexes=True)
+        with pytest.raises(DamagedDataError, match="another repository"):
+            recover_index(before, options)
+        assert {blob.blob_id: storage.get(blob.blob_id) for blob in storage.list()} == there
 
 
 def test_some_packs_only_move_nothing_aside(repository: Repository, storage: MemoryStorage) -> None:

@@ -22,7 +22,7 @@ PROGRAMS = {
     for number, code in re.findall(r"^## (\d+)\. .*?^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 }
 PASSWORD = "a good password"
-WRITING = {1, 6, 7}
+WRITING = {1, 6, 7, 11}
 """Programs that make their own repository."""
 
 
@@ -64,12 +64,12 @@ def backups(folder: Path) -> Path:
     return folder
 
 
-def test_the_page_has_ten_programs() -> None:
-    assert sorted(PROGRAMS) == list(range(1, 11))
-    assert len(re.findall(r"^```python$", PAGE, re.MULTILINE)) == 10
+def test_the_page_has_eleven_programs() -> None:
+    assert sorted(PROGRAMS) == list(range(1, 12))
+    assert len(re.findall(r"^```python$", PAGE, re.MULTILINE)) == 11
 
 
-@pytest.mark.parametrize("number", range(1, 11))
+@pytest.mark.parametrize("number", range(1, 12))
 def test_the_programs_are_short(number: int) -> None:
     assert len(PROGRAMS[number].splitlines()) <= 70
 
@@ -175,3 +175,7 @@ def test_10_exports(backups: Path) -> None:
     with zipfile.ZipFile(backups / "photos.zip") as archive:
         assert sorted(name for name in archive.namelist() if not name.endswith("/")) == ["list.txt", "new.txt"]
     assert not tarfile.is_tarfile(backups / "photos.zip")
+
+
+def test_11_works_on_filesystems_of_fsspec(folder: Path) -> None:
+    assert run(folder, 11).splitlines() == [f"['{folder / 'photos'}']", "()"] * 2

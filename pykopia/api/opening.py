@@ -16,11 +16,11 @@ from pykopia.format.local_config import (
     LocalConfig,
     default_cache_directory_name,
 )
+from pykopia.private_file import write_private
 from pykopia.repository import format_blobs
 from pykopia.repository.connection_file import default_cache_root, default_config_path, read_config, read_password
 from pykopia.repository.format_blobs import FormatBlobs
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
-from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.opening import open_storage
@@ -70,6 +70,7 @@ def create(
     Raises:
         RepositoryExistsError: there is a repository already.
         UsageError: an option that makes no sense.
+        UnsupportedOptionError: ``config`` is given, and no connection file can name the storage; nothing was written.
     """
     from pykopia.repository.creation import new_blobs, require_empty  # noqa: PLC0415 -- opening does without
 
@@ -77,6 +78,7 @@ def create(
     client = (client or ClientOptions()).resolved()
     config = absolute("config", config)
     with _opened(location, storage_options, create=True) as storage:
+        _check_can_be_saved(storage, config)
         require_empty(storage)
         blobs = format_blobs.write_new(storage, blobs)
         with _populating(storage, blobs, client, config) as repository:
@@ -100,6 +102,16 @@ def _opened(location: Location, storage_options: Mapping[str, object] | None, *,
         if storage is not location:
             storage.close()
         raise
+
+
+def _check_can_be_saved(storage: BlobStorage, config: Path | None) -> None:
+    """Refuse a connection file for a storage that no file can name, before anything is written.
+
+    Raises:
+        UnsupportedOptionError: the storage was made from an object of the caller.
+    """
+    if config is not None:
+        storage.connection_info()
 
 
 def _populating(storage: BlobStorage, blobs: FormatBlobs, client: ClientOptions, config: Path | None) -> Repository:
@@ -137,9 +149,11 @@ def connect(
         RepositoryNotFoundError: there is no repository.
         InvalidPasswordError: the password does not open it.
         StorageError: the storage can't be used.
+        UnsupportedOptionError: ``config`` is given, and no connection file can name the storage.
     """
     config = absolute("config", config)
     with _opened(location, storage_options, create=False) as storage:
+        _check_can_be_saved(storage, config)
         blobs = format_blobs.read(storage, password)
         client = (client or ClientOptions()).resolved()
         owned = close_storage or storage is not location

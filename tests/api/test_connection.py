@@ -88,6 +88,39 @@ def test_a_closed_repository_and_one_on_an_object_have_no_connection(tmp_path: P
         _ = other.connection
 
 
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_a_repository_on_a_filesystem_object_is_made_and_opened_again(tmp_path: Path, kind: str) -> None:
+    import fsspec
+
+    options = {"global_store": False} if kind == "memory" else {"use_listings_cache": False}
+    filesystem, folder = fsspec.filesystem(kind, skip_instance_cache=True, **options), f"{tmp_path}/backups"
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"data")
+    with create(FsspecStorage(filesystem, folder, create=True), PASSWORD) as repository:
+        taken = repository.snapshots.create(source).manifest
+    with pykopia.connect(FsspecStorage(filesystem, folder), PASSWORD) as repository:
+        assert [snapshot.id for snapshot in repository.snapshots.list()] == [taken.id]
+        repository.snapshots.restore(taken.id, tmp_path / "restored")
+        assert not repository.snapshots.verify(options=pykopia.VerifyOptions(files_percent=100)).problems
+    assert (tmp_path / "restored" / "file").read_bytes() == b"data"
+
+
+def test_a_connection_file_that_can_not_be_written_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
+    import fsspec
+
+    storage = FsspecStorage(
+        fsspec.filesystem("memory", global_store=False, skip_instance_cache=True), "/r", create=True
+    )
+    with pytest.raises(UnsupportedOptionError, match="no connection to it can be saved"):
+        create(storage, PASSWORD, config=tmp_path / "repository.config")
+    assert list(storage.list()) == []
+    create(storage, PASSWORD).close()
+    with pytest.raises(UnsupportedOptionError, match="no connection to it can be saved"):
+        pykopia.connect(storage, PASSWORD, config=tmp_path / "repository.config")
+    assert not (tmp_path / "repository.config").exists()
+
+
 def test_options_join_what_a_url_says() -> None:
     options = {"endpoint": "s3.example.com", "access_key_id": "id", "secret_access_key": SECRET, "reads_per_second": 5}
     found = with_options(storage_from_url("s3://bucket/folder"), options)

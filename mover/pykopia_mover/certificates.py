@@ -8,23 +8,20 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.options import StorageOptions
 
 TIMEOUT_SECONDS: Final = 10
 HTTPS: Final = 443
 
 
-def server_of(connection: ConnectionInfo) -> tuple[str, int] | None:
-    """Return host and port of the TLS server of a storage; None where the connection does not name it.
+def server_of(options: StorageOptions | None) -> tuple[str, int] | None:
+    """Return host and port of the TLS server of a storage; None where its options do not name it.
 
-    >>> server_of(ConnectionInfo(type="s3", config={"bucket": "b", "endpoint": "minio:9000"}))
+    >>> from pykopia.storage import S3Options
+    >>> server_of(S3Options(bucket="b", endpoint="minio:9000"))
     ('minio', 9000)
     """
-    config = connection.config
-    address = str(config.get("url") or config.get("endpoint") or "")
-    if connection.type == "azureBlob":
-        domain = str(config.get("storageDomain") or "blob.core.windows.net")
-        address = domain if ":" in domain else f"{config.get('storageAccount')}.{domain}"
+    address = "" if options is None else options.server
     if not address:
         return None
     with contextlib.suppress(ValueError):

@@ -19,11 +19,13 @@ from pykopia.errors import (
     RepositoryNotFoundError,
     StorageAccessDeniedError,
     StorageNotFoundError,
+    UnsupportedOptionError,
 )
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import legacy_connections
 from pykopia.storage.opening import open_storage, retry_schedule
+from pykopia.storage.options import StorageOptions
 from pykopia.storage.retrying import Retries
 from pykopia_mover import sections
 from pykopia_mover.cache import caching_options, make_room, rebuild
@@ -96,6 +98,7 @@ def find_target(run: Context) -> Target:
         run.place,
         type=connection.type,
         name=_location(connection),
+        holder=getattr(_options(connection), "holder", ""),
         credentials=run.environment.credentials(connection.type),
     )
     run.notes.add(place=place)
@@ -140,22 +143,21 @@ def _has_storage(document: Mapping[str, Any]) -> bool:
 
 def _location(connection: ConnectionInfo) -> str:
     """Return the place for messages: no secrets, and host and port where there is a server."""
-    config = connection.config
-    if connection.type in {"s3", "gcs", "b2"}:
-        at = f" at {config['endpoint']}" if config.get("endpoint") else ""
-        return f"{connection.type} bucket {config.get('bucket')}{_below(config)}{at}"
-    if connection.type == "azureBlob":
-        return f"azureBlob container {config.get('container')}{_below(config)} of {config.get('storageAccount')}"
-    if connection.type == "sftp":
-        return f"sftp {config.get('username')} on {config.get('host')}:{config.get('port')}{config.get('path')}"
-    for key in ("path", "url", "remotePath", "folderID"):
-        if config.get(key):
-            return f"{connection.type} {config[key]}"
-    return connection.type
+    options = _options(connection)
+    return connection.type if options is None else options.location
 
 
-def _below(config: Mapping[str, Any]) -> str:
-    return f", prefix {config['prefix']}" if config.get("prefix") else ""
+def _options(connection: ConnectionInfo) -> StorageOptions | None:
+    """Return the configuration typed; None where it can't be, which opening the storage then explains."""
+    with contextlib.suppress(ConnectionFileError, UnsupportedOptionError):
+        return connection.options()
+    return None
+
+
+def _is_folder(connection: ConnectionInfo) -> bool:
+    """Return True for storages in a folder, which a backup makes where it is missing."""
+    options = _options(connection)
+    return options is not None and options.holder == "folder"
 
 
 # ---------------------------------------------------------------------- opening
@@ -235,7 +237,7 @@ def _open(run: Context, connection: ConnectionInfo, *, create: bool = False) -> 
 
 def _note_failure(run: Context, connection: ConnectionInfo, error: PykopiaError, tried: str) -> None:
     """Note what helps to explain why a storage can't be opened: how often it was tried, and whose certificate was refused."""
-    issuer = issuer_of(server_of(connection)) if is_about_certificate(error) else ""
+    issuer = issuer_of(server_of(_options(connection))) if is_about_certificate(error) else ""
     run.notes.add(place=replace(run.place, tried=tried, issuer=issuer))
 
 
@@ -244,7 +246,7 @@ def _look(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage | None,
     try:
         storage = _open(run, connection)
     except StorageNotFoundError:
-        if connection.type not in {"filesystem", "sftp", "webdav", "rclone"}:
+        if not _is_folder(connection):
             raise
         return None, None
     try:
@@ -253,7 +255,7 @@ def _look(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage | None,
         return storage, None
     except StorageNotFoundError:
         storage.close()
-        if connection.type in {"filesystem", "sftp", "webdav", "rclone"}:
+        if _is_folder(connection):
             return None, None
         raise
     except BaseException:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from pykopia import errors
+from pykopia.storage import registry
+from pykopia.storage.options import StorageOptions
 from pykopia_mover.commands import advice
 from pykopia_mover.failures import MoverError, config_error
 
 TARGET_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
-_BUCKETS: Final = {"s3": "bucket", "gcs": "bucket", "b2": "bucket", "azureBlob": "container"}
 _COUNTED: Final = re.compile(r"\d (attempts|tries|times)")
 
 
@@ -29,6 +30,8 @@ class Place:
     """Kopia's name of the storage type; empty: not known yet."""
     name: str = ""
     """For messages."""
+    holder: str = ""
+    """What holds the blobs, such as ``bucket``; empty: not known."""
     url: str = ""
     """``KOPIA_REPOSITORY``, to explain what is wrong with it; never shown."""
     credentials: tuple[str, ...] = ()
@@ -68,44 +71,16 @@ def _variable_fix(name: str) -> str:
     return f"The variable comes from the key {name} of the repository Secret" if name else ""
 
 
-_CREDENTIALS: Final = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "azure": "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
-    "b2": "B2_ACCOUNT_ID and B2_APPLICATION_KEY",
-    "webdav": "WEBDAV_USERNAME and WEBDAV_PASSWORD",
-    "sftp": "SFTP_USERNAME and SFTP_PASSWORD or SFTP_KEY_FILE",
-    "rclone": "RCLONE_CONFIG",
-    "gdrive": "GOOGLE_DRIVE_CREDENTIALS",
-}
-"""Variables with which to log in, by the scheme of the URL and by Kopia's name of the storage type."""
-
-
-_GRAMMAR: Final = {
-    "s3": "s3://BUCKET or s3://BUCKET/FOLDER: a bucket has 3 to 63 lower-case letters, digits, dots and dashes",
-    "filesystem": "filesystem:///ABSOLUTE/PATH, with three slashes",
-    "file": "filesystem:///ABSOLUTE/PATH, with three slashes",
-    "gcs": "gcs://BUCKET or gcs://BUCKET/FOLDER",
-    "gs": "gcs://BUCKET or gcs://BUCKET/FOLDER",
-    "azure": "azure://CONTAINER or azure://CONTAINER/FOLDER",
-    "az": "azure://CONTAINER or azure://CONTAINER/FOLDER",
-    "b2": "b2://BUCKET or b2://BUCKET/FOLDER",
-    "webdav": "webdav://HOST/PATH, and WEBDAV_URL says where the repository is",
-    "sftp": "sftp://HOST/ABSOLUTE/PATH or sftp://HOST:PORT/ABSOLUTE/PATH",
-    "rclone": "rclone://REMOTE:/PATH, where REMOTE is a section of RCLONE_CONFIG",
-    "gdrive": "gdrive://FOLDER_ID, without a path",
-}
-"""What the URL of a repository looks like, by its scheme."""
-
-
 def _url(error: BaseException, place: Place) -> MoverError:
     scheme, _, rest = place.url.strip().partition("://")
-    if "@" in rest and scheme.lower() in _CREDENTIALS:
+    found = registry.find_scheme(scheme.lower())
+    options = StorageOptions if found is None else registry.options_class(found[0])
+    if "@" in rest and options.credential_variables:
         return config_error(
             "KOPIA_REPOSITORY holds a user or password",
-            f"Take them out of the URL: they belong into {_CREDENTIALS[scheme.lower()]}, keys of the repository Secret",
+            f"Take them out of the URL: they belong into {options.credential_variables}, keys of the repository Secret",
         )
-    grammar = _GRAMMAR.get(scheme.lower(), "s3://BUCKET/FOLDER, filesystem:///PATH, sftp://HOST/PATH or the like")
+    grammar = options.url_form or "s3://BUCKET/FOLDER, filesystem:///PATH, sftp://HOST/PATH or the like"
     return config_error(_told(error), f"KOPIA_REPOSITORY is {grammar}")
 
 
@@ -165,15 +140,14 @@ def _plain_http(place: Place) -> str:
 
 
 def _missing_storage(error: BaseException, place: Place) -> MoverError:
-    kind = _BUCKETS.get(place.type)
-    if kind is None:
+    if "folder" in place.holder or not place.holder:
         fix = "The folder must exist and be writable; a backup makes its last part"
         if place.type == "gdrive":
             fix = "Check GOOGLE_DRIVE_FOLDER_ID, and share the folder with the address of the service account"
         elif place.type == "sftp":
             fix = "SFTP_PATH must exist and be writable for SFTP_USERNAME"
         return MoverError("no-repository", _told(error), fix)
-    fix = f"A {kind} is not created automatically: make it, or correct its name"
+    fix = f"A {place.holder} is not created automatically: make it, or correct its name"
     if place.type == "b2":
         fix += "; names are matched exactly and are case-sensitive"
     return MoverError("no-repository", _told(error), fix)

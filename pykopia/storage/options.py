@@ -298,6 +298,12 @@ class StorageOptions:
     """Kopia's name of the storage type."""
     required: ClassVar[tuple[str, ...]] = ()
     """JSON names of the fields without which the storage can't be opened."""
+    holder: ClassVar[str] = "folder"
+    """What holds the blobs, for messages, such as ``bucket``. A ``folder`` is made where it is missing, nothing else is."""
+    url_form: ClassVar[str] = ""
+    """The form of the URLs that name such a storage, for messages."""
+    credential_variables: ClassVar[str] = ""
+    """The environment variables that hold the credentials, for messages; empty: there are none."""
     more_flags: ClassVar[Mapping[str, Flag]] = {}
     """Flags that are not the value of one field, by name; ``more_from_flags`` reads them."""
     throttling: ThrottlingLimits
@@ -330,6 +336,16 @@ class StorageOptions:
                 target[attribute] = _read(cls.type, spec, value)
         make: Callable[..., Self] = cls  # the fields are those of the subclass
         return make(**values, throttling=ThrottlingLimits(**throttling), extra=extra)
+
+    @property
+    def location(self) -> str:
+        """Where the blobs are, for messages: without secrets, and with host and port where there is a server."""
+        return self.type
+
+    @property
+    def server(self) -> str:
+        """Address of the server that is asked over TLS: a host, a host with a port or a URL; empty: not known."""
+        return ""
 
     @classmethod
     def flags(cls) -> dict[str, Flag]:

@@ -23,6 +23,11 @@ def bucket_and_prefix(scheme: str, rest: str, pattern: re.Pattern[str] = _BUCKET
     return bucket, "".join(f"{part}/" for part in parts)
 
 
+def below(prefix: str) -> str:
+    """Return how a message names the folder of a bucket after the bucket; nothing where there is none."""
+    return f", prefix {prefix}" if prefix else ""
+
+
 def host_and_port(scheme: str, address: str) -> tuple[str, int]:
     """Return host, without the brackets of IPv6, and port, 0 where it is not given."""
     host, port = address, ""
@@ -43,4 +48,4 @@ def shown(text: str) -> str:
     return "***@" + text.rpartition("@")[2] if "@" in text else text
 
 
-__all__ = ["bucket_and_prefix", "host_and_port", "shown"]
+__all__ = ["below", "bucket_and_prefix", "host_and_port", "shown"]

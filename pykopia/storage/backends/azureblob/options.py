@@ -15,7 +15,7 @@ from pykopia.storage.options import (
     text_field,
     time_field,
 )
-from pykopia.storage.url_parts import bucket_and_prefix
+from pykopia.storage.url_parts import below, bucket_and_prefix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -24,6 +24,9 @@ class AzureBlobOptions(StorageOptions):
 
     type: ClassVar[str] = "azureBlob"
     required: ClassVar[tuple[str, ...]] = ("container", "storageAccount")
+    holder: ClassVar[str] = "container"
+    url_form: ClassVar[str] = "azure://CONTAINER or azure://CONTAINER/FOLDER"
+    credential_variables: ClassVar[str] = "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY"
 
     container: str = text_field("container", flag=Flag("Name of the container.", required=True))
     prefix: str = text_field("prefix", omit=True, flag=Flag("Put before the name of each blob."))
@@ -68,6 +71,17 @@ class AzureBlobOptions(StorageOptions):
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} container {self.container}{below(self.prefix)} of {self.storage_account}"
+
+    @property
+    def server(self) -> str:
+        """See ``StorageOptions.server``."""
+        domain = self.storage_domain or "blob.core.windows.net"
+        return domain if ":" in domain else f"{self.storage_account}.{domain}"
 
 
 def of_url(scheme: str, rest: str) -> AzureBlobOptions:

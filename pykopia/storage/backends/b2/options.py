@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pykopia.storage.flags import Flag
 from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits, base64_field, retry_field, text_field
-from pykopia.storage.url_parts import bucket_and_prefix
+from pykopia.storage.url_parts import below, bucket_and_prefix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -15,6 +15,9 @@ class B2Options(StorageOptions):
 
     type: ClassVar[str] = "b2"
     required: ClassVar[tuple[str, ...]] = ("bucket", "keyID", "key")
+    holder: ClassVar[str] = "bucket"
+    url_form: ClassVar[str] = "b2://BUCKET or b2://BUCKET/FOLDER"
+    credential_variables: ClassVar[str] = "B2_ACCOUNT_ID and B2_APPLICATION_KEY"
 
     bucket: str = text_field("bucket", flag=Flag("Name of the bucket.", required=True))
     prefix: str = text_field("prefix", omit=True, flag=Flag("Put before the name of each file."))
@@ -25,6 +28,11 @@ class B2Options(StorageOptions):
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} bucket {self.bucket}{below(self.prefix)}"
 
 
 def of_url(scheme: str, rest: str) -> B2Options:

@@ -29,6 +29,7 @@ class FilesystemOptions(StorageOptions):
 
     type: ClassVar[str] = "filesystem"
     required: ClassVar[tuple[str, ...]] = ("path",)
+    url_form: ClassVar[str] = "filesystem:///ABSOLUTE/PATH, with three slashes"
     more_flags: ClassVar[Mapping[str, Flag]] = {
         "owner-uid": Flag("User ID that owns new files.", placeholder="USER"),
         "owner-gid": Flag("Group ID that owns new files.", placeholder="GROUP"),
@@ -51,6 +52,11 @@ class FilesystemOptions(StorageOptions):
     throttling: ThrottlingLimits = NO_LIMITS
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} {self.path}"
 
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pykopia.storage.options import (
     text_field,
     time_field,
 )
-from pykopia.storage.url_parts import bucket_and_prefix
+from pykopia.storage.url_parts import below, bucket_and_prefix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -25,6 +25,9 @@ class GCSOptions(StorageOptions):
 
     type: ClassVar[str] = "gcs"
     required: ClassVar[tuple[str, ...]] = ("bucket",)
+    holder: ClassVar[str] = "bucket"
+    url_form: ClassVar[str] = "gcs://BUCKET or gcs://BUCKET/FOLDER"
+    credential_variables: ClassVar[str] = "GOOGLE_APPLICATION_CREDENTIALS"
     more_flags: ClassVar[Mapping[str, Flag]] = {
         "embed-credentials": EMBED_CREDENTIALS,
     }
@@ -46,6 +49,11 @@ class GCSOptions(StorageOptions):
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} bucket {self.bucket}{below(self.prefix)}"
 
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003

@@ -28,6 +28,9 @@ class GoogleDriveOptions(StorageOptions):
 
     type: ClassVar[str] = "gdrive"
     required: ClassVar[tuple[str, ...]] = ("folderID",)
+    holder: ClassVar[str] = "shared folder"
+    url_form: ClassVar[str] = "gdrive://FOLDER_ID, without a path"
+    credential_variables: ClassVar[str] = "GOOGLE_DRIVE_CREDENTIALS"
     more_flags: ClassVar[Mapping[str, Flag]] = {
         "embed-credentials": EMBED_CREDENTIALS,
     }
@@ -44,6 +47,11 @@ class GoogleDriveOptions(StorageOptions):
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} {self.folder_id}"
 
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003

@@ -28,6 +28,8 @@ class RcloneOptions(StorageOptions):
 
     type: ClassVar[str] = "rclone"
     required: ClassVar[tuple[str, ...]] = ("remotePath",)
+    url_form: ClassVar[str] = "rclone://REMOTE:/PATH, where REMOTE is a section of RCLONE_CONFIG"
+    credential_variables: ClassVar[str] = "RCLONE_CONFIG"
     more_flags: ClassVar[Mapping[str, Flag]] = {
         "embed-rclone-config": Flag("Copy this configuration into the connection file.", is_file=True),
     }
@@ -63,6 +65,11 @@ class RcloneOptions(StorageOptions):
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} {self.remote_path}"
 
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003

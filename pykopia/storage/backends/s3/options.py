@@ -20,7 +20,7 @@ from pykopia.storage.options import (
     text_field,
     time_field,
 )
-from pykopia.storage.url_parts import bucket_and_prefix
+from pykopia.storage.url_parts import below, bucket_and_prefix
 
 DEFAULT_S3_ENDPOINT = "s3.amazonaws.com"
 _BUCKET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -32,6 +32,11 @@ class S3Options(StorageOptions):
 
     type: ClassVar[str] = "s3"
     required: ClassVar[tuple[str, ...]] = ("bucket", "endpoint")
+    holder: ClassVar[str] = "bucket"
+    url_form: ClassVar[str] = (
+        "s3://BUCKET or s3://BUCKET/FOLDER: a bucket has 3 to 63 lower-case letters, digits, dots and dashes"
+    )
+    credential_variables: ClassVar[str] = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     more_flags: ClassVar[Mapping[str, Flag]] = {
         "root-ca-pem-base64": Flag("Certificate authority, PEM in base64.", env="ROOT_CA_PEM_BASE64"),
         "root-ca-pem-path": Flag("File with the certificate authority."),
@@ -79,6 +84,17 @@ class S3Options(StorageOptions):
     Kopia has too. Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        at = f" at {self.endpoint}" if self.endpoint else ""
+        return f"{self.type} bucket {self.bucket}{below(self.prefix)}{at}"
+
+    @property
+    def server(self) -> str:
+        """See ``StorageOptions.server``."""
+        return self.endpoint
 
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003

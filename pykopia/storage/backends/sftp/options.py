@@ -27,6 +27,8 @@ class SFTPOptions(StorageOptions):
 
     type: ClassVar[str] = "sftp"
     required: ClassVar[tuple[str, ...]] = ("path", "host", "port", "username")
+    url_form: ClassVar[str] = "sftp://HOST/ABSOLUTE/PATH or sftp://HOST:PORT/ABSOLUTE/PATH"
+    credential_variables: ClassVar[str] = "SFTP_USERNAME and SFTP_PASSWORD or SFTP_KEY_FILE"
     more_flags: ClassVar[Mapping[str, Flag]] = {
         "embed-credentials": Flag("Copy key and known hosts into the connection file.", default=False),
     }
@@ -54,6 +56,11 @@ class SFTPOptions(StorageOptions):
     unknown host is talked to. Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} {self.username} on {self.host}:{self.port}{self.path}"
 
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003

@@ -26,6 +26,8 @@ class WebDAVOptions(StorageOptions):
 
     type: ClassVar[str] = "webdav"
     required: ClassVar[tuple[str, ...]] = ("url",)
+    url_form: ClassVar[str] = "webdav://HOST/PATH, and WEBDAV_URL says where the repository is"
+    credential_variables: ClassVar[str] = "WEBDAV_USERNAME and WEBDAV_PASSWORD"
 
     url: str = text_field("url", flag=Flag("URL of the folder.", required=True))
     username: str = text_field(
@@ -49,6 +51,16 @@ class WebDAVOptions(StorageOptions):
     """PEM of the authorities to trust besides those of the system; Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """See ``StorageOptions.location``."""
+        return f"{self.type} {self.url}"
+
+    @property
+    def server(self) -> str:
+        """See ``StorageOptions.server``."""
+        return self.url
 
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:

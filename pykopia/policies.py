@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pykopia.lazy import lazily
 
 if TYPE_CHECKING:
+    from pykopia.format.algorithm_names import COMPRESSOR_NAMES
     from pykopia.format.policy import (
         DEFAULT_POLICY,
         EMPTY_POLICY,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "ActionCommand": "pykopia.format.policy",
     "ActionsPolicy": "pykopia.format.policy",
+    "COMPRESSOR_NAMES": "pykopia.format.algorithm_names",
     "CompressionPolicy": "pykopia.format.policy",
     "DEFAULT_POLICY": "pykopia.format.policy",
     "DefinedPolicy": "pykopia.format.policy_target",
@@ -66,6 +68,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "COMPRESSOR_NAMES",
     "DEFAULT_POLICY",
     "EMPTY_POLICY",
     "GLOBAL_TARGET",

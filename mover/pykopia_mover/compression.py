@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pykopia.policies import COMPRESSOR_NAMES
 from pykopia_mover.failures import config_error
 
 DEFAULT: Final = "zstd"
@@ -12,26 +13,7 @@ NONE: Final = "none"
 ALIASES: Final = {"s2": "s2-default", "lz4": "s2-default"}
 """Names that stand for others. lz4 does because newer versions of Kopia can't read it; s2 is as fast."""
 
-NAMES: Final = (
-    "deflate-best-compression",
-    "deflate-best-speed",
-    "deflate-default",
-    "gzip",
-    "gzip-best-compression",
-    "gzip-best-speed",
-    "none",
-    "pgzip",
-    "pgzip-best-compression",
-    "pgzip-best-speed",
-    "s2-better",
-    "s2-default",
-    "s2-parallel-4",
-    "s2-parallel-8",
-    "zstd",
-    "zstd-best-compression",
-    "zstd-better-compression",
-    "zstd-fastest",
-)
+NAMES: Final = (NONE, *(name for name in COMPRESSOR_NAMES if name not in ALIASES))
 """What new data may be compressed with."""
 
 COMMON: Final = ("zstd", "gzip", "s2", NONE)

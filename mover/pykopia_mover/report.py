@@ -20,11 +20,9 @@ MOST_IDENTITIES: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
-    """What is known of a run, whether it went well or not."""
+class Facts:
+    """What an operation did and found out."""
 
-    place: Place = field(default_factory=Place)
-    """The storage, for error messages; no part of the report."""
     identity: str = ""
     adopted: bool = False
     snapshot: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +34,14 @@ class Known:
     identities: Sequence[Mapping[str, Any]] = ()
     overrides: Sequence[str] = ()
     """Lines on overrides, repeated after the digest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known(Facts):
+    """What is known of a run while it goes on, whether it ends well or not."""
+
+    place: Place = field(default_factory=Place)
+    """The storage, for error messages."""
 
 
 class Notes:
@@ -65,32 +71,22 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class Report(Facts):
     """What came of one operation, or of several in one process."""
 
     op: str
     result: str = "success"
     code: Code = CODES["ok"]
     message: str = ""
-    identity: str = ""
-    adopted: bool = False
-    snapshot: Mapping[str, Any] = field(default_factory=dict)
-    restore: Mapping[str, Any] = field(default_factory=dict)
-    retention: Mapping[str, int] = field(default_factory=dict)
-    maintenance: Mapping[str, Any] = field(default_factory=dict)
-    repository: Mapping[str, Any] = field(default_factory=dict)
-    cache: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0
     warnings: Sequence[str] = ()
-    identities: Sequence[Mapping[str, Any]] = ()
-    overrides: Sequence[str] = ()
 
     @classmethod
     def of(
         cls, op: str, outcome: Outcome, known: Known, *, seconds: float = 0, warnings: Sequence[str] = ()
     ) -> "Report":
         """Return the report of an operation."""
-        facts = {each.name: getattr(known, each.name) for each in fields(known) if each.name != "place"}
+        facts = {each.name: getattr(known, each.name) for each in fields(Facts)}
         return cls(
             op=op,
             result=outcome.result,
@@ -276,4 +272,4 @@ def _cut(text: str, most: int) -> str:
     return line if len(data) <= most else data[: most - 3].decode("utf-8", "ignore") + "…"
 
 
-__all__ = ["LONGEST", "LONGEST_DIGEST", "Known", "Notes", "Outcome", "Report"]
+__all__ = ["LONGEST", "LONGEST_DIGEST", "Facts", "Known", "Notes", "Outcome", "Report"]

@@ -2,9 +2,9 @@ from collections.abc import Iterator
 
 from pykopia.chunking.splitters import SPLITTERS
 from pykopia.cli import tree
-from pykopia.cli.flags import algorithms
 from pykopia.cli.help import usage
 from pykopia.cli.parsing import Command
+from pykopia.format import algorithm_names as algorithms
 from pykopia.format.compression import COMPRESSORS
 from pykopia.format.ecc import ECC_ALGORITHMS
 from pykopia.format.encryption import ENCRYPTIONS

@@ -1,6 +1,6 @@
-"""Names of the algorithms, for flags: help texts and the reading of a line do without the libraries behind them.
+"""Kopia's names of the algorithms, without the libraries behind them: for help texts, flags and messages.
 
-A test holds them equal to the registries of `pykopia.format` and `pykopia.chunking`.
+A test holds them equal to the registries of ``pykopia.format`` and ``pykopia.chunking``.
 """
 
 COMPRESSOR_NAMES = (
@@ -23,16 +23,16 @@ COMPRESSOR_NAMES = (
     "zstd-better-compression",
     "zstd-fastest",
 )
-"""Of `pykopia.format.compression`."""
+"""Keys of the registry in ``pykopia.format.compression``."""
 
 ECC_NAMES = ("REED-SOLOMON-CRC32",)
-"""Of `pykopia.format.ecc`."""
+"""Keys of the registry in ``pykopia.format.ecc``."""
 
 ENCRYPTION_NAMES = (
     "AES256-GCM-HMAC-SHA256",
     "CHACHA20-POLY1305-HMAC-SHA256",
 )
-"""Of `pykopia.format.encryption`."""
+"""Keys of the registry in ``pykopia.format.encryption``."""
 
 HASH_NAMES = (
     "BLAKE2B-256",
@@ -47,13 +47,13 @@ HASH_NAMES = (
     "HMAC-SHA3-224",
     "HMAC-SHA3-256",
 )
-"""Of `pykopia.format.hashing`."""
+"""Keys of the registry in ``pykopia.format.hashing``."""
 
 KEY_DERIVATION_NAMES = (
     "pbkdf2-sha256-600000",
     "scrypt-65536-8-1",
 )
-"""Of `pykopia.format.keys`."""
+"""Keys of the registry in ``pykopia.format.keys``."""
 
 SPLITTER_NAMES = (
     "DYNAMIC",
@@ -80,7 +80,7 @@ SPLITTER_NAMES = (
     "FIXED-512K",
     "FIXED-8M",
 )
-"""Of `pykopia.chunking.splitters`."""
+"""Keys of the registry in ``pykopia.chunking.splitters``."""
 
 __all__ = [
     "COMPRESSOR_NAMES",

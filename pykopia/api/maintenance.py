@@ -8,11 +8,12 @@ from typing import Literal
 from pykopia import clock
 from pykopia.arguments import check_choice
 from pykopia.errors import MaintenanceBusyError, MaintenanceNotOwnedError, UsageError
+from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.gotime import format_time
 from pykopia.format.maintenance_plan import (
+    DELETED_BY_FULL,
     FULL_SAFETY,
     NO_SAFETY,
-    PACK_PREFIXES,
     SAFETY,
     Mode,
     may_delete_packs_from,
@@ -126,10 +127,10 @@ class Maintenance:
             repository, started=now, safety=FULL_SAFETY, what="tell where the bytes of the repository are"
         )
         collection = collect_garbage(repository, view, started=now, safety=FULL_SAFETY, dry_run=True)
-        deletion = blobs.plan_unused_packs(repository, view, started=now, safety=FULL_SAFETY, prefixes=PACK_PREFIXES)
+        deletion = blobs.plan_unused_packs(repository, view, started=now, safety=FULL_SAFETY, prefixes=DELETED_BY_FULL)
         return make_ledger(
             repository,
-            blobs.list_blobs(repository.storage, ("p", "q")),
+            blobs.list_blobs(repository.storage, PACK_PREFIXES),
             deletion,
             collection,
             delete_from_ns=may_delete_packs_from(self.schedule(), FULL_SAFETY),

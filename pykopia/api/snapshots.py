@@ -546,8 +546,9 @@ class Snapshots:
             SnapshotNotFoundError: no such ID.
             StorageError: the storage can't be read.
         """
+        from pykopia.format.blob_names import PACK_PREFIXES
         from pykopia.format.directory import DirectoryEntry
-        from pykopia.repository.view import PACKS, contradictions, list_blobs
+        from pykopia.repository.view import contradictions, list_blobs
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
 
@@ -566,7 +567,7 @@ class Snapshots:
             roots = [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
         counting = Progress(VerifyCounters(), progress, cancel)
         with counting.told():
-            packs = list_blobs(self._repository.storage, PACKS)
+            packs = list_blobs(self._repository.storage, PACK_PREFIXES)
             result = Verifier(self._repository, options, counting, packs).run(roots)
             return replace(result, contradictions=contradictions(self._repository, listed=packs))
 

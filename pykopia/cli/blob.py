@@ -9,12 +9,13 @@ from pykopia.cli.histogram import Histogram
 from pykopia.cli.session import Session
 from pykopia.format import gojson
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import CLEANUP_LOG_PREFIX, COMPACTION_LOG_PREFIX, EPOCH_PREFIX, INDEX_PREFIX
 from pykopia.ids import BlobID
 
-_NOT_DATA = ("n", "x", "_log", "kopia.")
+_NOT_DATA = (INDEX_PREFIX, EPOCH_PREFIX, "_log", "kopia.")
 """Prefixes of blobs that hold indexes, logs and the format: all that `--data-only` leaves out."""
-_SEALED = ("_", "n", "m", "l")
-_SEALED_JSON = ("m", "l")
+_SEALED = ("_", INDEX_PREFIX, COMPACTION_LOG_PREFIX, CLEANUP_LOG_PREFIX)
+_SEALED_JSON = (COMPACTION_LOG_PREFIX, CLEANUP_LOG_PREFIX)
 
 
 def list_blobs(session: Session, options: BlobListOptions) -> None:

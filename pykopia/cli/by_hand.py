@@ -6,12 +6,12 @@ from pykopia import clock
 from pykopia.api.repository import Repository
 from pykopia.cli.flags.by_hand import BlobGCOptions, ContentRewriteOptions, IndexOptimizeOptions
 from pykopia.cli.session import Session
-from pykopia.errors import UsageError
 from pykopia.format.content_id import key_of, parse_content_id
 from pykopia.format.index import IndexEntry
-from pykopia.format.maintenance_plan import PACK_PREFIXES, SAFETY, Rule
+from pykopia.format.maintenance_plan import DELETED_BY_FULL, SAFETY, Rule
 from pykopia.format.repository_blob import MAINTENANCE_ID
-from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
+from pykopia.maintenance import blobs, rewrite
+from pykopia.maintenance.index_upkeep import Optimization, index_upkeep
 from pykopia.maintenance.lease import check_clocks, maintaining
 from pykopia.maintenance.stored import change_schedule
 
@@ -22,7 +22,7 @@ def collect_blobs(session: Session, options: BlobGCOptions) -> None:
     """Find packs that no index lists, and delete them when asked to."""
     session.require_dangerous_commands()
     deletes = options.delete == "yes"
-    safety, prefixes = SAFETY[options.safety], (options.prefix,) if options.prefix else PACK_PREFIXES
+    safety, prefixes = SAFETY[options.safety], (options.prefix,) if options.prefix else DELETED_BY_FULL
     with session.open() as repository:
         if deletes:
             repository.check_writable("delete blobs")
@@ -75,7 +75,7 @@ def rewrite_contents(session: Session, options: ContentRewriteOptions) -> None:
         for content_id in content_ids:
             found[content_id] = repository.contents.entry(content_id)
         if options.short:
-            prefixes = (options.pack_prefix,) if options.pack_prefix else PACK_PREFIXES
+            prefixes = (options.pack_prefix,) if options.pack_prefix else DELETED_BY_FULL
             found |= {
                 entry.content_id: entry for entry in rewrite.plan_short_packs(repository, prefixes=prefixes).rewrite
             }
@@ -112,33 +112,22 @@ def optimize_index(session: Session, options: IndexOptimizeOptions) -> None:
         UsageError: Single contents are to go, and the index is kept in epochs, where they can't.
     """
     session.require_dangerous_commands()
-    dropped = [key_of(parse_content_id(text)) for text in options.drop_contents]
-    before = clock.now() - options.drop_deleted_older_than if options.drop_deleted_older_than else None
+    age = options.drop_deleted_older_than
+    wanted = Optimization(
+        max_small_blobs=options.max_small_blobs,
+        all_indexes=options.all,
+        drop_deleted_before_ns=clock.now() - age if age else None,
+        drop_contents=[key_of(parse_content_id(text)) for text in options.drop_contents],
+    )
     with session.open() as repository:
         repository.check_writable("optimize the index")
-        indexes = repository.contents.indexes
+        indexes, upkeep = repository.contents.indexes, index_upkeep(repository)
         count = len(indexes.blobs())
-        if indexes.epochs and dropped:
-            message = "--drop-contents needs an index of format version 1; `content delete` and maintenance do it here"
-            raise UsageError(message)
+        upkeep.check_can(wanted)
         with maintaining(repository) as lease:
             started, safety = clock.now(), SAFETY["full"]
             view = blobs.look_before_deletion(repository, started=started, safety=safety, what="optimize the index")
-            if not indexes.epochs:
-                legacy_indexes.compact_indexes(
-                    repository,
-                    view,
-                    max_small_blobs=options.max_small_blobs,
-                    all_indexes=options.all,
-                    drop_deleted_before_ns=before,
-                    drop_contents=dropped,
-                    check=lease.check,
-                )
-            else:
-                if before is not None:
-                    epochs.drop_deleted(repository, view, before_ns=before)
-                epochs.compact_single_epoch(repository, view)
-                epochs.generate_range(repository, view)
+            upkeep.optimize(view, wanted, lease.check)
         session.log.info("Index blobs: %d before, %d now", count, len(indexes.blobs()))
 
 

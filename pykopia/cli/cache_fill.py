@@ -8,13 +8,13 @@ from pykopia.cli.references import entry_of
 from pykopia.cli.session import Session
 from pykopia.crew import Crew, in_parallel
 from pykopia.errors import PykopiaError
+from pykopia.format.blob_names import METADATA_PACK_PREFIX
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
     from pykopia.format.directory import DirectoryEntry
     from pykopia.ids import ContentID
 
-_METADATA_PACKS = "q"
 _AT_ONCE = 8
 
 
@@ -53,7 +53,7 @@ def sync(session: Session, options: CacheSyncOptions) -> None:
     with session.open() as repository:
         packs: dict[str, ContentID] = {}
         for entry in repository.contents.list("g", "{"):
-            if entry.pack_blob.startswith(_METADATA_PACKS):
+            if entry.pack_blob.startswith(METADATA_PACK_PREFIX):
                 packs.setdefault(entry.pack_blob, entry.content_id)
         threads = options.parallel or 16
         with Crew[bytes](threads, most=2 * threads, name="pykopia-cache") as crew:

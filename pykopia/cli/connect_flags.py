@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pykopia.cli.flags.algorithms import (
+from pykopia.cli.parsing import Options, flag
+from pykopia.cli.values import duration, integer
+from pykopia.format.algorithm_names import (
     ECC_NAMES,
     ENCRYPTION_NAMES,
     HASH_NAMES,
     KEY_DERIVATION_NAMES,
     SPLITTER_NAMES,
 )
-from pykopia.cli.parsing import Options, flag
-from pykopia.cli.values import duration, integer
 
 if TYPE_CHECKING:
     from pykopia.format.local_config import CachingOptions

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pykopia.private_file import write_private
 from pykopia.repository.connection_file import read_config
-from pykopia.repository.private_file import write_private
 
 
 def change_connection(path: Path, **changes: Any) -> None:  # noqa: ANN401 -- fields of several types

@@ -46,7 +46,7 @@ def inspect(session: Session, options: IndexInspectOptions) -> None:
     with session.open() as repository:
         for metadata in _chosen(repository, options):
             when = session.time(metadata.timestamp_ns, milliseconds=True)
-            for entry in repository.contents.indexes.read_blob(metadata.blob_id).entries():
+            for entry in repository.contents.indexes.stored.open(metadata.blob_id).entries():
                 if wanted and entry.content_id not in wanted:
                     continue
                 state = "deleted" if entry.deleted else "created"

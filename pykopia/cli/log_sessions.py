@@ -10,11 +10,11 @@ from pykopia.cli.flags.log_sessions import LogsCleanupOptions, LogSelectionFlags
 from pykopia.cli.session import Session
 from pykopia.errors import DamagedDataError, NotFoundError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import LOG_PREFIX
 from pykopia.format.maintenance_plan import plan_log_deletion
 from pykopia.format.maintenance_schedule import LogRetention
 from pykopia.maintenance.blobs import delete_blobs
 
-LOG_PREFIX = "_log_"
 _SECOND = 1_000_000_000
 _MIB = 1 << 20
 _PARTS = 8
@@ -133,4 +133,4 @@ def cleanup(session: Session, options: LogsCleanupOptions) -> None:
         session.log.info("%s %d logs.", "Would delete" if options.dry_run else "Deleted", len(plan.delete))
 
 
-__all__ = ["LOG_PREFIX", "LogSession", "cleanup", "list_logs", "selected", "sessions_of", "show"]
+__all__ = ["LogSession", "cleanup", "list_logs", "selected", "sessions_of", "show"]

@@ -129,7 +129,7 @@ def remember(session: Session, password: str) -> None:
             session.log.debug("the keyring can't be written: %s", error)
         else:
             return
-    from pykopia.repository.private_file import write_private  # noqa: PLC0415
+    from pykopia.private_file import write_private  # noqa: PLC0415
 
     write_private(_file(session), base64.b64encode(password.encode()))
 

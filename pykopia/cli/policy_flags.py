@@ -1,9 +1,9 @@
 """Flags of `policy set`, by the parts of a policy."""
 
-from pykopia.cli.flags.algorithms import COMPRESSOR_NAMES, SPLITTER_NAMES
 from pykopia.cli.parsing import Options, flag, flag_list
 from pykopia.cli.policy_targets import PolicyTargetFlags
 from pykopia.cli.values import boolean, duration
+from pykopia.format.algorithm_names import COMPRESSOR_NAMES, SPLITTER_NAMES
 
 INHERIT = "inherit"
 UNCHANGED = "-"

@@ -8,8 +8,8 @@ from pykopia.cli.storage_flags import StorageFlags
 def repair(session: Session, options: StorageFlags) -> None:
     """Bring back the format blob from a copy in a pack of format version 1."""
     from pykopia.errors import RepositoryExistsError  # noqa: PLC0415
+    from pykopia.format.blob_names import PACK_PREFIXES  # noqa: PLC0415
     from pykopia.repository.format_recovery import recover_format_blob  # noqa: PLC0415
-    from pykopia.repository.index_recovery import PACK_PREFIXES  # noqa: PLC0415
     from pykopia.storage.opening import open_storage  # noqa: PLC0415
 
     session.require_dangerous_commands()

@@ -17,9 +17,9 @@ from typing import Final
 
 from pykopia.errors import UsageError
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.epoch import RANGE_PREFIX, EpochState, epoch_of, range_of
+from pykopia.format.blob_names import RANGE_PREFIX, SESSION_PREFIX, is_pack
+from pykopia.format.epoch import EpochState, epoch_of, range_of
 from pykopia.format.gotime import format_time
-from pykopia.format.pack import is_pack
 from pykopia.format.retention import FUTURE_TOLERANCE_NS
 from pykopia.format.session import session_of_blob
 from pykopia.ids import BlobID
@@ -122,7 +122,7 @@ class PackFacts:
         return frozenset(
             session
             for blob in self.listed
-            if blob.blob_id.startswith("s") and (session := session_of_blob(blob.blob_id)) is not None
+            if blob.blob_id.startswith(SESSION_PREFIX) and (session := session_of_blob(blob.blob_id)) is not None
         )
 
 
@@ -176,7 +176,7 @@ class CompleteView:
     @property
     def pack_names(self) -> frozenset[str]:
         """Names of all packs that are listed."""
-        return frozenset(blob.blob_id for blob in self.listed if blob.blob_id[:1] in ("p", "q"))
+        return frozenset(blob.blob_id for blob in self.listed if is_pack(blob.blob_id))
 
     @property
     def named(self) -> Collection[str]:

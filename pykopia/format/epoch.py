@@ -21,16 +21,8 @@ from typing import Final, Self, TypeAlias
 
 from pykopia.errors import UsageError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import MARKER_PREFIX, RANGE_PREFIX, SINGLE_PREFIX, UNCOMPACTED_PREFIX, WATERMARK_PREFIX
 from pykopia.ids import BlobID
-
-EPOCH_PREFIX: Final = "x"
-"""Name prefix of all blobs of epochs."""
-
-UNCOMPACTED_PREFIX: Final = "xn"
-SINGLE_PREFIX: Final = "xs"
-RANGE_PREFIX: Final = "xr"
-MARKER_PREFIX: Final = "xe"
-WATERMARK_PREFIX: Final = "xw"
 
 MARKER_CONTENT: Final = b"epoch-marker"
 """Content of an epoch marker, not encrypted."""
@@ -362,14 +354,8 @@ def _longest_chain(ranges: Iterable[EpochRange]) -> tuple[EpochRange, ...]:
 
 
 __all__ = [
-    "EPOCH_PREFIX",
     "MARKER_CONTENT",
-    "MARKER_PREFIX",
-    "RANGE_PREFIX",
-    "SINGLE_PREFIX",
-    "UNCOMPACTED_PREFIX",
     "WATERMARK_CONTENT",
-    "WATERMARK_PREFIX",
     "BlobSet",
     "EpochRange",
     "EpochState",

@@ -14,10 +14,6 @@ from pykopia.format import gojson
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 
-INDEX_PREFIX: Final = "n"
-COMPACTION_LOG_PREFIX: Final = "m"
-CLEANUP_LOG_PREFIX: Final = "l"
-
 SETTLE_TIME_NS: Final = 3600 * 1_000_000_000
 """Nanoseconds that deleting waits for readers and slow listings; 0 when maintenance runs without safety."""
 
@@ -241,9 +237,6 @@ def _write_metadata(blob: BlobMetadata) -> Mapping[str, object]:
 
 
 __all__ = [
-    "CLEANUP_LOG_PREFIX",
-    "COMPACTION_LOG_PREFIX",
-    "INDEX_PREFIX",
     "MAX_SMALL_BLOBS",
     "SETTLE_TIME_NS",
     "CleanupLog",

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from pykopia.errors import DamagedDataError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import METADATA_PACK_PREFIX, PACK_PREFIXES, SESSION_PREFIX
 from pykopia.format.gotime import parse_time
 from pykopia.format.index_layout import IndexEntry
 from pykopia.format.maintenance_schedule import (
@@ -20,7 +21,8 @@ from pykopia.format.maintenance_schedule import (
     MaintenanceSchedule,
     TaskRun,
 )
-from pykopia.format.session import SESSION_PREFIX, SessionMarker, session_of_blob
+from pykopia.format.manifest import CONTENT_PREFIX
+from pykopia.format.session import SessionMarker, session_of_blob
 
 _SECOND_NS: Final = 1_000_000_000
 _MINUTE_NS: Final = 60 * _SECOND_NS
@@ -46,12 +48,10 @@ MAX_CLOCK_SKEW_NS: Final = 5 * _MINUTE_NS
 CUTOFF_SLACK_NS: Final = _SECOND_NS
 SHORT_PACK_PERCENT: Final = 60
 """A pack whose used contents fill less than this share of the pack size is short."""
-PACK_PREFIXES: Final = ("p", "q", "s")
+DELETED_BY_FULL: Final = (*PACK_PREFIXES, SESSION_PREFIX)
 """Name prefixes of unneeded blobs that full maintenance may delete: packs and session markers."""
-METADATA_PACK_PREFIXES: Final = ("q",)
+DELETED_BY_QUICK: Final = (METADATA_PACK_PREFIX,)
 """Name prefixes of unneeded blobs that quick maintenance may delete."""
-LOG_PREFIX: Final = "_log_"
-MANIFEST_PREFIX: Final = "m"
 
 Mode = Literal["quick", "full"]
 Decision = Literal["keep", "too-recent", "undelete", "delete", "deleted", "system"]
@@ -215,7 +215,7 @@ def decide_content(entry: IndexEntry, *, used: bool, started: int, safety: Safet
         started: when maintenance began, by the storage's clock.
         safety: how old garbage must be.
     """
-    if entry.content_id.startswith(MANIFEST_PREFIX):
+    if entry.content_id.startswith(CONTENT_PREFIX):
         return "system"
     if used:
         return "undelete" if entry.deleted else "keep"
@@ -274,7 +274,7 @@ def plan_pack_deletion(
     *,
     started: int,
     safety: Safety,
-    prefixes: tuple[str, ...] = PACK_PREFIXES,
+    prefixes: tuple[str, ...] = DELETED_BY_FULL,
     unproven: Collection[str] = (),
     busy: Collection[str] = (),
 ) -> PackDeletion:
@@ -358,6 +358,8 @@ __all__ = [
     "CLEANUP_LOGS",
     "CLEANUP_MARKERS",
     "COMPACT_EPOCH",
+    "DELETED_BY_FULL",
+    "DELETED_BY_QUICK",
     "DELETE_SUPERSEDED",
     "DROP_DELETED",
     "EXTEND_RETENTION",
@@ -365,10 +367,7 @@ __all__ = [
     "FULL_REWRITE",
     "FULL_SAFETY",
     "INDEX_COMPACTION",
-    "LOG_PREFIX",
-    "METADATA_PACK_PREFIXES",
     "NO_SAFETY",
-    "PACK_PREFIXES",
     "QUICK_DELETE",
     "QUICK_REWRITE",
     "RANGE_CHECKPOINT",

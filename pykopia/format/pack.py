@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pykopia.errors import DamagedPackError, UsageError
+from pykopia.format.blob_names import DATA_PACK_PREFIX, METADATA_PACK_PREFIX
 from pykopia.format.content_id import prefix_of
 from pykopia.format.index import IndexFile
 from pykopia.format.index_layout import CONTENT_OVERHEAD
@@ -38,7 +39,7 @@ _MAX_UVARINT: Final = (1 << 64) - 1
 
 def pack_type_of(content_id: str) -> PackType:
     """Return the type of the packs that a content goes to: any prefix at all means metadata (format 02 §1)."""
-    return "q" if prefix_of(content_id) else "p"
+    return METADATA_PACK_PREFIX if prefix_of(content_id) else DATA_PACK_PREFIX
 
 
 def new_pack_blob_id(pack_type: PackType, random: bytes, session_id: str) -> BlobID:
@@ -55,11 +56,6 @@ def new_pack_blob_id(pack_type: PackType, random: bytes, session_id: str) -> Blo
     if len(random) != 16:
         raise UsageError(f"naming a pack takes 16 random bytes, not {len(random)}")
     return BlobID(f"{pack_type}{random.hex()}-{session_id}")
-
-
-def is_pack(blob_id: str) -> bool:
-    """Return True if a blob is a pack by the first letter of its name; older names have no session."""
-    return blob_id.startswith(("p", "q"))
 
 
 def padding_length(length: int) -> int:
@@ -232,7 +228,6 @@ __all__ = [
     "TAIL_READ_LENGTH",
     "PackType",
     "Postamble",
-    "is_pack",
     "new_pack_blob_id",
     "pack_end",
     "pack_type_of",

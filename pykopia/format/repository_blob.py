@@ -23,6 +23,7 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format import gojson
+from pykopia.format.blob_names import EPOCH_PREFIX, INDEX_PREFIX, PACK_PREFIXES
 from pykopia.format.json_object import BASE64, INTEGER, TEXT, JSONObject, member
 from pykopia.format.keys import DEFAULT_KEY_DERIVATION, derive_format_key, hkdf
 from pykopia.format.replica import embed_replica, find_replica
@@ -41,7 +42,7 @@ POISON_INDEX_BLOB: Final = b"The format of this repository has been upgraded and
 
 FORMAT_ENCRYPTION: Final = "AES256_GCM"
 UNIQUE_ID_SIZE: Final = 32
-LOCKED_BLOB_PREFIXES: Final = ("n", "x", "p", "q", FORMAT_BLOB_ID, BLOBCFG_ID)
+LOCKED_BLOB_PREFIXES: Final = (INDEX_PREFIX, EPOCH_PREFIX, *PACK_PREFIXES, FORMAT_BLOB_ID, BLOBCFG_ID)
 """Prefixes of the IDs of blobs under object lock (format 01 §1.10)."""
 RETENTION_MODES: Final = ("COMPLIANCE", "GOVERNANCE")
 MINIMUM_RETENTION_NS: Final = 24 * 3600 * 1_000_000_000

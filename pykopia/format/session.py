@@ -9,12 +9,11 @@ from typing import Final, Self
 
 from pykopia.errors import UsageError
 from pykopia.format import gojson
+from pykopia.format.blob_names import SESSION_PREFIX
 from pykopia.format.gotime import ZERO_TIME_NS, parse_time
 from pykopia.format.json_object import TEXT, TIME, JSONObject, member
 from pykopia.ids import Buffer
 
-SESSION_PREFIX: Final = "s"
-"""Prefix of session markers and of session IDs."""
 SESSION_RANDOM_SIZE: Final = 8
 
 _FIRST_MONTH_NS: Final = parse_time("2000-01-01T00:00:00Z")
@@ -82,4 +81,4 @@ class SessionMarker(JSONObject):
         return gojson.dumps(self.members())
 
 
-__all__ = ["SESSION_PREFIX", "SESSION_RANDOM_SIZE", "SessionMarker", "new_session_id", "session_of_blob"]
+__all__ = ["SESSION_RANDOM_SIZE", "SessionMarker", "new_session_id", "session_of_blob"]

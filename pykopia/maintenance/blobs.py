@@ -13,11 +13,11 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import LOG_PREFIX, SESSION_PREFIX
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.maintenance_plan import (
     CUTOFF_SLACK_NS,
-    LOG_PREFIX,
-    PACK_PREFIXES,
+    DELETED_BY_FULL,
     PackDeletion,
     Safety,
     plan_log_deletion,
@@ -25,7 +25,7 @@ from pykopia.format.maintenance_plan import (
 )
 from pykopia.format.maintenance_schedule import LogRetention, TaskStatistics
 from pykopia.format.repository_blob import LOCKED_BLOB_PREFIXES
-from pykopia.format.session import SESSION_PREFIX, SessionMarker
+from pykopia.format.session import SessionMarker
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
 from pykopia.repository.view import SETTLE_NS, Look, complete_view, list_blobs
@@ -51,7 +51,7 @@ def plan_unused_packs(
     *,
     started: int,
     safety: Safety,
-    prefixes: tuple[str, ...] = PACK_PREFIXES,
+    prefixes: tuple[str, ...] = DELETED_BY_FULL,
 ) -> PackDeletion:
     """Return which packs and session markers can be deleted (format 03 §14).
 

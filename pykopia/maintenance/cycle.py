@@ -9,18 +9,20 @@ from pykopia import clock
 from pykopia.errors import PykopiaError
 from pykopia.format import maintenance_plan as plan
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import METADATA_PACK_PREFIX, PACK_PREFIXES
 from pykopia.format.complete_view import CompleteView
-from pykopia.format.maintenance_plan import METADATA_PACK_PREFIXES, PACK_PREFIXES, Mode, PackDeletion, Safety
+from pykopia.format.maintenance_plan import DELETED_BY_FULL, DELETED_BY_QUICK, Mode, PackDeletion, Safety
 from pykopia.format.maintenance_schedule import MaintenanceParameters, MaintenanceSchedule, TaskRun, TaskStatistics
 from pykopia.format.repository_blob import MAINTENANCE_ID
-from pykopia.maintenance import blobs, epochs, legacy_indexes, rewrite
+from pykopia.maintenance import blobs, rewrite
 from pykopia.maintenance.blobs import Check
+from pykopia.maintenance.index_upkeep import index_upkeep
 from pykopia.maintenance.lease import check_clocks
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
 from pykopia.maintenance.stored import change_schedule, read_schedule
 from pykopia.repository.core import Core
-from pykopia.repository.view import PACKS, complete_view
+from pykopia.repository.view import complete_view
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Cycle:
         self._repository = repository
         self._parameters = parameters
         self._safety = safety
+        self._indexes = index_upkeep(repository, settles=safety.settles)
         self._check = check
         self._on_task = on_task
         self._started = 0
@@ -109,9 +112,8 @@ class Cycle:
         first = plan.SNAPSHOT_GC if mode == "full" else plan.COMPACT_EPOCH
         start = clock.now()
         try:
-            looks = mode == "full" or self._asked_for or not repository.contents.indexes.epochs
-            if looks or epochs.has_work(repository):
-                self._packs = blobs.list_blobs(repository.storage, PACKS, self._parameters.list_parallelism)
+            if mode == "full" or self._asked_for or self._indexes.needs_packs():
+                self._packs = blobs.list_blobs(repository.storage, PACK_PREFIXES, self._parameters.list_parallelism)
                 self._view = self._look_again("run maintenance")
             else:
                 self._view = complete_view(repository, "run maintenance")
@@ -139,20 +141,15 @@ class Cycle:
     # ------------------------------------------------------------------ cycles
 
     def _quick(self) -> None:
-        if self._repository.contents.indexes.epochs:
-            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(self._repository, self.view))
-            self._task(plan.ADVANCE_EPOCH, lambda: epochs.advance_epoch(self._repository))
-            return
-        self._rewrite("quick")
-        full = plan.had_recent_full_rewrite(read_schedule(self._repository))
-        self._delete_packs("full" if full else "quick")
-        self._task(
-            plan.INDEX_COMPACTION,
-            lambda: legacy_indexes.compact_indexes(
-                self._repository, self.view, settles=self._safety.settles, check=self._check
-            ),
-        )
-        self._delete_logs()
+        moves = self._indexes.quick_moves_contents
+        if moves:
+            self._rewrite("quick")
+            full = plan.had_recent_full_rewrite(read_schedule(self._repository))
+            self._delete_packs("full" if full else "quick")
+        for task, action in self._indexes.quick_tasks(self.view, self._check).items():
+            self._task(task, action)
+        if moves:
+            self._delete_logs()
 
     def _full(self) -> None:
         repository = self._repository
@@ -162,13 +159,8 @@ class Cycle:
         self._delete_packs("full")
         if self._parameters.extend_object_locks:
             self._task(plan.EXTEND_RETENTION, lambda: blobs.extend_locks(repository, check=self._check))
-        if repository.contents.indexes.epochs:
-            view, check = self.view, self._check
-            self._task(plan.COMPACT_EPOCH, lambda: epochs.compact_single_epoch(repository, view))
-            self._task(plan.ADVANCE_EPOCH, lambda: epochs.advance_epoch(repository))
-            self._task(plan.RANGE_CHECKPOINT, lambda: epochs.generate_range(repository, view))
-            self._task(plan.CLEANUP_MARKERS, lambda: epochs.clean_up_markers(repository, view, check=check))
-            self._task(plan.DELETE_SUPERSEDED, lambda: epochs.delete_superseded(repository, view, check=check))
+        for task, action in self._indexes.full_tasks(self.view, self._check).items():
+            self._task(task, action)
         self._delete_logs()
         self.ledger = self._make_ledger()
 
@@ -194,7 +186,7 @@ class Cycle:
         if not plan.may_rewrite(read_schedule(self._repository), self._safety, mode):
             self._left_out(task, "packs that the last rewrite has left are to be deleted first")
             return
-        prefixes = ("p", "q") if mode == "full" else METADATA_PACK_PREFIXES
+        prefixes = PACK_PREFIXES if mode == "full" else (METADATA_PACK_PREFIX,)
         min_age = self._safety.rewrite_min_age_ns
 
         def move() -> TaskStatistics:
@@ -216,20 +208,7 @@ class Cycle:
                 f"it takes two garbage collections, the second more than {hours:g} hours after the first",
             )
             return
-        self._task(plan.DROP_DELETED, lambda: self._drop_before(before))
-
-    def _drop_before(self, before_ns: int) -> TaskStatistics:
-        repository = self._repository
-        if repository.contents.indexes.epochs:
-            return epochs.drop_deleted(repository, self.view, before_ns=before_ns)
-        return legacy_indexes.compact_indexes(
-            repository,
-            self.view,
-            max_small_blobs=0,
-            drop_deleted_before_ns=before_ns,
-            settles=self._safety.settles,
-            check=self._check,
-        )
+        self._task(plan.DROP_DELETED, lambda: self._indexes.drop_deleted(self.view, before, self._check))
 
     def _delete_packs(self, mode: Mode) -> None:
         task = plan.FULL_DELETE if mode == "full" else plan.QUICK_DELETE
@@ -269,7 +248,7 @@ class Cycle:
             view,
             started=self._started,
             safety=self._safety,
-            prefixes=PACK_PREFIXES if mode == "full" else METADATA_PACK_PREFIXES,
+            prefixes=DELETED_BY_FULL if mode == "full" else DELETED_BY_QUICK,
         )
 
     def _delete_logs(self) -> None:
@@ -283,7 +262,7 @@ class Cycle:
         deletion = self._deletion or self._plan_deletion(self._look_again("look for unused packs"), "full")
         return make_ledger(
             self._repository,
-            blobs.list_blobs(self._repository.storage, ("p", "q")),
+            blobs.list_blobs(self._repository.storage, PACK_PREFIXES),
             deletion,
             self._collection,
             delete_from_ns=plan.may_delete_packs_from(read_schedule(self._repository), self._safety),

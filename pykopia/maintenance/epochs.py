@@ -97,8 +97,7 @@ def write_compaction(repository: Core, _view: CompleteView, plan: EpochCompactio
         plain = merge_index_files(files, version=repository.format.effective_index_version)
     suffix = epoch.index_blob_suffix(epoch.new_set_id(secrets.token_bytes(8)), len(plain))
     for data in plain:
-        blob_id, sealed = repository.sealer.sealer.seal(plan.prefix, data, suffix)
-        repository.storage.put(blob_id, sealed)
+        repository.contents.indexes.stored.put(plan.prefix, data, suffix)
 
 
 def drop_deleted(repository: Core, _view: CompleteView, *, before_ns: int) -> TaskStatistics:
@@ -172,7 +171,7 @@ class _Files(list[IndexFile]):
     """Index blobs, opened for a while."""
 
     def __init__(self, repository: Core, blobs: BlobSet) -> None:
-        read = repository.contents.indexes.read_blob
+        read = repository.contents.indexes.stored.open
         super().__init__(in_parallel(read, _names(blobs), threads=PARALLEL_READS, name="pykopia-index"))
 
     def __enter__(self) -> Self:

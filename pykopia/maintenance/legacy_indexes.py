@@ -11,14 +11,12 @@ from collections.abc import Sequence
 
 from pykopia.errors import BlobNotFoundError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import CLEANUP_LOG_PREFIX, COMPACTION_LOG_PREFIX, INDEX_PREFIX
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.content_id import key_of
 from pykopia.format.gotime import ZERO_TIME_NS, format_time
 from pykopia.format.index_merge import merge_index_files
 from pykopia.format.legacy_index import (
-    CLEANUP_LOG_PREFIX,
-    COMPACTION_LOG_PREFIX,
-    INDEX_PREFIX,
     MAX_SMALL_BLOBS,
     SETTLE_TIME_NS,
     CleanupLog,
@@ -123,12 +121,12 @@ class _Compaction:
         found = {}
         for blob in self._storage.list(COMPACTION_LOG_PREFIX):
             with contextlib.suppress(BlobNotFoundError):
-                found[blob] = CompactionLog.from_json(self._indexes.decrypt_blob(blob.blob_id))
+                found[blob] = CompactionLog.from_json(self._indexes.stored.decrypt(blob.blob_id))
         return found
 
     def merge(self, inputs: Sequence[BlobMetadata], drop_before: int | None, drop_contents: Sequence[bytes]) -> None:
         """Write the compacted blobs and their log, and delete inputs of earlier compactions that are due."""
-        files = [self._indexes.read_blob(blob.blob_id) for blob in inputs]
+        files = [self._indexes.stored.open(blob.blob_id) for blob in inputs]
         try:
             plain = merge_index_files(files, version=self._version, drop=drop_contents, drop_deleted_before=drop_before)
         finally:
@@ -154,7 +152,7 @@ class _Compaction:
         logs = {}
         for blob in listed:
             with contextlib.suppress(BlobNotFoundError):
-                logs[blob.blob_id] = CleanupLog.from_json(self._indexes.decrypt_blob(blob.blob_id))
+                logs[blob.blob_id] = CleanupLog.from_json(self._indexes.stored.decrypt(blob.blob_id))
         plan = plan_log_cleanup(listed, logs, settle_time_ns=self._settle_time_ns)
         delete_blobs(self._storage, plan.compaction_logs, check=self._check)
         delete_blobs(self._storage, plan.cleanup_logs, check=self._check)

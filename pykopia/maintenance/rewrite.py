@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pykopia import clock
 from pykopia.crew import Crew
+from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.content_id import ALL
 from pykopia.format.index import IndexEntry
@@ -32,7 +33,7 @@ class RewritePlan:
 
 
 def plan_short_packs(
-    repository: Core, *, prefixes: Iterable[str] = ("p", "q"), min_age_ns: int = 0, now: int | None = None
+    repository: Core, *, prefixes: Iterable[str] = PACK_PREFIXES, min_age_ns: int = 0, now: int | None = None
 ) -> RewritePlan:
     """Return the contents of packs whose used contents fill less than 60 % of the pack size.
 

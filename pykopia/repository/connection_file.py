@@ -7,8 +7,8 @@ from pathlib import Path
 from pykopia.arguments import StrPath, absolute
 from pykopia.errors import ConnectionFileError, NotConnectedError, UsageError
 from pykopia.format.local_config import LocalConfig, decode_password_file, encode_password_file
+from pykopia.private_file import write_private
 from pykopia.repository.cache import TAG_NAME
-from pykopia.repository.private_file import write_private
 
 PASSWORD_SUFFIX = ".kopia-password"  # noqa: S105 -- the name of a file
 LOCK_SUFFIX = ".mlock"

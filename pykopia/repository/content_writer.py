@@ -20,6 +20,7 @@ from pykopia.errors import (
     StorageError,
     WriteConflictError,
 )
+from pykopia.format.blob_names import DATA_PACK_PREFIX, METADATA_PACK_PREFIX, SESSION_PREFIX
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.encryption import NONCE_SIZE
 from pykopia.format.index import IndexEntry
@@ -34,7 +35,6 @@ from pykopia.storage.base import BlobStorage
 
 log = logging.getLogger(__name__)
 
-SESSION_PREFIX = "s"
 
 _NOWHERE = bytearray()
 """The buffer of a content that is not to be sealed."""
@@ -226,7 +226,7 @@ class ContentWriter:
 
         A pack that is to be stored now, because these bytes did not fit it, is added to ``outgrown``.
         """
-        kind: PackType = "q" if key[0] else "p"
+        kind: PackType = METADATA_PACK_PREFIX if key[0] else DATA_PACK_PREFIX
         pack = session.packs.get(kind)
         if pack is not None and not self._packs.fits(pack, length):
             pack.closed = True
@@ -339,7 +339,7 @@ class ContentWriter:
                 encryption_key_id=old.encryption_key_id,
             )
             session.entries[key] = entry
-            pack = session.packs.get("q" if key[0] else "p")
+            pack = session.packs.get(METADATA_PACK_PREFIX if key[0] else DATA_PACK_PREFIX)
             if pack is not None:
                 pack.entries.append(entry)
 

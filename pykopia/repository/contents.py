@@ -15,12 +15,13 @@ from pykopia.errors import (
     InvalidRangeError,
     PykopiaError,
 )
+from pykopia.format.blob_names import METADATA_PACK_PREFIX, PACK_PREFIXES
 from pykopia.format.content_id import key_of
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer
+from pykopia.index.store import IndexStore
 from pykopia.repository.buffers import LargeBuffer
 from pykopia.repository.cache import BlobCache
-from pykopia.repository.indexes import IndexStore
 from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.runs import MAX_RUN_IN_ORDER, Run, plan_runs, runs_in_order
 from pykopia.repository.spans import PackSpans
@@ -176,7 +177,7 @@ class ContentStore:
             entry = find(key_of(content_id))
             if entry is None or (lengths is not None and entry.original_length != lengths.get(content_id)):
                 continue
-            if self._caches is not None and entry.pack_blob.startswith("q"):
+            if self._caches is not None and entry.pack_blob.startswith(METADATA_PACK_PREFIX):
                 packs.setdefault(entry.pack_blob, []).append(entry)
             else:
                 entries.append(entry)
@@ -340,7 +341,7 @@ class ContentStore:
         caches = self._caches
         if caches is None:
             return self._range(entry)
-        if entry.pack_blob.startswith("q"):
+        if entry.pack_blob.startswith(METADATA_PACK_PREFIX):
             return self._cut(entry, self._metadata_pack(entry.pack_blob))
         if caches.data is None:
             return self._range(entry)
@@ -397,7 +398,7 @@ class ContentStore:
             read: whether a content is read, decrypted and hashed too.
             report: told of every entry, with what is wrong with it or None.
         """
-        lengths = {blob.blob_id: blob.length for kind in ("p", "q") for blob in self._storage.list(kind)}
+        lengths = {blob.blob_id: blob.length for kind in PACK_PREFIXES for blob in self._storage.list(kind)}
         for entry in entries:
             try:
                 length = lengths.get(entry.pack_blob)

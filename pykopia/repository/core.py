@@ -16,11 +16,11 @@ from pykopia.errors import (
 from pykopia.format.local_config import CachingOptions
 from pykopia.format.repository_blob import BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
+from pykopia.index.store import IndexStore
 from pykopia.repository import format_blobs
 from pykopia.repository.caches import Caches
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.format_blobs import FormatBlobs
-from pykopia.repository.indexes import IndexStore
 from pykopia.repository.manifests import ManifestStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.repository.options import ClientOptions

@@ -25,7 +25,7 @@ CONTEXT: Final = b"pykopia dropped contents"
 
 def read_dropped(repository: Core) -> Mapping[str, int]:
     """Return how many contents of each pack were dropped; nothing where no record can be read: such packs are kept."""
-    if repository.contents.indexes.epochs:
+    if not repository.contents.indexes.layout.drops_entries:
         return {}
     try:
         plain = open_with_key(repository.storage.get(BLOB_ID), repository.maintenance_key, CONTEXT)
@@ -42,7 +42,7 @@ def dropped_before_ns(repository: Core) -> int | None:
 
     Only format version 1 does that. Nothing is known where the schedule of maintenance is lost or can't be read.
     """
-    if repository.contents.indexes.epochs:
+    if not repository.contents.indexes.layout.drops_entries:
         return None
     try:
         stored = repository.storage.get(MAINTENANCE_ID)

@@ -30,10 +30,10 @@ from pykopia.format.repository_blob import (
 )
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.ids import BlobID
+from pykopia.private_file import write_private
 from pykopia.repository import early_key
 from pykopia.repository.cache import FORMAT_FOLDER_PREFIX, OWN_FOLDER
 from pykopia.repository.creation_claim import claimed
-from pykopia.repository.private_file import write_private
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.locking import LockingStorage

@@ -13,14 +13,14 @@ from pykopia import clock
 from pykopia.crew import Crew
 from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedPackError, PykopiaError, StorageError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import INDEX_PREFIX, PACK_PREFIXES, is_pack
 from pykopia.format.index import IndexEntry, IndexFile
-from pykopia.format.pack import is_pack, read_local_index
+from pykopia.format.pack import read_local_index
 from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.format.session import new_session_id
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
 
-PACK_PREFIXES = ("p", "q")
 ASIDE_PREFIX = "damaged-"
 """Name prefix of index blobs that were moved aside; neither Kopia nor pykopia reads them."""
 WRITE_AT_ONCE = 1_000_000
@@ -155,7 +155,7 @@ class _Recovery:
     def _old_indexes(self) -> list[BlobID]:
         if not self._options.delete_indexes:
             return []
-        return [blob.blob_id for blob in self._storage.list("n") if blob.blob_id != POISON_INDEX_BLOB_ID]
+        return [blob.blob_id for blob in self._storage.list(INDEX_PREFIX) if blob.blob_id != POISON_INDEX_BLOB_ID]
 
     def _chosen(self, packs: Sequence[BlobMetadata]) -> list[BlobMetadata]:
         options = self._options
@@ -207,7 +207,7 @@ class _Recovery:
     def _moved_aside(self, blob_id: BlobID) -> bool:
         """Move an index blob out of the way unless it is gone, or whole by now: someone may have put it back."""
         try:
-            self._indexes.read_blob(blob_id).close()
+            self._indexes.stored.open(blob_id).close()
         except BlobNotFoundError:
             return False
         except DamagedDataError:

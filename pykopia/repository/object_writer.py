@@ -14,6 +14,7 @@ from pykopia.errors import ClosedError, UsageError
 from pykopia.format.compression import Compressor, usable_compressor
 from pykopia.format.content_id import key_of
 from pykopia.format.indirect import IndirectEntry, encode_index
+from pykopia.format.object_id import INDEX_PREFIX
 from pykopia.ids import Buffer, ObjectID
 from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.trays import Trays, Work
@@ -23,8 +24,6 @@ READ_SIZE = 512 << 10
 
 SMALLEST_CHUNK = 64 << 10
 """Bytes up to which an object is one chunk with any splitter."""
-
-INDEX_PREFIX = "x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,4 +307,4 @@ def _reader_of(data: memoryview) -> Callable[[memoryview], int]:
     return readinto
 
 
-__all__ = ["INDEX_PREFIX", "ObjectWriter", "Readable", "WrittenObject"]
+__all__ = ["ObjectWriter", "Readable", "WrittenObject"]

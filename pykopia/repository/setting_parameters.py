@@ -2,6 +2,7 @@
 
 from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID
 from pykopia.format.repository_format import RepositoryFormat
+from pykopia.index.upgrading import copy_to_first_epoch
 from pykopia.repository.core import Core
 from pykopia.repository.options import ParameterChanges
 from pykopia.repository.parameters import change_parameters
@@ -21,7 +22,7 @@ def set_parameters(repository: Core, changes: ParameterChanges) -> RepositoryFor
     to_epochs = changed.epoch_parameters.enabled and not repository.format.epoch_parameters.enabled
     if to_epochs:
         view = complete_view(repository, "move the index to epochs", packs=Look())
-        repository.contents.indexes.copy_to_first_epoch(view)
+        copy_to_first_epoch(repository.contents.indexes, view)
     repository.write_format(changed, configuration)
     if to_epochs:
         repository.storage.put(POISON_INDEX_BLOB_ID, POISON_INDEX_BLOB)

@@ -13,11 +13,11 @@ from typing import Self
 
 from pykopia.errors import BlobNotFoundError, InvalidIDError, PykopiaError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import SESSION_PREFIX, is_pack
 from pykopia.format.content_id import key_of
 from pykopia.format.index_merge import MergedIndex
 from pykopia.format.object_id import parse_object_id
-from pykopia.format.pack import is_pack
-from pykopia.format.session import SESSION_PREFIX, session_of_blob
+from pykopia.format.session import session_of_blob
 from pykopia.ids import BlobID
 from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.core import Core

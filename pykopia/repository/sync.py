@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Final
 
 from pykopia.crew import in_parallel
 from pykopia.errors import (
@@ -20,15 +19,12 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.pack import is_pack
+from pykopia.format.blob_names import INDEX_PREFIXES, is_pack
 from pykopia.format.repository_blob import FORMAT_BLOB_ID, FormatBlob
 from pykopia.ids import BlobID
 from pykopia.storage.base import BlobStorage, PutOptions
 
 log = logging.getLogger(__name__)
-
-INDEX_PREFIXES: Final = ("n", "m", "l", "x")
-"""Name prefixes of index blobs (format 02 §8, §9)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,7 @@ from pykopia.format.repository_blob import FORMAT_BLOB_ID, POISON_INDEX_BLOB, PO
 from pykopia.format.repository_format import LATEST_VERSION
 from pykopia.format.upgrade_lock import BACKUP_BLOB_PREFIX, UpgradeLock
 from pykopia.ids import BlobID
+from pykopia.index.upgrading import copy_to_first_epoch, delete_epochs, legacy_blobs
 from pykopia.repository.core import Core
 from pykopia.repository.format_blobs import MAX_CACHE_DURATION_NS
 from pykopia.repository.view import Look, complete_view
@@ -119,7 +120,7 @@ class Upgrade:
             raise UsageError("can't upgrade the index yet: other clients may still be writing; wait for them first")
         repository.refresh()
         view = complete_view(repository, "upgrade the repository", packs=Look())
-        repository.contents.indexes.copy_to_first_epoch(view)
+        copy_to_first_epoch(repository.contents.indexes, view)
         changed = replace(current, version=1).upgraded()
         repository.write_format(replace(changed, version=LATEST_VERSION))
         return True
@@ -163,9 +164,8 @@ class Upgrade:
             storage.delete(blob.blob_id)
         repository.read_format_again()
         if not repository.format.epoch_parameters.enabled:
-            repository.contents.indexes.delete_epochs(
-                complete_view(repository, "delete the index of the upgrade", packs=Look())
-            )
+            view = complete_view(repository, "delete the index of the upgrade", packs=Look())
+            delete_epochs(repository.contents.indexes, view)
 
     def _lock(self) -> UpgradeLock:
         repository = self._repository
@@ -188,14 +188,14 @@ def compare_indexes(repository: Core) -> list[str] | None:
     None where there is no index of format version 1, so nothing to compare with.
     """
     indexes = repository.contents.indexes
-    old, new = indexes.legacy_blobs(), indexes.epoch_state().complete_index_set()
+    old, new = legacy_blobs(indexes), indexes.epoch_state().complete_index_set()
     if not old:
         return None
     return list(_differences(_entries(repository, old), _entries(repository, new)))
 
 
 def _entries(repository: Core, blobs: list[BlobID]) -> Iterator[IndexEntry]:
-    files = [repository.contents.indexes.read_blob(blob_id) for blob_id in blobs]
+    files = [repository.contents.indexes.stored.open(blob_id) for blob_id in blobs]
     try:
         yield from MergedIndex(files).entries(include_deleted=True)
     finally:

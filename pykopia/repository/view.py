@@ -14,6 +14,7 @@ from pykopia.errors import (
     StorageError,
 )
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import METADATA_PACK_PREFIX, PACK_PREFIXES, SESSION_PREFIX, is_pack
 from pykopia.format.complete_view import (
     CompleteView,
     Contradictions,
@@ -27,8 +28,7 @@ from pykopia.format.content_id import key_of
 from pykopia.format.index_merge import MergedIndex, is_hidden
 from pykopia.format.manifest import CONTENT_PREFIX
 from pykopia.format.object_id import parse_object_id
-from pykopia.format.pack import is_pack
-from pykopia.format.session import SESSION_PREFIX, session_of_blob
+from pykopia.format.session import session_of_blob
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
@@ -38,9 +38,7 @@ from pykopia.storage.base import BlobStorage
 
 log = logging.getLogger(__name__)
 
-PACKS: tuple[str, ...] = ("p", "q")
 SNAPSHOT_LABELS = {"type": "snapshot"}
-METADATA_PACKS = "q"
 PARALLEL_READS = 16
 MAX_LOOKED_INTO = 64
 """Packs without a name in the index that a mere list of snapshots looks into: each is a request or two."""
@@ -146,7 +144,7 @@ def look(
     """Compare what is there; see ``complete_view`` and, for ``clocks_ns``, ``ViewFacts``."""
     indexes = repository.contents.indexes
     pack_facts = None if packs is None else _pack_facts(repository, packs)
-    state = indexes.known_state if indexes.epochs else None
+    state = indexes.known_state
     has_index = indexes.active_count > 0 or bool(indexes.known_damage)
     return examine(
         ViewFacts(
@@ -197,7 +195,7 @@ def contradictions_of_list(repository: Core) -> Contradictions:
     if repository.storage.has_slow_listings and len(named) > MAX_WALKED_PACKS:
         return ()
     try:
-        unnamed = [blob for blob in repository.storage.list(METADATA_PACKS) if blob.blob_id not in named]
+        unnamed = [blob for blob in repository.storage.list(METADATA_PACK_PREFIX) if blob.blob_id not in named]
         newest = sorted(unnamed, key=lambda blob: blob.timestamp_ns)[-MAX_LOOKED_INTO:]
         if not newest or isinstance(look(repository, packs=Look(listed=newest, quick=True)), CompleteView):
             return ()
@@ -210,7 +208,7 @@ def contradictions_of_list(repository: Core) -> Contradictions:
 def _any_pack(storage: BlobStorage) -> str:
     """Return any pack of a session that came to its end; nothing where there is none."""
     running = {session_of_blob(blob.blob_id) for blob in storage.list(SESSION_PREFIX)}
-    packs = (blob.blob_id for prefix in ("q", "p") for blob in storage.list(prefix))
+    packs = (blob.blob_id for prefix in reversed(PACK_PREFIXES) for blob in storage.list(prefix))
     return next((blob_id for blob_id in packs if session_of_blob(blob_id) not in running), "")
 
 
@@ -219,7 +217,7 @@ def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
     storage, indexes = repository.storage, repository.contents.indexes
     packs = wanted.listed
     if packs is None:
-        packs = list_blobs(storage, PACKS, wanted.list_parallelism)
+        packs = list_blobs(storage, PACK_PREFIXES, wanted.list_parallelism)
     else:
         packs = [blob for blob in packs if is_pack(blob.blob_id)]
     markers = list(storage.list(SESSION_PREFIX))
@@ -355,7 +353,6 @@ def snapshot_facts_of(
 
 
 __all__ = [
-    "PACKS",
     "SETTLE_NS",
     "Look",
     "complete_view",

@@ -11,6 +11,7 @@ from pykopia.errors import (
     InvalidRangeError,
 )
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.ids import ContentID
@@ -38,7 +39,7 @@ class Locator:
     def __init__(self, repository: Core, packs: Sequence[BlobMetadata] | None = None) -> None:
         self._repository = repository
         if packs is None:
-            packs = [blob for kind in ("p", "q") for blob in repository.storage.list(kind)]
+            packs = [blob for kind in PACK_PREFIXES for blob in repository.storage.list(kind)]
         self._packs = {blob.blob_id: blob.length for blob in packs}
 
     def locate(self, object_id: str, *, limit: int | None = None) -> Located:

@@ -80,7 +80,7 @@ def test_every_index_blob_has_the_recorded_entries(name: str, opened: Open) -> N
         )
         for blob in indexes.blobs()
         if blob.metadata.blob_id != POISON_INDEX_BLOB_ID
-        for entry in indexes.read_blob(blob.metadata.blob_id).entries()
+        for entry in indexes.stored.open(blob.metadata.blob_id).entries()
     ]  # fmt: skip
     recorded = [
         (

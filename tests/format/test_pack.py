@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykopia.errors import DamagedDataError, DamagedPackError, UsageError
+from pykopia.format.blob_names import is_pack
 from pykopia.format.content_id import iv_of
 from pykopia.format.encryption import Encryptor
 from pykopia.format.hashing import hash_function
@@ -21,7 +22,6 @@ from pykopia.format.pack import (
     PREAMBLE_LENGTH,
     TAIL_READ_LENGTH,
     Postamble,
-    is_pack,
     new_pack_blob_id,
     pack_end,
     pack_type_of,

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykopia.errors import DamagedDataError, UsageError
+from pykopia.format.blob_names import SESSION_PREFIX
 from pykopia.format.gotime import parse_time
-from pykopia.format.session import SESSION_PREFIX, SessionMarker, new_session_id, session_of_blob
+from pykopia.format.session import SessionMarker, new_session_id, session_of_blob
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SEALED = json.loads((VECTORS / "whole_blob_encryption.json").read_text())["cases"]

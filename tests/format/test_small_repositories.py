@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import is_pack
 from pykopia.format.content_id import iv_of
 from pykopia.format.encryption import Encryptor
 from pykopia.format.epoch import EpochState
@@ -14,7 +15,7 @@ from pykopia.format.hashing import hash_function
 from pykopia.format.index import IndexFile, build_index
 from pykopia.format.index_merge import MergedIndex, merge_index_files
 from pykopia.format.legacy_index import CompactionLog, active_blobs
-from pykopia.format.pack import is_pack, read_local_index
+from pykopia.format.pack import read_local_index
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import BlobID
 from tests.format.index_support import VECTORS, entry_of, load

@@ -7,6 +7,7 @@ from pykopia.errors import BlobNotFoundError, DamagedFormatBlobError, WriteConfl
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
+from pykopia.index.upgrading import copy_to_first_epoch
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.repository.view import Look, complete_view
 from pykopia.storage.backends.memory.storage import MemoryStorage
@@ -76,7 +77,7 @@ def test_an_upgrade_does_not_bring_back_what_one_that_was_cut_off_left(
     repository = new_repository(format_version=1)
     with repository.writer() as writer:
         gone = writer.contents.write(b"gone soon")
-    repository.contents.indexes.copy_to_first_epoch(complete_view(repository, "upgrade", packs=Look()))
+    copy_to_first_epoch(repository.contents.indexes, complete_view(repository, "upgrade", packs=Look()))
     for blob_id in [blob.blob_id for prefix in ("n", "p") for blob in storage.list(prefix)]:
         storage.delete(blob_id)  # as maintenance does in time
     with connect(storage, PASSWORD) as later:

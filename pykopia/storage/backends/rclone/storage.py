@@ -40,6 +40,7 @@ from pykopia.errors import (
     UnsupportedOptionError,
     UsageError,
 )
+from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.duration import parse_duration
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.backends.rclone.options import RcloneOptions
@@ -104,7 +105,7 @@ _REASONS: tuple[tuple[re.Pattern[str], type[StorageError], str], ...] = (
     ),
 )
 """Error classes by the text of rclone's messages, which have no codes."""
-_IN_PLACE = ("p", "q", "kopia.", SHARDS_FILE)
+_IN_PLACE = (*PACK_PREFIXES, "kopia.", SHARDS_FILE)
 """Name prefixes of blobs that are written under their final name at once if the remote is atomic."""
 _PUBLIC_KEYS = frozenset(
     {

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -235,10 +235,9 @@ def open_connected(
             f"{config} connects to an API server; pykopia works on the storage itself: connect to that"
         )
     limits = None
-    if local.throttling is not None:
-        names = (each.name for each in fields(ThrottlingLimits))
-        limits = ThrottlingLimits(**{name: getattr(local.throttling, name) for name in names})
     try:
+        if local.throttling is not None:
+            limits = ThrottlingLimits.from_config(local.throttling)
         info = ConnectionInfo.from_json(local.storage)
         storage = open_storage(with_options(info, storage_options) if storage_options else info, limits=limits)
     except ConnectionFileError as error:

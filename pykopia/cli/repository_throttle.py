@@ -20,16 +20,7 @@ def get(session: Session, options: ThrottleGetOptions) -> None:
     with session.open() as repository:
         limits = repository.storage.connection_info().options().throttling
     if options.json:
-        fields = {
-            "readsPerSecond": limits.reads_per_second,
-            "writesPerSecond": limits.writes_per_second,
-            "listsPerSecond": limits.lists_per_second,
-            "maxUploadSpeedBytesPerSecond": limits.upload_bytes_per_second,
-            "maxDownloadSpeedBytesPerSecond": limits.download_bytes_per_second,
-            "concurrentReads": limits.concurrent_reads,
-            "concurrentWrites": limits.concurrent_writes,
-        }
-        options.write_json(session, {name: _go_number(value) for name, value in fields.items() if value})
+        options.write_json(session, limits.to_config())
         return
     _line(session, "Max Download Speed:", limits.download_bytes_per_second, as_speed=True)
     _line(session, "Max Upload Speed:", limits.upload_bytes_per_second, as_speed=True)
@@ -88,10 +79,6 @@ def _number(label: str, text: str, *, whole: bool) -> float:
         message = f"can't parse the {label} {text!r}: a number or `unlimited` is wanted"
         raise CommandLineError(message)
     return value
-
-
-def _go_number(value: float) -> float:
-    return int(value) if float(value).is_integer() else value
 
 
 def _line(session: Session, label: str, value: float, *, as_speed: bool = False) -> None:

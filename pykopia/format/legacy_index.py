@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
 from pykopia.errors import DamagedDataError, DamagedIndexError
-from pykopia.format import gojson
+from pykopia.format import gojson, json_values
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 
@@ -39,10 +39,13 @@ class CompactionLog:
         Raises:
             DamagedIndexError: It is not the log of a compaction.
         """
-        members = _members(data, "compaction")
-        return cls(
-            inputs=_list_of(members.get("inputMetadata"), _read_metadata),
-            outputs=_list_of(members.get("outputMetadata"), _read_metadata),
+        return _read(
+            data,
+            "compaction",
+            lambda members: cls(
+                inputs=_list_of(members.get("inputMetadata"), _read_metadata),
+                outputs=_list_of(members.get("outputMetadata"), _read_metadata),
+            ),
         )
 
     def to_json(self) -> bytes:
@@ -71,10 +74,13 @@ class CleanupLog:
         Raises:
             DamagedIndexError: It is not the log of a cleanup.
         """
-        members = _members(data, "cleanup")
-        return cls(
-            logs=_list_of(members.get("blobIDs"), _read_blob_id),
-            scheduled_ns=_read_time(members.get("cleanupScheduleTime")),
+        return _read(
+            data,
+            "cleanup",
+            lambda members: cls(
+                logs=_list_of(members.get("blobIDs"), _read_blob_id),
+                scheduled_ns=_read_time(members.get("cleanupScheduleTime")),
+            ),
         )
 
     def to_json(self) -> bytes:
@@ -186,49 +192,36 @@ def plan_log_cleanup(
     )
 
 
-def _members(data: Buffer, kind: str) -> Mapping[str, object]:
+def _read(data: Buffer, kind: str, build: Callable[[Mapping[str, object]], T]) -> T:
+    """Return what ``build`` makes of the members of a log.
+
+    Raises:
+        DamagedIndexError: It is no log of this kind.
+    """
     try:
-        members = gojson.loads(data, first_only=True)
+        return build(json_values.members(gojson.loads(data, first_only=True)))
     except DamagedDataError as error:
         raise DamagedIndexError(f"reading the log of an index {kind}: {error}") from error
-    if not isinstance(members, dict):
-        raise DamagedIndexError(f"reading the log of an index {kind}: it is not a JSON object")
-    return members
 
 
 def _list_of(value: object, read: Callable[[object], T]) -> tuple[T, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise DamagedIndexError("reading the log of an index compaction: blobs are not in a list")
-    return tuple(map(read, value))
+    return () if value is None else tuple(map(read, json_values.values(value)))
 
 
 def _read_blob_id(value: object) -> BlobID:
-    if not isinstance(value, str):
-        raise DamagedIndexError("reading the log of an index compaction: the name of a blob is no text")
-    return BlobID(value)
+    return BlobID(json_values.text(value))
 
 
 def _read_time(value: object) -> int:
-    if value is None:
-        return gojson.ZERO_TIME_NS
-    try:
-        if isinstance(value, str):
-            return gojson.parse_time(value)
-    except DamagedDataError as error:
-        raise DamagedIndexError(f"reading the log of an index compaction: {error}") from error
-    raise DamagedIndexError("reading the log of an index compaction: a time is no text")
+    return gojson.ZERO_TIME_NS if value is None else gojson.parse_time(json_values.text(value))
 
 
 def _read_metadata(value: object) -> BlobMetadata:
-    if not isinstance(value, dict):
-        raise DamagedIndexError("reading the log of an index compaction: a blob is not described by an object")
-    length = value.get("length", 0)
-    if not isinstance(length, int):
-        raise DamagedIndexError("reading the log of an index compaction: the length of a blob is no number")
+    members = json_values.members(value)
     return BlobMetadata(
-        blob_id=_read_blob_id(value.get("id")), length=length, timestamp_ns=_read_time(value.get("timestamp"))
+        blob_id=_read_blob_id(members.get("id")),
+        length=json_values.integer(members.get("length", 0)),
+        timestamp_ns=_read_time(members.get("timestamp")),
     )
 
 

@@ -90,19 +90,6 @@ class APIServer(JSONObject):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThrottlingLimits(JSONObject):
-    """Limits on a client's use of the storage; 0 is no limit."""
-
-    reads_per_second: float = field(default=0, metadata=member("readsPerSecond", NUMBER))
-    writes_per_second: float = field(default=0, metadata=member("writesPerSecond", NUMBER))
-    lists_per_second: float = field(default=0, metadata=member("listsPerSecond", NUMBER))
-    upload_bytes_per_second: float = field(default=0, metadata=member("maxUploadSpeedBytesPerSecond", NUMBER))
-    download_bytes_per_second: float = field(default=0, metadata=member("maxDownloadSpeedBytesPerSecond", NUMBER))
-    concurrent_reads: int = field(default=0, metadata=member("concurrentReads", INTEGER))
-    concurrent_writes: int = field(default=0, metadata=member("concurrentWrites", INTEGER))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class LocalConfig(JSONObject):
     """The connection file: which repository, as whom, and what is kept locally."""
 
@@ -123,9 +110,8 @@ class LocalConfig(JSONObject):
     """Whether commands that policies name may run."""
     format_blob_cache_duration_ns: int = field(default=0, metadata=member("formatBlobCacheDuration", INTEGER))
     """Nanoseconds for which the local copies of the format blobs are used; negative: not at all."""
-    throttling: ThrottlingLimits | None = field(
-        default=None, metadata=member("throttlingLimits", nested(ThrottlingLimits))
-    )
+    throttling: Mapping[str, Any] | None = field(default=None, metadata=member("throttlingLimits", RAW_OBJECT))
+    """Limits on the use of the storage, by Kopia's JSON names; they win over those in ``storage``."""
 
     @classmethod
     def from_bytes(cls, data: Buffer, *, name: str = "the connection file") -> Self:
@@ -184,7 +170,6 @@ __all__ = [
     "APIServer",
     "CachingOptions",
     "LocalConfig",
-    "ThrottlingLimits",
     "decode_password_file",
     "default_cache_directory_name",
     "encode_password_file",

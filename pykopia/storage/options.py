@@ -4,14 +4,14 @@ Each class lists its fields in the order in which Kopia writes them. A field is 
 ``flag_field`` ..., which say its JSON name, whether it is left out when zero, and whether it is a secret.
 """
 
-import base64
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, cast
 
-from pykopia.errors import ConnectionFileError, UsageError
+from pykopia.errors import ConnectionFileError, DamagedDataError, UsageError
+from pykopia.format import json_values
 from pykopia.format.duration import parse_duration
 from pykopia.storage.flags import Flag, FlagContext
 
@@ -29,7 +29,7 @@ class JSONField:
     expected: str
     """The expected kind of value, for messages."""
     read: Callable[[Any], object]
-    """Gives the typed value, or raises ``TypeError`` or ``ValueError``."""
+    """Gives the typed value, or raises ``DamagedDataError``."""
     write: Callable[[Any], object]
     """Gives the JSON value."""
     omit_zero: bool = False
@@ -47,65 +47,27 @@ def _same(value: object) -> object:
     return value
 
 
-def _read_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _read_flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _read_int(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _read_float(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError
-    return float(value)
-
-
 def _write_float(value: float) -> int | float:
     return int(value) if value.is_integer() else value  # Go writes 20, not 20.0
 
 
-def _read_list(value: object) -> list[object]:
-    if not isinstance(value, list | tuple):
-        raise TypeError
-    return list(value)
-
-
 def _read_ints(value: object) -> tuple[int, ...]:
-    return tuple(_read_int(item) for item in _read_list(value))
+    return tuple(map(json_values.integer, json_values.values(value)))
 
 
 def _read_texts(value: object) -> tuple[str, ...]:
-    return tuple(_read_text(item) for item in _read_list(value))
+    return tuple(map(json_values.text, json_values.values(value)))
 
 
 def _write_list(value: tuple[object, ...] | None) -> list[object] | None:
     return None if value is None else list(value)
 
 
-def _read_base64(value: object) -> bytes:
-    return base64.b64decode(_read_text(value).replace("\r", "").replace("\n", ""), validate=True)
-
-
-def _write_base64(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
-
-
 def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
     def read(value: object) -> str:
-        text = _read_text(value)
+        text = json_values.text(value)
         if not pattern.fullmatch(text):
-            raise ValueError
+            raise DamagedDataError(f"it must match {pattern.pattern}")
         return text
 
     return read
@@ -149,7 +111,7 @@ def text_field(
     spec = JSONField(
         name=name,
         expected="text",
-        read=_read_text,
+        read=json_values.text,
         write=_same,
         omit_zero=omit,
         secret=secret,
@@ -176,25 +138,29 @@ def texts_field(name: str, *, flag: Flag | None = None) -> tuple[str, ...]:
 
 def flag_field(name: str, *, omit: bool = False, flag: Flag | None = None) -> bool:
     """Declare a truth value."""
-    spec = JSONField(name=name, expected="true or false", read=_read_flag, write=_same, omit_zero=omit, flag=flag)
+    spec = JSONField(name=name, expected="true or false", read=json_values.flag, write=_same, omit_zero=omit, flag=flag)
     return cast("bool", _field(False, spec))  # noqa: FBT003 -- the default of the field
 
 
 def int_field(name: str, *, omit: bool = True, flag: Flag | None = None) -> int:
     """Declare a whole number."""
-    spec = JSONField(name=name, expected="a whole number", read=_read_int, write=_same, omit_zero=omit, flag=flag)
+    spec = JSONField(
+        name=name, expected="a whole number", read=json_values.integer, write=_same, omit_zero=omit, flag=flag
+    )
     return cast("int", _field(0, spec))
 
 
 def optional_int_field(name: str) -> int | None:
     """Declare a whole number that may be absent, which is not the same as zero."""
-    spec = JSONField(name=name, expected="a whole number", read=_read_int, write=_same, omit_zero=True)
+    spec = JSONField(name=name, expected="a whole number", read=json_values.integer, write=_same, omit_zero=True)
     return cast("int | None", _field(None, spec))
 
 
 def rate_field(name: str, *, flag: Flag | None = None) -> float:
     """Declare a number that is left out when zero."""
-    spec = JSONField(name=name, expected="a number", read=_read_float, write=_write_float, omit_zero=True, flag=flag)
+    spec = JSONField(
+        name=name, expected="a number", read=json_values.number, write=_write_float, omit_zero=True, flag=flag
+    )
     return cast("float", _field(0.0, spec))
 
 
@@ -251,7 +217,9 @@ def time_field(name: str) -> str:
 
 def base64_field(name: str) -> bytes:
     """Declare bytes that stand in JSON as base64, left out when empty."""
-    spec = JSONField(name=name, expected="base64", read=_read_base64, write=_write_base64, omit_zero=True)
+    spec = JSONField(
+        name=name, expected="base64", read=json_values.base64_bytes, write=json_values.base64_text, omit_zero=True
+    )
     return cast("bytes", _field(b"", spec))
 
 
@@ -281,6 +249,25 @@ class ThrottlingLimits:
     """Gets and metadata requests at one time."""
     concurrent_writes: int = int_field("concurrentWrites")
     """Puts and deletes at one time."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Read limits by Kopia's JSON names; other members are left out.
+
+        Raises:
+            ConnectionFileError: A limit has a value of the wrong kind.
+        """
+        known = {spec.name.lower(): (attribute, spec) for attribute, spec in _declared(cls)}
+        values: dict[str, Any] = {}
+        for name, value in config.items():
+            if value is not None and name.lower() in known:
+                attribute, spec = known[name.lower()]
+                values[attribute] = _read("the limits of this connection", spec, value)
+        return cls(**values)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the limits that are set, by Kopia's JSON names."""
+        return {spec.name: value for spec, value in _written_of(self, dataclasses.fields(self))}
 
 
 NO_LIMITS = ThrottlingLimits()
@@ -333,7 +320,7 @@ class StorageOptions:
                 continue
             attribute, spec = table[lower]
             if value is not None:
-                target[attribute] = _read(cls.type, spec, value)
+                target[attribute] = _read(f"this connection to storage of type {cls.type}", spec, value)
         make: Callable[..., Self] = cls  # the fields are those of the subclass
         return make(**values, throttling=ThrottlingLimits(**throttling), extra=extra)
 
@@ -448,13 +435,12 @@ def _flagged(cls: Any) -> list[tuple[str, str, JSONField, Any]]:  # noqa: ANN401
     ]
 
 
-def _read(kind: str, spec: JSONField, value: object) -> object:
+def _read(what: str, spec: JSONField, value: object) -> object:
     try:
         return spec.read(value)
-    except (TypeError, ValueError):
+    except DamagedDataError:
         raise ConnectionFileError(
-            f"can't use this connection to storage of type {kind}: {spec.name} must be {spec.expected}; "
-            "correct it or connect to the repository again"
+            f"can't use {what}: {spec.name} must be {spec.expected}; correct it or connect to the repository again"
         ) from None  # the cause may quote a secret
 
 

@@ -22,7 +22,6 @@ from pykopia.format.local_config import (
     APIServer,
     CachingOptions,
     LocalConfig,
-    ThrottlingLimits,
     decode_password_file,
     default_cache_directory_name,
     encode_password_file,
@@ -82,7 +81,7 @@ def test_every_option_of_a_client_is_kept() -> None:
         description="v-Description",
         enable_actions=True,
         format_blob_cache_duration_ns=510_000_000_000,
-        throttling=ThrottlingLimits(reads_per_second=1.5, concurrent_reads=3),
+        throttling={"readsPerSecond": 1.5, "concurrentReads": 3},
     )
 
 

@@ -7,9 +7,12 @@ lends helpers to callers that work on parts of something themselves.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Item = TypeVar("Item")
 Part = TypeVar("Part")
@@ -34,7 +37,7 @@ class Crew(Generic[Result]):
             most: tasks that are under way at one time, queued ones included; no bound when not given.
             name: beginning of the names of the threads.
         """
-        self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix=name)
+        self._pool = _pool(threads, name)
         self._most = most
         self._running: set[Future[Result]] = set()
         self._lock = threading.Lock()
@@ -193,11 +196,17 @@ class Parts(Generic[Part]):
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _started(self) -> ThreadPoolExecutor:
+    def _started(self) -> "ThreadPoolExecutor":
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._helpers, thread_name_prefix="pykopia-part")
+                self._pool = _pool(self._helpers, "pykopia-part")
             return self._pool
+
+
+def _pool(threads: int, name: str) -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- many commands need no threads
+
+    return ThreadPoolExecutor(max(1, threads), thread_name_prefix=name)
 
 
 class _Left(Iterator[Part]):

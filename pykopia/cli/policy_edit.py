@@ -11,7 +11,7 @@ from pykopia.cli.session import Session
 from pykopia.errors import InvalidPolicyError
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
-from pykopia.snapshot.policies import check_change
+from pykopia.snapshot.policy_change import check_change
 
 _EDITOR = "vi"
 _HELP = """

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from pykopia.errors import InvalidPolicyError
 from pykopia.format.html_table import html_table
-from pykopia.format.manifest import TYPE_LABEL
+from pykopia.format.manifest import TYPE_LABEL, ManifestEntry
 from pykopia.format.policy import EMPTY_POLICY, Policy
 from pykopia.format.source import HOST_LABEL, PATH_LABEL, USER_LABEL, SourceInfo
 from pykopia.ids import ManifestID
@@ -156,6 +156,21 @@ def _last_separator(path: str) -> int:
     return max(map(path.rfind, _SEPARATORS))
 
 
+def read_policy(entry: ManifestEntry) -> DefinedPolicy:
+    """Return the policy in a manifest.
+
+    Raises:
+        InvalidPolicyError: it can't be read; the message names its target and its manifest.
+    """
+    try:
+        return DefinedPolicy.from_manifest(entry.id, entry.labels, entry.data)
+    except InvalidPolicyError as error:
+        target = SourceInfo.from_labels(entry.labels)
+        raise InvalidPolicyError(
+            f"the policy of {target} in manifest {entry.id} can't be read: {error}; `manifest delete {entry.id}` removes it"
+        ) from error
+
+
 __all__ = [
     "GLOBAL_TARGET",
     "POLICY_TYPE",
@@ -167,5 +182,6 @@ __all__ = [
     "policies_for",
     "policy_labels",
     "policy_targets",
+    "read_policy",
     "relative_path",
 ]

@@ -19,7 +19,6 @@ from pykopia.format.epoch import EpochState
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.ids import BlobID
 from pykopia.index.index_blobs import IndexBlobs
-from pykopia.index.lost_marker import restore_marker
 
 FRESH_SHARE = 0.25
 """An epoch state older than this share of its refresh time is read again before writing (format 02 §9.6)."""
@@ -82,6 +81,8 @@ class EpochLayout:
         while len(written) < len(plain):
             state = self._fresh_state()
             if state.lacks_markers:
+                from pykopia.index.lost_marker import restore_marker  # noqa: PLC0415 -- seldom needed
+
                 restore_marker(self._blobs, state, version=self._format.effective_index_version)
                 restored = epoch.marker_blob_id(state.current_epoch)
                 state = self.read_state(marker=restored)

@@ -21,10 +21,8 @@ from pykopia.format.index_merge import MergedIndex
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import BlobID
-from pykopia.index.epoch_layout import EpochLayout
 from pykopia.index.index_blobs import WAY_OUT, IndexBlobs
 from pykopia.index.layout import IndexLayout
-from pykopia.index.legacy_layout import LegacyLayout
 from pykopia.index.local_files import LocalIndexFiles
 from pykopia.storage.base import BlobStorage
 
@@ -67,8 +65,7 @@ class IndexStore:
     ) -> None:
         """Keep decrypted index files in ``folder``, or in memory when it is None."""
         self.stored = IndexBlobs(storage, sealer)
-        with_epochs = repository_format.epoch_parameters.enabled
-        self.layout = EpochLayout(self.stored, repository_format) if with_epochs else LegacyLayout(self.stored)
+        self.layout = _layout(self.stored, repository_format)
         self.version = repository_format.effective_index_version
         self._storage = storage
         self._local = LocalIndexFiles(folder)
@@ -277,6 +274,17 @@ class IndexStore:
                 self._active = self._active.union(written)
                 self._merged = MergedIndex(list(self._files.values()), watermark=self.layout.watermark)
         return written
+
+
+def _layout(stored: IndexBlobs, repository_format: RepositoryFormat) -> IndexLayout:
+    """Return the layout that a format has; the other one is not even imported."""
+    if repository_format.epoch_parameters.enabled:
+        from pykopia.index.epoch_layout import EpochLayout  # noqa: PLC0415
+
+        return EpochLayout(stored, repository_format)
+    from pykopia.index.legacy_layout import LegacyLayout  # noqa: PLC0415
+
+    return LegacyLayout(stored)
 
 
 __all__ = ["IndexBlob", "IndexStore"]

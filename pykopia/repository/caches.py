@@ -6,7 +6,6 @@ may share the folder: what one keeps there is never taken for another's.
 """
 
 import contextlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +79,9 @@ class Caches:
     def clear(self) -> None:
         """Drop everything that pykopia keeps."""
         if self.folder is not None:
-            shutil.rmtree(self.folder / OWN_FOLDER, ignore_errors=True)
+            from shutil import rmtree  # noqa: PLC0415 -- seldom needed, and it imports compressors
+
+            rmtree(self.folder / OWN_FOLDER, ignore_errors=True)
             self.forget_format_blobs()
 
     def forget_format_blobs(self) -> None:

@@ -1,7 +1,6 @@
 """The connection file of a client, with the password and the maintenance lock beside it (format 01 §7)."""
 
 import contextlib
-import shutil
 from pathlib import Path
 
 from pykopia.arguments import StrPath, absolute
@@ -84,7 +83,9 @@ def disconnect(config: StrPath | None = None) -> None:
     with contextlib.suppress(NotConnectedError):
         folder = read_config(config).caching.folder(config)
         if folder is not None and (folder / TAG_NAME).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            from shutil import rmtree  # noqa: PLC0415 -- seldom needed, and it imports compressors
+
+            rmtree(folder, ignore_errors=True)
     forget_password(config)
     _beside(config, LOCK_SUFFIX).unlink(missing_ok=True)
     config.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import pykopia.core
 from pykopia import clock
 from pykopia.arguments import check_bytes
 from pykopia.errors import (
@@ -27,7 +28,6 @@ from pykopia.errors import (
 from pykopia.format import gojson, manifest
 from pykopia.format.manifest import CompactionPlan, ManifestEntry
 from pykopia.ids import ContentID, ManifestID
-from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.contents import ContentStore
 
 COMPRESSOR = "zstd-fastest"
@@ -174,7 +174,7 @@ def _reason(error: BaseException | None) -> str:
 class ManifestWriter:
     """Adds and deletes manifests; what it does is committed by the next flush of its contents."""
 
-    def __init__(self, store: ManifestStore, contents: ContentWriter) -> None:
+    def __init__(self, store: ManifestStore, contents: "pykopia.core.ContentWriter") -> None:
         self._store = store
         self._contents = contents
         self._lock = threading.Lock()

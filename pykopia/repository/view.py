@@ -32,8 +32,6 @@ from pykopia.format.session import session_of_blob
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
-from pykopia.repository.dropped import dropped_before_ns, read_dropped
-from pykopia.repository.index_recovery import read_pack_index
 from pykopia.storage.base import BlobStorage
 
 log = logging.getLogger(__name__)
@@ -214,6 +212,8 @@ def _any_pack(storage: BlobStorage) -> str:
 
 def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
     """List packs, then sessions, then the index: what another client commits meanwhile is never taken for unlisted."""
+    from pykopia.repository.dropped import read_dropped  # noqa: PLC0415 -- lists of snapshots do without
+
     storage, indexes = repository.storage, repository.contents.indexes
     packs = wanted.listed
     if packs is None:
@@ -260,7 +260,9 @@ def _named(merged: MergedIndex) -> frozenset[str]:
 
 
 def _proofs(repository: Core, packs: Sequence[BlobMetadata], names: frozenset[str]) -> Mapping[BlobID, PackProof]:
-    before_ns = dropped_before_ns(repository)
+    from pykopia.repository.dropped import dropped_before_ns  # noqa: PLC0415 -- lists of snapshots do without
+
+    before_ns = dropped_before_ns(repository) if packs else None
 
     def prove(blob: BlobMetadata) -> PackProof | None:
         return prove_pack(repository, blob, names, before_ns)
@@ -280,6 +282,8 @@ def prove_pack(
         names: all packs that are there.
         dropped_before_ns: deleted contents that are older may be missing from the index (format version 1).
     """
+    from pykopia.repository.index_recovery import read_pack_index  # noqa: PLC0415 -- lists of snapshots do without
+
     merged = repository.contents.indexes.merged
     unknown = dropped = last_copies = manifests = 0
     try:

@@ -1,27 +1,18 @@
 """The policies of a repository: what is defined, what holds for a source, setting and deleting."""
 
 import builtins
-import contextlib
-import logging
 
-from pykopia.chunking.splitters import SPLITTERS
-from pykopia.errors import InvalidPolicyError, PolicyNotFoundError
-from pykopia.format.compression import COMPRESSORS
+import pykopia
+from pykopia.errors import PolicyNotFoundError
 from pykopia.format.html_table import html_table
-from pykopia.format.maintenance_schedule import MANIFEST_LABELS, MaintenanceParameters
-from pykopia.format.manifest import ManifestEntry
-from pykopia.format.policy import DEFAULT_POLICY, EMPTY_POLICY, Policy
+from pykopia.format.policy import DEFAULT_POLICY, Policy
 from pykopia.format.policy_merge import EffectivePolicy, effective_policy
-from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, concerns, policy_labels
+from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, concerns, policy_labels, read_policy
 from pykopia.format.policy_tree import PolicyTree
-from pykopia.format.policy_validation import policy_mistakes, policy_oddities, validate_policy
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.core import Core
-from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.reference import SourceLike, source_of
-
-log = logging.getLogger(__name__)
 
 POLICY_TYPE = {"type": "policy"}
 
@@ -45,7 +36,7 @@ class Policies:
         Raises:
             InvalidPolicyError: one can't be read; the message names its target and its manifest.
         """
-        return [_defined(each) for each in self._repository.manifests.find(POLICY_TYPE)]
+        return [read_policy(each) for each in self._repository.manifests.find(POLICY_TYPE)]
 
     def _source(self, source: SourceLike) -> SourceInfo:
         return source_of(source, self._repository.client)
@@ -60,7 +51,7 @@ class Policies:
         """
         source = self._source(source)
         return [
-            _defined(each)
+            read_policy(each)
             for each in self._repository.manifests.find(POLICY_TYPE)
             if concerns(SourceInfo.from_labels(each.labels), source)
         ]
@@ -68,7 +59,7 @@ class Policies:
     def defined(self, target: SourceLike) -> DefinedPolicy | None:
         """Return the policy defined for just this target, None without one."""
         found = self._repository.manifests.find(policy_labels(self._source(target)))
-        return _defined(found[-1]) if found else None
+        return read_policy(found[-1]) if found else None
 
     def effective(self, source: SourceLike) -> EffectivePolicy:
         """Return the policy that holds for a source, with where each value comes from."""
@@ -80,31 +71,29 @@ class Policies:
         source = self._source(source)
         return PolicyTree.for_source(source, self.concerning(source))
 
+    def _writer(self) -> "pykopia.RepositoryWriter":
+        from pykopia.repository.writer import RepositoryWriter  # noqa: PLC0415 -- readers do without
+
+        return RepositoryWriter(self._repository)
+
     def set(self, target: SourceLike, policy: Policy) -> ManifestID:
         """Define the policy of a target, instead of the one it had.
 
         Raises:
             InvalidPolicyError: the policy contradicts itself or makes no sense; the stored one is unchanged.
         """
-        with RepositoryWriter(self._repository) as writer:
+        with self._writer() as writer:
             return self.put(writer, self._source(target), policy)
 
     @staticmethod
-    def put(writer: RepositoryWriter, target: SourceInfo, policy: Policy) -> ManifestID:
+    def put(writer: "pykopia.RepositoryWriter", target: SourceInfo, policy: Policy) -> ManifestID:
         """Define a policy in a session of writing; see ``set``.
 
         What was wrong in the policy before, as Kopia may have stored it, is no reason to refuse a change of something else.
         """
-        labels = policy_labels(target)
-        found = writer.manifests.find(labels)
-        before = EMPTY_POLICY
-        with contextlib.suppress(InvalidPolicyError):  # one that can't be read can be replaced
-            before = _defined(found[-1]).policy if found else EMPTY_POLICY
-        check_change(target, before, policy)
-        for oddity in policy_oddities(policy):
-            if oddity not in policy_oddities(before):
-                log.warning("policy for %s: %s", target, oddity)
-        return writer.manifests.replace(labels, policy.to_json())
+        from pykopia.snapshot.policy_change import put_policy  # noqa: PLC0415 -- readers do without
+
+        return put_policy(writer, target, policy)
 
     def delete(self, target: SourceLike) -> None:
         """Remove the policy of a target.
@@ -116,46 +105,19 @@ class Policies:
         found = self._repository.manifests.find(policy_labels(target))
         if not found:
             raise PolicyNotFoundError(f"no policy is defined for {target}; `policy list` shows all")
-        with RepositoryWriter(self._repository) as writer:
+        with self._writer() as writer:
             for each in found:
                 writer.manifests.delete(each.id)
 
     def set_defaults(self) -> Policy:
         """Set the global policy and the owner of maintenance, as Kopia does for a new repository."""
-        with RepositoryWriter(self._repository) as writer:
+        from pykopia.format.maintenance_schedule import MANIFEST_LABELS, MaintenanceParameters  # noqa: PLC0415
+
+        with self._writer() as writer:
             self.put(writer, GLOBAL_TARGET, DEFAULT_POLICY)
             owner = f"{self._repository.username}@{self._repository.hostname}"
             writer.manifests.replace(MANIFEST_LABELS, MaintenanceParameters(owner=owner).to_json())
         return DEFAULT_POLICY
 
 
-def check_change(target: SourceInfo, before: Policy, after: Policy) -> None:
-    """Refuse a change of a policy that brings something in that makes no sense.
-
-    Raises:
-        InvalidPolicyError: the message names all that is wrong.
-    """
-    validate_policy(after, target)
-    mistakes = _mistakes(after, target)
-    if mistakes:
-        known = _mistakes(before, target) if before != EMPTY_POLICY else ()
-        mistakes = tuple(each for each in mistakes if each not in known)
-    if mistakes:
-        raise InvalidPolicyError(f"the policy for {target} can't be set: {'; '.join(mistakes)}")
-
-
-def _mistakes(policy: Policy, target: SourceInfo) -> tuple[str, ...]:
-    return policy_mistakes(policy, target, compressors=COMPRESSORS, splitters=SPLITTERS)
-
-
-def _defined(entry: ManifestEntry) -> DefinedPolicy:
-    try:
-        return DefinedPolicy.from_manifest(entry.id, entry.labels, entry.data)
-    except InvalidPolicyError as error:
-        target = SourceInfo.from_labels(entry.labels)
-        raise InvalidPolicyError(
-            f"the policy of {target} in manifest {entry.id} can't be read: {error}; `manifest delete {entry.id}` removes it"
-        ) from error
-
-
-__all__ = ["Policies", "check_change"]
+__all__ = ["Policies"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from pykopia.crew import Crew
 from pykopia.format.blob import BlobMetadata
 
 
@@ -37,8 +38,6 @@ def walk(scan: Callable[[Folder], Iterable[BlobMetadata | Folder]], root: str, w
 def _in_parallel(
     scan: Callable[[Folder], Iterable[BlobMetadata | Folder]], root: str, workers: int
 ) -> Iterator[BlobMetadata]:
-    from pykopia.crew import Crew  # noqa: PLC0415 -- costs 5 ms of start
-
     with Crew[list[BlobMetadata | Folder]](workers, name="list-blobs") as crew:
         crew.submit(lambda: [*scan(Folder(root, ""))])
         for entries in crew.results():

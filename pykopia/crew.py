@@ -2,6 +2,9 @@
 
 ``Crew`` carries out tasks that one thread submits, ``in_parallel`` calls a function for each of some things, ``Parts``
 lends helpers to callers that work on parts of something themselves.
+
+``repository.packs`` and ``repository.trays`` have threads of their own: they live as long as a writer, go on after an error
+until the writer asks for it, and hand reused buffers from one stage to the next.
 """
 
 import threading

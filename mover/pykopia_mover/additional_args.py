@@ -30,12 +30,12 @@ REFUSED: Final = frozenset(
         "username",
     }
 )
-"""Flags that would change who, where or with what: those have variables of their own."""
+"""Flags of identity, storage and password, which have variables of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Additional:
-    """What the flags ask for, by what they change."""
+    """Options that the flags set, by the object that they belong to."""
 
     snapshot: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``SnapshotOptions``."""
@@ -159,11 +159,11 @@ _FLAGS: Final[dict[str, tuple[tuple[str, str, _Reader], ...]]] = {
     "retention-mode": (("creation", "retention_mode", _text),),
     "retention-period": (("creation", "retention_period_ns", _nanoseconds),),
 }
-"""What each flag changes: part, field, and how its value is read."""
+"""Part, field and value reader of each flag."""
 
 
 def parse_additional_args(text: str, *, ignore_unknown: bool = False) -> Additional:
-    """Return what the flags ask for.
+    """Return the options that the flags set.
 
     Args:
         text: flags joined by the separator; a value stands behind ``=`` or as the next item.

@@ -28,11 +28,11 @@ from pykopia_mover.run import Context
 
 LOST_AND_FOUND: Final = "lost+found"
 MOST_PATHS: Final = 20
-"""Paths listed of those that could not be read."""
+"""Paths that are listed when entries could not be read."""
 TOLD_EVERY: Final = 30
 """Seconds between two lines on progress."""
 MANY_INDEXES: Final = 1000
-"""Index blobs in use from which on maintenance is missed (rule M-145)."""
+"""Active index blobs from which on a warning says that maintenance does not run (rule M-145)."""
 _VANISHED: Final = "No such file or directory"
 _ORIGIN_NAMES: Final = dict(
     zip(RETENTION_FIELDS, ("latest", "hourly", "daily", "weekly", "monthly", "annual"), strict=True)
@@ -73,7 +73,7 @@ def backup(run: Context) -> Outcome:
 
 
 def _is_empty(run: Context) -> bool:
-    """Tell whether there is nothing to back up (rule M-012)."""
+    """Return True if there is nothing to back up (rule M-012)."""
     try:
         names = os.listdir(run.data_dir)
     except FileNotFoundError:
@@ -296,7 +296,7 @@ def _take(run: Context, repository: Repository, options: SnapshotOptions) -> Sna
 
 
 def _finish(run: Context, repository: Repository, source: SourceInfo, result: SnapshotResult, *, before: int) -> None:
-    """Say what came of it.
+    """Report the result of a snapshot.
 
     Args:
         run: the run.
@@ -343,7 +343,7 @@ def _finish(run: Context, repository: Repository, source: SourceInfo, result: Sn
 
 
 def _tell_special(run: Context, counters: UploadCounters) -> None:
-    """Say how many entries are of kinds that no snapshot has."""
+    """Log how many sockets, pipes and devices were left out."""
     counts = {"sockets": counters.sockets, "pipes": counters.pipes, "devices": counters.devices}
     found = {kind: count for kind, count in counts.items() if count}
     if found:
@@ -353,7 +353,7 @@ def _tell_special(run: Context, counters: UploadCounters) -> None:
 
 
 def _is_harmless(error: Problem) -> bool:
-    """Tell whether an entry went while it was being read, or is the folder that file systems keep for themselves."""
+    """Return True if an entry vanished while it was read, or is the ``lost+found`` folder of a file system."""
     return _VANISHED in error.message or error.path.strip("/") == LOST_AND_FOUND
 
 

@@ -1,4 +1,4 @@
-"""The cache volume: limits that fit into it, what older movers left there, and doing without."""
+"""The cache volume: limits that fit its capacity, removal of the caches of older movers, runs without a cache."""
 
 import contextlib
 import os
@@ -38,20 +38,20 @@ KOPIA_LEFTOVERS: Final = (
     OWN_WRITES,
     "server-contents",
 )
-"""What a real kopia leaves on a cache volume, in the order in which it may go."""
+"""Folders that a real kopia leaves on a cache volume, in the order in which they are removed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachePlace:
-    """Where the cache is, or that there is none."""
+    """The cache folder of a run."""
 
     folder: Path | None
-    """None: nothing is kept."""
+    """None: there is no cache."""
     capacity: int
     """Bytes that it may reach."""
     warning: str = ""
     temporary: bool = False
-    """Whether it is to be removed at the end."""
+    """Whether the folder is removed at the end of the run."""
 
 
 def find_place(settings: Settings, *, temporary_root: Path | None = None) -> CachePlace:
@@ -95,7 +95,7 @@ def _capacity(folder: Path) -> int:
 
 
 def is_in_memory(folder: Path) -> bool:
-    """Tell whether a folder lies on a file system in memory."""
+    """Return True if a folder is on a file system in memory."""
     device = os.stat(folder).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     with contextlib.suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
@@ -167,7 +167,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def is_short(place: CachePlace) -> bool:
-    """Tell whether the cache has reached its limit or its volume is full."""
+    """Return True if the cache has reached its limit or its volume is full."""
     if place.folder is None:
         return False
     try:
@@ -179,7 +179,7 @@ def is_short(place: CachePlace) -> bool:
 
 
 def make_room(place: CachePlace, *, now_ns: int) -> list[str]:
-    """Remove what a real kopia left, one thing after the other, while space is short; return the names (rule M-050)."""
+    """Remove folders that a real kopia left, one by one, while space is short; return the names (rule M-050)."""
     removed: list[str] = []
     if place.folder is None:
         return removed
@@ -195,7 +195,7 @@ def make_room(place: CachePlace, *, now_ns: int) -> list[str]:
 
 
 def rebuild(place: CachePlace) -> None:
-    """Drop all that can be fetched again (rule M-054)."""
+    """Remove everything from the cache; it can be fetched again (rule M-054)."""
     if place.folder is not None:
         for name in (OWN, *(each for each in KOPIA_LEFTOVERS if each != OWN_WRITES)):
             _remove(place.folder / name)

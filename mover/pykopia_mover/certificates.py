@@ -1,4 +1,4 @@
-"""Who issued the certificate of a server that is not trusted: what a person needs to find the right authority."""
+"""Finds the issuer of a certificate that is not trusted, so that a person can find the right authority certificate."""
 
 import contextlib
 import socket

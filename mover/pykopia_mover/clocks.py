@@ -14,7 +14,7 @@ from pykopia_mover.output import timestamp
 MOST_NS: Final = 5 * 60 * 1_000_000_000
 """Nanoseconds by which clocks may differ without a warning."""
 INDEXES: Final = ("n", "x")
-"""How the names of index blobs begin, of which every backup stores some."""
+"""Name prefixes of index blobs: every backup stores some."""
 
 
 def difference_ns(stored_ns: int, *, began_ns: int, ended_ns: int) -> int:

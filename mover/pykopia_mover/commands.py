@@ -13,7 +13,7 @@ from pykopia import clock
 from pykopia_mover.failures import MoverError
 
 MOST_OUTPUT: Final = 64 << 10
-"""Bytes of output that reach the log."""
+"""Bytes of output that are logged."""
 TAIL_LINES: Final = 10
 """Lines of output in the error."""
 GRACE_SECONDS: Final = 10
@@ -97,7 +97,7 @@ class _Output:
                     self._tell(line if self.told < MOST_OUTPUT else f"{line} … (the rest of the output is left out)")
 
     def finish(self) -> None:
-        """Wait for what is still on its way; a child that keeps the pipe open holds nobody up."""
+        """Wait a short time for the rest of the output: a child process may keep the pipe open."""
         self._thread.join(1)
         if not self._thread.is_alive():
             assert self._process.stdout is not None
@@ -105,7 +105,7 @@ class _Output:
 
 
 def _wait(process: "subprocess.Popen[bytes]", deadline: float, canceled: Callable[[], bool]) -> str:
-    """Wait for the end; return why it was brought about, empty if it came by itself."""
+    """Wait for the end of the process; return why it was ended, empty if it ended by itself."""
     while True:
         try:
             process.wait(TICK_SECONDS)

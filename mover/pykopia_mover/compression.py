@@ -11,10 +11,10 @@ DEFAULT: Final = "zstd"
 NONE: Final = "none"
 
 ALIASES: Final = {"s2": "s2-default", "lz4": "s2-default"}
-"""Names that stand for others. lz4 does because newer versions of Kopia can't read it; s2 is as fast."""
+"""Other names of compressors. lz4 means S2, because newer versions of Kopia can't read lz4; S2 is as fast."""
 
 NAMES: Final = (NONE, *(name for name in COMPRESSOR_NAMES if name not in ALIASES))
-"""What new data may be compressed with."""
+"""Compressors for new data."""
 
 COMMON: Final = ("zstd", "gzip", "s2", NONE)
 """Named first in messages."""

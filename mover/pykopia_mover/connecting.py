@@ -51,7 +51,7 @@ _KOPIA_BLOB: Final = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """Where the repository is to be."""
+    """The place of the repository as the settings name it."""
 
     connection: ConnectionInfo
     document: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Target:
 
 
 def find_target(run: Context) -> Target:
-    """Return where the settings say the repository is (rules M-030, M-046).
+    """Return the place of the repository that the settings name (rules M-030, M-046).
 
     Raises:
         MoverError: nowhere, or a connection document that can't be used.
@@ -164,7 +164,7 @@ def _is_folder(connection: ConnectionInfo) -> bool:
 
 
 def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -> Repository:
-    """Return the repository that the settings name, made if need be and if that is allowed.
+    """Return the repository that the settings name; create it if it is missing and ``may_create`` is set.
 
     Args:
         run: its context.
@@ -236,7 +236,7 @@ def _open(run: Context, connection: ConnectionInfo, *, create: bool = False) -> 
 
 
 def _note_failure(run: Context, connection: ConnectionInfo, error: PykopiaError, tried: str) -> None:
-    """Note what helps to explain why a storage can't be opened: how often it was tried, and whose certificate was refused."""
+    """Record facts for the message on a storage that can't be opened: attempts, and the issuer of a refused certificate."""
     issuer = issuer_of(server_of(_options(connection))) if is_about_certificate(error) else ""
     run.notes.add(place=replace(run.place, tried=tried, issuer=issuer))
 
@@ -264,7 +264,7 @@ def _look(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage | None,
 
 
 def _older_place(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage, bytes] | None:
-    """Return where an older mover has put the repository, if the password opens it (rule M-033)."""
+    """Return the place where older movers put the repository, if the password opens the one there (rule M-033)."""
     if not run.settings.legacy_location_probe:
         return None
     found = []
@@ -301,7 +301,7 @@ def _older_place(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage,
 
 
 def _opens(storage: BlobStorage, password: str) -> bool:
-    """Tell whether the password is that of the repository in a storage, which stays open."""
+    """Return True if the password opens the repository in a storage. The storage stays open."""
     for each in password_forms(password):
         with contextlib.suppress(InvalidPasswordError):
             pykopia.connect(storage, each, client=ClientOptions(username=OWNER_USER, hostname=OWNER_HOST))
@@ -436,7 +436,7 @@ def _create(run: Context, target: Target) -> tuple[BlobStorage, bytes, bool]:
 
 
 def _first_policies(run: Context, repository: Repository) -> None:
-    """Add what the volume's configuration says of compression to the global policy of a new repository."""
+    """Add the compression settings of the volume to the global policy of a new repository."""
     if run.manual.compression:
         defined = repository.policies.defined(SourceInfo())
         assert defined is not None
@@ -445,7 +445,7 @@ def _first_policies(run: Context, repository: Repository) -> None:
 
 
 def _require_parent(run: Context, connection: ConnectionInfo) -> None:
-    """Make only the last part of a folder: all else that is missing is misspelt, or not mounted."""
+    """Refuse a folder whose parent is missing: the path is misspelt, or a volume is not mounted."""
     fix = {
         "filesystem": "Check that the volume is mounted there",
         "sftp": "SFTP_PATH must exist and be writable for SFTP_USERNAME; its last part is made",

@@ -1,4 +1,4 @@
-"""What is in a repository: for the operation ``discover``, and for a restore that finds nothing."""
+"""Lists the sources of a repository: for the operation ``discover``, and for a restore that finds no snapshot."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ LAST_BYTES: Final = 600
 
 
 def discover(context: Context) -> Outcome:
-    """List what is in the repository and change nothing.
+    """List the sources of the repository; change nothing.
 
     Raises:
         PykopiaError: it can't be read.

@@ -1,7 +1,7 @@
-"""From an error of the library to what the run says and how it ends.
+"""Turns an error of the library into the message and exit status of the run.
 
-The library says what went wrong with which thing. What is added here is what a person can change: the variable, the key
-of the Secret, the field of the spec.
+The library names the thing and the fault. This module adds what a person can change: the variable, the key of the
+Secret, the field of the spec.
 """
 
 import errno
@@ -24,7 +24,7 @@ _COUNTED: Final = re.compile(r"\d (attempts|tries|times)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """What is known of the storage when something goes wrong."""
+    """Facts about the storage, for error messages."""
 
     type: str = ""
     """Kopia's name of the storage type; empty: not known yet."""
@@ -37,11 +37,11 @@ class Place:
     credentials: tuple[str, ...] = ()
     """Names of the variables that were used to log in."""
     custom_ca: bool = False
-    """Whether an authority was given by ``CUSTOM_CA``."""
+    """Whether ``CUSTOM_CA`` gives an authority certificate."""
     issuer: str = ""
-    """Who issued the certificate of the server, where it is not trusted."""
+    """Issuer of the certificate of the server, where it is not trusted."""
     tried: str = ""
-    """How often and how long it was tried to open the storage, for messages."""
+    """Number and duration of the attempts to open the storage, for messages."""
 
 
 def explained(error: BaseException, place: Place) -> MoverError:
@@ -312,7 +312,7 @@ def target_error(error: BaseException) -> OSError | None:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Tell whether damage of the repository is behind an error."""
+    """Return True if an error is caused by damage of the repository."""
     return any(
         isinstance(each, errors.DamagedDataError | errors.BlobNotFoundError | errors.ContentNotFoundError)
         for each in chain_of(error)

@@ -229,7 +229,7 @@ def _one_path(wanted: Wanted, matching: Sequence[SourceInfo]) -> tuple[SourceInf
 
 
 def _is_anothers(newest: Snapshot, owner: tuple[str, str] | None) -> bool:
-    """Tell whether a snapshot is tagged as that of another object."""
+    """Return True if the tags of a snapshot name another object."""
     tagged = (newest.tags.get(NAMESPACE_TAG), newest.tags.get(NAME_TAG))
     return tagged not in {(None, None), owner}
 

@@ -47,16 +47,16 @@ class Output:
     # ------------------------------------------------------------------ saying things
 
     def line(self, text: str) -> None:
-        """Say what happens."""
+        """Log a line."""
         self.say(LEVELS["info"], text)
 
     def lines(self, texts: Iterable[str]) -> None:
-        """Say several things."""
+        """Log several lines."""
         for text in texts:
             self.line(text)
 
     def debug(self, text: str) -> None:
-        """Say what only a search for a fault needs."""
+        """Log a line that only debugging needs."""
         self.say(LEVELS["debug"], text)
 
     def closing(self, texts: Iterable[str]) -> None:
@@ -72,7 +72,7 @@ class Output:
         self.say(LEVELS["warn"], text)
 
     def error(self, text: str) -> None:
-        """Say why the run goes no further."""
+        """Log why the run ends."""
         self.say(LEVELS["error"], text, times=False)
 
     def wants(self, level: int) -> bool:

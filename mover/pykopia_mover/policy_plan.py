@@ -1,4 +1,4 @@
-"""Which policies a backup writes: the file wins over the spec, the spec over what the repository says."""
+"""Decides which policies a backup writes: the file wins over the spec, the spec over the stored policy."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -20,18 +20,18 @@ RETENTION_FIELDS: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
-    """What the fields of the spec ask for."""
+    """Policy values that the fields of the spec set."""
 
     retention: dict[str, int]
     """By attribute of the retention policy."""
     compression: str = ""
-    """Kopia's name; empty: not asked for."""
+    """Kopia's name; empty: not set."""
     parallelism: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyPlan:
-    """What is to be written; None where nothing changes, so that runs do not pile up manifests (rule M-093)."""
+    """Policies to write; None for one that does not change, so that runs do not pile up manifests (rule M-093)."""
 
     global_policy: Policy | None
     source_policy: Policy | None
@@ -46,7 +46,7 @@ def plan_policies(
     source_policy: Policy | None,
     compressors_between: Collection[str],
 ) -> PolicyPlan:
-    """Decide what the global policy and that of the source become.
+    """Decide the new global policy and the new policy of the source.
 
     Args:
         spec: fields of the spec.

@@ -1,4 +1,4 @@
-"""Takes secrets out of everything that leaves the process (rule M-023).
+"""Replaces secrets in everything that the process writes (rule M-023).
 
 A secret is looked for as it is, line by line, and in the forms in which libraries and servers tend to repeat it: URL-encoded,
 base64, JSON-escaped. Structured secrets (credentials as JSON, an rclone configuration) are taken apart, so that a part of
@@ -18,7 +18,7 @@ from pykopia_mover.settings import Environment
 
 MARK: Final = "[REDACTED]"
 SHORT: Final = 4
-"""Shorter secrets are only replaced where they stand alone: otherwise no word would be left."""
+"""Shorter secrets are only replaced as whole words: otherwise few words would be left."""
 LINE: Final = 8
 """Shortest line of a secret of several lines that is a secret by itself."""
 
@@ -40,7 +40,7 @@ class Redactor:
 
     @classmethod
     def of_environment(cls, environment: Environment) -> "Redactor":
-        """Know all secrets of an environment, those in files that it names too."""
+        """Add all secrets of an environment, also those in files that it names."""
         redactor = cls()
         for value, may_be_path in environment.secrets():
             redactor.add_document(value)
@@ -51,7 +51,7 @@ class Redactor:
         return redactor
 
     def add(self, *secrets: str) -> None:
-        """Know more secrets, each in all the forms it may take."""
+        """Add secrets, each in all forms that may appear."""
         for secret in secrets:
             self._secrets.update(form for form in _forms(secret) if form)
         if not self._secrets:
@@ -61,7 +61,7 @@ class Redactor:
         self._pattern = re.compile("|".join(parts))
 
     def add_document(self, text: str) -> None:
-        """Know a secret that may have parts: lines, members of JSON, settings of a configuration file."""
+        """Add a secret and its parts: lines, members of JSON, settings of a configuration file."""
         if not text:
             return
         lines = [line.strip() for line in text.splitlines()]
@@ -164,14 +164,14 @@ class RedactingStream(io.TextIOBase):
         self._inner, self._redactor, self._pending = inner, redactor, ""
 
     def write(self, text: str) -> int:
-        """Write whole lines on; keep the rest."""
+        """Write whole lines; keep an unfinished one."""
         *lines, self._pending = (self._pending + text).split("\n")
         if lines:
             self._inner.write(self._redactor("\n".join(lines)) + "\n")
         return len(text)
 
     def flush(self) -> None:
-        """Write all on."""
+        """Write everything that was kept."""
         if self._pending:
             self._inner.write(self._redactor(self._pending))
             self._pending = ""
@@ -182,7 +182,7 @@ class RedactingStream(io.TextIOBase):
         return self._inner.fileno()  # type: ignore[no-any-return]
 
     def writable(self) -> bool:
-        """Say that it can be written to."""
+        """Return True: it can be written to."""
         return True
 
 

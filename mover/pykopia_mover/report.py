@@ -1,4 +1,4 @@
-"""What came of a run: the termination message, and the last lines of the log."""
+"""The result of a run: the termination message, and the last lines of the log."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ MOST_IDENTITIES: Final = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What an operation did and found out."""
+    """Facts about an operation."""
 
     identity: str = ""
     adopted: bool = False
@@ -38,14 +38,14 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known(Facts):
-    """What is known of a run while it goes on, whether it ends well or not."""
+    """Facts that are known while a run goes on, however it ends."""
 
     place: Place = field(default_factory=Place)
     """The storage, for error messages."""
 
 
 class Notes:
-    """Collects what is known of a run while it goes on: an end by an error or a signal reports it too."""
+    """Collects the facts of a run, so that an end by an error or a signal reports them too."""
 
     def __init__(self, place: Place) -> None:
         """Begin with the storage as far as it is known."""
@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report(Facts):
-    """What came of one operation, or of several in one process."""
+    """Result of one operation, or of several in one process."""
 
     op: str
     result: str = "success"
@@ -98,7 +98,7 @@ class Report(Facts):
         )
 
     def following(self, earlier: "Report | None") -> "Report":
-        """Return this report with what an operation before it in the same process found out, for metrics."""
+        """Return this report with the facts of an earlier operation of the same process, for metrics."""
         if earlier is None:
             return self
         created = {"created": True} if earlier.repository.get("created") else {}
@@ -113,7 +113,7 @@ class Report(Facts):
         )
 
     def members(self) -> dict[str, Any]:
-        """Return what stands in the termination message; parts that are empty are left out."""
+        """Return the members of the termination message; empty parts are left out."""
         everything: dict[str, Any] = {
             "v": 1,
             "op": self.op,
@@ -205,7 +205,7 @@ class Report(Facts):
         yield "INFO: === Done ==="
 
     def digest(self) -> str:
-        """Return the last line: it says all that matters, in words that every reader's filter lets through."""
+        """Return the last line of the log: a summary in words that the filters of all operators pass on."""
         if self.result == "failure":
             return _cut(self.message, LONGEST_DIGEST)
         parts = [f"Kopia completed in {int(self.seconds)}s: {self._happened()}", *self.overrides]

@@ -37,7 +37,7 @@ _TEMPORARY: Final = re.compile(r"\.pykopia-[0-9a-f]{16}")
 
 
 def restore(run: Context) -> Outcome:
-    """Restore the snapshot that the settings mean.
+    """Restore the snapshot that the settings select.
 
     Raises:
         MoverError: there is none, or it can't be restored, or not wholly.
@@ -113,7 +113,7 @@ def _no_data(run: Context, message: str) -> Outcome:
 
 
 def _require_index(run: Context, repository: Repository) -> None:
-    """Refuse to call a repository empty whose index is lost or damaged: an empty volume must not pass for a restored one."""
+    """Refuse to report no data for a repository whose index is lost or damaged: an empty volume is no restored one."""
     doing = "tell that there is nothing to restore"
     repository.contents.indexes.check_complete(doing)
     repository.manifests.check_complete(doing)
@@ -285,7 +285,7 @@ def _finish(run: Context, result: RestoreResult) -> None:
 
 
 def _tell_unset(run: Context, unset: str) -> None:
-    """Say how many owners, modes and times were not set; a mover with all rights is not expected to leave any (rule M-011)."""
+    """Log how many owners, modes and times were not set: for a privileged mover, none are expected (rule M-011)."""
     if run.settings.privileged:
         run.output.warning(f"{unset}, although PRIVILEGED_MOVER is set: look at the volume itself")
     else:
@@ -302,7 +302,7 @@ def _not_restored(result: RestoreResult) -> str:
 
 
 def _target_advice(run: Context, causes: Sequence[BaseException]) -> str:
-    """Return what to do about a volume that did not take everything."""
+    """Return the advice for a volume to which not everything could be restored."""
     numbers = {number for cause in causes for number in _numbers(cause)}
     if numbers & {errno.ENOSPC, errno.EDQUOT}:
         return "Give the volume more room (capacity of the PVC)"
@@ -325,7 +325,7 @@ def _numbers(error: BaseException) -> Iterator[int]:
 
 
 def _sync(folder: Path) -> None:
-    """Wait until the volume has it all."""
+    """Wait until all data is on the volume."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,4 +1,4 @@
-"""What every operation of the mover is given, and how it asks whether to go on."""
+"""The context of every operation of the mover, and the request to stop."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,7 @@ INTERRUPTED: Final = "interrupted"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Places:
-    """Fixed paths of the container; tests put others in their place."""
+    """Fixed paths of the container; tests use others."""
 
     credentials: Path = Path("/credentials")
     config: Path = Path("/kopia-config")
@@ -45,17 +45,17 @@ class Stop:
         """Ends the log of a run that does not end by itself; called by another thread when the grace is over."""
 
     def ask(self, code: str = TERMINATED) -> None:
-        """Ask everybody to stop."""
+        """Request the end of the run."""
         if not self._event.is_set():
             self.code = code
         self._event.set()
 
     def __call__(self) -> bool:
-        """Say whether to stop."""
+        """Return True if the run is to end."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until somebody asks to stop; say whether that was so."""
+        """Wait for a time in seconds, or until the run is to end; return True if it is."""
         return self._event.wait(seconds)
 
 
@@ -69,7 +69,7 @@ class PolicyFiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """All that an operation is given."""
+    """Context of an operation."""
 
     op: str
     environment: Environment
@@ -83,7 +83,7 @@ class Context:
     stop: Stop
     cache: CachePlace
     notes: Notes
-    """Gets what is known of the run so far."""
+    """Collects the facts of the run."""
     direction: bool = False
     """Whether ``DIRECTION`` asked for the operation: then maintenance was configured on purpose."""
     started: float = field(default_factory=clock.monotonic)

@@ -1,4 +1,4 @@
-"""The sections of the log that people search for: which variables are set, the working folders, S3."""
+"""Sections of the log that people search for: variables that are set, working folders, S3."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ S3: Final = (
 
 
 def status_of(name: str, environment: Environment) -> str:
-    """Return the line that says whether a variable is set, and never what to."""
+    """Return the line that says whether a variable is set, without its value."""
     return f"{name}: {'[SET]' if environment.is_set(name) else '[NOT SET]'}"
 
 

@@ -1,4 +1,4 @@
-"""Which snapshot a restore takes, and what it means when there is none."""
+"""Selects the snapshot of a restore, and decides how a restore without one ends."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _RFC3339: Final = re.compile(
 
 
 class Started(Protocol):
-    """What a choice looks at in a snapshot."""
+    """The part of a snapshot that the selection needs."""
 
     @property
     def start_time_ns(self) -> int:
@@ -74,13 +74,13 @@ def end_of(text: str) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection(Generic[AnySnapshot]):
-    """What a restore is to take."""
+    """Result of a selection."""
 
     snapshot: AnySnapshot | None
     available: int
     """Complete snapshots of the source."""
     eligible: int
-    """How many of them the settings allow."""
+    """Number of them that the settings allow."""
 
 
 def select(
@@ -106,7 +106,7 @@ Outcome = Literal["no-data", "no-snapshot"]
 
 
 def nothing_to_restore(mode: str, *, available: int, as_of_given: bool, previous: int, shallow: int | None) -> Outcome:
-    """Decide what a restore without an eligible snapshot is: a success without data, or a failure (rule M-133)."""
+    """Decide how a restore without an eligible snapshot ends: with success and no data, or with a failure (rule M-133)."""
     if mode == "continue":
         return "no-data"
     if mode == "fail":

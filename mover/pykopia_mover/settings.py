@@ -284,7 +284,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Basics:
-    """What a run must know even where other settings can't be used: how to write its log and its result."""
+    """Settings of the log and of the result, which are needed even where other settings are wrong."""
 
     json_lines: bool
     log_times: bool
@@ -294,7 +294,7 @@ class Basics:
 
 
 class Environment:
-    """The variables of a process, which nothing else looks up."""
+    """The environment variables of the process; no other module reads them."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         """Take variables by name; an empty one is one that is not set."""
@@ -372,7 +372,7 @@ class Environment:
 
 
 _IDS: Final = ("ACCOUNT", "ACCOUNT_ID", "USERNAME", "KEY_ID", "ACCESS_KEY_ID", "CLIENT_ID", "PROFILE", "ROLE_ARN")
-"""Endings of names of variables that say who logs in."""
+"""Suffixes of the names of variables with credentials."""
 
 
 def _fields() -> dict[str, tuple[str, Variable, Any]]:
@@ -442,7 +442,7 @@ def _flag(name: str, text: str, warnings: list[str]) -> bool:
 
 
 def _reason(text: str) -> str:
-    """Return what msgspec found, in our words."""
+    """Return the error of msgspec as a message of the mover."""
     match = re.search(r">= (\d+)", text)
     if match:
         return f"it must be a whole number, at least {match[1]}"

@@ -1,4 +1,4 @@
-"""What a variable of the environment is, and which of those that choose and open a storage there are.
+"""Describes variables of the environment, and lists those that select and open a storage.
 
 The variables that the mover itself understands are the fields of ``settings.Settings``; those of storages are read by
 pykopia and only named here, for the log and the documentation. Which values are secret goes by the name alone (rule M-023),
@@ -19,7 +19,7 @@ class Variable:
     """Heading under which it is documented."""
     meaning: str
     default: str = ""
-    """As it is told to people; empty: none."""
+    """As the documentation shows it; empty: none."""
 
     @property
     def secret(self) -> bool:
@@ -46,7 +46,7 @@ SECRET_NAMES: Final = (
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether the value of a variable must never be shown."""
+    """Return True if the value of a variable must never be shown."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES)
 
 
@@ -181,7 +181,7 @@ UNUSED: Final = frozenset(
         "KOPIA_USERNAME",
     }
 )
-"""Variables of older movers that were never part of an interface: passed over without a word."""
+"""Variables of older movers that were never part of an interface: ignored without a warning."""
 
 
 __all__ = ["CONTENT_OR_PATH", "SECRET_NAMES", "STORAGE_VARIABLES", "UNUSED", "Variable", "is_secret"]

@@ -39,7 +39,7 @@ from pykopia.repository.core import Core
 log = logging.getLogger(__name__)
 
 ME = "me"
-"""Owner that stands for the client of the connection."""
+"""Owner name that means the client of the connection."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +114,7 @@ class Maintenance:
         )
 
     def ledger(self) -> Ledger:
-        """Return where the bytes of the repository are, and what holds those back that nothing needs.
+        """Return the bytes of the repository by use, and which rule keeps unused ones from being freed.
 
         This follows all snapshots, as full maintenance does, and changes nothing.
         """
@@ -260,7 +260,7 @@ class Maintenance:
     # ------------------------------------------------------------------ configuring
 
     def set(self, changes: MaintenanceChanges) -> MaintenanceInfo:
-        """Change who maintains the repository, how often, and what is kept.
+        """Change the owner of maintenance, how often it runs, and which logs are kept.
 
         Raises:
             UsageError: nothing changes, or object locks could end too early; nothing was written.

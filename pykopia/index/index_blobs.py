@@ -65,7 +65,7 @@ class IndexBlobs:
         return found
 
     def check_read(self, written: Sequence[BlobID], read: Iterable[BlobID]) -> None:
-        """Make sure that every reader, Kopia too, reads index blobs that were just written.
+        """Verify that every reader, Kopia too, reads index blobs that were just written.
 
         Args:
             written: the index blobs.

@@ -1,4 +1,4 @@
-"""Blobs that nothing needs any more: unused packs, left session markers, old logs; and longer locks for the others."""
+"""Deletes unused packs, stale session markers and old logs; extends the locks of blobs that are still in use."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
@@ -33,13 +33,13 @@ from pykopia.storage.base import BlobStorage, RetentionMode
 
 PARALLEL_DELETES = 16
 DELETED_AT_ONCE = 64
-"""Blobs that are deleted between two looks at the clocks and the lease."""
+"""Blobs that are deleted between two checks of the clocks and the lease."""
 
 Check = Callable[[], None]
 
 
 def no_check() -> None:
-    """Never stop: for callers that hold nothing that could be lost."""
+    """Never stop: for callers without a lease that could be lost."""
 
 
 # --- unused packs ----------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def look_before_deletion(
 def delete_unused_packs(
     repository: Core, view: CompleteView, plan: PackDeletion, *, check: Check = no_check, parallel: int = 0
 ) -> TaskStatistics:
-    """Delete what a plan says and what a view proves to be garbage.
+    """Delete the packs of a plan that a view proves to be garbage.
 
     Raises:
         UsageError: the view does not prove it; nothing was deleted.
@@ -177,7 +177,7 @@ def active_sessions(repository: Core) -> dict[str, SessionMarker]:
 def delete_blobs(
     storage: BlobStorage, blob_ids: Iterable[BlobID], *, check: Check = no_check, parallel: int = 0
 ) -> None:
-    """Delete blobs, several at one time; ``check`` is asked before each group of them and may raise to stop."""
+    """Delete blobs, several at one time; ``check`` is called before each group of them and may raise to stop."""
     with Crew[None](parallel or PARALLEL_DELETES, name="pykopia-delete") as crew:
         for group in _groups(list(blob_ids), DELETED_AT_ONCE):
             check()

@@ -30,7 +30,7 @@ _NOTHING = PackDeletion(delete=(), kept=())
 
 
 class Cycle:
-    """A quick or full run, by one that holds the lease."""
+    """A quick or full run; the caller holds the lease."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Cycle:
             self._quick()
 
     def _begin(self, mode: Mode) -> None:
-        """Schedule the next runs first, so that a crash is not repeated at once, and see what time it is."""
+        """Schedule the next runs first, so that a crash is not repeated at once, and read the time of the storage."""
         parameters, now = self._parameters, clock.now()
 
         def postponed(schedule: MaintenanceSchedule) -> MaintenanceSchedule:
@@ -104,7 +104,7 @@ class Cycle:
         self._repository.manifests.check_complete("run maintenance")
 
     def _look(self, mode: Mode) -> None:
-        """Make sure that storage and index fit together before anything is marked, moved, merged or deleted.
+        """Verify that storage and index fit together before anything is marked, moved, merged or deleted.
 
         Packs are listed once, here: those that come later are too young to be deleted by this run.
         """
@@ -167,7 +167,7 @@ class Cycle:
     # ------------------------------------------------------------------ tasks
 
     def _collect(self) -> None:
-        """Collect garbage, unless that can't find any; without it no content is dropped and no pack deleted."""
+        """Collect garbage, unless all contents are too young. Without a collection no content is dropped and no pack deleted."""
         if not self._asked_for and not may_find_garbage(self._repository, started=self._started, safety=self._safety):
             self._uncollected = "all contents are too young to be garbage"
             self._left_out(plan.SNAPSHOT_GC, self._uncollected)
@@ -271,7 +271,7 @@ class Cycle:
     # ------------------------------------------------------------------ recording
 
     def _task(self, task: str, action: Callable[[], TaskStatistics]) -> None:
-        """Run a task and record it, whatever comes of it."""
+        """Run a task and record whether it succeeded or failed."""
         self._check()
         if self._on_task is not None:
             self._on_task(task)
@@ -280,7 +280,7 @@ class Cycle:
         try:
             statistics = action()
         except Exception as error:
-            with contextlib.suppress(PykopiaError):  # the first error is the one to tell
+            with contextlib.suppress(PykopiaError):  # the error of the task matters more than one of its record
                 self._record(task, TaskRun(start_ns=start, end_ns=clock.now(), error=str(error)))
             raise
         self.reports.append(TaskReport(task=task, statistics=statistics))

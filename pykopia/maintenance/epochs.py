@@ -1,4 +1,4 @@
-"""Epochs in effect: advancing, compacting, cleaning up what ``format.epoch_plan`` plans (format 02 §9).
+"""Carries out the plans of ``format.epoch_plan``: begin, compact and clean up epochs (format 02 §9).
 
 What merges, hides or deletes takes the proof that the index is complete (``CompleteView``): once an epoch is compacted, no
 reader finds an index blob of that epoch that is put back from a copy.
@@ -51,12 +51,12 @@ def advance_epoch(repository: Core) -> TaskStatistics:
 
 
 def has_work(repository: Core) -> bool:
-    """Tell whether the index blobs of an epoch can be put together now."""
+    """Return True if the index blobs of an epoch can be compacted now."""
     return plan_single_compaction(repository.contents.indexes.epoch_state()) is not None
 
 
 def compact_single_epoch(repository: Core, view: CompleteView) -> TaskStatistics:
-    """Put the index blobs of the oldest settled epoch that has not been compacted yet together.
+    """Compact the index blobs of the oldest settled epoch that is not compacted yet.
 
     Raises:
         DamagedIndexError: one of them can't be read; nothing was written.
@@ -77,7 +77,7 @@ def compact_single_epoch(repository: Core, view: CompleteView) -> TaskStatistics
 
 
 def generate_range(repository: Core, view: CompleteView) -> TaskStatistics:
-    """Put the index blobs of many settled epochs together.
+    """Compact the index blobs of many settled epochs into one range.
 
     Raises:
         DamagedIndexError: one of them can't be read; nothing was written.
@@ -101,7 +101,7 @@ def write_compaction(repository: Core, _view: CompleteView, plan: EpochCompactio
 
 
 def drop_deleted(repository: Core, _view: CompleteView, *, before_ns: int) -> TaskStatistics:
-    """Let contents that were deleted before a time count as gone: move the deletion watermark (format 03 §12)."""
+    """Hide contents that were deleted before a time, by a later deletion watermark (format 03 §12)."""
     seconds = before_ns // _SECOND_NS
     marker = plan_watermark(repository.contents.indexes.epoch_state(), seconds)
     if marker is not None:
@@ -154,7 +154,7 @@ def delete_superseded(repository: Core, _view: CompleteView, *, check: Check = n
 
 
 def _covers(repository: Core, state: EpochState, number: int, blobs: BlobSet) -> bool:
-    """Tell whether the compaction of an epoch has all entries of its index blobs; say so if it does not."""
+    """Return True if the compaction of an epoch has all entries of its index blobs; log a warning otherwise."""
     version = repository.format.effective_index_version
     try:
         with _Files(repository, state.singles[number]) as single, _Files(repository, blobs) as superseded:
@@ -168,7 +168,7 @@ def _covers(repository: Core, state: EpochState, number: int, blobs: BlobSet) ->
 
 
 class _Files(list[IndexFile]):
-    """Index blobs, opened for a while."""
+    """Index blobs that are closed at the end of a ``with`` block."""
 
     def __init__(self, repository: Core, blobs: BlobSet) -> None:
         read = repository.contents.indexes.stored.open

@@ -50,18 +50,18 @@ log = logging.getLogger(__name__)
 LEASE_PREFIX: Final = "_pykopia_lease_"
 LEASE_CONTEXT: Final = b"pykopia maintenance lease"
 LEASE_NS: Final = 5 * 60 * 1_000_000_000
-"""Nanoseconds for which a lease holds after it was taken or renewed: so long is a killed holder in everybody's way."""
+"""Nanoseconds for which a lease is valid after it was taken or renewed. A killed holder blocks others for this time."""
 RENEW_NS: Final = 60 * 1_000_000_000
 """Nanoseconds after which a holder renews it."""
 HEARTBEAT_SECONDS: Final = 20.0
-"""How often a thread looks whether that is due, while a step of maintenance takes its time."""
+"""How often the renewing thread checks whether a renewal is due, during a long step of maintenance."""
 
 _NAME: Final = re.compile(re.escape(LEASE_PREFIX) + r"([0-9]{1,18})(-[0-9a-f]+)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseDocument(JSONObject):
-    """What a lease blob says, sealed with the key of the schedule."""
+    """Content of a lease blob, sealed with the key of the schedule."""
 
     lease_id: str = field(default="", metadata=member("id", TEXT, always=True))
     """Random, so that a holder knows its own."""
@@ -82,7 +82,7 @@ class FoundLease:
     document: LeaseDocument
 
     def is_live(self, now: int) -> bool:
-        """Tell whether somebody may still count on it; clocks may differ by as much as maintenance puts up with."""
+        """Return True if its holder may still rely on it, also when clocks differ by as much as maintenance allows."""
         return now - self.blob.timestamp_ns <= self.document.duration_ns + MAX_CLOCK_SKEW_NS
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ def find_leases(repository: Core) -> list[FoundLease]:
         name = _NAME.fullmatch(blob.blob_id)
         if name is None:
             continue
-        # a listing may be stale, a read is not
+        # a listing may be stale, metadata of one blob is not
         with contextlib.suppress(BlobNotFoundError):
             blob = repository.storage.metadata(blob.blob_id)  # noqa: PLW2901
             document = _read(repository, blob.blob_id)
@@ -114,7 +114,7 @@ def _read(repository: Core, blob_id: BlobID) -> LeaseDocument:
 
 
 class Lease:
-    """The right to maintain the repository, held until ``release`` or until it is not renewed in time.
+    """The exclusive right to maintain the repository, until ``release`` or until it is not renewed in time.
 
     It also watches the clocks: those of the storage and of this machine must agree, and this machine's must run evenly.
     """
@@ -149,7 +149,7 @@ class Lease:
             raise
 
     def _create(self) -> tuple[BlobID, int]:
-        """Store the lease where none may be; return its name and the storage's time of it."""
+        """Store a lease blob, unless one of this number exists; return its name and its time of storage."""
         name = BlobID(f"{LEASE_PREFIX}{self._number}")
         try:
             return name, self._put(name, PutOptions(do_not_recreate=True))
@@ -182,7 +182,7 @@ class Lease:
     # ------------------------------------------------------------------ while it is held
 
     def check(self) -> None:
-        """Make sure that what is done next is done by the one that holds the lease, at the time that it thinks it is.
+        """Verify that this process still holds the lease and that its clock has not jumped.
 
         Cheap: the storage is asked only every few minutes. To be called before each thing that can't be undone.
 
@@ -217,7 +217,7 @@ class Lease:
         self._refuse_if_lost()
         stored_ns = self._put(self._blob_id, PutOptions())
         if ended:
-            self._refuse_if_lost()  # somebody may just have taken it: each looks after it wrote, and gives way to the other
+            self._refuse_if_lost()  # another process may have taken it: each checks after its write
         check_clocks(stored_ns, renewed)
         self._renewed = renewed
 
@@ -246,7 +246,7 @@ class Lease:
                 log.debug("the lease could not be renewed: %s", error)
 
     def release(self) -> None:
-        """Give the lease back."""
+        """Delete the lease blob, so that others can maintain the repository at once."""
         with self._renewing:
             self._lost = self._lost or MaintenanceBusyError("the lease of this maintenance was given back")
         for blob_id in (*self._expired, self._blob_id):

@@ -1,4 +1,4 @@
-"""Index blobs of format version 1 in effect: compacting, dropping, cleaning up (format 02 §8).
+"""Compacts and cleans up the index blobs of format version 1, and drops deleted contents from them (format 02 §8).
 
 Order on storage: outputs, then the log that makes them count instead of their inputs, then, much later, the deletions.
 A crash at any point leaves an index that holds the same.
@@ -38,7 +38,7 @@ _SECOND_NS = 1_000_000_000
 
 
 def _record_dropped(repository: Core, view: CompleteView, before: int | None, contents: Sequence[bytes]) -> None:
-    """Record what is about to be dropped, by pack: nothing else will tell its packs from those of a lost index."""
+    """Record by pack how many contents are about to be dropped: else their packs would look like those of a lost index."""
     gone = set(contents)
     counts = Counter(
         str(entry.pack_blob)
@@ -59,7 +59,7 @@ def compact_indexes(
     settles: bool = True,
     check: Check = no_check,
 ) -> TaskStatistics:
-    """Put small index blobs together, then delete what earlier compactions have left.
+    """Merge small index blobs, then delete the inputs and logs of earlier compactions that are no longer needed.
 
     Args:
         repository: open for writing, without epochs.
@@ -110,7 +110,7 @@ class _Compaction:
         self._check = check
 
     def active(self) -> list[BlobMetadata]:
-        """Return the index blobs that count."""
+        """Return the index blobs that readers use."""
         listed = {blob.blob_id: blob for blob in self._list_indexes()}
         return [listed[blob_id] for blob_id in active_blobs(listed, self._logs().values())]
 
@@ -147,7 +147,7 @@ class _Compaction:
             self._put(CLEANUP_LOG_PREFIX, plan.log.to_json())
 
     def clean_up_logs(self) -> None:
-        """Delete logs that have served."""
+        """Delete logs of compactions whose inputs are deleted."""
         listed = list(self._storage.list(CLEANUP_LOG_PREFIX))
         logs = {}
         for blob in listed:

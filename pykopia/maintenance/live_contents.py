@@ -24,7 +24,7 @@ LISTED: Final = 2
 """The content is a directory whose entries have been followed, or a list of chunks whose chunks are marked."""
 
 _COLUMN: Final = 8
-"""Bytes of a hash in each of the two columns. What follows in a longer hash is not compared: 16 bytes tell all apart."""
+"""Bytes of a hash in each of the two columns. The rest of a longer hash is not compared: 16 bytes are unique."""
 
 
 class LiveContents:

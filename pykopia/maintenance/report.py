@@ -1,4 +1,4 @@
-"""What a run of maintenance did, and what holds the rest back: the summary that users ask for."""
+"""The summary of a maintenance run: what each task did, and which rule keeps the space that is not free yet."""
 
 from dataclasses import dataclass, field
 
@@ -31,12 +31,12 @@ class TaskReport:
     left_out: str = ""
     """Why it was left out."""
     until_ns: int | None = None
-    """When it would not be left out any more, where that is known; nanoseconds since 1970."""
+    """When it may run again, nanoseconds since 1970; None where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """Space that is not needed and not free yet."""
+    """Space that no snapshot needs and that a rule keeps from being freed."""
 
     what: str
     """``contents`` or ``blobs``."""
@@ -45,17 +45,17 @@ class Held:
     """Bytes in storage."""
     rule: Rule
     until_ns: int | None = None
-    """When the rule lets all of it go, where that is known; nanoseconds since 1970."""
+    """When the rule allows to free all of it, nanoseconds since 1970; None where that is not known."""
 
     @property
     def explanation(self) -> str:
-        """Why, in a sentence."""
+        """The reason, as a sentence."""
         return EXPLANATIONS[self.rule]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ledger:
-    """Where the bytes of packs are."""
+    """Bytes of all packs by use."""
 
     total_size: int
     """Bytes of all packs."""
@@ -71,7 +71,7 @@ class Ledger:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaintenanceResult:
-    """What a run did."""
+    """Result of a run."""
 
     mode: Mode | None
     """None: nothing was due."""
@@ -81,7 +81,7 @@ class MaintenanceResult:
     client: str = ""
     """``user@host`` of the client that ran."""
     last_success_ns: int | None = None
-    """When the run before ended, of any kind that succeeded; nanoseconds since 1970."""
+    """When the previous successful run ended, quick or full; nanoseconds since 1970."""
     start_ns: int = 0
     end_ns: int = 0
     tasks: tuple[TaskReport, ...] = ()
@@ -101,7 +101,7 @@ def make_ledger(
     *,
     delete_from_ns: int | None,
 ) -> Ledger:
-    """Return where the bytes of packs are.
+    """Return the bytes of all packs by use.
 
     Args:
         repository: open.
@@ -157,6 +157,6 @@ def make_ledger(
 
 
 _OVERHEAD = 16 << 10
-"""Bytes that padding and the local index of a pack may take: they are no waste."""
+"""Bytes that padding and the local index of a pack may take: they do not count as unused."""
 
 __all__ = ["EXPLANATIONS", "Held", "Ledger", "MaintenanceResult", "TaskReport", "make_ledger"]

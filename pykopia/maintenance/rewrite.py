@@ -1,4 +1,4 @@
-"""Moving contents out of packs that are hardly used, so that those can be deleted (format 03 §13)."""
+"""Moves contents out of packs that are mostly unused, so that the packs can be deleted (format 03 §13)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ QUEUED_PER_THREAD = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RewritePlan:
-    """Contents to move, in the order in which they lie in their packs."""
+    """Contents to move, by pack and offset."""
 
     rewrite: tuple[IndexEntry, ...]
     retained: tuple[IndexEntry, ...] = ()
@@ -64,7 +64,7 @@ def plan_short_packs(
 
 
 def plan_rewrite(entries: Iterable[IndexEntry], *, min_age_ns: int = 0, now: int | None = None) -> RewritePlan:
-    """Return what is to be moved of the given contents: those that are old enough, in the order of their places."""
+    """Return the contents that are old enough to be moved, by pack and offset, and those that are too young."""
     limit = clock.now() if now is None else now
     rewrite: list[IndexEntry] = []
     retained: list[IndexEntry] = []

@@ -52,11 +52,11 @@ class Tally:
 
 @dataclass(kw_only=True)
 class Collection:
-    """What a collection found and did."""
+    """Result of a collection."""
 
     unused: Tally = field(default_factory=Tally)
     deleted: Tally = field(default_factory=Tally)
-    """Marked by this collection; of ``unused`` also those count that were marked before."""
+    """Marked as deleted by this collection. ``unused`` also counts contents that were marked earlier."""
     too_recent: Tally = field(default_factory=Tally)
     too_recent_until_ns: int = 0
     """When the youngest unused content will be old enough."""
@@ -82,7 +82,7 @@ class Collection:
 
 
 def may_find_garbage(repository: Core, *, started: int, safety: Safety) -> bool:
-    """Tell whether a collection could change anything: if not, all is too young and nothing is marked.
+    """Return True if a collection could change anything: a content is old enough, or one is marked as deleted.
 
     For the arguments see ``collect_garbage``. This follows no snapshot.
     """
@@ -99,7 +99,7 @@ def collect_garbage(
     check: Check = no_check,
     dry_run: bool = False,
 ) -> Collection:
-    """Mark contents that no snapshot needs, and bring back those that one needs.
+    """Mark contents that no snapshot needs as deleted, and undelete marked contents that a snapshot needs.
 
     Snapshots that others take meanwhile are followed too, and a content that somebody has written again since this began is
     left alone.
@@ -126,7 +126,7 @@ def collect_garbage(
         marking = _Marking(repository, live, check)
         marking.mark_snapshots()
         repository.refresh()
-        marking.mark_snapshots()  # those that were saved meanwhile
+        marking.mark_snapshots()  # snapshots that were saved meanwhile
         indexes.check_complete("collect garbage")
         repository.manifests.check_complete("collect garbage")
         _check_packs(repository, view, live)
@@ -136,7 +136,7 @@ def collect_garbage(
 
 
 def _check_packs(repository: Core, view: CompleteView, live: LiveContents) -> None:
-    """Make sure that the packs of all contents that snapshots need are there.
+    """Verify that the packs of all contents that snapshots need exist.
 
     Raises:
         ContradictedViewError: they are not.
@@ -223,7 +223,7 @@ class _Marking:
         return self._mark(parsed.content_id, LISTED)
 
     def _object(self, object_id: str) -> None:
-        """Mark all contents of an object, those of its lists of chunks too."""
+        """Mark all contents of an object and of its lists of chunks."""
         self._count()
         if object_id and object_id[0] in _DIGITS:  # most files are a single content without a prefix
             self._mark(object_id)
@@ -232,7 +232,7 @@ class _Marking:
         if not parsed.indirection:
             self._mark(parsed.content_id)
             return
-        # one list of chunks may be that of many files
+        # many files may have the same list of chunks
         level = min(parsed.indirection, MAX_LEVEL)
         if self._mark(parsed.content_id, LISTED << level) or level == MAX_LEVEL:
             for content_id in self._objects.contents_of(object_id):
@@ -241,7 +241,7 @@ class _Marking:
     def _mark(self, content_id: str, flag: int = 1) -> bool:
         new = self._live.mark(key_of(content_id), flag)
         if new is None:
-            # written since the marks were made, and so too young to be garbage; or not there at all, which this tells
+            # written since the marks were made, so too young to be garbage; or missing, which raises here
             self._repository.contents.entry(content_id)
             return True
         return new
@@ -263,7 +263,7 @@ def _unreadable(path: str, error: Exception) -> MaintenanceError:
 
 
 class _Sweep:
-    """Goes through all contents and does with each what is decided."""
+    """Decides for each content of the index whether it is kept, marked as deleted or undeleted, and does so."""
 
     def __init__(self, repository: Core, started: int, safety: Safety, check: Check) -> None:
         self._repository = repository
@@ -331,7 +331,7 @@ class _Sweep:
         return entry.deleted and self._repository.contents.indexes.merged.find(key_of(entry.content_id)) is None
 
     def _is_unchanged(self, entry: IndexEntry) -> bool:
-        """Tell whether nobody has written a content again since its mark was made."""
+        """Return True if the content was not written again since it was marked."""
         return self._repository.contents.find(key_of(entry.content_id)) == entry
 
 

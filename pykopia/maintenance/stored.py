@@ -1,4 +1,4 @@
-"""What maintenance keeps in the repository: its parameters and its schedule (format 03 §7)."""
+"""Reads and stores the parameters and the schedule of maintenance (format 03 §7)."""
 
 import secrets
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from pykopia.repository.writer import RepositoryWriter
 
 
 def client_name(repository: Core) -> str:
-    """Return ``user@host`` of the connection: what an owner is compared with."""
+    """Return ``user@host`` of the connection, which is compared with the owner."""
     return f"{repository.username}@{repository.hostname}"
 
 
@@ -41,7 +41,7 @@ def read_parameters(repository: Core) -> MaintenanceParameters | None:
 
 
 def write_parameters(repository: Core, parameters: MaintenanceParameters) -> None:
-    """Store parameters in the place of those that are there."""
+    """Replace the stored parameters."""
     with RepositoryWriter(repository) as writer:
         writer.manifests.replace(MANIFEST_LABELS, parameters.to_json())
 
@@ -60,7 +60,7 @@ def read_schedule(repository: Core) -> MaintenanceSchedule:
 
 
 def write_schedule(repository: Core, schedule: MaintenanceSchedule) -> None:
-    """Store a schedule; nothing tells whether somebody else did so just before (format 03 §7)."""
+    """Store a schedule. Another client's change since it was read is lost without notice (format 03 §7)."""
     sealed = seal_with_key(schedule.to_json(), repository.maintenance_key, secrets.token_bytes(NONCE_LENGTH))
     repository.storage.put(MAINTENANCE_ID, sealed)
 

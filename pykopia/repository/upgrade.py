@@ -220,7 +220,7 @@ def _differences(old: Iterator[IndexEntry], new: Iterator[IndexEntry]) -> Iterat
 
 
 def check_indexes(repository: Core) -> bool:
-    """Make sure that the index in epochs holds what that of format version 1 did; return whether there was any.
+    """Verify that the index in epochs has the same entries as that of format version 1; return whether there is one.
 
     Raises:
         DamagedIndexError: it does not; the message names the first differences.

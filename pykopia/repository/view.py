@@ -1,4 +1,4 @@
-"""Looking at storage, index and snapshots before something is destroyed: the facts for ``format.complete_view``."""
+"""Collects the facts of storage, index and snapshots that ``format.complete_view`` needs before anything is destroyed."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ MAX_WALKED_PACKS = 2_000
 MAX_V1_ENTRIES = 200_000
 """Entries up to which the packs that an index of version 1 names are looked for before each snapshot."""
 SETTLE_NS = 10 * 60 * 1_000_000_000
-"""Nanoseconds after which a listing shows an index blob for sure: younger packs are not held against a view by age."""
+"""Nanoseconds after which every listing shows an index blob. Younger packs do not contradict a view."""
 
 _HEX_DIGITS = "0123456789abcdef"
 _SECOND_NS = 1_000_000_000
@@ -66,7 +66,7 @@ def list_blobs(storage: BlobStorage, prefixes: Iterable[str], parallelism: int =
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How a repository is looked at.
+    """Which facts of a repository are collected, and how.
 
     Attributes:
         listed: packs, and perhaps other blobs, listed by the caller before; packs are listed now when it is None.
@@ -139,7 +139,7 @@ def look(
     uncollected: str = "",
     clocks_ns: tuple[int, int] | None = None,
 ) -> CompleteView | Contradictions:
-    """Compare what is there; see ``complete_view`` and, for ``clocks_ns``, ``ViewFacts``."""
+    """Return the proof, or the contradictions; see ``complete_view`` and, for ``clocks_ns``, ``ViewFacts``."""
     indexes = repository.contents.indexes
     pack_facts = None if packs is None else _pack_facts(repository, packs)
     state = indexes.known_state
@@ -161,7 +161,7 @@ def look(
 def contradictions(
     repository: Core, *, packs: bool = True, listed: Sequence[BlobMetadata] | None = None
 ) -> Contradictions:
-    """Return in what storage and index contradict each other, for those who only look.
+    """Return how storage and index contradict each other, for commands that only read.
 
     Args:
         repository: open.
@@ -211,7 +211,7 @@ def _any_pack(storage: BlobStorage) -> str:
 
 
 def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
-    """List packs, then sessions, then the index: what another client commits meanwhile is never taken for unlisted."""
+    """List packs, then sessions, then load the index, so that packs which another client commits meanwhile are in it."""
     from pykopia.repository.dropped import read_dropped  # noqa: PLC0415 -- lists of snapshots do without
 
     storage, indexes = repository.storage, repository.contents.indexes
@@ -247,7 +247,7 @@ def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
 
 
 def _missing(repository: Core, absent: frozenset[str]) -> tuple[str, ...]:
-    """Return the packs among ``absent`` that live entries name and that are still not there."""
+    """Return the packs among ``absent`` that live entries refer to and that are still missing."""
     if not absent:
         return ()
     live = {entry.pack_blob for entry in repository.contents.indexes.merged.entries() if entry.pack_blob in absent}
@@ -255,7 +255,7 @@ def _missing(repository: Core, absent: frozenset[str]) -> tuple[str, ...]:
 
 
 def _named(merged: MergedIndex) -> frozenset[str]:
-    """Return the packs of the entries that count."""
+    """Return the packs that the winning entries refer to."""
     return frozenset({entry.pack_blob for entry in merged.entries(include_deleted=True)})
 
 
@@ -316,7 +316,7 @@ def _exists(storage: BlobStorage, blob_id: BlobID) -> bool:
 
 
 def snapshot_facts(repository: Core, labels: Mapping[str, str] | None = None) -> SnapshotFacts:
-    """Return what the manifests of snapshots say; see ``snapshot_facts_of``."""
+    """Return the facts of the snapshot manifests; see ``snapshot_facts_of``."""
     found = []
     damaged = []
     for entry in repository.manifests.find(labels or SNAPSHOT_LABELS):

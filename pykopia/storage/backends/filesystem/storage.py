@@ -199,7 +199,7 @@ class FilesystemStorage(BlobStorage):
         )
 
     def _check_root(self, cause: OSError) -> None:
-        """Tell a missing file from a missing root: that one is most likely not mounted."""
+        """Raise if the root is missing, because it is most likely not mounted, instead of reporting a missing file."""
         if not os.path.isdir(self.root):
             raise StorageNotFoundError(self._missing()) from cause
 

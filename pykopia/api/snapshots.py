@@ -12,9 +12,10 @@ from typing import IO
 import pykopia
 from pykopia.arguments import check_choice, check_text, nanoseconds, texts
 from pykopia.errors import DamagedDataError, InvalidReferenceError, RestoreError, SnapshotNotFoundError, UsageError
-from pykopia.format.source import SourceInfo
+from pykopia.format.directory import DIRECTORY
+from pykopia.format.source import SNAPSHOT_LABELS, SourceInfo
 from pykopia.ids import ManifestID
-from pykopia.snapshot.manifests import SNAPSHOT_TYPE, read_snapshot, read_snapshots
+from pykopia.snapshot.manifests import read_snapshot, read_snapshots
 from pykopia.snapshot.reference import (
     Moment,
     Reference,
@@ -229,7 +230,7 @@ class Snapshots:
     def list_unreadable(self) -> dict[ManifestID, DamagedDataError]:
         """Return the snapshot manifests that can't be read, and why: their data must be kept."""
         unreadable: dict[ManifestID, DamagedDataError] = {}
-        for entry in self._repository.manifests.find(SNAPSHOT_TYPE):
+        for entry in self._repository.manifests.find(SNAPSHOT_LABELS):
             try:
                 read_snapshot(entry)
             except DamagedDataError as error:
@@ -243,7 +244,7 @@ class Snapshots:
             SnapshotNotFoundError: there is none.
             DamagedManifestError: it can't be read.
         """
-        for entry in self._repository.manifests.find(SNAPSHOT_TYPE):
+        for entry in self._repository.manifests.find(SNAPSHOT_LABELS):
             if entry.id == snapshot_id:
                 return read_snapshot(entry)
         raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
@@ -412,7 +413,7 @@ class Snapshots:
         place = Path(target) if isinstance(target, str | os.PathLike) else target
         mode = restore_mode(options.mode, entry, place)
         with counting.told():
-            if entry.type != "d":
+            if entry.type != DIRECTORY:
                 if mode != "local":
                     raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
                 from pykopia.snapshot.restore_file import restore_single, restore_to_stream
@@ -582,7 +583,7 @@ class Snapshots:
             ContradictedViewError: storage and index contradict each other; nothing was deleted.
         """
         snapshot_id = manifest_id(snapshot)
-        if all(entry.id != snapshot_id for entry in self._repository.manifests.find(SNAPSHOT_TYPE)):
+        if all(entry.id != snapshot_id for entry in self._repository.manifests.find(SNAPSHOT_LABELS)):
             raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}; `snapshot list` shows all")
         self.delete_all([snapshot_id])
 

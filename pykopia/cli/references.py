@@ -15,8 +15,8 @@ from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.errors import InvalidIDError, PathNotInSnapshotError, SnapshotNotFoundError
 from pykopia.format.object_id import parse_object_id
+from pykopia.format.source import SNAPSHOT_LABELS
 from pykopia.format.time_spec import latest_start
-from pykopia.snapshot.manifests import SNAPSHOT_TYPE
 from pykopia.snapshot.resolve import SHORTEST_BEGINNING, nth_latest
 from pykopia.snapshot.source_path import path_inside
 
@@ -152,7 +152,7 @@ def is_path(text: str) -> bool:
 
 def _is_whole(repository: "Repository", head: str) -> bool:
     """Return whether a text is the ID of a snapshot or object; snapshots are not decoded for that."""
-    if any(each.id == head for each in repository.manifests.find(SNAPSHOT_TYPE)):
+    if any(each.id == head for each in repository.manifests.find(SNAPSHOT_LABELS)):
         return True
     try:
         parsed = parse_object_id(head)

@@ -7,13 +7,13 @@ from pykopia.cli.flags.peers import InfoOptions
 from pykopia.cli.references import snapshot_of
 from pykopia.cli.session import Session
 from pykopia.format import gojson
+from pykopia.format.snapshot_manifest import TAG_PREFIX
 from pykopia.snapshot.storage_stats import storage_stats
 
 if TYPE_CHECKING:
     from pykopia.format.snapshot_manifest import SnapshotManifest, StorageUsage
 
 _SECOND = 1_000_000_000
-_TAG = "tag:"
 
 
 def info(session: Session, options: InfoOptions) -> None:
@@ -58,7 +58,7 @@ def _write(
     if snapshot.description:
         write(f"Description:  {session.escape(snapshot.description)}")
     for key, value in sorted(snapshot.tags.items()):
-        write(f"Tag:          {session.escape(key.removeprefix(_TAG))}:{session.escape(value)}")
+        write(f"Tag:          {session.escape(key.removeprefix(TAG_PREFIX))}:{session.escape(value)}")
     if snapshot.pins:
         write(f"Pins:         {session.escape(', '.join(snapshot.pins))}")
     if summary is not None:

@@ -16,10 +16,11 @@ from pykopia.format import gojson
 from pykopia.format.gojson import Raw
 from pykopia.format.gotime import ZERO_TIME_NS, moment
 from pykopia.format.json_object import FLAG, INTEGER, TEXT, TIME, TIME_OR_NEVER, Codec, JSONObject, member, nested
+from pykopia.format.manifest import TYPE_LABEL
 from pykopia.format.repository_blob import BlobConfiguration
 from pykopia.ids import Buffer
 
-MANIFEST_LABELS: Final = {"type": "maintenance"}
+MANIFEST_LABELS: Final = {TYPE_LABEL: "maintenance"}
 """Labels of the manifest that holds the parameters."""
 
 SCHEDULE_CONTEXT: Final = b"maintenance"

@@ -13,6 +13,8 @@ from pykopia.ids import ManifestID
 
 POLICY_TYPE: Final = "policy"
 """Type label of policy manifests."""
+POLICY_LABELS: Final[Mapping[str, str]] = {TYPE_LABEL: POLICY_TYPE}
+"""Labels that all policy manifests have."""
 
 POLICY_TYPE_LABEL: Final = "policyType"
 """Label that says what kind of target a policy has."""
@@ -173,6 +175,7 @@ def read_policy(entry: ManifestEntry) -> DefinedPolicy:
 
 __all__ = [
     "GLOBAL_TARGET",
+    "POLICY_LABELS",
     "POLICY_TYPE",
     "POLICY_TYPE_LABEL",
     "DefinedPolicy",

@@ -10,6 +10,8 @@ from pykopia.format.manifest import TYPE_LABEL
 
 SNAPSHOT_TYPE: Final = "snapshot"
 """Type label of snapshot manifests."""
+SNAPSHOT_LABELS: Final[Mapping[str, str]] = {TYPE_LABEL: SNAPSHOT_TYPE}
+"""Labels that all snapshot manifests have."""
 
 HOST_LABEL: Final = "hostname"
 USER_LABEL: Final = "username"
@@ -128,6 +130,7 @@ __all__ = [
     "GLOBAL",
     "HOST_LABEL",
     "PATH_LABEL",
+    "SNAPSHOT_LABELS",
     "SNAPSHOT_TYPE",
     "USER_LABEL",
     "SourceInfo",

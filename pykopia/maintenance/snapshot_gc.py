@@ -19,6 +19,7 @@ from pykopia.format.maintenance_plan import Safety, decide_content
 from pykopia.format.maintenance_schedule import TaskStatistics
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.snapshot_manifest import SnapshotManifest
+from pykopia.format.source import SNAPSHOT_LABELS
 from pykopia.ids import BlobID, ManifestID
 from pykopia.maintenance.blobs import Check, no_check
 from pykopia.maintenance.live_contents import LISTED, LiveContents
@@ -29,7 +30,6 @@ from pykopia.repository.writer import RepositoryWriter
 log = logging.getLogger(__name__)
 
 STATISTICS_KIND: Final = "snapshotGCStats"
-SNAPSHOT_LABELS: Final = {"type": "snapshot"}
 FLUSH_EVERY = 100_000
 """Contents that are marked as deleted between two flushes: a bound on memory."""
 CHECK_EVERY = 1_000

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pykopia.errors import DamagedManifestError, NotFoundError, UsageError
 from pykopia.format import gojson
-from pykopia.format.manifest import ManifestEntry
+from pykopia.format.manifest import TYPE_LABEL, ManifestEntry
 from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
 
@@ -140,7 +140,7 @@ def _quoted(value: object) -> str:
 
 
 def _labels(name: str) -> dict[str, str]:
-    return {"type": PROFILE_TYPE, "profile": name}
+    return {TYPE_LABEL: PROFILE_TYPE, "profile": name}
 
 
 def _read(entry: ManifestEntry) -> Profile:
@@ -166,7 +166,7 @@ def list_profiles(repository: Core) -> list[Profile]:
     Raises:
         DamagedManifestError: one can't be read.
     """
-    return [_read(entry) for entry in repository.manifests.find({"type": PROFILE_TYPE})]
+    return [_read(entry) for entry in repository.manifests.find({TYPE_LABEL: PROFILE_TYPE})]
 
 
 def get_profile(repository: Core, name: str) -> Profile:
@@ -199,14 +199,14 @@ def delete_profile(writer: RepositoryWriter, name: str) -> bool:
 
 
 def _template_labels(name: str) -> dict[str, str]:
-    return {"type": TEMPLATE_TYPE, "template": name}
+    return {TYPE_LABEL: TEMPLATE_TYPE, "template": name}
 
 
 def custom_templates(repository: Core) -> dict[str, tuple[str, int]]:
     """Return the templates that users have stored: text, and nanoseconds since 1970 of the change, by name."""
     return {
         entry.labels.get("template", ""): (_template_text(entry), entry.modified_ns)
-        for entry in repository.manifests.find({"type": TEMPLATE_TYPE})
+        for entry in repository.manifests.find({TYPE_LABEL: TEMPLATE_TYPE})
     }
 
 

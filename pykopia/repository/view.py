@@ -30,13 +30,13 @@ from pykopia.format.manifest import CONTENT_PREFIX
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.session import session_of_blob
 from pykopia.format.snapshot_manifest import SnapshotManifest
+from pykopia.format.source import SNAPSHOT_LABELS
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
 from pykopia.storage.base import BlobStorage
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT_LABELS = {"type": "snapshot"}
 PARALLEL_READS = 16
 MAX_LOOKED_INTO = 64
 """Packs without a name in the index that a mere list of snapshots looks into: each is a request or two."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from pykopia import clock
-from pykopia.format.directory import DirectoryEntry, colliding_names, summarize
+from pykopia.format.directory import FILE, DirectoryEntry, colliding_names, summarize
 from pykopia.repository.object_writer import ObjectWriter
 from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.source_folder import Folder, PartialFile, entry_from
@@ -68,7 +68,7 @@ def _partial_entry(writer: ObjectWriter, folder: Folder, name: str, partial: Par
     compressor = folder.policies.effective.metadata_compression.compressor_name
     object_id = writer.finish(stored, metadata_compressor=compressor)
     label = name if "/" not in name and " " not in name else "part"
-    entry = entry_from(label, "f", partial.status, object_id, partial.status.st_size)
+    entry = entry_from(label, FILE, partial.status, object_id, partial.status.st_size)
     return msgspec.structs.replace(entry, name=f"{NAME_PREFIX}{label[:100]}.{uuid.uuid4()}")
 
 

@@ -15,11 +15,11 @@ from pykopia import __version__, clock
 from pykopia.errors import PykopiaError, SourceReadError, UsageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.compression_policy import compressor_for
-from pykopia.format.directory import Directory, DirectoryEntry, summarize, summarize_file
+from pykopia.format.directory import DIRECTORY, FILE, Directory, DirectoryEntry, summarize, summarize_file
 from pykopia.format.gotime import ZERO_TIME_NS, wrap_int64
 from pykopia.format.policy import Policy
 from pykopia.format.policy_tree import PolicyTree
-from pykopia.format.snapshot_manifest import SnapshotManifest, SnapshotStats
+from pykopia.format.snapshot_manifest import TAG_PREFIX, SnapshotManifest, SnapshotStats
 from pykopia.format.source import SourceInfo, previous_snapshots
 from pykopia.ids import ObjectID
 from pykopia.repository.core import Core
@@ -52,7 +52,6 @@ from pykopia.snapshot.upload_state import Statistics, UploadState
 
 log = logging.getLogger(__name__)
 
-TAG_PREFIX = "tag:"
 STREAM_MODE = 0o777
 STREAM_ROOT_TIME_NS = wrap_int64(ZERO_TIME_NS)
 """Go's zero time as Kopia writes it for the root of a stream: some day in 1754 (format 04 §7.1)."""
@@ -206,7 +205,7 @@ class _Taking:
         roots: dict[str, Directory] = {}
         for manifest in self._previous:
             entry = manifest.root_entry
-            if entry is None or entry.type != "d" or entry.object_id in roots:
+            if entry is None or entry.type != DIRECTORY or entry.object_id in roots:
                 continue
             try:
                 roots[entry.object_id] = self._repository.objects.directory(entry.object_id)
@@ -226,7 +225,7 @@ class _Taking:
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1)
         self._progress.add(hashed_files=1)
         summary = summarize_file(size, status.st_mtime_ns)
-        return entry_from(name, "f", status, object_id, size, summary)
+        return entry_from(name, FILE, status, object_id, size, summary)
 
     def _write(self, writer: RepositoryWriter, file: BinaryIO, packer: str) -> tuple[ObjectID, int]:
         written = writer.objects.write_stream(
@@ -250,13 +249,13 @@ class _Taking:
         if not name or "/" in name:
             raise UsageError(f"the name for standard input must be that of a file, not {name!r}")
         object_id, size = self._write(writer, stream, compressor_for(self.policy.compression, name, 0))
-        entry = DirectoryEntry(name=name, type="f", mode=STREAM_MODE, size=size, mtime_ns=started, object_id=object_id)
+        entry = DirectoryEntry(name=name, type=FILE, mode=STREAM_MODE, size=size, mtime_ns=started, object_id=object_id)
         summary = summarize([entry], own_mtime_ns=STREAM_ROOT_TIME_NS)
         root = write_directory(writer.objects, [entry], summary, self.policy.metadata_compression.compressor_name)
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1, directory_count=1)
         self._progress.add(hashed_files=1, directories=1)
         return DirectoryEntry(
-            name=path, type="d", mode=STREAM_MODE, mtime_ns=STREAM_ROOT_TIME_NS, object_id=root, summary=summary
+            name=path, type=DIRECTORY, mode=STREAM_MODE, mtime_ns=STREAM_ROOT_TIME_NS, object_id=root, summary=summary
         )
 
     # ------------------------------------------------------------------ checkpoints

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from pykopia.arguments import check_choice
 from pykopia.errors import PykopiaError
-from pykopia.format.directory import DIRECTORY, DirectoryEntry
+from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.format.gojson import stored_form
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
@@ -65,7 +65,7 @@ class Search:
         self._objects = objects
         self._snapshots = sorted(snapshots, key=lambda each: (str(each.source), each.start_time_ns))
         self._patterns = patterns
-        check_choice("kind", kind, ("", "f", "d", "s"))
+        check_choice("kind", kind, ("", FILE, DIRECTORY, SYMLINK))
         self._kind = kind
         self._ignore_case = ignore_case
         self._barren: set[ObjectID] = set()

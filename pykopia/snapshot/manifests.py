@@ -7,11 +7,9 @@ from typing import Protocol
 from pykopia.errors import DamagedDataError, DamagedManifestError
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.snapshot_manifest import TAG_PREFIX, SnapshotManifest
-from pykopia.format.source import SourceInfo
+from pykopia.format.source import SNAPSHOT_LABELS, SourceInfo
 
 log = logging.getLogger(__name__)
-
-SNAPSHOT_TYPE = {"type": "snapshot"}
 
 
 class Manifests(Protocol):
@@ -28,7 +26,7 @@ def labels_for(source: SourceInfo | None, tags: Mapping[str, str] | None = None)
         source: None: any.
         tags: that a snapshot must have, keys without the prefix ``tag:``.
     """
-    labels = dict(SNAPSHOT_TYPE)
+    labels = dict(SNAPSHOT_LABELS)
     if source is not None:
         labels |= {
             name: value
@@ -64,4 +62,4 @@ def read_snapshot(entry: ManifestEntry) -> SnapshotManifest:
         raise DamagedManifestError(f"snapshot manifest {entry.id} can't be read: {error}") from error
 
 
-__all__ = ["SNAPSHOT_TYPE", "Manifests", "labels_for", "read_snapshot", "read_snapshots"]
+__all__ = ["Manifests", "labels_for", "read_snapshot", "read_snapshots"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from pykopia.errors import SourceReadError
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.ids import ContentID
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, entry_of_placeholder
@@ -62,7 +62,7 @@ def _contents(entry: DirectoryEntry, objects: ObjectStore) -> Iterator[ContentID
             continue
         seen.add(here.object_id)
         yield from objects.contents_of(here.object_id)
-        if here.type == "d":
+        if here.type == DIRECTORY:
             pending += objects.directory(here.object_id).entries
 
 

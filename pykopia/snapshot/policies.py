@@ -7,14 +7,19 @@ from pykopia.errors import PolicyNotFoundError
 from pykopia.format.html_table import html_table
 from pykopia.format.policy import DEFAULT_POLICY, Policy
 from pykopia.format.policy_merge import EffectivePolicy, effective_policy
-from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy, concerns, policy_labels, read_policy
+from pykopia.format.policy_target import (
+    GLOBAL_TARGET,
+    POLICY_LABELS,
+    DefinedPolicy,
+    concerns,
+    policy_labels,
+    read_policy,
+)
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.repository.core import Core
 from pykopia.snapshot.reference import SourceLike, source_of
-
-POLICY_TYPE = {"type": "policy"}
 
 
 class Policies:
@@ -36,7 +41,7 @@ class Policies:
         Raises:
             InvalidPolicyError: one can't be read; the message names its target and its manifest.
         """
-        return [read_policy(each) for each in self._repository.manifests.find(POLICY_TYPE)]
+        return [read_policy(each) for each in self._repository.manifests.find(POLICY_LABELS)]
 
     def _source(self, source: SourceLike) -> SourceInfo:
         return source_of(source, self._repository.client)
@@ -52,7 +57,7 @@ class Policies:
         source = self._source(source)
         return [
             read_policy(each)
-            for each in self._repository.manifests.find(POLICY_TYPE)
+            for each in self._repository.manifests.find(POLICY_LABELS)
             if concerns(SourceInfo.from_labels(each.labels), source)
         ]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pykopia.crew import Parts
 from pykopia.errors import CanceledError
 from pykopia.format.compression_policy import compressor_for
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
 from pykopia.format.gojson import stored_form
 from pykopia.format.policy import Policy
 from pykopia.repository.object_writer import SMALLEST_CHUNK, ObjectWriter, WrittenObject
@@ -42,7 +42,7 @@ class FileReader:
         target = os.fsencode(os.readlink(f"{folder.path}/{name}"))
         packer = folder.policies.child(name).effective.metadata_compression.compressor_name
         object_id = self._writer.write(target, metadata_compressor=packer)
-        return entry_from(name, "s", status, object_id, len(target))
+        return entry_from(name, SYMLINK, status, object_id, len(target))
 
     def small_contents(self, batch: Sequence[Item]) -> list[bytes | int]:
         """Read the small files of a batch at once; for anything else, and what fails, a number stands in the place."""
@@ -77,7 +77,7 @@ class FileReader:
         ]
         object_ids = self._writer.write_chunks([*contents], packers)
         return [
-            entry_from(name, "f", status, object_id, len(data))
+            entry_from(name, FILE, status, object_id, len(data))
             for (_, name, status), object_id, data in zip(items, object_ids, contents, strict=True)
         ]
 
@@ -109,7 +109,7 @@ class FileReader:
                         self._changed(folder, name)
                     self._count(len(data))
                     object_id = self._writer.write_chunk(data, compressor=packer)
-                    return entry_from(name, "f", status, object_id, len(data)), 1
+                    return entry_from(name, FILE, status, object_id, len(data)), 1
                 # it has grown: read it from its start, to wherever it ends now
                 os.lseek(descriptor, 0, os.SEEK_SET)
             partial = folder.streams[name] = PartialFile(status)
@@ -123,7 +123,7 @@ class FileReader:
             object_id = self._writer.finish(written, metadata_compressor=policy.metadata_compression.compressor_name)
             if written.length != size:
                 self._changed(folder, name)
-            return entry_from(name, "f", status, object_id, written.length), 1
+            return entry_from(name, FILE, status, object_id, written.length), 1
         finally:
             folder.streams.pop(name, None)
             os.close(descriptor)
@@ -156,7 +156,7 @@ class FileReader:
         length = sum(part.length for part in parts)
         if length != status.st_size:
             self._changed(folder, name)
-        return entry_from(name, "f", status, object_id, length), count
+        return entry_from(name, FILE, status, object_id, length), count
 
     def _part(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pykopia.errors import InvalidIDError, InvalidReferenceError, PathNotInSnapshotError, SnapshotNotFoundError
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import ObjectID
@@ -72,8 +72,8 @@ def root_of(
         return _root(max(same, key=lambda each: each.start_time_ns))
     if object_id is not None and objects.exists(object_id):
         if parse_object_id(object_id).is_directory:
-            return DirectoryEntry(name=object_id, type="d", mode=UNKNOWN_DIRECTORY_MODE, object_id=object_id)
-        return DirectoryEntry(name=object_id, type="f", mode=UNKNOWN_FILE_MODE, object_id=object_id)
+            return DirectoryEntry(name=object_id, type=DIRECTORY, mode=UNKNOWN_DIRECTORY_MODE, object_id=object_id)
+        return DirectoryEntry(name=object_id, type=FILE, mode=UNKNOWN_FILE_MODE, object_id=object_id)
     return _root(_beginning(reference, snapshots))
 
 
@@ -151,7 +151,7 @@ def descend(entry: DirectoryEntry, path: str, objects: ObjectStore) -> Directory
     for name in path.split("/"):
         if not name:
             continue
-        if here.type != "d":
+        if here.type != DIRECTORY:
             raise PathNotInSnapshotError(f"{'/'.join(walked)} is no folder in this snapshot: {path} is not in it")
         found = [each for each in objects.directory(here.object_id).entries if each.name == name]
         walked.append(name)
@@ -163,7 +163,7 @@ def descend(entry: DirectoryEntry, path: str, objects: ObjectStore) -> Directory
 
 def with_length(entry: DirectoryEntry, objects: ObjectStore) -> DirectoryEntry:
     """Return an entry made from a bare object ID with the size that its object has."""
-    if entry.type != "f" or entry.size:
+    if entry.type != FILE or entry.size:
         return entry
     return msgspec.structs.replace(entry, size=objects.length(ObjectID(entry.object_id)))
 

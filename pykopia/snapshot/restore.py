@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pykopia.crew import Crew
 from pykopia.errors import CanceledError, DuplicateNameError, PykopiaError, RestoreError, UnsafePathError
-from pykopia.format.directory import DirectoryEntry, DirectorySummary
+from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry, DirectorySummary
 from pykopia.repository.core import Core
 from pykopia.repository.objects import INDIRECT, DirectoryReader, ObjectStore
 from pykopia.snapshot.problem import Problem, reason
@@ -241,11 +241,11 @@ class Restore(Generic[Folder]):
         for entry in entries:
             if shallow and self._shallow(opened, entry):
                 continue
-            if entry.type == "d":
+            if entry.type == DIRECTORY:
                 folders.append(entry)
                 continue
-            links += entry.type == "s"
-            files += entry.type != "s"
+            links += entry.type == SYMLINK
+            files += entry.type != SYMLINK
             total += entry.size
             self._enqueue(opened, entry)
         if not self._total_is_known:
@@ -272,7 +272,7 @@ class Restore(Generic[Folder]):
 
     def _note_collision(self, opened: "_Open[Folder]", entry: DirectoryEntry, name: str) -> None:
         path = _join(opened.path, entry.name)
-        if not self._selection.wants(path, is_directory=entry.type == "d"):
+        if not self._selection.wants(path, is_directory=entry.type == DIRECTORY):
             return
         error = DuplicateNameError(path, _join(opened.path, name))
         with self._lock:
@@ -362,7 +362,7 @@ class Restore(Generic[Folder]):
             elif not done:
                 skipped += 1
                 skipped_size += entry.size
-            elif entry.type == "s":
+            elif entry.type == SYMLINK:
                 links += 1
             else:
                 made += 1
@@ -384,11 +384,11 @@ class Restore(Generic[Folder]):
 
     def _made(self, items: Sequence[Item[Folder]]) -> Iterator[tuple[Item[Folder], bool | Exception]]:
         """Make the entries of a batch; yield what became of each."""
-        files = [item for item in items if item[1].type == "f"]
+        files = [item for item in items if item[1].type == FILE]
         if files:
             yield from self._output.files(files)
         if len(files) < len(items):
-            yield from one_by_one(self._link, (item for item in items if item[1].type != "f"))
+            yield from one_by_one(self._link, (item for item in items if item[1].type != FILE))
 
     def _link(self, folder: Folder, entry: DirectoryEntry, path: str) -> bool:
         return self._output.symlink(folder, entry, _join(path, entry.name))
@@ -445,7 +445,7 @@ def _open_files() -> int:
 
 def fetched_together(entry: DirectoryEntry) -> bool:
     """Return True if a file is a single small content."""
-    return entry.type == "f" and entry.size <= SMALL_FILE and entry.object_id[:1] not in INDIRECT
+    return entry.type == FILE and entry.size <= SMALL_FILE and entry.object_id[:1] not in INDIRECT
 
 
 def describe(path: str, error: Exception) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.selection import Selection
@@ -14,7 +14,7 @@ SAME_TIME_NS = 2_000_000_000
 """Difference of times up to which ``skip_existing`` takes a file as the same."""
 NAME_MAX = 255
 """Bytes of the longest name that file systems take."""
-KINDS = {"f": "a file", "d": "a folder", "s": "a symbolic link", "": "a device, pipe or socket"}
+KINDS = {FILE: "a file", DIRECTORY: "a folder", SYMLINK: "a symbolic link", "": "a device, pipe or socket"}
 """Kinds of things at the target path, by type of entry; the empty type can't be in a snapshot."""
 ENTRY_TYPES = frozenset("fds")
 
@@ -102,9 +102,9 @@ def decide(
         return Placeholder()
     if existing is None:
         return MAKE
-    if entry.type == "d":
+    if entry.type == DIRECTORY:
         return _folder(existing, options)
-    if entry.type == "s":
+    if entry.type == SYMLINK:
         return _link(existing, options, same)
     return _file(entry, existing, options, same)
 
@@ -127,7 +127,7 @@ def unusable(entry: DirectoryEntry) -> Refuse | None:
 
 
 def _folder(existing: Existing, options: RestoreOptions) -> Decision:
-    if existing.kind != "d":
+    if existing.kind != DIRECTORY:
         return Refuse(
             f"{KINDS[existing.kind]} is there (links are not followed); move it away, or let the restore delete what is "
             "not in the snapshot"
@@ -138,7 +138,7 @@ def _folder(existing: Existing, options: RestoreOptions) -> Decision:
 
 
 def _link(existing: Existing, options: RestoreOptions, same: Callable[[], bool]) -> Decision:
-    if existing.kind != "s":
+    if existing.kind != SYMLINK:
         return Refuse(f"something else is there: {KINDS[existing.kind]}")
     if options.skip_existing:
         return Keep()
@@ -150,18 +150,18 @@ def _link(existing: Existing, options: RestoreOptions, same: Callable[[], bool])
 
 
 def _file(entry: DirectoryEntry, existing: Existing, options: RestoreOptions, same: Callable[[], bool]) -> Decision:
-    if existing.kind == "d":
+    if existing.kind == DIRECTORY:
         return Refuse("a folder is there")
-    if existing.kind == "f":
+    if existing.kind == FILE:
         if options.skip_existing and looks_same(existing, entry):
             return Keep()
         if options.only_differences and same():
             return SetAttributes()
-    if existing.kind == "s" and not options.overwrite_symlinks:
+    if existing.kind == SYMLINK and not options.overwrite_symlinks:
         return Refuse("a symbolic link is there and links may not be replaced")
     if not options.overwrite_files:
         return Refuse("it exists and files may not be overwritten; it was left as it is")
-    return Replace(in_place=not options.atomic_files and existing.kind == "f")
+    return Replace(in_place=not options.atomic_files and existing.kind == FILE)
 
 
 def looks_same(existing: Existing, entry: DirectoryEntry) -> bool:
@@ -171,7 +171,7 @@ def looks_same(existing: Existing, entry: DirectoryEntry) -> bool:
 
 def has_placeholder(entry: DirectoryEntry, options: RestoreOptions) -> bool:
     """Return True if the entry becomes a placeholder where it is deep enough."""
-    if entry.type == "s" or (entry.type == "f" and entry.size < options.shallow_min_size):
+    if entry.type == SYMLINK or (entry.type == FILE and entry.size < options.shallow_min_size):
         return False
     return len(entry.name.encode("utf-8", "replace")) + len(PLACEHOLDER_SUFFIX) <= NAME_MAX
 
@@ -208,7 +208,7 @@ def extra_names(
         for name in sorted(there)
         if stored.get(name) != there[name]
         and name not in kept
-        and selection.wants(f"{path}/{name}" if path else name, is_directory=there[name] == "d")
+        and selection.wants(f"{path}/{name}" if path else name, is_directory=there[name] == DIRECTORY)
     ]
 
 

@@ -8,7 +8,7 @@ from typing import IO
 import msgspec
 
 from pykopia.errors import RestoreError
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
 from pykopia.repository.core import Core
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import ENTRY_ERRORS, describe
@@ -35,7 +35,7 @@ def restore_single(
     Raises:
         RestoreError: it can't be restored.
     """
-    if entry.type == "f" and written_in_place(target) and not target.is_file():
+    if entry.type == FILE and written_in_place(target) and not target.is_file():
         with opened_in_place(target) as stream:
             return restore_to_stream(repository, entry, stream, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def restore_single(
         raise RestoreError(f"can't restore {target}: {problem.reason}")
     handle = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        make = output.symlink if entry.type == "s" else output.file
+        make = output.symlink if entry.type == SYMLINK else output.file
         made = make(LocalFolder(handle, fresh=False), named, target.name)
     except RestoreError:
         raise
@@ -58,8 +58,8 @@ def restore_single(
     finally:
         output.close(complete=True)
         os.close(handle)
-    links = int(made and entry.type == "s")
-    files = int(made and entry.type != "s")
+    links = int(made and entry.type == SYMLINK)
+    files = int(made and entry.type != SYMLINK)
     size = entry.size if made and not output.counts(entry) else 0
     progress.add(restored_symlinks=links, restored_files=files, restored_bytes=size, skipped_files=not made)
     return RestoreResult(counters=progress.counters, warnings=tuple(output.warnings))
@@ -73,7 +73,7 @@ def restore_to_stream(
     Raises:
         RestoreError: the entry is no file, or its contents can't be read or written.
     """
-    if entry.type != "f":
+    if entry.type != FILE:
         raise RestoreError(
             f"only a file, or a folder as an archive, can be written to a stream; {entry.name} is neither"
         )

@@ -18,7 +18,7 @@ import msgspec
 
 from pykopia.errors import RestoreError, TargetExistsError, UnsafePathError
 from pykopia.format import gojson
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
 from pykopia.ids import Buffer
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.objects import ObjectStore
@@ -129,7 +129,7 @@ class LocalOutput:
     ) -> Decision:
         """Decide what is done with an entry that has ``status`` in its place."""
         empty = True
-        if status is not None and entry.type == "d" and not self._options.overwrite_directories:
+        if status is not None and entry.type == DIRECTORY and not self._options.overwrite_directories:
             empty = self._is_empty(folder, entry.name)
 
         def same() -> bool:
@@ -150,7 +150,7 @@ class LocalOutput:
 
     def _same(self, folder: LocalFolder, entry: DirectoryEntry, status: os.stat_result) -> bool:
         """Return True if what is there has the contents of a file, or the target of a link."""
-        if entry.type == "s":
+        if entry.type == SYMLINK:
             there = os.readlink(entry.name, dir_fd=self._handle(folder))
             return os.fsencode(there) == self._objects.read(entry.object_id)
         with self._old(folder, entry.name, status) as old:
@@ -589,7 +589,7 @@ class LocalOutput:
         name, data = entry.name + PLACEHOLDER_SUFFIX, placeholder_bytes(entry)
         if not parent.fresh and status_of(name, folder) is not None:
             remove(folder, name)
-        if entry.type == "d":
+        if entry.type == DIRECTORY:
             inner, _ = make_folder(folder, name)
             with _closing(inner):
                 self._placeholder_file(inner, PLACEHOLDER_SUFFIX, data, entry, path)

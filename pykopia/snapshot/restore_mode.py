@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import IO
 
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.snapshot.restore_options import RestoreMode
 
 
@@ -11,7 +11,7 @@ def restore_mode(mode: RestoreMode, entry: DirectoryEntry, target: Path | IO[byt
     """Return how an entry is restored: ``auto`` means an archive only for a folder, and where none is in its place."""
     if mode != "auto":
         return mode
-    if entry.type != "d" or not isinstance(target, Path):
+    if entry.type != DIRECTORY or not isinstance(target, Path):
         return "local"
     named = archive_mode(target.name)
     return "local" if named != "local" and target.is_dir() else named

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from pykopia.errors import PykopiaError
-from pykopia.format.directory import DirectoryEntry
+from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.restore_decision import (
@@ -84,7 +84,7 @@ class RestorePlan:
 
     def __iter__(self) -> Iterator[Change]:
         """Yield changes, folder by folder."""
-        if self._root.type != "d":
+        if self._root.type != DIRECTORY:
             yield from self._single()
             return
         self._selection.look_into(self._root, self._objects)
@@ -152,7 +152,7 @@ class RestorePlan:
                 below, status = _join(path, entry.name), there.get(entry.name)
                 decision = self._decide(here, entry, status, shallow=shallow)
                 yield from self._told(decision, here, entry, below, status, there)
-                if entry.type == "d" and isinstance(decision, Make | SetAttributes):
+                if entry.type == DIRECTORY and isinstance(decision, Make | SetAttributes):
                     included = folder.included or self._selection.includes(below, is_directory=True)
                     inner.append(_Folder(entry, below, folder.depth + 1, included, exists=status is not None))
         stack += reversed(inner)
@@ -215,7 +215,7 @@ class RestorePlan:
         """Return in what the contents of a file, or the target of a link, differ; empty if they do not."""
         if kind_of(status.st_mode) != entry.type:
             return "something of another kind is there"
-        if entry.type == "s":
+        if entry.type == SYMLINK:
             there = os.fsencode(os.readlink(entry.name, dir_fd=folder))
             return "" if there == self._objects.read(entry.object_id) else "it leads elsewhere"
         if status.st_size != entry.size:
@@ -232,7 +232,7 @@ class RestorePlan:
         differing = []
         if not options.skip_owners and (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
             differing.append("owner")
-        if not options.skip_permissions and entry.type != "s" and stat.S_IMODE(status.st_mode) != entry.mode:
+        if not options.skip_permissions and entry.type != SYMLINK and stat.S_IMODE(status.st_mode) != entry.mode:
             differing.append("mode")
         if not options.skip_times and status.st_mtime_ns != entry.mtime_ns:
             differing.append("time")

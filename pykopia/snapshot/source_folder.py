@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
-from pykopia.format.directory import DirectoryEntry, DirectorySummary, EntryFailure
+from pykopia.format.directory import DIRECTORY, DirectoryEntry, DirectorySummary, EntryFailure
 from pykopia.format.gojson import stored_form
 from pykopia.format.gotime import EARLIEST_NS, LATEST_NS, nearest_time
 from pykopia.format.ignore import IgnoreContext
@@ -105,7 +105,7 @@ class Folder:
 
     def entry(self, object_id: ObjectID, summary: DirectorySummary) -> DirectoryEntry:
         """Return the entry of this folder in the one above."""
-        return entry_from(self.name, "d", self.status, object_id, 0, summary)
+        return entry_from(self.name, DIRECTORY, self.status, object_id, 0, summary)
 
 
 Item = tuple[Folder, str, os.stat_result]

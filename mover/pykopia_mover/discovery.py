@@ -13,7 +13,7 @@ from pykopia_mover.run import Context
 from pykopia_mover.settings import Settings
 
 LAST_BYTES: Final = 600
-"""Operators of old see the last bytes of the log only: so much of the list stands at its end."""
+"""Bytes of the list that are written last: older operators see the end of the log only."""
 
 
 def discover(context: Context) -> Outcome:

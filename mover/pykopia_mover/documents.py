@@ -1,4 +1,4 @@
-"""Reads JSON that people wrote, strictly: size, depth, keys given twice, and errors with line and column (rule M-096)."""
+"""Reads JSON that people wrote: checks size, depth and repeated keys, and reports line and column (rule M-096)."""
 
 import json
 import math

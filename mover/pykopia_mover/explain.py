@@ -35,7 +35,7 @@ class Place:
     url: str = ""
     """``KOPIA_REPOSITORY``, to explain what is wrong with it; never shown."""
     credentials: tuple[str, ...] = ()
-    """Names of the variables that were used to log in."""
+    """Names of the variables with the credentials in use."""
     custom_ca: bool = False
     """Whether ``CUSTOM_CA`` gives an authority certificate."""
     issuer: str = ""
@@ -45,7 +45,7 @@ class Place:
 
 
 def explained(error: BaseException, place: Place) -> MoverError:
-    """Return the end of a run that an error means."""
+    """Return the message and exit status for an error."""
     if isinstance(error, MoverError):
         return error
     kind = next((kind for kind in type(error).__mro__ if kind in _STORAGE), None)

@@ -1,4 +1,4 @@
-"""How a run can end other than well: one error for the mover, with the exit status that says what kind it is.
+"""The ways in which a run can fail: one error class, with a code and an exit status for each kind of failure.
 
 The README of the mover lists exit statuses and messages.
 """
@@ -9,13 +9,13 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Code:
-    """One way to end."""
+    """Kind of end of a run."""
 
     name: str
     status: int
     """Exit status of the process."""
     retryable: bool
-    """Whether the same run may go well later without anybody changing anything."""
+    """Whether the same run may succeed later without a change."""
 
 
 _CODES: Final = (
@@ -41,11 +41,11 @@ _CODES: Final = (
 )
 
 CODES: Final = {each.name: each for each in _CODES}
-"""By name; the names stand in the termination message, the numbers are the exit status."""
+"""Kinds by their names, which are in the termination message; the numbers are exit statuses."""
 
 
 class MoverError(Exception):
-    """A run ends here: what is wrong, what to do about it, and of which kind it is."""
+    """An error that ends the run: what is wrong, what to do, and the kind of failure."""
 
     def __init__(self, code: str, what: str, fix: str = "") -> None:
         self.code = CODES[code]

@@ -1,4 +1,4 @@
-"""What the operator of VolSync's Kopia fork gives a mover and what it reads from one: the table in the README.
+"""The interface between the operator of VolSync's Kopia fork and a mover: the table in the README.
 
 The same rows drive the tests, which run each of them: ``tests/mover/test_fork.py``.
 """
@@ -18,7 +18,7 @@ class Row:
     name: str
     """Argument, variable, path, number, or regular expression."""
     of: str
-    """Which of the operator's Jobs have or read it."""
+    """Jobs of the operator that set or read it."""
     here: str
     """What this mover does with it."""
     example: str = ""

@@ -1,4 +1,4 @@
-"""Whose snapshots a run takes or restores: ``user@host:path``.
+"""The source whose snapshots a run takes or restores: ``user@host:path``.
 
 Everything here is a decision: what the settings ask for, and which of the sources in a repository that means.
 """
@@ -20,11 +20,11 @@ NAME_TAG: Final = "tag:volsync-name"
 
 
 class Snapshot(Protocol):
-    """What identities look at in a snapshot."""
+    """The part of a snapshot that identities need."""
 
     @property
     def source(self) -> SourceInfo:
-        """Whose it is."""
+        """The source."""
 
     @property
     def start_time_ns(self) -> int:
@@ -41,7 +41,7 @@ class Snapshot(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """Whose snapshots the settings ask for."""
+    """The source that the settings select."""
 
     user: str
     """Empty: any."""
@@ -49,13 +49,13 @@ class Wanted:
     """Empty: any."""
     path: str
     path_given: bool
-    """Whether the path was asked for, or is only where to look first."""
+    """Whether the settings require the path; otherwise it is only preferred."""
     legacy: tuple[tuple[str, str], ...] = ()
-    """User and host of older movers, in the order in which to look; ``*`` is any, for a restore."""
+    """Users and hosts that older movers used, in the order of preference; ``*`` is any, for a restore."""
     owner: tuple[str, str] | None = None
     """Namespace and name of the owning object."""
     lines: tuple[str, ...] = field(default=())
-    """What the log has to say about it."""
+    """Lines for the log."""
 
     @property
     def source(self) -> SourceInfo:
@@ -67,7 +67,7 @@ class Wanted:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What a snapshot of this owner is tagged with (rule M-080h)."""
+        """Tags of the snapshots of this owner (rule M-080h)."""
         if self.owner is None:
             return {}
         return {
@@ -96,7 +96,7 @@ def recorded_path(settings: Settings) -> str:
 
 
 def wanted_by(settings: Settings, *, pod_user: str = "", pod_host: str = "") -> Wanted:
-    """Return whose snapshots the settings ask for; what they leave open is empty.
+    """Return the source that the settings select; parts that they leave open are empty.
 
     Args:
         settings: of the run.
@@ -186,7 +186,7 @@ def source_to_back_up(wanted: Wanted, sources: Mapping[SourceInfo, Sequence[Snap
 def source_to_restore(
     wanted: Wanted, sources: Mapping[SourceInfo, Sequence[Snapshot]]
 ) -> tuple[SourceInfo | None, tuple[str, ...]]:
-    """Return the source that a restore means, None without one, and what the log has to say about it.
+    """Return the source of a restore, None without one, and lines for the log.
 
     Raises:
         MoverError: several sources match; all are listed.
@@ -208,7 +208,7 @@ def source_to_restore(
 
 
 def _one_path(wanted: Wanted, matching: Sequence[SourceInfo]) -> tuple[SourceInfo | None, tuple[str, ...]]:
-    """Return the one source with the wanted path; with the only path there is, if none was asked for (rule M-138)."""
+    """Return the one source with the required path, or the only source if no path is required (rule M-138)."""
     exact = [source for source in matching if source.path == wanted.path]
     if len(exact) == 1:
         return exact[0], ()

@@ -1,4 +1,4 @@
-"""Finds and reads the files of ``policyConfig``, and says what became of each (rules M-096, M-097, M-100)."""
+"""Finds and reads the files of ``policyConfig``, and logs what is done with each (rules M-096, M-097, M-100)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ Parsed = TypeVar("Parsed", PolicyFile, RepositoryConfig)
 
 
 def load_policy_files(settings: Settings, places: Places, output: Output) -> PolicyFiles:
-    """Return what the policy files say; say in the log what became of each.
+    """Return the contents of the policy files; log what is done with each.
 
     Raises:
         MoverError: a file can't be used, and the settings ask for strictness.
@@ -67,7 +67,7 @@ class _Tally:
         return parsed
 
     def present(self) -> str:
-        """Return the names of the files that are there."""
+        """Return the names of the files that exist."""
         try:
             names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith(".."))
         except OSError:

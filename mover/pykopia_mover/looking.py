@@ -1,4 +1,4 @@
-"""What the image calls ``kopia``: pykopia's command line, connected to the mover's repository, for looking around.
+"""The program ``kopia`` of the image: pykopia's command line, connected to the mover's repository, for inspection.
 
 ``kubectl exec POD -- kopia snapshot list`` works as people know it. The connection file lies in a private folder that is
 gone when the command ends; the command is another process, so this one stays on the public API.
@@ -22,7 +22,7 @@ from pykopia_mover.redaction import Redactor
 from pykopia_mover.settings import Environment
 
 COMMANDS: Final = (("snapshot", "list"), ("policy", "show"), ("repository", "status"))
-"""Commands that only look; all else is for a client of one's own."""
+"""Commands that only read. For all others, use another client."""
 
 
 def look(words: Sequence[str], environment: Environment) -> int:

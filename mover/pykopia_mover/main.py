@@ -1,4 +1,4 @@
-"""Entry of the mover: what is to be done, the settings, the operations one after the other, and how it ended."""
+"""Entry of the mover: reads the settings, runs the operations one by one, reports how each ended."""
 
 import contextlib
 import logging
@@ -47,9 +47,9 @@ DIRECTIONS: Final = {"source": "backup", "destination": "restore", "maintenance"
 NEED_NO_VOLUME: Final = frozenset({"maintenance", "discover"})
 
 GRACE_SECONDS: Final = 15
-"""After a signal, for the run to end by itself. Then another thread writes how it ended, and ends the process."""
+"""Seconds after a signal in which the run should end. Then another thread reports the end, and ends the process."""
 LAST_SECONDS: Final = 3
-"""For those last words, if even a write to the log or the termination message does not return."""
+"""Seconds for that report, in case a write to the log or the termination message does not return."""
 NEVER: Final = logging.CRITICAL + 1
 """Level of a logger that logs nothing."""
 HOLD_NAME: Final = "exit-debug-if-removed"
@@ -67,7 +67,7 @@ the README. DIRECTION=source, destination or maintenance takes the place of the 
 
 
 def main(early: Sequence[int] = ()) -> NoReturn:
-    """Run with what the process was given, and end it; ``early`` are signals that arrived before."""
+    """Run with the environment and arguments of the process, and end it; ``early`` are signals that arrived before."""
     keep_small()
     redactor = Redactor.of_environment(Environment(os.environ))
     # whatever writes to these, a traceback of the interpreter too, goes by the redactor
@@ -117,7 +117,7 @@ def run(
     stop: Stop | None = None,
     places: Places | None = None,
 ) -> int:
-    """Run the mover and return the exit status; nothing is taken from the process but what is given here."""
+    """Run the mover and return the exit status; only the arguments are used, nothing of the process."""
     variables = Environment(environment)
     redactor = redactor or Redactor.of_environment(variables)
     stop, places = stop or Stop(), places or Places()
@@ -184,7 +184,7 @@ def _run(
 
 @contextlib.contextmanager
 def _temporary_folder(cache: CachePlace) -> Iterator[None]:
-    """Let temporary files lie on the volume of the cache where the pod has no folder for them."""
+    """Put temporary files on the cache volume where the pod has no folder for them."""
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
@@ -313,7 +313,7 @@ def _perform(context: Context) -> Report:
 
 
 def _failed(error: Exception, notes: Notes, output: Output, context: Context | None) -> Outcome:
-    """Return the outcome that an error means; a run that was told to stop ended because of that."""
+    """Return the outcome for an error; after a request to stop, that request is the reason."""
     told = explained(error, notes.known.place)
     code = told.code
     if context is not None and context.stop():

@@ -18,9 +18,9 @@ from pykopia_mover.settings import Settings
 SCHEDULE_BLOB: Final = "kopia.maintenance"
 HOUR_NS: Final = 3600 * 1_000_000_000
 FULL_EVERY_NS: Final = 12 * HOUR_NS
-"""Many volumes of one repository each ask for maintenance: a full cycle so soon behind another is left out."""
+"""Nanoseconds after a full cycle in which no other one runs: many volumes of one repository each request it."""
 ABANDONED_NS: Final = 72 * HOUR_NS
-"""An owner that has done nothing for so long, and for two intervals, is taken to be gone."""
+"""An owner without a run for this time and for two intervals counts as gone."""
 GARBAGE_COLLECTION: Final = "snapshot-gc"
 """The task that every full cycle begins with."""
 
@@ -58,7 +58,7 @@ def decide(owner: str, us: str, *, on_purpose: bool, last_ns: int, full_interval
 
 
 def maintain(run: Context) -> Outcome:
-    """Maintain the repository, if that is this mover's business.
+    """Maintain the repository, if this mover is or may become its owner.
 
     Raises:
         MoverError: another process is at it, the clocks disagree, or the run was told to stop.
@@ -93,7 +93,7 @@ def _is_on_purpose(run: Context) -> bool:
 
 
 def _replace_damaged_schedule(run: Context, repository: Repository, *, us: str) -> None:
-    """Begin a schedule anew where it can't be read and is ours: it only says what ran when (rule M-142)."""
+    """Replace a schedule that can't be read, if this mover is the owner: it only records runs (rule M-142)."""
     try:
         repository.maintenance.schedule()
     except DamagedDataError:
@@ -105,7 +105,7 @@ def _replace_damaged_schedule(run: Context, repository: Repository, *, us: str) 
 
 
 def _reason_to_leave(run: Context, repository: Repository, info: MaintenanceInfo) -> str:
-    """Become the owner where that is right; return why not where it is not."""
+    """Become the owner if that is allowed; return the reason if it is not, else an empty text."""
     owner, us = info.parameters.owner, info.client
     last = info.last_success_ns
     if last is None:
@@ -182,7 +182,7 @@ def _cycles(run: Context, repository: Repository) -> list[MaintenanceResult]:
 
 
 def _tell_times(run: Context, repository: Repository) -> None:
-    """Put the times of the last runs into the result, this one included."""
+    """Add the times of the last runs to the result, including this one."""
     info = repository.maintenance.info()
     times = {"last": info.last_success_ns, "lastFull": info.schedule.last_end_ns(GARBAGE_COLLECTION)}
     run.notes.add(maintenance={name: timestamp(ns) for name, ns in times.items() if ns is not None})

@@ -27,7 +27,7 @@ _COMPRESSION: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManualConfig:
-    """What the document says, by what it is for."""
+    """Contents of the document, by purpose."""
 
     creation: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``NewRepositoryOptions``."""
@@ -36,11 +36,11 @@ class ManualConfig:
     cache_size: int | None = None
     """Bytes of the cache."""
     wrong: MoverError | None = None
-    """Why no repository is created: a format chosen by accident can't be taken back. A repository that is there is used."""
+    """Why no repository is created: a format can't be changed later. An existing repository is used."""
 
 
 def parse_manual_config(text: str) -> ManualConfig:
-    """Return what ``KOPIA_MANUAL_CONFIG`` says.
+    """Return the contents of ``KOPIA_MANUAL_CONFIG``.
 
     Raises:
         MoverError: it is no JSON object of objects.

@@ -1,4 +1,4 @@
-"""How many streams fit into the memory that the container may use (rule M-080b)."""
+"""Computes how many streams fit the memory limit of the container (rule M-080b)."""
 
 import contextlib
 import ctypes
@@ -21,7 +21,7 @@ FURTHER_STREAM_BYTES: Final = 8 << 20
 
 
 UNLIMITED: Final = 1 << 60
-"""Version 1 of control groups has a number of this size where there is no limit."""
+"""Control groups of version 1 report a number of this size where there is no limit."""
 
 
 _M_ARENA_MAX: Final = -8
@@ -30,7 +30,7 @@ _LARGE_BYTES: Final = 1 << 20
 
 
 def keep_small() -> None:
-    """Let the C library use one heap for all threads, and give large blocks back at once, where it can be told so.
+    """Set up the C library, where it can be, to use one heap for all threads and to free large blocks at once.
 
     With a heap for each thread, freed memory of one thread is of no use to the others.
     """

@@ -99,7 +99,7 @@ def write_metrics(path: Path, text: str) -> None:
 
 
 def _outliving(old: str, new: str) -> Iterator[str]:
-    """Yield the lines of what a run before this one has said, and this one does not."""
+    """Yield the lines of an earlier run for metrics that this one does not have."""
     gone = [name for name in (LAST_SUCCESS, LAST_FAILURE) if name not in new]
     for line in old.splitlines(keepends=True):
         if any(re.match(rf"(?:# (?:HELP|TYPE) )?{name}\b", line) for name in gone):
@@ -107,7 +107,7 @@ def _outliving(old: str, new: str) -> Iterator[str]:
 
 
 def push_metrics(url: str, text: str, *, labels: Mapping[str, str], authorities: bytes = b"") -> None:
-    """Give metrics to a Pushgateway, in the place of those of the same labels and names.
+    """Push metrics to a Pushgateway; they replace those of the same labels and names.
 
     Args:
         url: of the gateway.

@@ -29,7 +29,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Output:
-    """Where a run says what it does."""
+    """Writes the log of a run."""
 
     def __init__(self, stream: TextIO, redactor: Redactor) -> None:
         self._stream = stream
@@ -123,7 +123,7 @@ class Output:
         return True
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         file, self._file = self._file, None
         if file is not None:
             with contextlib.suppress(OSError):
@@ -137,14 +137,14 @@ ENTRIES: Final = "pykopia.snapshot.upload.entries"
 
 
 class LibraryLog(logging.Handler):
-    """Passes what pykopia logs on to the output."""
+    """Passes the log records of pykopia on to the output."""
 
     def __init__(self, output: Output) -> None:
         super().__init__()
         self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on; a fault of the library that is no end of the run is a warning.
+        """Pass one record on; an error of the library that does not end the run is a warning.
 
         Attempts that are repeated are for the debug level: older operators take the words for a failure. Entries that could
         not be read are too: there may be a million of them, and the backup lists the first ones.

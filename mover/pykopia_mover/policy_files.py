@@ -40,7 +40,7 @@ class PolicyFile:
 
     policy: Policy
     sections: frozenset[str]
-    """Attributes of the sections that the file has: within these it is the whole truth."""
+    """Attributes of the sections that the file has; it replaces these sections as a whole."""
     defined: frozenset[str]
     """Fields that it sets, such as ``retention.keep_daily``."""
     parallel_uploads: int | None = None
@@ -50,7 +50,7 @@ class PolicyFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RepositoryConfig:
-    """``repository.config`` of ``policyConfig``: what holds for the whole repository."""
+    """``repository.config`` of ``policyConfig``: settings of the whole repository."""
 
     enable_actions: bool | None = None
     """None is not given: actions of policies do not run, those of the spec do."""
@@ -186,7 +186,7 @@ def _is_count(value: object, *, least: int = 0) -> bool:
 
 
 def _check(policy: Policy, name: str) -> None:
-    """Refuse what Kopia would store although it makes no sense."""
+    """Refuse values that make no sense, although Kopia would store them."""
     for each in dataclasses.fields(policy.retention):
         value = getattr(policy.retention, each.name)
         if isinstance(value, int) and value < 0:

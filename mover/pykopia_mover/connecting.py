@@ -98,7 +98,6 @@ def find_target(run: Context) -> Target:
         run.place,
         type=connection.type,
         name=_location(connection),
-        holder=getattr(_options(connection), "holder", ""),
         credentials=run.environment.credentials(connection.type),
     )
     run.notes.add(place=place)

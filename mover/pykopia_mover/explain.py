@@ -30,8 +30,6 @@ class Place:
     """Kopia's name of the storage type; empty: not known yet."""
     name: str = ""
     """For messages."""
-    holder: str = ""
-    """What holds the blobs, such as ``bucket``; empty: not known."""
     url: str = ""
     """``KOPIA_REPOSITORY``, to explain what is wrong with it; never shown."""
     credentials: tuple[str, ...] = ()
@@ -140,14 +138,15 @@ def _plain_http(place: Place) -> str:
 
 
 def _missing_storage(error: BaseException, place: Place) -> MoverError:
-    if "folder" in place.holder or not place.holder:
+    holder = registry.options_class(place.type).holder if place.type in registry.known() else ""
+    if "folder" in holder or not holder:
         fix = "The folder must exist and be writable; a backup makes its last part"
         if place.type == "gdrive":
             fix = "Check GOOGLE_DRIVE_FOLDER_ID, and share the folder with the address of the service account"
         elif place.type == "sftp":
             fix = "SFTP_PATH must exist and be writable for SFTP_USERNAME"
         return MoverError("no-repository", _told(error), fix)
-    fix = f"A {place.holder} is not created automatically: make it, or correct its name"
+    fix = f"A {holder} is not created automatically: make it, or correct its name"
     if place.type == "b2":
         fix += "; names are matched exactly and are case-sensitive"
     return MoverError("no-repository", _told(error), fix)

@@ -201,7 +201,7 @@ def test_row_196_m_023_no_secret_is_in_any_output_whatever_goes_wrong(
 ) -> None:
     """Set a canary in every variable and look through all that is written, for each backend and each way to fail."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr("pykopia_mover.connecting.RetrySchedule", lambda: RetrySchedule(attempts=2))
+    monkeypatch.setattr("pykopia_mover.connecting.retry_schedule", lambda _: RetrySchedule(attempts=2))
     mover.write({"a": "b"})
     assert len(CANARIES) > 20
     told = " ".join(value for name, value in CANARIES.items() if name not in PLACES[place])

@@ -73,7 +73,9 @@ if TYPE_CHECKING:
     from pykopia.snapshot.restore_stream import ByteSink
     from pykopia.snapshot.snapshot_path import SnapshotPath
     from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
+    from pykopia.snapshot.verify import Root as VerifyRoot
     from pykopia.snapshot.verify import VerifyCounters, VerifyFailure, VerifyOptions, VerifyResult
+    from pykopia.snapshot.verify_parts import VerifyPart
 
 __version__ = "0.1.0"
 
@@ -165,7 +167,9 @@ _PLACES = {
     "VerifyCounters": "pykopia.snapshot.verify",
     "VerifyFailure": "pykopia.snapshot.verify",
     "VerifyOptions": "pykopia.snapshot.verify",
+    "VerifyPart": "pykopia.snapshot.verify_parts",
     "VerifyResult": "pykopia.snapshot.verify",
+    "VerifyRoot": "pykopia.snapshot.verify:Root",
     "Version": "pykopia.snapshot.history",
     "connect": "pykopia.api.opening",
     "create": "pykopia.api.opening",
@@ -282,7 +286,9 @@ __all__ = [
     "VerifyCounters",
     "VerifyFailure",
     "VerifyOptions",
+    "VerifyPart",
     "VerifyResult",
+    "VerifyRoot",
     "Version",
     "connect",
     "core",

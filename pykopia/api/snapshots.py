@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import pykopia
 from pykopia.arguments import check_choice, check_text, nanoseconds, texts
-from pykopia.errors import DamagedDataError, InvalidReferenceError, RestoreError, SnapshotNotFoundError, UsageError
-from pykopia.format.directory import DIRECTORY
+from pykopia.errors import DamagedDataError, InvalidReferenceError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SNAPSHOT_LABELS, SourceInfo
 from pykopia.ids import ManifestID
 from pykopia.snapshot.manifests import read_snapshot, read_snapshots
@@ -27,6 +27,9 @@ from pykopia.snapshot.reference import (
     root_of_manifest,
     source_of,
 )
+
+if TYPE_CHECKING:
+    from pykopia.snapshot.verify import Root
 
 # What a method works with is imported in it: most programs call one of them, and listing is to start at once.
 # ruff: noqa: PLC0415
@@ -380,6 +383,8 @@ class Snapshots:
         options: pykopia.RestoreOptions | None = None,
         progress: Callable[[pykopia.RestoreCounters], None] | None = None,
         cancel: pykopia.Cancel | None = None,
+        executor: Executor | None = None,
+        parts: int | None = None,
     ) -> pykopia.RestoreResult:
         """Restore a snapshot, a folder or a file of one.
 
@@ -391,6 +396,9 @@ class Snapshots:
             options: how; the defaults when not given.
             progress: called about ten times a second.
             cancel: says whether to stop.
+            executor: restores parts of a folder, in threads, processes or machines that have the target under the same path;
+                then this process looks at all of it, and restores what a lost worker left.
+            parts: of an executor; 32 when not given.
 
         Raises:
             SnapshotNotFoundError: no such ID.
@@ -399,47 +407,11 @@ class Snapshots:
             UsageError: a pattern can't be read, or a folder is restored to a stream without a mode.
             DamagedDataError: the repository is damaged where the snapshot lies.
         """
-        from pykopia.snapshot.progress import Progress
-        from pykopia.snapshot.resolve import with_length
-        from pykopia.snapshot.restore import Restore
-        from pykopia.snapshot.restore_mode import restore_mode
-        from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
-        from pykopia.snapshot.selection import Selection
+        from pykopia.api.restoring import restore
+        from pykopia.snapshot.restore_options import RestoreOptions
 
-        options = options or RestoreOptions()
-        entry = self.resolve(reference)
-        entry = with_length(entry, self._repository.objects)
-        counting = Progress(RestoreCounters(), progress, cancel)
-        place = Path(target) if isinstance(target, str | os.PathLike) else target
-        mode = restore_mode(options.mode, entry, place)
-        with counting.told():
-            if entry.type != DIRECTORY:
-                if mode != "local":
-                    raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
-                from pykopia.snapshot.restore_file import restore_single, restore_to_stream
-
-                if not isinstance(place, Path):
-                    return restore_to_stream(self._repository, entry, place, counting)
-                return restore_single(self._repository, entry, place, options, counting)
-            selection = Selection(options.include, options.exclude)
-            objects = self._repository.objects
-            if mode == "local":
-                if not isinstance(place, Path):
-                    raise UsageError("a folder is written to a stream as an archive: choose a mode, such as tar or zip")
-                from pykopia.snapshot.restore_local import LocalOutput
-
-                hashing = self._repository.sealer.hash
-                local = LocalOutput(place, self._repository.contents, objects, hashing, options, counting, selection)
-                return Restore(self._repository, local, options, counting, selection).run(entry)
-            from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
-            from pykopia.snapshot.restore_stream import sink_for
-
-            sink, whole = sink_for(place, overwrite=options.overwrite_files), options.ignore_errors
-            if mode in ("tar", "tgz"):
-                tar = TarOutput(sink, objects, whole=whole, compressed=mode == "tgz")
-                return Restore(self._repository, tar, options, counting, selection).run(entry)
-            zipped = ZipOutput(sink, objects, whole=whole, compressed=mode == "zip")
-            return Restore(self._repository, zipped, options, counting, selection).run(entry)
+        entry, options = self.resolve(reference), options or RestoreOptions()
+        return restore(self._repository, entry, target, options, progress, cancel, executor, parts)
 
     def export(
         self,
@@ -498,28 +470,10 @@ class Snapshots:
             UsageError: the target is an archive.
             SnapshotNotFoundError: no such ID.
         """
-        from pykopia.snapshot.progress import Progress
-        from pykopia.snapshot.resolve import with_length
-        from pykopia.snapshot.restore_differences import Differences
-        from pykopia.snapshot.restore_mode import restore_mode
-        from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
-        from pykopia.snapshot.restore_plan import RestorePlan
+        from pykopia.api.restoring import plan
+        from pykopia.snapshot.restore_options import RestoreOptions
 
-        options = options or RestoreOptions()
-        entry = self.resolve(reference)
-        if restore_mode(options.mode, entry, Path(target)) != "local":
-            raise UsageError(
-                f"what a restore would change can be told of folders and files, and {target} is an archive"
-            )
-        objects = self._repository.objects
-        return RestorePlan(
-            objects,
-            Differences(objects, self._repository.sealer.hash),
-            with_length(entry, objects),
-            Path(target),
-            options,
-            check=Progress(RestoreCounters(), cancel=cancel).check,
-        )
+        return plan(self._repository, self.resolve(reference), Path(target), options or RestoreOptions(), cancel)
 
     # ------------------------------------------------------------------ checking and deleting
 
@@ -530,6 +484,8 @@ class Snapshots:
         options: pykopia.VerifyOptions | None = None,
         progress: Callable[[pykopia.VerifyCounters], None] | None = None,
         cancel: pykopia.Cancel | None = None,
+        executor: Executor | None = None,
+        parts: int | None = None,
     ) -> pykopia.VerifyResult:
         """Check that snapshots can be restored.
 
@@ -538,6 +494,9 @@ class Snapshots:
             options: how much is read; by default it is checked that all contents are there, and none is read.
             progress: called about ten times a second.
             cancel: says whether to stop.
+            executor: carries the verification out in parts, in threads, processes or machines that can open the repository by
+                ``repository.connection``; a part whose worker is lost is done again.
+            parts: of an executor; 32 when not given.
 
         Returns:
             What was looked at, with one failure for each file or folder that can't be restored, and in what storage and
@@ -548,12 +507,57 @@ class Snapshots:
             StorageError: the storage can't be read.
         """
         from pykopia.format.blob_names import PACK_PREFIXES
-        from pykopia.format.directory import DirectoryEntry
         from pykopia.repository.view import contradictions, list_blobs
         from pykopia.snapshot.progress import Progress
-        from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, snapshot_root
+        from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions
 
-        options = options or VerifyOptions()
+        options, repository = options or VerifyOptions(), self._repository
+        roots = self._verify_roots(references)
+        if executor is not None:
+            from pykopia.api.executors import verify_by
+
+            result = verify_by(repository, executor, roots, parts, options, progress, cancel)
+            return replace(result, contradictions=contradictions(repository))
+        counting = Progress(VerifyCounters(), progress, cancel)
+        with counting.told():
+            packs = list_blobs(repository.storage, PACK_PREFIXES)
+            result = Verifier(repository, options, counting, packs).run(roots)
+            return replace(result, contradictions=contradictions(repository, listed=packs))
+
+    def plan_verify(
+        self,
+        references: Iterable[Reference] = (),
+        *,
+        parts: int,
+        options: pykopia.VerifyOptions | None = None,
+    ) -> Sequence[pykopia.VerifyPart]:
+        """Return a verification in parts, which other processes carry out by ``verify_part``, in any order.
+
+        Args:
+            references: what to check, as in ``verify``.
+            parts: how many at most.
+            options: as in ``verify``.
+
+        Raises:
+            SnapshotNotFoundError: no such ID.
+        """
+        from pykopia.api.executors import plan_verify
+        from pykopia.snapshot.verify import VerifyOptions
+
+        return plan_verify(self._repository, self._verify_roots(references), parts, options or VerifyOptions())
+
+    def verify_part(self, part: pykopia.VerifyPart) -> pykopia.VerifyResult:
+        """Carry out a part of ``plan_verify``; what several parts have in common may be counted by each."""
+        from pykopia.api.executors import verify_here
+        from pykopia.snapshot.progress import Progress
+        from pykopia.snapshot.verify import VerifyCounters
+
+        return verify_here(self._repository, part, Progress(VerifyCounters()))
+
+    def _verify_roots(self, references: Iterable[Reference]) -> Sequence[Root]:
+        from pykopia.format.directory import DirectoryEntry
+        from pykopia.snapshot.verify import Root, snapshot_root
+
         snapshots = self.list()
         by_id = {each.id: each for each in snapshots}
         roots = []
@@ -564,13 +568,7 @@ class Snapshots:
                 continue
             named = by_id.get(manifest_id(reference))
             roots.append(Root(entry, str(reference)) if named is None else snapshot_root(named, entry))
-        if not roots:
-            roots = [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
-        counting = Progress(VerifyCounters(), progress, cancel)
-        with counting.told():
-            packs = list_blobs(self._repository.storage, PACK_PREFIXES)
-            result = Verifier(self._repository, options, counting, packs).run(roots)
-            return replace(result, contradictions=contradictions(self._repository, listed=packs))
+        return roots or [snapshot_root(each, each.root_entry) for each in snapshots if each.root_entry is not None]
 
     def delete(self, snapshot: str | pykopia.SnapshotManifest) -> None:
         """Delete a snapshot; its data goes when maintenance finds that nothing else needs it.

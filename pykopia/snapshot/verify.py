@@ -160,6 +160,10 @@ class Root:
     label: str
     start_time_ns: int | None = None
     root: str = ""
+    path: str = ""
+    """Where the entry lies below the root of the snapshot, with a slash before each name."""
+    shallow: bool = False
+    """Whether a folder is looked at alone, without what is in it."""
 
     def failed(self, path: str, object_id: str, error: PykopiaError) -> VerifyFailure:
         """Return a failure below this root."""
@@ -290,14 +294,14 @@ class Verifier:
     # ------------------------------------------------------------------ walking
 
     def _walk(self, crew: Crew[None], root: Root) -> None:
-        stack = deque([("", root.entry)])
+        stack = deque([(root.path, root.entry)])
         while stack:
             here, entry = stack.pop()
             self._progress.check()
             if entry.type != DIRECTORY:
                 self._verify_files(crew, root, [(here, entry)])
                 continue
-            if entry.object_id in self._seen:
+            if entry.object_id in self._seen and not root.shallow:
                 continue
             self._seen.add(entry.object_id)
             try:
@@ -314,7 +318,7 @@ class Verifier:
             for path, bad, problem in _unrestorable(here, entries):
                 self._report((root, path, bad.object_id), problem)
             files = []
-            for child in entries:
+            for child in () if root.shallow else entries:
                 if child.type == DIRECTORY:
                     stack.append((f"{here}/{child.name}", child))
                 else:

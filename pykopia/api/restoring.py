@@ -1,0 +1,98 @@
+"""From the arguments of a restore to what carries it out; the parts of each kind are imported when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import IO
+
+import pykopia
+from pykopia.errors import RestoreError, UsageError
+from pykopia.format.directory import DIRECTORY
+from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.resolve import with_length
+from pykopia.snapshot.restore_mode import restore_mode
+from pykopia.snapshot.restore_options import RestoreCounters
+
+# ruff: noqa: PLC0415 -- a restore is of one kind
+
+
+def restore(
+    repository: pykopia.Repository,
+    entry: pykopia.DirectoryEntry,
+    target: str | os.PathLike[str] | IO[bytes],
+    options: pykopia.RestoreOptions,
+    progress: Callable[[pykopia.RestoreCounters], None] | None,
+    cancel: pykopia.Cancel | None,
+    executor: Executor | None,
+    parts: int | None,
+) -> pykopia.RestoreResult:
+    """Restore an entry; see ``Snapshots.restore``."""
+    from pykopia.snapshot.restore import Restore
+    from pykopia.snapshot.selection import Selection
+
+    objects = repository.objects
+    entry = with_length(entry, objects)
+    counting = Progress(RestoreCounters(), progress, cancel)
+    place = Path(target) if isinstance(target, str | os.PathLike) else target
+    mode = restore_mode(options.mode, entry, place)
+    if executor is not None and mode == "local" and entry.type == DIRECTORY and isinstance(place, Path):
+        from pykopia.api.executors import restore_by
+
+        return restore_by(repository, executor, entry, place, parts, options, progress, cancel)
+    with counting.told():
+        if entry.type != DIRECTORY:
+            if mode != "local":
+                raise RestoreError(f"only a folder can be restored to an archive, and {entry.name} is a file")
+            from pykopia.snapshot.restore_file import restore_single, restore_to_stream
+
+            if not isinstance(place, Path):
+                return restore_to_stream(repository, entry, place, counting)
+            return restore_single(repository, entry, place, options, counting)
+        selection = Selection(options.include, options.exclude)
+        if mode == "local":
+            if not isinstance(place, Path):
+                raise UsageError("a folder is written to a stream as an archive: choose a mode, such as tar or zip")
+            from pykopia.snapshot.restore_local import LocalOutput
+
+            hashing = repository.sealer.hash
+            local = LocalOutput(place, repository.contents, objects, hashing, options, counting, selection)
+            return Restore(repository, local, options, counting, selection).run(entry)
+        from pykopia.snapshot.restore_archive import TarOutput, ZipOutput
+        from pykopia.snapshot.restore_stream import sink_for
+
+        sink, whole = sink_for(place, overwrite=options.overwrite_files), options.ignore_errors
+        if mode in ("tar", "tgz"):
+            tar = TarOutput(sink, objects, whole=whole, compressed=mode == "tgz")
+            return Restore(repository, tar, options, counting, selection).run(entry)
+        zipped = ZipOutput(sink, objects, whole=whole, compressed=mode == "zip")
+        return Restore(repository, zipped, options, counting, selection).run(entry)
+
+
+def plan(
+    repository: pykopia.Repository,
+    entry: pykopia.DirectoryEntry,
+    target: Path,
+    options: pykopia.RestoreOptions,
+    cancel: pykopia.Cancel | None,
+) -> pykopia.RestorePlan:
+    """Return what a restore would change; see ``Snapshots.plan_restore``."""
+    from pykopia.snapshot.restore_differences import Differences
+    from pykopia.snapshot.restore_plan import RestorePlan
+
+    if restore_mode(options.mode, entry, target) != "local":
+        raise UsageError(f"what a restore would change can be told of folders and files, and {target} is an archive")
+    objects = repository.objects
+    return RestorePlan(
+        objects,
+        Differences(objects, repository.sealer.hash),
+        with_length(entry, objects),
+        target,
+        options,
+        check=Progress(RestoreCounters(), cancel=cancel).check,
+    )
+
+
+__all__ = ["plan", "restore"]

@@ -1,0 +1,277 @@
+"""Verification and restore in parts: by threads, by processes, by a cluster of which a worker is lost."""
+
+import os
+import pickle
+import random
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pykopia
+from pykopia.errors import CanceledError, StorageUnavailableError, UsageError
+from pykopia.format.directory import DirectoryEntry
+from pykopia.snapshot.dividing import cost, pieces_of, shared_out
+from tests.servers.s3 import S3Server, admin
+
+PASSWORD = "a good password"
+NEW = pykopia.NewRepositoryOptions(unique_id=b"the same, so keys are cached ...")
+SOURCE = pykopia.SourceInfo(user_name="ann", host="box", path="/data")
+EVERY = pykopia.VerifyOptions(files_percent=100)
+
+
+def fill(repository: pykopia.Repository, folder: Path, *, snapshots: int = 3) -> None:
+    """Take snapshots of a changing folder of some depth."""
+    chance = random.Random(1)
+    for number in range(snapshots):
+        for place in ("a", "a/b", "c", "c/d/e", f"new{number}"):
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            for each in range(4):
+                (folder / place / f"file{each}").write_bytes(chance.randbytes(chance.randrange(1, 30_000)))
+        (folder / "a" / "same").write_bytes(b"the same in all")
+        if not (folder / "link").is_symlink():
+            (folder / "link").symlink_to("a/same")
+        os.chmod(folder / "c" / "d", 0o750)
+        os.utime(folder / "c" / "d", ns=(0, 1_600_000_000_123_456_789))
+        repository.snapshots.create(folder, options=pykopia.SnapshotOptions(source=SOURCE))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def repository(tmp_path: Path, folder: Path) -> Iterator[pykopia.Repository]:
+    with pykopia.create(tmp_path / "repository", PASSWORD, options=NEW) as repository:
+        fill(repository, folder)
+        yield repository
+
+
+def told(result: pykopia.VerifyResult) -> list[tuple[str, str, str]]:
+    return sorted((each.label, each.path, str(each.error)) for each in result.problems)
+
+
+# ---------------------------------------------------------------------- dividing
+
+
+def test_parts_are_the_whole_and_about_equal(repository: pykopia.Repository) -> None:
+    entry = repository.snapshots.resolve("latest")
+    for parts in (1, 2, 3, 8, 100):
+        pieces = pieces_of(repository.objects, [entry], parts, distinct=False)
+        groups = shared_out(pieces, [""], parts)
+        assert len(groups) <= parts
+        assert all(groups)
+        assert sorted(piece.path for group in groups for piece in group) == sorted(piece.path for piece in pieces)
+        loads = [sum(piece.cost for piece in group) for group in groups]
+        assert max(loads) <= max(cost(entry) / parts * 2, max(piece.cost for piece in pieces)) + 200_000
+        files = set()
+        for piece in pieces:
+            if not piece.shallow and piece.entry.type == "d":
+                tree = repository.snapshots.tree(piece.entry)
+                files |= {
+                    f"{piece.path}/{path}" for here, _, names in tree.walk() for path in (f"{here}/{n}" for n in names)
+                }
+            elif not piece.shallow:
+                files.add(piece.path)
+        assert len(files) == entry.summary.files + entry.summary.symlinks  # type: ignore[union-attr]
+
+
+def test_versions_of_a_path_go_to_one_part(repository: pykopia.Repository) -> None:
+    parts = repository.snapshots.plan_verify(parts=4)
+    places: dict[str, set[int]] = {}
+    for part in parts:
+        for root in part.roots:
+            places.setdefault(root.path, set()).add(part.number)
+    assert all(len(numbers) == 1 for numbers in places.values())
+    assert len(parts) == 4
+    ids = [root.entry.object_id for part in parts for root in part.roots]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_folder_that_can_not_be_read_is_a_piece_of_its_own(repository: pykopia.Repository) -> None:
+    lost = DirectoryEntry(name="x", type="d", size=0, object_id=pykopia.ObjectID("k" + "0" * 32))
+    (piece,) = pieces_of(repository.objects, [lost], 8, distinct=True)
+    assert (piece.entry, piece.shallow) == (lost, False)
+
+
+def test_a_part_is_a_value_that_travels_as_text(repository: pykopia.Repository) -> None:
+    for part in repository.snapshots.plan_verify(parts=3, options=EVERY):
+        assert pykopia.VerifyPart.from_json(part.to_json()) == pickle.loads(pickle.dumps(part)) == part
+        assert PASSWORD.encode() not in part.to_json()
+        result = repository.snapshots.verify_part(pykopia.VerifyPart.from_json(part.to_json()))
+        assert not result.problems
+        assert pickle.loads(pickle.dumps(result)) == result
+    with pytest.raises(UsageError, match="no part of a verification"):
+        pykopia.VerifyPart.from_json("{}")
+    with pytest.raises(UsageError, match="parts must be"):
+        repository.snapshots.plan_verify(parts=0)
+
+
+# ---------------------------------------------------------------------- verifying
+
+
+@pytest.mark.parametrize("parts", [None, 1, 2, 7])
+def test_a_verification_in_parts_gives_what_one_in_one_gives(repository: pykopia.Repository, parts: int | None) -> None:
+    local = repository.snapshots.verify(options=EVERY)
+    counters: list[pykopia.VerifyCounters] = []
+    with ThreadPoolExecutor(2) as executor:
+        result = repository.snapshots.verify(options=EVERY, executor=executor, parts=parts, progress=counters.append)
+    assert result == local
+    assert counters[-1] == result.counters
+
+
+def test_damage_is_reported_once_and_under_the_same_names(repository: pykopia.Repository, tmp_path: Path) -> None:
+    entry = repository.snapshots.resolve("latest/c/d/e/file1")
+    pack = repository.contents.entry(entry.object_id).pack_blob
+    repository.storage.delete(pykopia.BlobID(pack))
+    local = repository.snapshots.verify(options=EVERY)
+    assert local.problems
+    with ThreadPoolExecutor(2) as executor:
+        result = repository.snapshots.verify(options=EVERY, executor=executor, parts=5)
+    assert told(result) == told(local)
+    assert result.snapshots == local.snapshots == 3
+    assert result.contradictions == local.contradictions
+    with ThreadPoolExecutor(2) as executor:
+        first = repository.snapshots.verify(options=pykopia.VerifyOptions(max_errors=1), executor=executor, parts=5)
+    assert first.stopped_early
+
+
+class Losing(Executor):
+    """Loses the first parts, as an executor does whose worker is gone; carries the others out at once."""
+
+    def __init__(self, losses: int, error: BaseException) -> None:
+        self.losses, self.error = losses, error
+        self.submitted = 0
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **options: Any) -> "Future[Any]":  # noqa: ANN401
+        self.submitted += 1
+        future: Future[Any] = Future()
+        if self.submitted <= self.losses:
+            future.set_exception(self.error)
+            return future
+        try:
+            future.set_result(work(*arguments, **options))
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+        return future
+
+
+@pytest.mark.parametrize("error", [BrokenProcessPool("gone"), RuntimeError("gone"), StorageUnavailableError("busy")])
+@pytest.mark.parametrize("losses", [1, 4, 1000])
+def test_a_lost_part_is_done_again_and_here_in_the_end(
+    repository: pykopia.Repository, losses: int, error: BaseException
+) -> None:
+    executor = Losing(losses, error)
+    result = repository.snapshots.verify(options=EVERY, executor=executor, parts=4)
+    assert result == repository.snapshots.verify(options=EVERY)
+    assert executor.submitted == (4 + losses if losses < 1000 else 4 * 3)
+
+
+def test_an_error_that_no_repetition_cures_is_raised(repository: pykopia.Repository) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        repository.snapshots.verify(executor=Losing(1, UsageError("nonsense")), parts=4)
+
+
+def test_a_verification_in_parts_can_be_canceled(repository: pykopia.Repository) -> None:
+    with pytest.raises(CanceledError):
+        repository.snapshots.verify(executor=Losing(0, OSError()), parts=4, cancel=lambda: True)
+
+
+# ---------------------------------------------------------------------- restoring
+
+
+def tree_of(folder: Path) -> dict[str, tuple[object, ...]]:
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted([folder, *folder.rglob("*")]):
+        status = path.lstat()
+        what = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(folder))] = (status.st_mode, status.st_mtime_ns, what)
+    return found
+
+
+@pytest.mark.parametrize("losses", [0, 3, 1000])
+def test_a_restore_in_parts_gives_the_same_tree(
+    repository: pykopia.Repository, folder: Path, tmp_path: Path, losses: int
+) -> None:
+    executor = Losing(losses, BrokenProcessPool("gone"))
+    result = repository.snapshots.restore("latest", tmp_path / "out", executor=executor, parts=5)
+    assert tree_of(tmp_path / "out") == tree_of(folder)
+    local = repository.snapshots.restore("latest", tmp_path / "local")
+    for name in ("restored_files", "restored_bytes", "restored_symlinks", "restored_directories", "skipped_files"):
+        assert getattr(result.counters, name) == getattr(local.counters, name), name
+
+
+def test_a_restore_in_parts_deletes_what_is_extra_and_keeps_what_is_right(
+    repository: pykopia.Repository, folder: Path, tmp_path: Path
+) -> None:
+    repository.snapshots.restore("latest", tmp_path / "out")
+    (tmp_path / "out" / "extra").write_text("extra")
+    (tmp_path / "out" / "a" / "file0").unlink()
+    options = pykopia.RestoreOptions(delete_extra=True, skip_existing=True)
+    with ThreadPoolExecutor(2) as executor:
+        result = repository.snapshots.restore("latest", tmp_path / "out", options=options, executor=executor, parts=3)
+    assert tree_of(tmp_path / "out") == tree_of(folder)
+    assert result.counters.restored_files == 1
+
+
+@pytest.mark.parametrize("option", [{"include": ("a",)}, {"overwrite_files": False}, {"shallow_depth": 1}])
+def test_options_that_no_part_can_keep_are_refused(
+    repository: pykopia.Repository, tmp_path: Path, option: dict[str, Any]
+) -> None:
+    options = pykopia.RestoreOptions(**option)
+    with pytest.raises(UsageError, match=f"{next(iter(option))} can't be used with an executor"):
+        repository.snapshots.restore("latest", tmp_path / "out", options=options, executor=Losing(0, OSError()))
+
+
+# ---------------------------------------------------------------------- other processes and machines
+
+
+@pytest.mark.slow
+def test_processes_verify_and_one_that_is_killed_is_made_up_for(
+    repository: pykopia.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = repository.snapshots.verify(options=EVERY)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        assert repository.snapshots.verify(options=EVERY, executor=executor, parts=4) == local
+        for process in list(executor._processes.values()):
+            os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        assert repository.snapshots.verify(options=EVERY, executor=executor, parts=4) == local
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_of_two_workers_verifies_over_s3_and_one_that_is_lost_is_made_up_for(
+    seaweedfs: S3Server, folder: Path
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="install tests/requirements.txt")
+    admin(seaweedfs).call_s3("create_bucket", Bucket="cluster")
+    where = pykopia.storage.S3Options(
+        bucket="cluster",
+        endpoint=seaweedfs.endpoint,
+        do_not_use_tls=True,
+        access_key_id=seaweedfs.access_key,
+        secret_access_key=seaweedfs.secret_key,
+    )
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
+    with pykopia.create(where, PASSWORD, options=NEW) as repository, cluster, distributed.Client(cluster) as client:
+        fill(repository, folder)
+        local = repository.snapshots.verify(options=EVERY)
+        executor = client.get_executor(pure=False)
+        assert repository.snapshots.verify(options=EVERY, executor=executor, parts=6) == local
+        done: list[pykopia.VerifyCounters] = []
+
+        def lose_a_worker(counters: pykopia.VerifyCounters) -> None:
+            done.append(counters)
+            if len(done) == 1:
+                os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+        result = repository.snapshots.verify(options=EVERY, executor=executor, parts=12, progress=lose_a_worker)
+        assert result == local
+        assert len(done) > 1

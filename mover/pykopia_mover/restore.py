@@ -63,6 +63,7 @@ def restore(run: Context) -> Outcome:
         if source is None or selection.snapshot is None:
             _require_index(run, repository)
             return _nothing(run, wanted, sources, source, snapshots)
+        repository.snapshots.warn_of_missing()
         run.notes.add(identity=str(source), adopted=any("Adopting" in line for line in lines))
         return _restore(run, repository, selection.snapshot, source)
 

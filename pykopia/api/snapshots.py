@@ -177,6 +177,12 @@ class Snapshots:
 
         return SnapshotList(read_snapshots(self._repository.manifests, self._source(source), tags))
 
+    def warn_of_missing(self) -> None:
+        """Log a warning if packs show that there may be newer snapshots than those listed: a part of the index is lost."""
+        from pykopia.repository.view import warn_of_missing_snapshots
+
+        warn_of_missing_snapshots(self._repository)
+
     def sources(self) -> Sequence[SourceInfo]:
         """Return the sources that have snapshots, sorted."""
         return distinct_sources(self.list())

@@ -189,7 +189,10 @@ def _parse_source(repository: "Repository", text: str) -> SourceInfo:
 def _reference(session: Session, repository: "Repository", text: str, options: RestoreFlags) -> str:
     """Return an ID with a path inside: ``text`` itself, or the snapshot of a path that the time flag chooses."""
     first = text.split("/", 1)[0]
-    if (first and _is_id(first)) or is_selector(text):
+    is_id, chooses_by_age = bool(first) and _is_id(first), is_selector(text)
+    if not is_id or chooses_by_age:
+        repository.snapshots.warn_of_missing()
+    if is_id or chooses_by_age:
         if options.snapshot_time != "latest":
             session.log.warning(
                 "--snapshot-time has no effect: it chooses the snapshot of a path, and %s is none", text

@@ -11,6 +11,7 @@ from pykopia.errors import (
     ContradictedViewError,
     DamagedDataError,
     InvalidIDError,
+    PykopiaError,
     StorageError,
 )
 from pykopia.format.blob import BlobMetadata
@@ -203,6 +204,17 @@ def contradictions_of_list(repository: Core) -> Contradictions:
     return contradictions(repository)
 
 
+def warn_of_missing_snapshots(repository: Core) -> None:
+    """Log what shows that the newest snapshot of the list may not be the newest that was taken."""
+    try:
+        found = contradictions_of_list(repository)
+    except PykopiaError as error:
+        log.warning("it is not known whether the list of snapshots is complete: %s", error)
+        return
+    for each in found:
+        log.warning("there may be a newer snapshot, which the list does not show: %s", each)
+
+
 def _any_pack(storage: BlobStorage) -> str:
     """Return any pack of a session that came to its end; nothing where there is none."""
     running = {session_of_blob(blob.blob_id) for blob in storage.list(SESSION_PREFIX)}
@@ -368,4 +380,5 @@ __all__ = [
     "require",
     "snapshot_facts",
     "snapshot_facts_of",
+    "warn_of_missing_snapshots",
 ]

@@ -96,6 +96,23 @@ def test_a_quick_maintenance_on_a_lost_index_fails_and_hides_nothing(
     runner.ok("snapshot", "verify", "--verify-files-percent", "100")
 
 
+@pytest.mark.parametrize("reference", ["SOURCE", "latest", "SOURCE@latest"])
+def test_a_restore_of_the_newest_warns_where_a_newer_one_may_be_lost(
+    runner: Runner, tmp_path: Path, source: Path, reference: str
+) -> None:
+    whole = runner.ok("restore", reference.replace("SOURCE", str(source)), str(tmp_path / "whole"))
+    assert "newer snapshot" not in whole.stderr
+    flushed = set((tmp_path / "repository").rglob("xn*"))
+    (source / "letter").write_text("Dear writer")
+    runner.ok("snapshot", "create", str(source))
+    for path in set((tmp_path / "repository").rglob("xn*")) - flushed:
+        path.unlink()
+    restored = runner.ok("restore", reference.replace("SOURCE", str(source)), str(tmp_path / "older"))
+    assert (tmp_path / "older" / "letter").read_text() == "Dear reader"
+    assert "there may be a newer snapshot" in restored.stderr
+    assert "index recover" in restored.stderr
+
+
 def test_a_pack_that_cannot_be_read_is_named(runner: Runner, tmp_path: Path) -> None:
     pack = next((tmp_path / "repository").rglob("p*.f"))
     pack.write_bytes(pack.read_bytes()[:-1])

@@ -38,6 +38,20 @@ def restored_day(mover: Mover, **environment: str) -> str:
     return (mover.target / "day").read_text()
 
 
+def test_a_warning_tells_that_a_newer_snapshot_may_be_lost(mover: Mover, history: list[str]) -> None:
+    assert not any("newer snapshot" in line for line in mover.ok("restore").lines)
+    flushed = set((mover.repository_folder / "x").rglob("*.f"))
+    mover.write({"day": "5"})
+    mover.ok("backup")
+    for path in set((mover.repository_folder / "x").rglob("*.f")) - flushed:
+        path.unlink()
+    shutil.rmtree(mover.target)
+    mover.target.mkdir()
+    warned = mover.ok("restore")
+    assert (mover.target / "day").read_text() == str(len(history))
+    assert any("WARNING: there may be a newer snapshot" in line for line in warned.lines)
+
+
 def test_rows_157_162_m_139_the_most_recent_backup_is_restored(mover: Mover, history: list[str]) -> None:
     result = mover.ok("restore")
     assert (mover.target / "day").read_text() == "4"

@@ -19,7 +19,7 @@ CLUSTER := .servers/.cluster
 # PYTHONDONTWRITEBYTECODE is set, and found by a longer way.
 INSTALLED := .venv-installed
 
-.PHONY: help venv crds demo test test-slow test-operator soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
+.PHONY: help venv crds docs demo test test-slow test-operator soak lint lint-style lint-format lint-types lint-layers format bench bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -32,6 +32,7 @@ help:
 	@echo 'make bench      pykopia beside kopia, restic and borg, as far as they are on the machine'
 	@echo 'make bench-results  the same at length: writes benchmarks/RESULTS.md; 20 minutes of a quiet machine'
 	@echo 'make bench-micro  hashes, ciphers, compressors, splitters, indexes and opening, each by itself'
+	@echo 'make docs       the documentation as a site, in site/, and its spelling'
 	@echo 'make crds       generate the CustomResourceDefinitions of the operator'
 	@echo 'make venv       the virtual environment alone'
 	@echo 'make clean      remove what was built, and the virtual environment'
@@ -59,6 +60,12 @@ $(SERVERS): scripts/test-servers.sh
 # The CustomResourceDefinitions of the chart, from the typed models of the operator.
 crds: $(STAMP)
 	$(BIN)/python -m pykopia_operator.model.crds operator/chart/files/crds operator/kustomize/crds
+
+# The site, strictly: a link that leads nowhere is an error. It is made without asking any other server.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md CODE_OF_CONDUCT.md docs/*.md docs/format mover/README.md operator/README.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
@@ -117,6 +124,6 @@ bench-micro: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:randomly
 
 clean:
-	rm -rf $(VENV) $(INSTALLED) .servers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(INSTALLED) .servers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
 	find pykopia -name '__pycache__' -prune -exec rm -rf {} +
 	find pykopia \( -name '*.so' -o -name '*.c' \) -delete

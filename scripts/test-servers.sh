@@ -108,4 +108,5 @@ if [ -n "$all" ]; then
     apt_install rclone rclone
     go_install versitygw "$versitygw"
     go_install fake-gcs-server github.com/fsouza/fake-gcs-server@v1.56.1
+    go_install actionlint github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 fi

@@ -9,6 +9,7 @@ from pykopia.lazy import lazily
 
 if TYPE_CHECKING:
     from pykopia.chunking.splitters import Splitter, SplitterRun
+    from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID, MAINTENANCE_ID
     from pykopia.format.manifest import CompactionPlan
     from pykopia.repository.cache import CacheUsage
     from pykopia.repository.caches import CacheReport, Caches
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pykopia.sealing.batch import Packed
 
 _PLACES = {
+    "BLOBCFG_ID": "pykopia.format.blob_names",
+    "FORMAT_BLOB_ID": "pykopia.format.blob_names",
+    "MAINTENANCE_ID": "pykopia.format.blob_names",
     "CacheReport": "pykopia.repository.caches",
     "CacheUsage": "pykopia.repository.cache",
     "Caches": "pykopia.repository.caches",
@@ -54,6 +58,9 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BLOBCFG_ID",
+    "FORMAT_BLOB_ID",
+    "MAINTENANCE_ID",
     "CacheReport",
     "CacheUsage",
     "Caches",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pykopia
 from pykopia import ClientOptions, NewRepositoryOptions, Repository, SourceInfo, clock
+from pykopia.core import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.errors import (
     BlobNotFoundError,
     ConnectionFileError,
@@ -39,8 +40,6 @@ from pykopia_mover.loading import CONFIG_NAME, storage_limits
 from pykopia_mover.memory import give_back
 from pykopia_mover.run import Context
 
-FORMAT_BLOB: Final = "kopia.repository"
-CONFIGURATION_BLOB: Final = "kopia.blobcfg"
 OWNER_USER, OWNER_HOST = "maintenance", "volsync"
 
 _KOPIA_BLOB: Final = re.compile(
@@ -190,7 +189,7 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
         if storage is not None:
             raw = _created_since(run, storage)
         if raw is None and not may_create:
-            raise RepositoryNotFoundError(f"there is no repository in {run.place.name}: {FORMAT_BLOB} is missing")
+            raise RepositoryNotFoundError(f"there is no repository in {run.place.name}: {FORMAT_BLOB_ID} is missing")
         if raw is None and not run.settings.auto_create:
             raise MoverError(
                 "no-repository",
@@ -249,7 +248,7 @@ def _look(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage | None,
             raise
         return None, None
     try:
-        return storage, storage.get(FORMAT_BLOB)  # type: ignore[arg-type]
+        return storage, storage.get(FORMAT_BLOB_ID)
     except BlobNotFoundError:
         return storage, None
     except StorageNotFoundError:
@@ -317,15 +316,15 @@ def _created_since(run: Context, storage: BlobStorage) -> bytes | None:
         MoverError: there are blobs of a repository without a format block: it is damaged, not empty (E-NOTEMPTY).
     """
     names = {blob.blob_id for blob in storage.list("") if _KOPIA_BLOB.match(blob.blob_id)}
-    if names <= {CONFIGURATION_BLOB}:
+    if names <= {BLOBCFG_ID}:
         return None
     try:
-        return storage.get(FORMAT_BLOB)  # type: ignore[arg-type]
+        return storage.get(FORMAT_BLOB_ID)
     except BlobNotFoundError:
-        example = min(names - {CONFIGURATION_BLOB})
+        example = min(names - {BLOBCFG_ID})
         raise MoverError(
             "damaged",
-            f"{run.place.name} holds blobs of a repository, such as {example}, but no {FORMAT_BLOB}: its format block "
+            f"{run.place.name} holds blobs of a repository, such as {example}, but no {FORMAT_BLOB_ID}: its format block "
             "is lost; nothing was created there",
             "Restore that blob from a copy, `pykopia repository repair` may find one in a pack; or use another place",
         ) from None
@@ -431,7 +430,7 @@ def _create(run: Context, target: Target) -> tuple[BlobStorage, bytes, bool]:
     except RepositoryExistsError:
         run.output.line("Another mover has just created the repository; using that one")
         created = False
-    return storage, storage.get(FORMAT_BLOB), created  # type: ignore[arg-type]
+    return storage, storage.get(FORMAT_BLOB_ID), created
 
 
 def _first_policies(run: Context, repository: Repository) -> None:
@@ -480,4 +479,4 @@ def creation_options(run: Context) -> NewRepositoryOptions:
     return NewRepositoryOptions(**{**run.manual.creation, **flags})
 
 
-__all__ = ["FORMAT_BLOB", "Target", "creation_options", "find_target", "open_repository"]
+__all__ = ["Target", "creation_options", "find_target", "open_repository"]

@@ -5,9 +5,10 @@ from typing import Any, Final, Literal
 
 from pykopia import Repository, clock
 from pykopia.api.maintenance import MaintenanceChanges, MaintenanceInfo
+from pykopia.core import FORMAT_BLOB_ID, MAINTENANCE_ID
 from pykopia.errors import CanceledError, ClockError, DamagedDataError, MaintenanceBusyError, RepositoryNotFoundError
 from pykopia.maintenance.report import MaintenanceResult
-from pykopia_mover.connecting import FORMAT_BLOB, OWNER_HOST, OWNER_USER, open_repository
+from pykopia_mover.connecting import OWNER_HOST, OWNER_USER, open_repository
 from pykopia_mover.failures import MoverError
 from pykopia_mover.identity import Wanted
 from pykopia_mover.output import timestamp
@@ -15,7 +16,6 @@ from pykopia_mover.report import Outcome
 from pykopia_mover.run import Context
 from pykopia_mover.settings import Settings
 
-SCHEDULE_BLOB: Final = "kopia.maintenance"
 HOUR_NS: Final = 3600 * 1_000_000_000
 FULL_EVERY_NS: Final = 12 * HOUR_NS
 """Nanoseconds after a full cycle in which no other one runs: many volumes of one repository each request it."""
@@ -100,8 +100,8 @@ def _replace_damaged_schedule(run: Context, repository: Repository, *, us: str) 
         owner = repository.maintenance.parameters().owner
         if owner not in {"", us, f"{OWNER_USER}@{OWNER_HOST}"} and not _is_on_purpose(run):
             raise
-        run.output.warning(f"{SCHEDULE_BLOB} can't be read: the schedule begins anew, with all safety times")
-        repository.storage.delete(SCHEDULE_BLOB)  # type: ignore[arg-type]
+        run.output.warning(f"{MAINTENANCE_ID} can't be read: the schedule begins anew, with all safety times")
+        repository.storage.delete(MAINTENANCE_ID)
 
 
 def _reason_to_leave(run: Context, repository: Repository, info: MaintenanceInfo) -> str:
@@ -109,7 +109,7 @@ def _reason_to_leave(run: Context, repository: Repository, info: MaintenanceInfo
     owner, us = info.parameters.owner, info.client
     last = info.last_success_ns
     if last is None:
-        last = repository.storage.metadata(FORMAT_BLOB).timestamp_ns  # type: ignore[arg-type]
+        last = repository.storage.metadata(FORMAT_BLOB_ID).timestamp_ns
     decision = decide(
         owner,
         us,

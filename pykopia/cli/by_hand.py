@@ -6,10 +6,10 @@ from pykopia import clock
 from pykopia.api.repository import Repository
 from pykopia.cli.flags.by_hand import BlobGCOptions, ContentRewriteOptions, IndexOptimizeOptions
 from pykopia.cli.session import Session
+from pykopia.format.blob_names import MAINTENANCE_ID
 from pykopia.format.content_id import key_of, parse_content_id
 from pykopia.format.index import IndexEntry
 from pykopia.format.maintenance_plan import DELETED_BY_FULL, SAFETY, Rule
-from pykopia.format.repository_blob import MAINTENANCE_ID
 from pykopia.maintenance import blobs, rewrite
 from pykopia.maintenance.index_upkeep import Optimization, index_upkeep
 from pykopia.maintenance.lease import check_clocks, maintaining

@@ -13,7 +13,6 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
-FORMAT_BLOB_ID = "kopia.repository"  # format.repository_blob has it, with much that is not needed yet
 _WITHOUT = frozenset({"create", "connect", "disconnect"})
 """Commands below ``repository`` that do not open the repository that they find connected."""
 
@@ -49,6 +48,8 @@ def begin(words: Sequence[str], environment: Mapping[str, str]) -> None:
         base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME") or "/", ".config")
         path = os.path.join(base, "kopia", path)
     try:
+        from pykopia.format.blob_names import FORMAT_BLOB_ID  # noqa: PLC0415 -- help does without
+
         folder = os.path.join(os.path.dirname(path), _text_of(path, "cacheDirectory"), "pykopia")
         block = _newest(
             os.path.join(folder, name, FORMAT_BLOB_ID) for name in os.listdir(folder) if name[:7] == "format-"

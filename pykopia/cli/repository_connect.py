@@ -83,7 +83,7 @@ def disconnect(session: Session) -> None:
 
 
 def _require_empty(storage: "BlobStorage") -> None:
-    from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID  # noqa: PLC0415
+    from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID  # noqa: PLC0415
 
     # a creation that was cut off leaves this one blob
     if any(blob.blob_id != BLOBCFG_ID for blob in storage.list()):

@@ -1,9 +1,15 @@
-"""The beginnings of blob names: what kind of blob a name belongs to (formats 01 to 03).
-
-Names of whole blobs (``kopia.repository`` and its like) are in ``repository_blob``.
-"""
+"""Names of blobs, and their beginnings, which tell the kind of a blob (formats 01 to 03)."""
 
 from typing import Final
+
+from pykopia.ids import BlobID
+
+FORMAT_BLOB_ID: Final = BlobID("kopia.repository")
+"""The format block: keys and parameters of the repository."""
+BLOBCFG_ID: Final = BlobID("kopia.blobcfg")
+"""Object lock settings."""
+MAINTENANCE_ID: Final = BlobID("kopia.maintenance")
+"""The schedule of maintenance."""
 
 DATA_PACK_PREFIX: Final = "p"
 """Packs of file data."""
@@ -40,13 +46,16 @@ def is_pack(blob_id: str) -> bool:
 
 
 __all__ = [
+    "BLOBCFG_ID",
     "CLEANUP_LOG_PREFIX",
     "COMPACTION_LOG_PREFIX",
     "DATA_PACK_PREFIX",
     "EPOCH_PREFIX",
+    "FORMAT_BLOB_ID",
     "INDEX_PREFIX",
     "INDEX_PREFIXES",
     "LOG_PREFIX",
+    "MAINTENANCE_ID",
     "MARKER_PREFIX",
     "METADATA_PACK_PREFIX",
     "PACK_PREFIXES",

@@ -23,7 +23,7 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format import gojson
-from pykopia.format.blob_names import EPOCH_PREFIX, INDEX_PREFIX, PACK_PREFIXES
+from pykopia.format.blob_names import BLOBCFG_ID, EPOCH_PREFIX, FORMAT_BLOB_ID, INDEX_PREFIX, PACK_PREFIXES
 from pykopia.format.json_object import BASE64, INTEGER, TEXT, JSONObject, member
 from pykopia.format.keys import DEFAULT_KEY_DERIVATION, derive_format_key, hkdf
 from pykopia.format.replica import embed_replica, find_replica
@@ -31,9 +31,6 @@ from pykopia.format.repository_format import EpochParameters, RepositoryFormat, 
 from pykopia.format.upgrade_lock import BACKUP_BLOB_PREFIX, UpgradeLock
 from pykopia.ids import BlobID, Buffer
 
-FORMAT_BLOB_ID: Final = BlobID("kopia.repository")
-BLOBCFG_ID: Final = BlobID("kopia.blobcfg")
-MAINTENANCE_ID: Final = BlobID("kopia.maintenance")
 POISON_INDEX_BLOB_ID: Final = BlobID(
     "n00000000000000000000000000000000-repository_unreadable_by_this_kopia_version_upgrade_required"
 )
@@ -254,11 +251,8 @@ class BlobConfiguration(JSONObject):
 
 __all__ = [
     "BACKUP_BLOB_PREFIX",
-    "BLOBCFG_ID",
-    "FORMAT_BLOB_ID",
     "FORMAT_ENCRYPTION",
     "LOCKED_BLOB_PREFIXES",
-    "MAINTENANCE_ID",
     "MINIMUM_RETENTION_NS",
     "POISON_INDEX_BLOB",
     "POISON_INDEX_BLOB_ID",

@@ -9,11 +9,10 @@ from pykopia import clock
 from pykopia.errors import PykopiaError
 from pykopia.format import maintenance_plan as plan
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.blob_names import METADATA_PACK_PREFIX, PACK_PREFIXES
+from pykopia.format.blob_names import MAINTENANCE_ID, METADATA_PACK_PREFIX, PACK_PREFIXES
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.maintenance_plan import DELETED_BY_FULL, DELETED_BY_QUICK, Mode, PackDeletion, Safety
 from pykopia.format.maintenance_schedule import MaintenanceParameters, MaintenanceSchedule, TaskRun, TaskStatistics
-from pykopia.format.repository_blob import MAINTENANCE_ID
 from pykopia.maintenance import blobs, rewrite
 from pykopia.maintenance.blobs import Check
 from pykopia.maintenance.index_upkeep import index_upkeep

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedManifestError
 from pykopia.format import manifest
+from pykopia.format.blob_names import MAINTENANCE_ID
 from pykopia.format.maintenance_schedule import (
     MANIFEST_LABELS,
     NONCE_LENGTH,
@@ -13,7 +14,6 @@ from pykopia.format.maintenance_schedule import (
     open_with_key,
     seal_with_key,
 )
-from pykopia.format.repository_blob import MAINTENANCE_ID
 from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
 

@@ -9,8 +9,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.format.local_config import CachingOptions
-from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.repository.cache import FORMAT_FOLDER_PREFIX, OWN_FOLDER, BlobCache, CacheUsage, tag_cache_folder
 from pykopia.repository.contents import ContentCaches
 

@@ -6,16 +6,11 @@ from pykopia import __version__
 from pykopia.arguments import check_choice
 from pykopia.chunking.splitters import SPLITTERS
 from pykopia.errors import DamagedFormatBlobError, RepositoryExistsError, UsageError
+from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.format.ecc import DEFAULT_ECC, ECC_ALGORITHMS
 from pykopia.format.encryption import ENCRYPTIONS
 from pykopia.format.hashing import HASHES
-from pykopia.format.repository_blob import (
-    BLOBCFG_ID,
-    FORMAT_BLOB_ID,
-    FORMAT_ENCRYPTION,
-    BlobConfiguration,
-    FormatBlob,
-)
+from pykopia.format.repository_blob import FORMAT_ENCRYPTION, BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.repository import format_blobs
 from pykopia.repository.creation_claim import CLAIM_PREFIX

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from pykopia.errors import BlobNotFoundError, DamagedDataError
+from pykopia.format.blob_names import MAINTENANCE_ID
 from pykopia.format.maintenance_plan import latest_drop_ns
 from pykopia.format.maintenance_schedule import NONCE_LENGTH, MaintenanceSchedule, open_with_key, seal_with_key
-from pykopia.format.repository_blob import MAINTENANCE_ID
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
 

@@ -22,12 +22,8 @@ from pykopia.errors import (
     UnsupportedOptionError,
     WriteConflictError,
 )
-from pykopia.format.repository_blob import (
-    BLOBCFG_ID,
-    FORMAT_BLOB_ID,
-    BlobConfiguration,
-    FormatBlob,
-)
+from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
+from pykopia.format.repository_blob import BlobConfiguration, FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.ids import BlobID
 from pykopia.private_file import write_private

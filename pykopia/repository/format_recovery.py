@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from pykopia.errors import BlobNotFoundError, DamagedFormatBlobError, PykopiaError, RepositoryExistsError
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.blob_names import PACK_PREFIXES
+from pykopia.format.blob_names import FORMAT_BLOB_ID, PACK_PREFIXES
 from pykopia.format.replica import REPLICA_PROBE_LENGTH, find_replica
-from pykopia.format.repository_blob import FORMAT_BLOB_ID, FormatBlob
+from pykopia.format.repository_blob import FormatBlob
 from pykopia.ids import BlobID
 from pykopia.repository.index_recovery import ASIDE_PREFIX
 from pykopia.storage.base import BlobStorage

@@ -19,8 +19,8 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.blob_names import INDEX_PREFIXES, is_pack
-from pykopia.format.repository_blob import FORMAT_BLOB_ID, FormatBlob
+from pykopia.format.blob_names import FORMAT_BLOB_ID, INDEX_PREFIXES, is_pack
+from pykopia.format.repository_blob import FormatBlob
 from pykopia.ids import BlobID
 from pykopia.storage.base import BlobStorage, PutOptions
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from pykopia import clock
 from pykopia.errors import BlobNotFoundError, DamagedIndexError, UpgradeInProgressError, UsageError
+from pykopia.format.blob_names import FORMAT_BLOB_ID
 from pykopia.format.index import IndexEntry
 from pykopia.format.index_merge import MergedIndex
-from pykopia.format.repository_blob import FORMAT_BLOB_ID, POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID
+from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID
 from pykopia.format.repository_format import LATEST_VERSION
 from pykopia.format.upgrade_lock import BACKUP_BLOB_PREFIX, UpgradeLock
 from pykopia.ids import BlobID

@@ -19,11 +19,9 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format import gojson
+from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID, MAINTENANCE_ID
 from pykopia.format.keys import hkdf
 from pykopia.format.repository_blob import (
-    BLOBCFG_ID,
-    FORMAT_BLOB_ID,
-    MAINTENANCE_ID,
     POISON_INDEX_BLOB,
     POISON_INDEX_BLOB_ID,
     BlobConfiguration,

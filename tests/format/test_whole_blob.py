@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykopia.errors import DamagedDataError, DecryptionError, InvalidIDError, UncorrectableError, UnsupportedFormatError
+from pykopia.format.blob_names import FORMAT_BLOB_ID
 from pykopia.format.encryption import Encryptor
 from pykopia.format.hashing import hash_function
-from pykopia.format.repository_blob import FORMAT_BLOB_ID, FormatBlob
+from pykopia.format.repository_blob import FormatBlob
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer, blob_iv
 

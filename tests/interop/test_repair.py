@@ -7,7 +7,7 @@ import pytest
 
 from pykopia.api.opening import connect, create
 from pykopia.api.repository import Repository
-from pykopia.format.repository_blob import FORMAT_BLOB_ID
+from pykopia.format.blob_names import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.repository.format_recovery import recover_format_blob
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index

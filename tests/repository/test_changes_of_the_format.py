@@ -5,7 +5,7 @@ import pytest
 from pykopia.api.opening import connect, create
 from pykopia.errors import BlobNotFoundError, DamagedFormatBlobError, WriteConflictError
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
+from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
 from pykopia.index.upgrading import copy_to_first_epoch
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges

@@ -7,7 +7,7 @@ import pytest
 from pykopia.api.opening import connect, create
 from pykopia.errors import RepositoryExistsError, StorageUnavailableError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.repository_blob import BLOBCFG_ID, FORMAT_BLOB_ID
+from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
 from pykopia.repository.creation_claim import CLAIM_PREFIX, claimed
 from pykopia.repository.options import NewRepositoryOptions

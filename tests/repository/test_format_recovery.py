@@ -8,7 +8,7 @@ import pytest
 
 from pykopia.api.opening import connect, create
 from pykopia.errors import DamagedFormatBlobError, RepositoryExistsError, RepositoryNotFoundError
-from pykopia.format.repository_blob import FORMAT_BLOB_ID
+from pykopia.format.blob_names import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.repository import format_blobs
 from pykopia.repository.format_recovery import recover_format_blob

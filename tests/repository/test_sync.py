@@ -11,7 +11,7 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.repository_blob import FORMAT_BLOB_ID
+from pykopia.format.blob_names import FORMAT_BLOB_ID
 from pykopia.ids import BlobID
 from pykopia.repository.sync import SyncCounters, SyncOptions, SyncPlan, plan_sync, sync
 from pykopia.storage.backends.memory.storage import MemoryStorage

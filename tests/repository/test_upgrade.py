@@ -8,7 +8,8 @@ import pytest
 from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
 from pykopia.errors import DamagedIndexError, UpgradeInProgressError, UsageError
-from pykopia.format.repository_blob import FORMAT_BLOB_ID, POISON_INDEX_BLOB_ID
+from pykopia.format.blob_names import FORMAT_BLOB_ID
+from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.repository.upgrade import Upgrade, UpgradeTimes, check_indexes, compare_indexes
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing import FakeClock

@@ -38,7 +38,7 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.repository_blob import FORMAT_BLOB_ID
+from pykopia.format.blob_names import FORMAT_BLOB_ID
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.backends.azureblob.options import AzureBlobOptions
 from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode

@@ -15,6 +15,7 @@ from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.resolve import with_length
 from pykopia.snapshot.restore_mode import restore_mode
 from pykopia.snapshot.restore_options import RestoreCounters
+from pykopia.snapshot.source_url import is_url
 
 # ruff: noqa: PLC0415 -- a restore is of one kind
 
@@ -36,6 +37,11 @@ def restore(
     objects = repository.objects
     entry = with_length(entry, objects)
     counting = Progress(RestoreCounters(), progress, cancel)
+    if isinstance(target, str) and is_url(target):
+        from pykopia.snapshot.restore_remote import restore_to_url
+
+        with counting.told():
+            return restore_to_url(repository, entry, target, options, counting)
     place = Path(target) if isinstance(target, str | os.PathLike) else target
     mode = restore_mode(options.mode, entry, place)
     if executor is not None and mode == "local" and entry.type == DIRECTORY and isinstance(place, Path):

@@ -25,6 +25,7 @@ from pykopia.snapshot.placeholder_source import read_placeholder
 from pykopia.snapshot.restore_mode import restore_mode
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreMode, RestoreOptions, RestoreResult
 from pykopia.snapshot.source_path import path_inside
+from pykopia.snapshot.source_url import is_url
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
@@ -166,7 +167,7 @@ def _pairs(repository: "Repository", options: RestoreFlags) -> list[tuple[str, s
             if options.json:
                 raise CommandLineError("--json writes to standard output, which is the target of this restore")
             return [(sources[0], STANDARD_OUTPUT)]
-        return [(sources[0], os.path.abspath(sources[1]))]
+        return [(sources[0], sources[1] if is_url(sources[1]) else os.path.abspath(sources[1]))]
     source = _parse_source(repository, sources[0])
     if (source.host, source.user_name) != (repository.hostname, repository.username):
         message = "a source of another user or host needs a target"
@@ -271,7 +272,9 @@ def _tell_target(session: Session, options: RestoreOptions, entry: DirectoryEntr
     if options.mode not in {"auto", "local"}:
         return
     kinds = [kind for ending, kind in _ARCHIVES.items() if target.endswith(ending)]
-    if kinds and restore_mode(options.mode, entry, Path(target)) != "local":
+    if is_url(target):
+        session.log.info("Restoring to %s ...", target)
+    elif kinds and restore_mode(options.mode, entry, Path(target)) != "local":
         session.log.info("Restoring to %s (%s)...", kinds[0], target)
     else:
         session.log.info("Restoring to local filesystem (%s) with parallelism=%d...", target, options.parallel)

@@ -91,7 +91,8 @@ def _refused_by_kopia(policy: Policy, target: SourceInfo) -> Iterator[str]:
 def _mistakes(
     policy: Policy, target: SourceInfo, compressors: Collection[str], splitters: Collection[str]
 ) -> Iterator[str]:
-    if target.path and not (target.path.startswith(("/", "\\")) or target.path[1:3] in {":\\", ":/"}):
+    absolute = target.path.startswith(("/", "\\")) or target.path[1:3] in {":\\", ":/"} or "://" in target.path
+    if target.path and not absolute:
         yield f"the path {target.path!r} is relative: no source will ever have it"
     yield from _negative_numbers(policy)
     yield from _files(policy)

@@ -52,6 +52,8 @@ class SourceInfo:
         SourceInfo(host='h', user_name='u', path='/p/')
         >>> str(SourceInfo.parse("../lib", "here", "me", "/usr/share"))
         'me@here:/usr/lib'
+        >>> str(SourceInfo.parse("s3://bucket/prefix/", "here", "me", "/"))
+        'me@here:s3://bucket/prefix'
         """
         if text == GLOBAL:
             return cls()
@@ -62,7 +64,8 @@ class SourceInfo:
             if at + 1 == len(text):
                 raise UsageError(f"{text!r} is no source: a host must follow the @, as in user@host:/path")
             return cls(user_name=text[:at], host=text[at + 1 :])
-        return cls(host=default_host, user_name=default_user, path=absolute_path(text, cwd))
+        path = text.rstrip("/") if "://" in text else absolute_path(text, cwd)  # a URL of another filesystem
+        return cls(host=default_host, user_name=default_user, path=path)
 
     @classmethod
     def from_labels(cls, labels: Mapping[str, str]) -> "SourceInfo":

@@ -41,6 +41,7 @@ from pykopia.snapshot.reading import FileReader
 from pykopia.snapshot.retention import apply_retention
 from pykopia.snapshot.source_folder import entry_from
 from pykopia.snapshot.source_path import local_source, source_root
+from pykopia.snapshot.source_url import is_url
 from pykopia.snapshot.upload import Upload
 from pykopia.snapshot.upload_options import (
     CHECKPOINT,
@@ -53,6 +54,8 @@ from pykopia.snapshot.upload_state import Statistics, UploadState
 log = logging.getLogger(__name__)
 
 STREAM_MODE = 0o777
+REMOTE_READS = 8
+"""Files that are read at one time where each waits for another machine."""
 STREAM_ROOT_TIME_NS = wrap_int64(ZERO_TIME_NS)
 """Go's zero time as Kopia writes it for the root of a stream: some day in 1754 (format 04 §7.1)."""
 
@@ -140,6 +143,8 @@ class _Taking:
 
     def path(self, writer: RepositoryWriter, path: str, started: int) -> DirectoryEntry:
         """Take what is at a path; return the entry of the root."""
+        if is_url(path):
+            return self._remote(writer, path)
         real, status = source_root(path)
         name = os.path.basename(real) or "/"
         reader = FileReader(writer.objects, self._progress, parallel=self.parallel)
@@ -149,6 +154,26 @@ class _Taking:
             return self._file(writer, real, name, status)
         finally:
             reader.close()
+
+    def _remote(self, writer: RepositoryWriter, url: str) -> DirectoryEntry:
+        """Take what is on another filesystem."""
+        from pykopia.snapshot.remote_upload import RemoteUpload  # noqa: PLC0415 -- few sources are
+
+        options, repository = self._options, self._repository
+        remote = RemoteUpload(
+            url,
+            options.source_options,
+            repository.objects,
+            writer,
+            self._progress,
+            StoredObjects(repository, writer.contents, self.packs).lacking,
+            parallel=options.parallel or self.policy.upload.max_parallel_file_reads or REMOTE_READS,
+            force_hash_percent=options.force_hash_percent,
+        )
+        name = self._source.path.rstrip("/").rpartition("/")[2] or "/"
+        root = remote.run(name, self._tree, self._previous_roots())
+        self.statistics, self.problems = remote.statistics, remote.problems
+        return root
 
     def _folder(
         self,

@@ -1,5 +1,6 @@
 """Options, progress and result of a restore."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -53,6 +54,8 @@ class RestoreOptions:
     """Go on after an entry that can't be restored; the result names it. A target that is full, read-only or broken as a
     whole ends the restore all the same: nothing else would go well there."""
     parallel: int = 8
+    target_options: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """Of the filesystem that a URL names as the target, as fsspec takes them, such as keys."""
     flush_files: bool = False
     """Wait until each file is on disk."""
     shallow_depth: int | None = None

@@ -9,10 +9,16 @@ from pykopia.errors import SourceNotFoundError, SourceReadError, UnsupportedSour
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.repository.core import Core
+from pykopia.snapshot.source_url import is_url, source_path
 
 
 def local_source(repository: Core, path: str) -> SourceInfo:
-    """Return the source that a path is for this client: its user and host, the absolute path with ``.`` and ``..`` gone."""
+    """Return the source that a path is for this client: its user and host, the absolute path with ``.`` and ``..`` gone.
+
+    A URL of another filesystem stays as it is.
+    """
+    if is_url(path):
+        return SourceInfo(host=repository.hostname, user_name=repository.username, path=source_path(path))
     return SourceInfo(host=repository.hostname, user_name=repository.username, path=os.path.abspath(path))
 
 

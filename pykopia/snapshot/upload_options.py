@@ -44,6 +44,8 @@ class SnapshotOptions:
     start_time_ns: int | None = None
     """Recorded instead of the real start; the end moves with it."""
     end_time_ns: int | None = None
+    source_options: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """Of the filesystem that a URL names, as fsspec takes them, such as keys; they are not stored."""
     stdin: BinaryIO | None = None
     """Take this stream as the only file, named ``stdin_file_name``."""
     stdin_file_name: str = ""

@@ -17,20 +17,28 @@ _WITHOUT = frozenset({"create", "connect", "disconnect"})
 """Commands below ``repository`` that do not open the repository that they find connected."""
 
 _ALWAYS: Final = (
+    "concurrent.futures.thread",
     "cryptography.hazmat.primitives.hashes",
     "cryptography.hazmat.primitives.kdf.hkdf",
     "isal.isal_zlib",  # manifests are gzip
     "pykopia.api.snapshots",
+    "pykopia.index.epoch_layout",
 )
 _CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.sealing._batch")
+_RESTORE: Final = (*_CONTENTS, "pykopia.api.restoring", "pykopia.repository.view", "pykopia.snapshot.restore_local")
 _BY_COMMAND: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
         "maintenance run": ("pykopia.api.maintenance", "pykopia.maintenance.cycle"),
-        "restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
+        "restore": _RESTORE,
         "snapshot create": (*_CONTENTS, "pykopia.snapshot.create", "pykopia.api.maintenance"),
         "snapshot list": ("pykopia.snapshot.policies", "pykopia.snapshot.resolve"),
-        "snapshot restore": (*_CONTENTS, "pykopia.snapshot.restore_local"),
-        "snapshot verify": (*_CONTENTS, "pykopia.cli.formatting", "pykopia.repository.view"),
+        "snapshot restore": _RESTORE,
+        "snapshot verify": (
+            *_CONTENTS,
+            "pykopia.cli.formatting",
+            "pykopia.repository.dropped",
+            "pykopia.repository.view",
+        ),
     }
 )
 """Modules that these commands import after the repository was opened."""

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pykopia.errors import UsageError
+from pykopia.errors import DamagedDataError, UsageError
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.options import JSONField, ThrottlingLimits
 
@@ -35,7 +35,7 @@ def with_options(info: ConnectionInfo, options: Mapping[str, object]) -> Connect
         try:
             written = spec.write(value) if isinstance(value, bytes) else value
             spec.read(written)
-        except (TypeError, ValueError):
+        except (DamagedDataError, TypeError, ValueError):
             raise UsageError(
                 f"storage_options of a storage of type {info.type}: {name} must be {spec.expected}, not a "
                 f"{type(value).__name__}"

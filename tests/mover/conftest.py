@@ -34,9 +34,17 @@ def mover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mover:
 
 
 @pytest.fixture
-def time() -> Iterator[FakeClock]:
-    """Let the time be that of a clock which goes on by a millisecond with every look."""
+def time(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClock]:
+    """Let the time be that of a clock which goes on by a millisecond with every look, for new blobs of a folder too."""
     fake = FakeClock(step_ns=1_000_000)
+    real = FilesystemStorage.put
+
+    def put(
+        self: FilesystemStorage, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
+    ) -> BlobMetadata | None:
+        return real(self, blob_id, data, replace(options, set_mtime_ns=clock.now()))
+
+    monkeypatch.setattr(FilesystemStorage, "put", put)
     with fake.installed():
         yield fake
 
@@ -46,20 +54,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait before an attempt is repeated."""
     monkeypatch.setattr(Stop, "wait", lambda stop, _: stop())
     monkeypatch.setitem(RetryingStorage.__init__.__kwdefaults__ or {}, "sleep", lambda _: None)
-
-
-@pytest.fixture
-def storage_of_the_time(monkeypatch: pytest.MonkeyPatch, time: FakeClock) -> FakeClock:
-    """Let the storage have the clock of the test too: blobs are as old as that says."""
-    real = FilesystemStorage.put
-
-    def put(
-        self: FilesystemStorage, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
-    ) -> BlobMetadata | None:
-        return real(self, blob_id, data, replace(options, set_mtime_ns=clock.now()))
-
-    monkeypatch.setattr(FilesystemStorage, "put", put)
-    return time
 
 
 @pytest.fixture

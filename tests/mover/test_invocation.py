@@ -185,7 +185,7 @@ def test_m_006_the_signal_of_a_kubelet_ends_the_process_within_its_time_and_with
 
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_m_080_m_080g_m_142_killed_before_any_write_the_next_run_works(
-    mover: Mover, monkeypatch: pytest.MonkeyPatch, storage_of_the_time: FakeClock, every: int
+    mover: Mover, monkeypatch: pytest.MonkeyPatch, time: FakeClock, every: int
 ) -> None:
     """From some write on, nothing reaches the storage any more: to the repository that is what a kill is."""
     mover.write({"a": "one", "big": os.urandom(300_000)})
@@ -208,7 +208,7 @@ def test_m_080_m_080g_m_142_killed_before_any_write_the_next_run_works(
         again = mover("backup", "maintenance")
         if again.status:  # it was killed in the midst of maintenance, whose lease then has to run out; backups go on
             assert (again.status, again.termination["op"]) == (21, "maintenance"), last
-            storage_of_the_time.advance(seconds=(LEASE_NS + MAX_CLOCK_SKEW_NS) // 10**9 + 1)
+            time.advance(seconds=(LEASE_NS + MAX_CLOCK_SKEW_NS) // 10**9 + 1)
             mover.ok("maintenance")
         with mover.open() as repository:
             assert [each.incomplete for each in repository.snapshots.list()][-1] == ""

@@ -47,16 +47,14 @@ def test_m_141_an_owner_of_its_own_name_takes_over_from_the_default_one() -> Non
     assert decide(US, "x@y", on_purpose=False, last_ns=9, full_interval_ns=1, now_ns=9) == "take-over"
 
 
-def test_rows_216_217_301_expired_data_is_freed_and_the_repository_stops_growing(
-    mover: Mover, storage_of_the_time: FakeClock
-) -> None:
+def test_rows_216_217_301_expired_data_is_freed_and_the_repository_stops_growing(mover: Mover, time: FakeClock) -> None:
     zeros = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("HOURLY", "WEEKLY", "DAILY", "MONTHLY", "YEARLY")}
     sizes = []
     for _ in range(8):
         mover.write({"data": os.urandom(400_000)})
         mover.ok("backup", "maintenance", **zeros, KOPIA_RETAIN_LATEST="1")
         sizes.append(sum(map(len, tree(mover.repository_folder).values())))
-        storage_of_the_time.advance(days=1)
+        time.advance(days=1)
     assert max(sizes[5:]) <= max(sizes[2:5]) * 1.2
     assert sizes[-1] < 8 * 400_000 * 0.7
     mover.ok("restore")

@@ -130,7 +130,7 @@ class TestRcloneWithFaults(StorageFaultTests):
 
     @pytest.fixture
     def direct(self, storage: BlobStorage, tmp_path: Path) -> BlobStorage:
-        return FilesystemStorage(tmp_path / "data")
+        return FilesystemStorage(tmp_path / "data", create=True)  # rclone makes the folder with the first file
 
 
 @pytest.mark.usefixtures("behind_proxy")

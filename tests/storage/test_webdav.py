@@ -24,7 +24,7 @@ from pykopia.errors import (
     WrongServerError,
 )
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
-from pykopia.storage.backends.webdav.client import PinnedContext
+from pykopia.storage.backends.webdav.client import DAVFileSystem, PinnedContext
 from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.backends.webdav.storage import WebDAVStorage
 from pykopia.storage.base import BlobStorage, Capacity
@@ -443,3 +443,20 @@ def test_it_is_opened_by_its_connection_and_with_retries(apache: WebDAVServer) -
         assert storage.connection_info() == info
     with open_storage(info) as storage, pytest.raises(BlobNotFoundError):
         storage.get(PACK)
+
+
+def test_the_root_of_a_server_is_never_made() -> None:
+    """It is always there; rclone 1.76 loops for ever when it is asked to make it."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        body = (
+            '<multistatus xmlns="DAV:"><response><href>/</href><propstat><prop><resourcetype><collection/></resourcetype>'
+            "</prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>"
+        )
+        return httpx.Response(207, text=body)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        DAVFileSystem("http://box", http).makedirs("/", exist_ok=True)
+    assert asked == ["PROPFIND"]

@@ -117,7 +117,11 @@ class DAVFileSystem(WebdavFileSystem):  # type: ignore[misc]
         self.request("DELETE", path)
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Make a folder and those above it."""
+        """Make a folder and those above it, but the root of the server, which is there: rclone 1.76 never answers for that."""
+        if not path.rstrip("/") and self._is_folder("/"):
+            if not exist_ok:
+                raise FileExistsError(path)
+            return
         try:
             self.request("MKCOL", path.rstrip("/") + "/")
         except (AnswerError, FileNotFoundError) as error:

@@ -216,21 +216,23 @@ class Lease:
         ended = renewed - self._renewed > LEASE_NS
         self._refuse_if_lost()
         stored_ns = self._put(self._blob_id, PutOptions())
+        if clock.now() - renewed > LEASE_NS:
+            raise _lost()  # this process was suspended before its write: another one may have come, and gone again
         if ended:
             self._refuse_if_lost()  # another process may have taken it: each checks after its write
         check_clocks(stored_ns, renewed)
         self._renewed = renewed
 
     def _refuse_if_lost(self) -> None:
+        if not self._is_mine() or any(lease.is_live(clock.now()) for lease in self._others()):
+            raise _lost()
+
+    def _is_mine(self) -> bool:
+        """Return True if the blob is there and was written by this holder: the number of a lost lease is used again."""
         try:
-            lost = _read(self._repository, self._blob_id).lease_id != self._document.lease_id
+            return _read(self._repository, self._blob_id).lease_id == self._document.lease_id
         except BlobNotFoundError:
-            lost = True
-        if lost or any(lease.is_live(clock.now()) for lease in self._others()):
-            raise MaintenanceBusyError(
-                "the lease of this maintenance has ended before it was renewed, and another process may be at it: "
-                "maintenance stops here, the next run goes on"
-            )
+            return False
 
     def beat(self, wait: Callable[[float], bool]) -> None:
         """Renew the lease until ``wait`` (seconds) returns true: the work of the holder's thread.
@@ -246,11 +248,20 @@ class Lease:
                 log.debug("the lease could not be renewed: %s", error)
 
     def release(self) -> None:
-        """Delete the lease blob, so that others can maintain the repository at once."""
+        """Delete the lease blob, so that others can maintain the repository at once; never the blob of another holder."""
         with self._renewing:
             self._lost = self._lost or MaintenanceBusyError("the lease of this maintenance was given back")
+        if not self._is_mine():
+            return
         for blob_id in (*self._expired, self._blob_id):
             self._repository.storage.delete(blob_id)
+
+
+def _lost() -> MaintenanceBusyError:
+    return MaintenanceBusyError(
+        "the lease of this maintenance has ended before it was renewed, and another process may be at it: "
+        "maintenance stops here, the next run goes on"
+    )
 
 
 def check_clocks(storage_ns: int, local_ns: int) -> None:
@@ -312,7 +323,15 @@ def maintaining(repository: Core, *, monotonic: Callable[[], float] = clock.mono
             yield lease
         finally:
             done.set()
-            lease.release()
+            _release(lease)
+
+
+def _release(lease: Lease) -> None:
+    """Release a lease; a storage that fails now changes neither the result nor the error of the maintenance."""
+    try:
+        lease.release()
+    except PykopiaError as error:
+        log.warning("the lease of this maintenance could not be deleted, it ends by itself within ten minutes: %s", error)
 
 
 __all__ = [

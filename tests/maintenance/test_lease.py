@@ -1,5 +1,6 @@
 """One maintenance at a time, by clocks that agree."""
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pykopia.api.repository import Repository
 from pykopia.errors import ClockError, MaintenanceBusyError, StorageUnavailableError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
-from pykopia.maintenance.lease import LEASE_PREFIX, Lease, find_leases, local_lock
+from pykopia.maintenance.lease import LEASE_PREFIX, Lease, find_leases, local_lock, maintaining
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
 from pykopia.testing.clock import FakeClock
@@ -168,6 +169,60 @@ def test_of_a_late_holder_and_a_new_one_at_most_one_goes_on(first_looks: bool) -
                 held.check()
         else:
             held.check()
+
+
+def test_a_late_holder_leaves_the_lease_of_another_that_has_the_same_number_alone() -> None:
+    with Scene() as scene:
+        late = Lease(scene.repository, monotonic=scene.monotonic)
+        scene.clock.advance(minutes=11)
+        Lease(scene.connect(), monotonic=scene.monotonic).release()
+        third = Lease(scene.connect(), monotonic=scene.monotonic)
+        with pytest.raises(MaintenanceBusyError, match="stops here"):
+            late.check()
+        late.release()
+        with pytest.raises(MaintenanceBusyError, match="is being maintained"):
+            Lease(scene.connect(), monotonic=scene.monotonic)
+        third.check()
+        third.release()
+        assert scene.blobs(LEASE_PREFIX) == []
+
+
+def test_a_holder_that_was_suspended_while_it_renewed_its_lease_stops() -> None:
+    """It has looked; before it writes, another maintenance takes the lease and ends."""
+    with Scene() as scene:
+
+        class Suspended(StorageWrapper):
+            def put(
+                self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
+            ) -> BlobMetadata | None:
+                if blob_id in scene.blobs(LEASE_PREFIX):
+                    scene.clock.advance(minutes=11)
+                    Lease(scene.connect(), monotonic=scene.monotonic).release()
+                return super().put(blob_id, data, options)
+
+        held = Lease(connect(Suspended(scene.storage), PASSWORD, client=OTHER), monotonic=scene.monotonic)
+        scene.clock.advance(minutes=2)
+        for _ in range(2):
+            with pytest.raises(MaintenanceBusyError, match="stops here"):
+                held.check()
+
+
+@pytest.mark.parametrize("error", [None, ClockError("the machine slept")])
+def test_a_storage_that_fails_at_the_end_changes_neither_result_nor_error(
+    error: ClockError | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Scene() as scene:
+
+        class NoDeletes(StorageWrapper):
+            def delete(self, blob_id: BlobID) -> None:
+                raise StorageUnavailableError("no answer")
+
+        repository = connect(NoDeletes(scene.storage), PASSWORD, client=OTHER)
+        with pytest.raises(ClockError) if error else contextlib.nullcontext():
+            with maintaining(repository, monotonic=scene.monotonic):
+                if error:
+                    raise error
+        assert "ends by itself" in caplog.text
 
 
 def test_a_lease_that_was_deleted_is_lost() -> None:

@@ -189,6 +189,8 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
         if storage is not None:
             raw = _created_since(run, storage)
         if raw is None and not may_create:
+            if storage is None:
+                _require_parent(run, target.connection)  # an answer from a wrong server is no proof of an empty place
             raise RepositoryNotFoundError(f"there is no repository in {run.place.name}: {FORMAT_BLOB_ID} is missing")
         if raw is None and not run.settings.auto_create:
             raise MoverError(

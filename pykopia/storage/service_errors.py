@@ -107,6 +107,7 @@ _UNKNOWN_CODES = frozenset(
 _MISSING_CODES = frozenset({"ContainerNotFound", "NoSuchBucket"})
 _TEMPORARY_STATUS = frozenset({408, 425, 500})
 _BUSY_STATUS = frozenset({429, 502, 503, 504, 509})
+_PAGES_OF_OTHERS = frozenset({401, 403, 404, 405, 511})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHECK_PROXY = "check HTTP_PROXY and HTTPS_PROXY, or name the server in NO_PROXY"
 _TUNNEL = re.compile(r"Tunnel connection failed: \d{3}|\d{3} [A-Z][\w ]*$|\d{3}, message=")
@@ -136,7 +137,7 @@ def service_error(
         date: Header of that name: the clock of the service.
         location: Header of that name: where a redirect leads.
     """
-    known = f"{code} ({status})" if code and status else code or f"HTTP status {status}"
+    known = f"{code} ({status})" if code and status and code != str(status) else f"HTTP status {status}" if status else code
     first_line = reason.strip().splitlines()[0][:_REASON_LENGTH] if reason.strip() else ""
     said = f"{known}: {first_line}" if first_line and first_line != code else known
     text = f"can't {doing}: the service answered {said.rstrip('.')}"
@@ -166,6 +167,8 @@ def service_error(
         return StorageAccessDeniedError(f"{text}; {hint or _CREDENTIALS}")
     if status == 501:
         return UnsupportedOptionError(f"{text}; this service can't do it")
+    if status in {404, 405}:
+        hint = hint or "check the endpoint: another server may answer there"
     return StorageError(f"{text}; {hint}" if hint else text)
 
 
@@ -186,6 +189,16 @@ def redirected(doing: str, status: int, location: str | None) -> WrongServerErro
     )
 
 
+def is_page_of_another(status: int, content_type: str | None) -> bool:
+    """Return True for a web page with an error, where the service never answers with one: it is a portal's or a proxy's."""
+    return status in _PAGES_OF_OTHERS and is_web_page(content_type)
+
+
+def is_web_page(content_type: str | None) -> bool:
+    """Return True if a header ``Content-Type`` names HTML."""
+    return (content_type or "").partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}
+
+
 def not_the_service(doing: str, address: str, content_type: str | None = None) -> WrongServerError:
     """Return the error for a server whose answer no storage service gives.
 
@@ -194,8 +207,7 @@ def not_the_service(doing: str, address: str, content_type: str | None = None) -
         address: Host and port.
         content_type: Header of that name.
     """
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    what = "a web page" if kind in {"text/html", "application/xhtml+xml"} else "something that it can't understand"
+    what = "a web page" if is_web_page(content_type) else "something that it can't understand"
     return WrongServerError(
         f"can't {doing}: what answers at {address} is not the storage service: {what} came; check the address and its port (a "
         "console or a portal may be there), and whether a proxy answers in its place"
@@ -314,6 +326,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 __all__ = [
     "asking_to_wait",
     "connection_error",
+    "is_page_of_another",
+    "is_web_page",
     "not_the_service",
     "redirected",
     "seconds_to_wait",

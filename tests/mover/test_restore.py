@@ -13,6 +13,7 @@ from pykopia_mover.run import Stop
 
 import pykopia
 from pykopia.testing import FakeClock
+from pykopia.testing.proxy import FaultyProxy
 from tests.mover.harness import PASSWORD, Mover, tree
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,21 @@ def test_m_133_no_repository_yet_is_a_success_that_says_so(mover: Mover) -> None
     assert list(mover.repository_folder.iterdir()) == []
     failed = mover.fails("no-repository", "restore", KOPIA_ON_MISSING_SNAPSHOT="fail")
     assert failed.status == 12
+
+
+def test_m_133_a_folder_whose_parent_is_missing_is_a_failure(mover: Mover) -> None:
+    """A volume that is not mounted and a misspelt path look so; an empty volume would be called restored."""
+    for operation in ("restore", "discover", "maintenance"):
+        failed = mover.fails("no-repository", operation, KOPIA_REPOSITORY=f"filesystem://{mover.folder}/not/mounted")
+        assert "nor does the one that should hold it" in failed.last
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain"])
+def test_m_133_a_web_server_that_knows_no_folder_is_no_empty_place(mover: Mover, kind: str) -> None:
+    with FaultyProxy("127.0.0.1", 1) as server:
+        server.answer(404, times=-1, headers={"Content-Type": kind}, body=b"<html>default backend - 404</html>")
+        url = f"http://127.0.0.1:{server.port}/dav/kopia"
+        mover.fails("no-repository", "restore", KOPIA_REPOSITORY="webdav://host/kopia", WEBDAV_URL=url)
 
 
 def test_m_133_an_identity_without_snapshots_is_a_first_install(mover: Mover, history: list[str]) -> None:

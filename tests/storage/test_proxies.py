@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from pykopia.errors import StorageUnavailableError, WrongServerError
+from pykopia.errors import (
+    BlobNotFoundError,
+    StorageError,
+    StorageNotFoundError,
+    StorageUnavailableError,
+    WrongServerError,
+)
+from pykopia.ids import BlobID
 from pykopia.storage.backends.azureblob.options import AzureBlobOptions
 from pykopia.storage.backends.azureblob.storage import AzureStorage
 from pykopia.storage.backends.gcs.options import GCSOptions
@@ -139,12 +146,28 @@ def test_a_portal_that_redirects_is_named_after_few_requests(kind: str, status: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 405, 511])
 def test_a_web_page_is_named_after_few_requests(kind: str, status: int, server: FaultyProxy) -> None:
-    if (kind, status) == ("webdav", 404):
-        pytest.skip("a folder that is not there is answered so")
+    if kind == "webdav" and status != 200:
+        pytest.skip("such a server answers with pages of its own")
     page = b"<!doctype html><title>Console</title><p>Log in<br>"
     server.answer(status, times=-1, headers={"Content-Type": "text/html; charset=utf-8"}, body=page)
     with pytest.raises(WrongServerError, match="is not the storage service: a web page came"):
         open_storage(kind, server.port)
     assert server.hits <= 3
+
+
+@pytest.mark.parametrize("kind", ["s3", "azureBlob", "gcs"])
+@pytest.mark.parametrize("body", [b"", b"<?xml version='1.0'?><html/>", b"[]", b"\xff\x00"])
+def test_an_answer_that_no_service_gives_is_named(kind: str, body: bytes, server: FaultyProxy) -> None:
+    server.answer(200, times=-1, headers={"Content-Type": "application/xml"}, body=body)
+    with pytest.raises(WrongServerError, match="is not the storage service"):
+        open_storage(kind, server.port)
+
+
+@pytest.mark.parametrize("kind", ["s3", "azureBlob", "gcs"])
+def test_the_page_of_an_ingress_without_a_backend_is_no_missing_bucket(kind: str, server: FaultyProxy) -> None:
+    server.answer(404, times=-1, headers={"Content-Type": "text/plain"}, body=b"default backend - 404")
+    with pytest.raises(StorageError, match=r"HTTP status 404.*another server may answer there") as caught:
+        open_storage(kind, server.port).get(BlobID("kopia.repository"))
+    assert not isinstance(caught.value, StorageNotFoundError | BlobNotFoundError)

@@ -191,6 +191,19 @@ def test_a_missing_folder_looks_empty(tmp_path: Path) -> None:
             storage.get(FORMAT)
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_network_does_not_lead_to_this_machine(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for known in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(known, raising=False)
+        monkeypatch.delenv(known.lower(), raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with RcloneStorage(options(tmp_path)) as storage:
+        storage.put(FORMAT, b"content")
+        assert storage.get(FORMAT) == b"content"
+
+
 def test_it_ends_with_the_storage_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))

@@ -55,7 +55,12 @@ from pykopia.storage.object_store import (
 )
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.proxies import proxy_for
-from pykopia.storage.service_errors import connection_error, not_the_service, service_error
+from pykopia.storage.service_errors import (
+    connection_error,
+    is_page_of_another,
+    not_the_service,
+    service_error,
+)
 from pykopia.storage.trust import tls_context
 
 DEFAULT_DOMAIN = "blob.core.windows.net"
@@ -81,7 +86,7 @@ class AzureStorage(ObjectStore):
     goes with the same request.
     """
 
-    failures = (OSError, AzureError, DeserializationError, aiohttp.ClientError, FSTimeoutError)
+    failures = (OSError, AzureError, DeserializationError, UnicodeDecodeError, aiohttp.ClientError, FSTimeoutError)
 
     page_size = 5000
     """Most names in one answer of a listing."""
@@ -253,6 +258,8 @@ class AzureStorage(ObjectStore):
             page = await anext(listing)
         except StopAsyncIteration:
             return None
+        except AttributeError as error:  # the SDK's, for XML that is no listing, and for no answer
+            raise _OtherServerError from error
         return [item async for item in page]
 
     def _container(self) -> Any:  # noqa: ANN401
@@ -275,7 +282,7 @@ class AzureStorage(ObjectStore):
             code, status = _code(error), error.status_code
             headers = getattr(error.response, "headers", {})
             kind = headers.get("Content-Type", "")
-            if status < 300 or (status in {404, 405} and "html" in kind):
+            if status < 300 or is_page_of_another(status, kind):
                 return not_the_service(doing, self.address, kind)
             if blob_id is not None and status == 404 and code in {"BlobNotFound", "ResourceNotFound", ""}:
                 self._check_root()
@@ -291,6 +298,8 @@ class AzureStorage(ObjectStore):
                 date=headers.get("Date"),
                 location=headers.get("Location"),
             )
+        if isinstance(error, _OtherServerError | UnicodeDecodeError):
+            return not_the_service(doing, self.address)
         if isinstance(error, DeserializationError):
             return not_the_service(doing, self.address, "text/html")
         if isinstance(error, ClientAuthenticationError):  # before anything was sent
@@ -299,6 +308,10 @@ class AzureStorage(ObjectStore):
             )
         proxy = proxy_for(f"{'http' if self.options.do_not_use_tls else 'https'}://{self.address}")
         return connection_error(doing, error, self.address, untrusted=_TRUST, no_tls=_DISABLE_TLS, proxy=proxy)
+
+
+class _OtherServerError(OSError):
+    """The server is not Azure's service."""
 
 
 class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no types

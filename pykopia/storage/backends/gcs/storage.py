@@ -49,7 +49,12 @@ from pykopia.storage.object_store import (
 from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
 from pykopia.storage.proxies import proxy_for
 from pykopia.storage.readonly import ReadOnlyStorage
-from pykopia.storage.service_errors import connection_error, not_the_service, service_error
+from pykopia.storage.service_errors import (
+    connection_error,
+    is_page_of_another,
+    not_the_service,
+    service_error,
+)
 from pykopia.storage.trust import tls_context
 
 MTIME_KEY = "Kopia-Mtime"
@@ -258,14 +263,14 @@ class GCSStorage(ObjectStore):
         if isinstance(error, _OtherServerError):
             return not_the_service(doing, address, error.content_type)
         if isinstance(error, _AnswerError):
-            if error.status in {404, 405} and not error.reason and "html" in error.headers.get("Content-Type", ""):
+            if not error.reason and is_page_of_another(error.status, error.headers.get("Content-Type")):
                 return not_the_service(doing, address, "text/html")
             if blob_id is not None and error.status == 404:
                 self._check_root()
                 return BlobNotFoundError(blob_id, self.display_name)
             if blob_id is not None and error.status == 416:
                 return InvalidRangeError(blob_id, 0, -1)
-            code = "NoSuchBucket" if error.status == 404 else error.reason
+            code = "NoSuchBucket" if error.status == 404 and error.words else error.reason
             return service_error(
                 doing,
                 status=error.status,

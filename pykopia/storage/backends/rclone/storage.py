@@ -227,6 +227,7 @@ class _ThroughRclone(WebDAVStorage):
     """
 
     _moves = True
+    _may_use_proxy = False  # rclone listens on this machine, and uses the proxy by itself to reach the remote
 
     def __init__(self, server: "_Server", options: WebDAVOptions, **more: Any) -> None:  # noqa: ANN401 -- of the class above
         self._rclone = server

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import Session
 
 from pykopia.storage.backends.s3.address import S3Address
+from pykopia.storage.service_errors import is_page_of_another, is_web_page
 
 _USER_AGENT = "pykopia"
 _UNSIGNED = SimpleNamespace(s3={"payload_signing_enabled": False})
@@ -39,7 +40,6 @@ _HEADERS = {
 """Headers by the SDK's names of arguments."""
 _OTHER_REGION = frozenset({301, 307, 400, 403})
 """Statuses by which a service may say that a bucket lies in another region."""
-_WEB_PAGES = ("text/html", "application/xhtml")
 
 
 class OtherServerError(OSError):
@@ -154,7 +154,7 @@ class S3Client:
         while True:
             answer = self._send(method, key, query, headers, body, region)
             if answer.status < 300:
-                if answer.headers.get("Content-Type", "").lower().startswith(_WEB_PAGES):
+                if is_web_page(answer.headers.get("Content-Type")):
                     answer.release_conn()
                     raise OtherServerError(answer.headers["Content-Type"])
                 if not stream:
@@ -230,7 +230,7 @@ def _error(method: str, answer: urllib3.BaseHTTPResponse) -> ClientError:
         tree = None
     if tree is not None and tree.tag == "Error":
         told |= {child.tag: child.text or "" for child in tree}
-    elif answer.status in {404, 405} and kind.lower().startswith(_WEB_PAGES):
+    elif is_page_of_another(answer.status, kind):
         raise OtherServerError(kind)
     headers = {name.lower(): value for name, value in answer.headers.items()}
     described = {"HTTPStatusCode": answer.status, "HTTPHeaders": headers}

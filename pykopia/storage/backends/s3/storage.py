@@ -195,7 +195,12 @@ class S3Storage(ObjectStore):
                 if _answer(error)["Code"] in {"NoSuchKey", "404"}:
                     return
                 raise
-        self._classes = _storage_classes(content, self.display_name)
+        try:
+            self._classes = _storage_classes(content, self.display_name)
+        except StorageError:
+            with self._failing(f"open {self.display_name}"):
+                self._check_root()  # a server that is not S3 may give the same answer to every request
+            raise
 
     def _check_root(self) -> None:
         self._call("list_objects_v2", Prefix=self.prefix, MaxKeys=1)

@@ -66,6 +66,9 @@ class WebDAVStorage(FsspecStorage):
 
     failures: ClassVar[tuple[type[Exception], ...]] = (OSError, httpx.HTTPError, httpx.InvalidURL, AnswerError)
 
+    _may_use_proxy: ClassVar[bool] = True
+    """Whether the proxy of the environment may lead to the server."""
+
     def __init__(
         self,
         options: WebDAVOptions,
@@ -83,6 +86,7 @@ class WebDAVStorage(FsspecStorage):
         self._user = user
         self._address = f"{host}:{url.port or _PORTS[url.scheme]}"
         origin = f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
+        self._proxy = proxy_for(origin) if self._may_use_proxy else None
         self._http = httpx.Client(
             auth=NegotiatedAuth(user, password) if user or password else None,
             verify=(context or _context(options)) if url.scheme == "https" else False,
@@ -90,9 +94,8 @@ class WebDAVStorage(FsspecStorage):
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
             headers={"Accept-Encoding": "identity", "User-Agent": "pykopia"},
             trust_env=False,
-            proxy=proxy_for(origin),
+            proxy=self._proxy,
         )
-        self._proxy = proxy_for(origin)
         root = folder_of(url.path)
         try:
             super().__init__(

@@ -284,8 +284,26 @@ def _other(error: errors.PykopiaError, place: Place) -> MoverError:
     return MoverError("internal", _told(error))
 
 
+_DOCUMENT: Final = "of a connection document (KOPIA_STRUCTURED_REPOSITORY_CONFIG)"
+_SETTINGS: Final = {
+    "access-key": "AWS_ACCESS_KEY_ID",
+    "secret-access-key": "AWS_SECRET_ACCESS_KEY",
+    "disable-tls": 'KOPIA_S3_DISABLE_TLS: "true"',
+    "root-ca-pem-path": "customCA (CUSTOM_CA)",
+    "credentials-file": "GOOGLE_APPLICATION_CREDENTIALS (for Google Drive GOOGLE_DRIVE_CREDENTIALS)",
+    "folder-id": "GOOGLE_DRIVE_FOLDER_ID",
+    "parallel": "KOPIA_PARALLELISM",
+    "rclone-exe": "RCLONE_EXE",
+    "rclone-startup-timeout": f"startupTimeout {_DOCUMENT}",
+    "atomic-writes": f"atomicWrites {_DOCUMENT}",
+}
+"""Flags of the command line in messages of storages, and what takes their place in a mover."""
+_FLAG: Final = re.compile(rf"--({'|'.join(sorted(_SETTINGS, key=len, reverse=True))})(?![\w-])")
+
+
 def _told(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    """Return the message of an error; a mover has variables where the command line has flags."""
+    return _FLAG.sub(lambda found: _SETTINGS[found[1]], str(error)) or type(error).__name__
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:

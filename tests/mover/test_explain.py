@@ -1,5 +1,6 @@
 """Every end of a run has a kind, an exit status and words that help."""
 
+import ast
 import errno
 import json
 import os
@@ -109,6 +110,51 @@ def test_rows_58_59_96_98_errors_become_messages_that_say_what_to_do(
     assert re.search(told, str(found)), str(found)
     assert "canary" not in str(found)
     assert "\n" not in str(found)
+
+
+MEANT_FOR_COMMANDS = {
+    "point-in-time",  # a flag that KOPIA_ADDITIONAL_ARGS takes
+    "path",
+    "retry-for",
+    "keyfile",
+    "known-hosts",
+    "sftp-password",
+    "key-data",
+    "known-hosts-data",
+    "root-ca-pem-base64",
+    "embed-rclone-config",
+    "config",  # of rclone, as all that follow
+    "ca-cert",
+    "addr",
+    "vfs-write-back",
+    "dir-cache-time",
+    "ask-password",
+}
+"""Flags in strings of storages that are read or written where the flags of a command line are parsed."""
+
+
+def test_no_message_of_a_storage_names_a_flag_of_the_command_line_to_a_mover() -> None:
+    flags: set[str] = set()
+    for path in (Path(pykopia.__file__).parent / "storage").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                flags.update(re.findall(r"--([a-z][a-z0-9-]+)", node.value))
+    assert {"rclone-exe", "disable-tls", "root-ca-pem-path"} <= flags
+    for flag in flags - MEANT_FOR_COMMANDS:
+        found = str(explained(errors.StorageUnavailableError(f"give it by --{flag}"), S3))
+        assert f"--{flag}" not in found, found
+
+
+def test_a_missing_program_is_named_by_its_variable(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    failed = mover.fails(
+        "config",
+        "backup",
+        KOPIA_REPOSITORY="rclone://disk:/x",
+        RCLONE_CONFIG="[disk]\ntype = local",
+        RCLONE_EXE="/missing/rclone",
+    )
+    assert "RCLONE_EXE" in failed.last
 
 
 def test_every_error_of_the_library_has_an_end_of_its_own_kind() -> None:

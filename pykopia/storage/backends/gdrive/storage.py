@@ -339,7 +339,7 @@ class GoogleDriveStorage(BlobStorage):
         account = self._client.account or "the account of these credentials"
         return (
             f"there is no folder {self.options.folder_id} in Google Drive that {account} may see: check its ID "
-            f"(--folder-id, GOOGLE_DRIVE_FOLDER_ID), and share the folder with {account} as an editor"
+            f"(--folder-id), and share the folder with {account} as an editor"
         )
 
     def _query(self, condition: str) -> str:

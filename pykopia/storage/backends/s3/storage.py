@@ -299,8 +299,8 @@ class S3Storage(ObjectStore):
             )
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return StorageAccessDeniedError(
-                f"can't {doing}: there are no credentials; give --access-key and --secret-access-key, or set "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"can't {doing}: there are no credentials; give an access key and its secret, or set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
             )
         if isinstance(error, OtherServerError):
             return not_the_service(doing, self.options.endpoint, error.content_type)

@@ -65,7 +65,13 @@ class Redactor:
         if not text:
             return
         lines = [line.strip() for line in text.splitlines()]
-        self.add(text, text.strip(), *(line for line in lines if len(line) >= LINE and len(lines) > 1), *_leaves(text))
+        self.add(
+            text,
+            text.strip(),
+            "".join(lines),
+            *(line for line in lines if len(line) >= LINE and len(lines) > 1),
+            *_leaves(text),
+        )
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""

@@ -269,6 +269,10 @@ def _finish(run: Context, result: RestoreResult) -> None:
     if counters.unset_entries:
         done["skippedMetadata"] = counters.unset_entries
     run.notes.add(restore=done)
+    for line in result.warnings[:MOST_PATHS]:
+        run.output.warning(line)
+    if len(result.warnings) > MOST_PATHS:
+        run.output.warning(f"… and {len(result.warnings) - MOST_PATHS} more files like these")
     if unset := counters.unset_attributes():
         _tell_unset(run, unset)
     if result.errors:

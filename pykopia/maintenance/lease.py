@@ -331,7 +331,9 @@ def _release(lease: Lease) -> None:
     try:
         lease.release()
     except PykopiaError as error:
-        log.warning("the lease of this maintenance could not be deleted, it ends by itself within ten minutes: %s", error)
+        log.warning(
+            "the lease of this maintenance could not be deleted, it ends by itself within ten minutes: %s", error
+        )
 
 
 __all__ = [

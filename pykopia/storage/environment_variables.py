@@ -19,6 +19,9 @@ _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off", ""})
 
 
+_LINE_BREAKS = {ord("\r"): None, ord("\n"): None}
+
+
 class Variables:
     """The variables of an environment, and what there is to warn of.
 
@@ -79,7 +82,8 @@ class Variables:
         Raises:
             InvalidEnvironmentError: It names a file that can't be read.
         """
-        value, path = self._environment.get(name, ""), self.text(name)
+        value = self._environment.get(name, "")
+        path = value.strip()
         if not path.startswith("/") or "\n" in path:
             return value
         try:
@@ -174,7 +178,11 @@ def parse_ini(text: str) -> "configparser.ConfigParser | None":
 
 
 def _trimmed(name: str, value: str) -> str:
-    return value.strip("\r\n") if name.endswith("PASSWORD") else value.strip()
+    if name.endswith("PASSWORD"):
+        return value.strip("\r\n")
+    if name.endswith("_DATA"):  # lines of a file
+        return value.strip()
+    return value.translate(_LINE_BREAKS).strip()  # `base64` breaks long keys and tokens into lines
 
 
 __all__ = ["EnvironmentBackend", "URLConfig", "Variables", "check_folder", "folder_of", "parse_ini"]

@@ -137,7 +137,9 @@ def service_error(
         date: Header of that name: the clock of the service.
         location: Header of that name: where a redirect leads.
     """
-    known = f"{code} ({status})" if code and status and code != str(status) else f"HTTP status {status}" if status else code
+    known = (
+        f"{code} ({status})" if code and status and code != str(status) else f"HTTP status {status}" if status else code
+    )
     first_line = reason.strip().splitlines()[0][:_REASON_LENGTH] if reason.strip() else ""
     said = f"{known}: {first_line}" if first_line and first_line != code else known
     text = f"can't {doing}: the service answered {said.rstrip('.')}"

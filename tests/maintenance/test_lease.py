@@ -218,10 +218,10 @@ def test_a_storage_that_fails_at_the_end_changes_neither_result_nor_error(
                 raise StorageUnavailableError("no answer")
 
         repository = connect(NoDeletes(scene.storage), PASSWORD, client=OTHER)
-        with pytest.raises(ClockError) if error else contextlib.nullcontext():
-            with maintaining(repository, monotonic=scene.monotonic):
-                if error:
-                    raise error
+        expected = pytest.raises(ClockError) if error else contextlib.nullcontext()
+        with expected, maintaining(repository, monotonic=scene.monotonic):
+            if error:
+                raise error
         assert "ends by itself" in caplog.text
 
 

@@ -69,6 +69,11 @@ def test_each_line_of_a_key_is_a_secret_wherever_the_key_comes_from(tmp_path: Pa
         assert "AAAAB3" not in redactor("can't parse AAAAB3NzaC1yc2EAAAADAQABAAAB")
 
 
+def test_a_secret_that_was_broken_into_lines_is_hidden_in_one_piece() -> None:
+    redactor = Redactor.of_environment(Environment({"AWS_SESSION_TOKEN": "canary-canary-canary\r\nend\n"}))
+    assert redactor("token canary-canary-canaryend!") == "token [REDACTED]!"
+
+
 def test_a_stream_lets_no_secret_through_that_comes_in_pieces() -> None:
     inner = io.StringIO()
     stream = RedactingStream(inner, Redactor(["canary-value"]))

@@ -325,6 +325,23 @@ def test_row_179_m_136_a_target_without_room_is_named(mover: Mover) -> None:
         subprocess.run(["umount", mover.target], check=True)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_file_that_is_written_over_for_lack_of_room_is_in_the_log_and_the_result(mover: Mover) -> None:
+    mover.write({"big": os.urandom(3 << 20)})
+    mover.ok("backup")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(mover.target)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        (mover.target / "big").write_bytes(b"old" * (1 << 20))
+        result = mover.ok("restore")
+        assert tree(mover.target) == tree(mover.data)
+        assert any(line.startswith("WARNING: big: there is no room for a second copy") for line in result.lines)
+        assert any("no room for a second copy" in each for each in result.termination["warnings"])
+    finally:
+        subprocess.run(["umount", mover.target], check=True)
+
+
 # ---------------------------------------------------------------------- what the contract says besides
 
 

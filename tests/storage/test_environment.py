@@ -382,6 +382,15 @@ def test_line_breaks_around_a_variable_are_no_part_of_it(kind: str) -> None:
             assert Variables({name: value}, lambda _: None).text(name) == f"canary-{name}"
 
 
+def test_a_key_that_was_broken_into_lines_is_one_key() -> None:
+    """``base64`` writes lines of 76 characters; a header with a line break can't be sent."""
+    for name in ("AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_REGION", "AZURE_STORAGE_KEY", "B2_APPLICATION_KEY"):
+        assert Variables({name: "can\r\nary\n"}, lambda _: None).text(name) == "canary"
+    hosts = "a ssh-ed25519 AAAA\nb ssh-ed25519 BBBB"
+    assert Variables({"SFTP_KNOWN_HOSTS_DATA": hosts}, lambda _: None).text("SFTP_KNOWN_HOSTS_DATA") == hosts
+    assert Variables({"SFTP_KEY_FILE": hosts}, lambda _: None).content("SFTP_KEY_FILE") == hosts
+
+
 def test_a_password_keeps_its_blanks() -> None:
     assert Variables({"SFTP_PASSWORD": " a b \n"}, lambda _: None).text("SFTP_PASSWORD") == " a b "
     assert Variables({"AWS_REGION": " eu-west-1 \n"}, lambda _: None).text("AWS_REGION") == "eu-west-1"

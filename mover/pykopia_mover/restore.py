@@ -65,6 +65,7 @@ def restore(run: Context) -> Outcome:
             return _nothing(run, wanted, sources, source, snapshots)
         repository.snapshots.warn_of_missing()
         run.notes.add(identity=str(source), adopted=any("Adopting" in line for line in lines))
+        _tell_incomplete(run, selection.snapshot, snapshots)
         return _restore(run, repository, selection.snapshot, source)
 
 
@@ -169,6 +170,24 @@ def _nothing(
 
 
 # ---------------------------------------------------------------------- writing
+
+
+def _tell_incomplete(
+    run: Context,
+    snapshot: Any,  # noqa: ANN401 -- a manifest
+    snapshots: Sequence[Any],
+) -> None:
+    """Warn of a snapshot that lacks entries which could not be read: a backup of such a volume keeps it, with status 18."""
+    if not snapshot.has_errors:
+        return
+    whole = [
+        each.start_time_ns for each in snapshots if not each.has_errors and each.start_time_ns < snapshot.start_time_ns
+    ]
+    other = "no earlier one has all of its entries"
+    if whole:
+        shown = timestamp(max(whole))
+        other = f"the newest one before it that has all of its entries is of {shown} (restoreAsOf: {shown})"
+    run.output.warning(f"the snapshot lacks entries that could not be read when it was taken; {other}")
 
 
 def _restore(

@@ -415,6 +415,20 @@ def test_rows_249_250_m_080d_m_011_what_can_not_be_read_fails_the_run_or_is_a_wa
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_a_restore_of_a_snapshot_that_lacks_entries_names_the_one_that_has_all(mover: Mover) -> None:
+    mover.write({"a": "b", "locked": "x"})
+    assert unprivileged(mover).returncode == 0
+    assert not mover.ok("restore").termination.get("warnings")
+    whole = mover.ok("restore").termination["snapshot"]["start"]
+    (mover.data / "locked").chmod(0)
+    mover.write({"a": "changed"})
+    assert unprivileged(mover).returncode == 18
+    (warning,) = mover.ok("restore").termination["warnings"]
+    assert "lacks entries that could not be read when it was taken" in warning
+    assert f"before it that has all of its entries is of {whole}" in warning
+    mover.ok("restore", KOPIA_RESTORE_AS_OF=whole)
+
+
 class Streams:
     """Counts how many blobs are on their way to the storage at one time."""
 

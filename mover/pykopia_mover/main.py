@@ -401,7 +401,7 @@ def _tell_metrics(report: Report, context: Context, output: Output) -> None:
     text = metrics_text(report, labels={name: value for name, value in labels.items() if value}, now_ns=clock.now())
     try:
         if settings.metrics_file:
-            write_metrics(Path(settings.metrics_file), text)
+            write_metrics(Path(settings.metrics_file), text, operation=report.op)
         if settings.metrics_push_url:
             # what groups runs at the gateway must be the same for a failure, which may know neither repository nor identity
             grouping = {"namespace": settings.owner_namespace, "name": settings.owner_name}

@@ -85,25 +85,53 @@ def _seconds(text: str | None) -> float | None:
         return None
 
 
-def write_metrics(path: Path, text: str) -> None:
-    """Write metrics to a file, whole or not at all; the time of the last success outlives a failure, and the other way round.
+def write_metrics(path: Path, text: str, *, operation: str) -> None:
+    """Write metrics to a file, whole or not at all; those of other operations stay.
+
+    The time of the last success outlives a failure, and the other way round.
+
+    Args:
+        path: of the file.
+        text: the metrics of a run.
+        operation: which they are about.
 
     Raises:
         OSError: it can't be written.
     """
+    old = ""
     with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
-        text += "".join(_outliving(path.read_text("utf-8"), text))
+        old = path.read_text("utf-8")
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, "utf-8")
+    temporary.write_text(merged(old, text, operation=operation), "utf-8")
     temporary.replace(path)
 
 
-def _outliving(old: str, new: str) -> Iterator[str]:
-    """Yield the lines of an earlier run for metrics that this one does not have."""
-    gone = [name for name in (LAST_SUCCESS, LAST_FAILURE) if name not in new]
-    for line in old.splitlines(keepends=True):
-        if any(re.match(rf"(?:# (?:HELP|TYPE) )?{name}\b", line) for name in gone):
-            yield line
+def merged(old: str, new: str, *, operation: str) -> str:
+    """Return the metrics of a run and the lines of an earlier file that outlive them; lines of one metric are in a row."""
+    lines: dict[str, list[str]] = {}
+    for line in new.splitlines():
+        lines.setdefault(_metric(line), []).append(line)
+    given = frozenset(lines)
+    outliving = {LAST_SUCCESS, LAST_FAILURE} - given
+    for line in old.splitlines():
+        name = _metric(line)
+        if not name:
+            continue
+        if line.startswith("#"):
+            if name not in given:
+                lines.setdefault(name, []).append(line)
+        elif name in outliving or f'operation="{operation}"' not in line:
+            lines.setdefault(name, []).append(line)
+    kept = (
+        each for each in lines.values() if not each[-1].startswith("#")
+    )  # others have no line but those on their meaning
+    return "".join(f"{line}\n" for each in kept for line in each)
+
+
+def _metric(line: str) -> str:
+    """Return the name of the metric that a line is about, an empty text if it is about none."""
+    found = re.match(r"(?:# (?:HELP|TYPE) )?([A-Za-z_:][\w:]*)", line)
+    return found[1] if found else ""
 
 
 def push_metrics(url: str, text: str, *, labels: Mapping[str, str], authorities: bytes = b"") -> None:

@@ -1,6 +1,7 @@
 """The log: sections word for word, lines that readers' filters let through, JSON lines, files."""
 
 import io
+import itertools
 import json
 import logging
 import re
@@ -243,6 +244,25 @@ def test_the_time_of_the_last_success_outlives_a_failure_in_the_file_of_metrics(
     names = [line.split("{")[0] for line in out.read_text().splitlines() if not line.startswith("#")]
     assert {"pykopia_last_success_timestamp_seconds", "pykopia_last_failure_timestamp_seconds"} <= {*names}
     assert len(names) == len(set(names))
+
+
+def test_the_file_of_metrics_has_those_of_each_operation(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    out = mover.folder / "out.prom"
+    out.write_text("#\n# note\n\n{}\n")
+    mover.ok("backup", "maintenance", KOPIA_METRICS_FILE=str(out))
+    mover.fails("auth", "maintenance", KOPIA_METRICS_FILE=str(out), KOPIA_PASSWORD="wrong")
+    text = out.read_text()
+    for operation in ("backup", "maintenance"):
+        assert re.search(rf'^pykopia_last_success_timestamp_seconds{{.*operation="{operation}"}}', text, re.MULTILINE)
+    assert re.search(r'^pykopia_mover_success\{.*operation="backup"\} 1$', text, re.MULTILINE)
+    assert re.search(r'^pykopia_mover_success\{.*operation="maintenance"\} 0$', text, re.MULTILINE)
+    lines = text.splitlines()
+    assert len(lines) == len(set(lines))
+    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(names) == len(set(names))
+    order = [re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")]
+    assert [name for name, _ in itertools.groupby(order)] == names
 
 
 class Gateway(BaseHTTPRequestHandler):

@@ -366,7 +366,8 @@ class _Server:
             (self._folder / name).write_bytes(content)
             arguments += [f"--{name}", str(self._folder / name)]
         # The last of two equal flags counts, so nobody takes these back.
-        arguments += ["--addr", f"{_HOST}:0", "--vfs-write-back=0s", "--dir-cache-time=0s", "--ask-password=false"]
+        # folders are looked at anew for each request; with a time of zero rclone 1.76 spins while it writes
+        arguments += ["--addr", f"{_HOST}:0", "--vfs-write-back=0s", "--dir-cache-time=1ms", "--ask-password=false"]
         return ["-v", *arguments] if options.debug else arguments
 
     def _listen(self) -> None:

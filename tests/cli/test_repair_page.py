@@ -105,7 +105,6 @@ def wrong_password(scene: Scene, row: Row) -> None:
 
 def lost_format_block(scene: Scene, row: Row) -> None:
     (scene.repository / "kopia.repository.f").unlink()
-    scene.forget_cache()
     told(scene, row, "snapshot", "list")
     scene.type(row)
     scene.sound(2)

@@ -132,7 +132,7 @@ def test_the_formula_is_the_documented_one() -> None:
 def test_a_small_limit_of_version_1_reduces_parallelism(mover: Mover) -> None:
     mover.write({"a": "one"})
     (mover.folder / "memory.limit_in_bytes").write_text(f"{320 << 20}\n")
-    assert "4 is used" in mover.ok("backup", KOPIA_PARALLELISM="16").log
+    assert "3 is used" in mover.ok("backup", KOPIA_PARALLELISM="16").log
 
 
 @pytest.mark.parametrize("made", ["word", "word\n", "word\r\n"])

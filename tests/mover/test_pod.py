@@ -123,7 +123,7 @@ def test_streams_are_reduced_to_the_most_that_fit(wanted: int, limit: int) -> No
 def test_the_formula_is_the_documented_one() -> None:
     readme = " ".join((Path(__file__).parents[2] / "mover" / "README.md").read_text().split())
     base, busy, further = (number >> 20 for number in (BASE_BYTES, STREAM_BYTES, FURTHER_STREAM_BYTES))
-    assert f"at most {base} MiB, and {busy} MiB for each of the first four files" in readme
+    assert f"{base} MiB, and {busy} MiB for each of the first four files" in readme
     assert f"{further} MiB for each further one" in readme
     one, four, sixteen = (memory_of(streams) >> 20 for streams in (1, BUSY_STREAMS, 16))
     assert f"{one} MiB for one, {four} for four, {sixteen} for sixteen" in readme
@@ -132,7 +132,7 @@ def test_the_formula_is_the_documented_one() -> None:
 def test_a_small_limit_of_version_1_reduces_parallelism(mover: Mover) -> None:
     mover.write({"a": "one"})
     (mover.folder / "memory.limit_in_bytes").write_text(f"{320 << 20}\n")
-    assert "3 is used" in mover.ok("backup", KOPIA_PARALLELISM="16").log
+    assert "4 is used" in mover.ok("backup", KOPIA_PARALLELISM="16").log
 
 
 @pytest.mark.parametrize("made", ["word", "word\n", "word\r\n"])

@@ -1,6 +1,7 @@
 """Peak memory of the mover's first backup to S3, beside the formula of its README.
 
-The bucket takes so many bytes a second that packs wait for it: then as much is in memory as there can be. Needed is versitygw
+By default the bucket is slower than the machine, so that packs wait for it: then as much is in memory as there can be, more than
+the formula says, which is that of a bucket that keeps up (``--rate 10000``). Needed is versitygw
 (``sh scripts/test-servers.sh --all``)::
 
     python -m benchmarks.mover_memory --streams 1 4 16

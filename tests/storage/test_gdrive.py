@@ -154,7 +154,7 @@ def test_without_any_credentials_it_is_told_how_to_get_some(
 
 
 def test_an_unknown_folder_is_told_with_whom_to_share_it(fake_drive: DriveServer) -> None:
-    with pytest.raises(StorageNotFoundError, match=f"no folder no-such-folder .* GOOGLE_DRIVE_FOLDER_ID.* {ACCOUNT}"):
+    with pytest.raises(StorageNotFoundError, match=f"no folder no-such-folder .* {ACCOUNT} may see.*--folder-id"):
         opened(fake_drive, "no-such-folder")
     folder = fake_drive.new_folder()
     with opened(fake_drive, folder) as storage:

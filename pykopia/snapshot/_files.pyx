@@ -401,6 +401,11 @@ cdef class Status:
     cdef readonly uint64_t st_dev
 
 
+EARLIEST, LATEST = -(1 << 63), (1 << 63) - 1
+cdef enum:
+    PERMISSIONS = 0o7777
+
+
 cdef struct Found:
     Py_ssize_t name  # where it begins among the names
     Py_ssize_t length
@@ -512,3 +517,32 @@ def list_folder(bytes path):
     finally:
         free(listing.found)
         free(listing.names)
+
+
+# --- what is as it was in an earlier snapshot
+
+def unchanged(listed, earlier, str kind):
+    """Return the entry of an earlier folder for each name that is as it was, None for the others."""
+    cdef list found = []
+    cdef Status status
+    for name, each in listed:
+        old = earlier.get(name)
+        if old is not None:
+            if isinstance(each, Status):
+                status = <Status>each
+            else:
+                status = Status.__new__(Status)
+                status.st_mode, status.st_size = each.st_mode, each.st_size
+                status.st_mtime_ns = min(max(each.st_mtime_ns, EARLIEST), LATEST)
+                status.st_uid, status.st_gid = each.st_uid, each.st_gid
+            if not (
+                old.mtime_ns == status.st_mtime_ns
+                and old.size == status.st_size
+                and old.mode == (status.st_mode & PERMISSIONS)
+                and old.uid == status.st_uid
+                and old.gid == status.st_gid
+                and old.type == kind
+            ):
+                old = None
+        found.append(old)
+    return found

@@ -70,30 +70,22 @@ class PreviousEntries:
         if not folder.previous:
             return frozenset()
         taken: list[DirectoryEntry] = []
-        names: list[str] = []
-        size = 0
         for kind, listed in ((FILE, found.files), (SYMLINK, found.links)):
-            for name, status in listed:
-                old = _unchanged(folder.previous, name, kind, status)
-                if old is None or (self._force_hash and random.random() * 100 < self._force_hash):  # noqa: S311
-                    continue
-                names.append(name)
-                taken.append(old)
-                size += status.st_size
-        lacking = self._lacking([old.object_id for old in taken])
+            if listed:
+                taken += filter(None, _as_they_were(listed, folder.previous, kind))
+        if self._force_hash:
+            taken = [old for old in taken if random.random() * 100 >= self._force_hash]  # noqa: S311
+        lacking = frozenset(self._lacking([old.object_id for old in taken]))
         if lacking:  # to be read and stored again
-            size -= sum(taken[number].size for number in lacking)
-            again = frozenset(lacking)
-            names = [name for number, name in enumerate(names) if number not in again]
-            taken = [old for number, old in enumerate(taken) if number not in again]
-        folder.entries += taken
-        files = len(taken)
-        if names:
+            taken = [old for number, old in enumerate(taken) if number not in lacking]
+        folder.take_over(taken)
+        if taken:
+            files, size = len(taken), sum(old.size for old in taken)
             with self._state.lock:
                 self._state.statistics.cached_files += files
                 self._state.statistics.total_size += size
             self._state.progress.add(cached_files=files, cached_bytes=size)
-        return frozenset(names)
+        return frozenset([old.name for old in taken])
 
 
 def by_name(directories: Sequence[Directory]) -> Sequence[Mapping[str, DirectoryEntry]]:
@@ -119,9 +111,8 @@ def as_it_was(folder: Folder) -> tuple[ObjectID, DirectorySummary] | None:
     (before,) = folder.previous
     if len(before) != len(folder.entries):
         return None
-    for entry in folder.entries:
-        was = before.get(entry.name)
-        if was is not entry and was != entry:
+    for entry in folder.entries[folder.taken_over :]:
+        if before.get(entry.name) != entry:
             return None
     summary = old.summary
     if summary is None or summary.incomplete or summary.errors:
@@ -129,24 +120,44 @@ def as_it_was(folder: Folder) -> tuple[ObjectID, DirectorySummary] | None:
     return old.object_id, summary
 
 
-def _unchanged(
-    previous: Sequence[Mapping[str, DirectoryEntry]], name: str, kind: str, status: os.stat_result
-) -> DirectoryEntry | None:
-    """Return the first earlier entry that has the same time, mode, owner and size."""
-    time_ns = status.st_mtime_ns
-    for entries in previous:
-        old = entries.get(name)
-        if (
+def _as_they_were(
+    listed: Sequence[tuple[str, os.stat_result]], previous: Sequence[Mapping[str, DirectoryEntry]], kind: str
+) -> Sequence[DirectoryEntry | None]:
+    """Return of each name the first earlier entry that it still equals."""
+    first, *others = previous
+    found = unchanged(listed, first, kind)
+    for earlier in others:
+        more = unchanged(listed, earlier, kind)
+        found = [old or other for old, other in zip(found, more, strict=True)]
+    return found
+
+
+def python_unchanged(
+    listed: Sequence[tuple[str, os.stat_result]], earlier: Mapping[str, DirectoryEntry], kind: str
+) -> list[DirectoryEntry | None]:
+    """Return the entry of an earlier folder for each name that is as it was, None for the others.
+
+    A name is as it was if time, size, mode, owners and kind are the same (format 04 §11.2).
+    """
+    found = list[DirectoryEntry | None]()
+    for name, status in listed:
+        old = earlier.get(name)
+        same = (
             old is not None
-            and (old.mtime_ns == time_ns or old.mtime_ns == nearest_time(time_ns))
+            and old.mtime_ns == nearest_time(status.st_mtime_ns)
             and old.size == status.st_size
-            and old.type == kind
             and old.mode == stat.S_IMODE(status.st_mode)
             and old.uid == status.st_uid
             and old.gid == status.st_gid
-        ):
-            return old
-    return None
+            and old.type == kind
+        )
+        found.append(old if same else None)
+    return found
 
 
-__all__ = ["PreviousEntries", "as_it_was", "by_name", "earlier_folders"]
+try:
+    from pykopia.snapshot._files import unchanged
+except ImportError:  # no compiler was there
+    unchanged = python_unchanged
+
+__all__ = ["PreviousEntries", "as_it_was", "by_name", "earlier_folders", "python_unchanged", "unchanged"]

@@ -63,6 +63,7 @@ class Folder:
         "status",
         "streams",
         "subfolders",
+        "taken_over",
         "unfinished",
     )
 
@@ -89,6 +90,8 @@ class Folder:
         self.earlier: DirectoryEntry | None = None
         """The only one of them; None where there is none, or are several."""
         self.entries: list[DirectoryEntry] = []
+        self.taken_over = 0
+        """How many of the first entries are those of an earlier snapshot."""
         self.failures: list[EntryFailure] = []
         self.unfinished = 1  # the walk itself
         self.subfolders: dict[str, Folder] = {}
@@ -102,6 +105,12 @@ class Folder:
         self.context, self.rules_path = IgnoreContext.empty(), ""
         if self.parent is None:
             self.name = os.path.basename(self.path) or "/"
+
+    def take_over(self, entries: Sequence[DirectoryEntry]) -> None:
+        """Add entries of an earlier snapshot, before all others."""
+        assert not self.entries
+        self.entries += entries
+        self.taken_over = len(entries)
 
     def entry(self, object_id: ObjectID, summary: DirectorySummary) -> DirectoryEntry:
         """Return the entry of this folder in the one above."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.comparison import datasets, report, rounds
+from benchmarks.comparison import bench, datasets, report, rounds
 from benchmarks.comparison.command_line import main, parse
 from benchmarks.comparison.measure import Command, CommandFailedError, run
 from benchmarks.comparison.tools import Tool
@@ -137,10 +137,10 @@ class Broken(Copier):
 
 def compare(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, details: bool = False, other_rounds: int | None = None
-) -> rounds.Results:
+) -> bench.Results:
     tools = {tool.name: tool for tool in (Copier, Spoiler, Broken)}
-    monkeypatch.setattr(rounds, "TOOLS", tools)
-    options = rounds.Options(
+    monkeypatch.setattr(bench, "TOOLS", tools)
+    options = bench.Options(
         rounds=2,
         sets=["small"],
         tools=[*tools],
@@ -181,7 +181,7 @@ def test_a_comparison_goes_on_after_failures_and_finds_wrong_restores(
 def test_other_tools_can_take_part_in_fewer_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = compare(tmp_path, monkeypatch, other_rounds=1)
     assert {sample.round for sample in results.samples} == {0}
-    monkeypatch.setattr(rounds, "MAIN_TOOLS", ("copier",))
+    monkeypatch.setattr(bench, "MAIN_TOOLS", ("copier",))
     results = compare(tmp_path, monkeypatch, other_rounds=1)
     assert {(each.tool, each.round) for each in results.samples if each.command == "list"} == {
         ("copier", 0),
@@ -213,10 +213,10 @@ def test_the_ceilings_are_those_of_the_data_and_bound_a_command_from_below(
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    results = rounds.Results()
+    results = bench.Results()
     for tool, times in {"kopia": [1.0, 2.0, 4.0], "other": [2.0, 2.0, 1.0]}.items():
         results.samples += [
-            rounds.Sample(data="big", tool=tool, command="first", round=number, wall_seconds=seconds)
+            bench.Sample(data="big", tool=tool, command="first", round=number, wall_seconds=seconds)
             for number, seconds in enumerate(times)
         ]
     assert report.ratios(results, "big", "other", "first") == [2.0, 1.0, 0.25]
@@ -243,7 +243,7 @@ def test_an_interrupted_comparison_cleans_up_and_reports(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(rounds.Comparison, "run", interrupt)
-    monkeypatch.setattr(rounds, "TOOLS", {"kopia": Copier})
+    monkeypatch.setattr(bench, "TOOLS", {"kopia": Copier})
     assert main(["--tools", "kopia", "--dir", str(tmp_path)]) == 130
     assert list(tmp_path.iterdir()) == []
     assert "# Commands side by side" in capsys.readouterr().out

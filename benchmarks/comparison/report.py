@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from . import ceilings
+from .bench import Results, Sample
 from .datasets import DataSet
-from .rounds import COMMANDS, Results, Sample
+from .rounds import COMMANDS
 
+HEADING = "# Commands side by side"
 REFERENCE = "kopia"
 TITLES = {
     "first": "first snapshot",
@@ -84,33 +86,45 @@ def to_json(results: Results, facts: dict[str, str]) -> dict[str, Any]:
 
 def to_markdown(results: Results, facts: dict[str, str]) -> str:
     """Return the report as a Markdown text."""
-    parts = ["# Commands side by side", "\n".join(f"- {name}: {value}" for name, value in facts.items())]
-    parts.append("\n".join(f"- {tool}: {version}" for tool, version in results.versions.items()))
-    if results.skipped:
-        parts.append("\n".join(f"- left out: {name} {reason}" for name, reason in results.skipped.items()))
+    parts = [HEADING, *machine_section(results, facts)]
     parts.append(
         f"Medians of the rounds. × {REFERENCE} is wall-clock time divided by {REFERENCE}'s in the same round: "
         "the median, and in brackets the smallest and the largest."
     )
     for data in results.data:
-        parts.append(
-            f"## {data.name}: {data.about}\n\n{data.files:,} file{'s' * (data.files != 1)}, {data.bytes / 1e6:,.1f} MB"
-        )
+        parts.append(data_section(data))
         parts.append(_times(results, data.name))
         parts.append(_profile(results, data))
         parts.append(_rounds(results, data.name))
         parts.append(_sizes(results, data.name))
-        parts.append(_restores(results, data.name))
+        parts.append(restores(results, data.name))
     parts.append(_ceilings(results))
     parts.append(_scaling(results))
-    failures = [sample for sample in results.samples if sample.error]
-    if failures:
-        parts.append("## Failures")
-        parts += [
-            f"{sample.data}, round {sample.round + 1}, {sample.tool} {sample.command}:\n\n```\n{sample.error}\n```"
-            for sample in failures
-        ]
+    parts += failures(results)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def machine_section(results: Results, facts: dict[str, str]) -> list[str]:
+    """Return the paragraphs that tell of machine and tools."""
+    parts = ["\n".join(f"- {name}: {value}" for name, value in facts.items())]
+    parts.append("\n".join(f"- {tool}: {version}" for tool, version in results.versions.items()))
+    parts.append("\n".join(f"- left out: {name} {reason}" for name, reason in results.skipped.items()))
+    return parts
+
+
+def data_section(data: DataSet) -> str:
+    """Return heading and size of a data set."""
+    return f"## {data.name}: {data.about}\n\n{data.files:,} file{'s' * (data.files != 1)}, {data.bytes / 1e6:,.1f} MB"
+
+
+def failures(results: Results) -> list[str]:
+    """Return the paragraphs on commands that failed."""
+    failed = [sample for sample in results.samples if sample.error]
+    texts = [
+        f"{sample.data}, round {sample.round + 1}, {sample.tool} {sample.command}:\n\n```\n{sample.error}\n```"
+        for sample in failed
+    ]
+    return ["## Failures", *texts] if texts else []
 
 
 def _times(results: Results, data: str) -> str:
@@ -135,7 +149,7 @@ def _times(results: Results, data: str) -> str:
                     str(len(samples)),
                 )
             )
-    return _table(rows)
+    return table(rows)
 
 
 def _rounds(results: Results, data: str) -> str:
@@ -148,7 +162,7 @@ def _rounds(results: Results, data: str) -> str:
         if against:
             rows.append((TITLES[command], *(f"{ratio:.2f}" for ratio in against)))
     width = max(map(len, rows))
-    return _table([(*row, *[""] * (width - len(row))) for row in rows])
+    return table([(*row, *[""] * (width - len(row))) for row in rows])
 
 
 def _count(results: Results, data: str) -> int:
@@ -182,7 +196,7 @@ def _profile(results: Results, data: DataSet) -> str:
                 f"{sum(floor.values()) / 2:.2f}",
             )
         )
-    return _table(rows)
+    return table(rows)
 
 
 def _ceilings(results: Results) -> str:
@@ -195,7 +209,7 @@ def _ceilings(results: Results) -> str:
     for name, found in results.ceilings.items():
         speeds = (found.copy, found.hash, found.compress, found.expand, found.encrypt)
         rows.append((name, *(f"{speed / 1e6:,.0f}" for speed in speeds), f"{found.ratio:.0%}"))
-    return f"## What the hardware does\n\n{(ceilings.__doc__ or '').strip()}\n\n{_table(rows)}"
+    return f"## What the hardware does\n\n{(ceilings.__doc__ or '').strip()}\n\n{table(rows)}"
 
 
 def _scaling(results: Results) -> str:
@@ -208,7 +222,7 @@ def _scaling(results: Results) -> str:
         for number, (one, two) in enumerate(results.scaling)
     ]
     middle = statistics.median(one / two for one, two in results.scaling)
-    return f"## pykopia's first snapshot of `big` with one processor and with two: {middle:.2f} times\n\n{_table(rows)}"
+    return f"## pykopia's first snapshot of `big` with one processor and with two: {middle:.2f} times\n\n{table(rows)}"
 
 
 def _median(samples: Iterable[Sample], number: Number) -> float:
@@ -225,10 +239,11 @@ def _sizes(results: Results, data: str) -> str:
             cells.append(f"{statistics.median(sizes) / 1e6:.1f}" if sizes else "")
         if any(cells):
             rows.append((tool, cells[0], cells[1]))
-    return _table(rows)
+    return table(rows)
 
 
-def _restores(results: Results, data: str) -> str:
+def restores(results: Results, data: str) -> str:
+    """Return which tools restored a data set as it was."""
     lines = []
     for tool in results.versions:
         differences = results.restores.get((data, tool))
@@ -239,7 +254,8 @@ def _restores(results: Results, data: str) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Return rows, of which the first is the head, as a table of Markdown; nothing if there is only the head."""
     head, *body = rows
     if not body:
         return ""
@@ -247,4 +263,19 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-__all__ = ["REFERENCE", "TITLES", "good_samples", "machine", "ratios", "to_json", "to_markdown"]
+__all__ = [
+    "HEADING",
+    "REFERENCE",
+    "TITLES",
+    "Number",
+    "data_section",
+    "failures",
+    "good_samples",
+    "machine",
+    "machine_section",
+    "ratios",
+    "restores",
+    "table",
+    "to_json",
+    "to_markdown",
+]

@@ -9,107 +9,25 @@ its median counts.
 
 import os
 import shutil
-import statistics
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from tests.trees import tree_differences
-
 from . import datasets
-from .ceilings import Ceilings, measure
-from .measure import Command, CommandFailedError, Outcome, run
-from .tools import TOOLS, Tool
+from .bench import Bench, RepositorySize, Sample
+from .ceilings import measure
+from .measure import CommandFailedError, Outcome
+from .tools import Tool
 
 COMMANDS = ("first", "unchanged", "changed", "restore", "verify", "list")
 LIST_REPEATS = 5
 SCALING_REPEATS = 3
-MAIN_TOOLS = ("pykopia", "kopia")
 SPARE_BYTES = 1 << 30
 """What must stay free of disk or memory beside the data."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """What is to be measured."""
-
-    rounds: int
-    sets: Sequence[str]
-    tools: Sequence[str]
-    commands: Sequence[str]
-    folder: Path
-    """Where everything is written; emptied afterwards."""
-    seed: str
-    scale: float
-    """Share of the full size of the data sets."""
-    timeout_seconds: float
-    other_rounds: int | None = None
-    """Rounds that tools other than pykopia and kopia take part in; None: all."""
-    details: bool = False
-    """Whether the ceilings of the hardware are measured too, and how one large file scales with processors."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """One command of one tool in one round."""
-
-    data: str
-    tool: str
-    command: str
-    round: int
-    wall_seconds: float = 0
-    cpu_seconds: float = 0
-    peak_rss_bytes: int = 0
-    error: str = ""
-    """Why it failed; then the numbers mean nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RepositorySize:
-    """Bytes of all files of a repository after a snapshot."""
-
-    data: str
-    tool: str
-    command: str
-    round: int
-    bytes: int
-
-
-@dataclass
-class Results:
-    """All that was measured."""
-
-    data: list[datasets.DataSet] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
-    sizes: list[RepositorySize] = field(default_factory=list)
-    restores: dict[tuple[str, str], str] = field(default_factory=dict)
-    """By data set and tool: empty if the restored tree was equal to the source, otherwise the first differences."""
-    ceilings: dict[str, Ceilings] = field(default_factory=dict)
-    """By data set."""
-    scaling: list[tuple[float, float]] = field(default_factory=list)
-    """Seconds of pykopia's first snapshot of ``big`` with one processor and with two, run by run."""
-    skipped: dict[str, str] = field(default_factory=dict)
-    """Data sets and tools that were left out, and why."""
-
-
-class Comparison:
-    """Runs all rounds and collects the results."""
-
-    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
-        self.options = options
-        self.results = Results()
-        self._say = say
-        self._tools: list[Tool] = []
-        for name in options.tools:
-            if TOOLS[name].program() is None:
-                self.results.skipped[name] = "is not on this machine"
-                continue
-            tool = TOOLS[name](workspace=options.folder / name)
-            tool.clear()
-            self._tools.append(tool)
-            self.results.versions[name] = tool.version()
+class Comparison(Bench):
+    """Runs all rounds with repositories in folders of this machine."""
 
     def run(self) -> None:
         """Run all rounds of all data sets."""
@@ -131,10 +49,7 @@ class Comparison:
             shutil.rmtree(data.folder)
 
     def _round(self, data: datasets.DataSet, number: int) -> None:
-        late = self.options.other_rounds is not None and number >= self.options.other_rounds
-        taking_part = [tool for tool in self._tools if tool.name in MAIN_TOOLS or not late]
-        turn = number % max(len(taking_part), 1)
-        tools = [tool for tool in taking_part[turn:] + taking_part[:turn] if self._create(data, tool, number)]
+        tools = [tool for tool in self._taking_part(number) if self._create(data, tool, number)]
         changes = datasets.Change()
         try:
             for command in COMMANDS:
@@ -175,7 +90,7 @@ class Comparison:
         tool.clear()
         try:
             for command in tool.create():
-                run(command, timeout_seconds=self.options.timeout_seconds)
+                self._run(command)
         except CommandFailedError as error:
             self._fail(Sample(data=data.name, tool=tool.name, command="create", round=number), error)
             return False
@@ -200,17 +115,7 @@ class Comparison:
                 RepositorySize(data=data.name, tool=tool.name, command=name, round=number, bytes=size)
             )
         if name in self.options.commands:
-            sample = replace(
-                sample,
-                wall_seconds=statistics.median(outcome.wall_seconds for outcome in outcomes),
-                cpu_seconds=statistics.median(outcome.cpu_seconds for outcome in outcomes),
-                peak_rss_bytes=max(outcome.peak_rss_bytes for outcome in outcomes),
-            )
-            self.results.samples.append(sample)
-            self._say(
-                f"{data.name} round {number + 1}: {tool.name} {name}: {sample.wall_seconds:.2f} s, "
-                f"CPU {sample.cpu_seconds:.2f} s, {sample.peak_rss_bytes >> 20} MiB"
-            )
+            self._keep(sample, outcomes)
         return True
 
     def _outcomes(self, data: datasets.DataSet, tool: Tool, name: str) -> list[Outcome]:
@@ -222,30 +127,8 @@ class Comparison:
         if name == "list":
             return [self._run(tool.list()) for _ in range(LIST_REPEATS)]
         outcome = self._run(tool.snapshot(data.folder))
-        tool.snapshots, tool.last_output = tool.snapshots + 1, outcome.stdout
+        tool.snapshots, tool.outputs[data.folder] = tool.snapshots + 1, outcome.stdout
         return [outcome]
-
-    def _restore(self, data: datasets.DataSet, tool: Tool) -> Outcome:
-        target = tool.workspace / "restored"
-        target.mkdir()
-        tool.drop_cache()
-        try:
-            outcome = self._run(tool.restore(data.folder, target))
-            if (data.name, tool.name) not in self.results.restores:
-                lines = tree_differences(
-                    data.folder, tool.restored(data.folder, target), directory_times=False, link_times=False
-                )
-                self.results.restores[data.name, tool.name] = "\n".join(lines[:5])
-        finally:
-            shutil.rmtree(target)
-        return outcome
-
-    def _run(self, command: Command) -> Outcome:
-        return run(command, timeout_seconds=self.options.timeout_seconds)
-
-    def _fail(self, sample: Sample, error: CommandFailedError) -> None:
-        self.results.samples.append(replace(sample, error=str(error)))
-        self._say(f"{sample.data} round {sample.round + 1}: {sample.tool} {sample.command} FAILED: {error.reason}")
 
 
 def free_bytes(folder: Path) -> int:
@@ -260,4 +143,4 @@ def free_bytes(folder: Path) -> int:
     return free
 
 
-__all__ = ["COMMANDS", "Comparison", "Options", "RepositorySize", "Results", "Sample", "free_bytes"]
+__all__ = ["COMMANDS", "Comparison", "free_bytes"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from .measure import Command
+from .places import Place, folder
 
 PASSWORD = "benchmark-password"
 PROJECT = Path(__file__).resolve().parents[2]
@@ -30,10 +31,12 @@ class Tool(ABC):
     name: ClassVar[str]
 
     workspace: Path
+    place: Place | None = None
+    """Where the repository lies; None: in a folder of the workspace."""
     snapshots: int = 0
     """How many were taken into the present repository."""
-    last_output: str = ""
-    """What the last snapshot command printed."""
+    outputs: dict[Path, str] = field(default_factory=dict)
+    """What the last snapshot command of each source printed."""
 
     @classmethod
     @abstractmethod
@@ -53,6 +56,11 @@ class Tool(ABC):
         return self.workspace / "repository"
 
     @property
+    def where(self) -> Place:
+        """The place of the repository."""
+        return self.place or folder(self.repository)
+
+    @property
     def cache(self) -> Path:
         """The folder of the cache."""
         return self.workspace / "cache"
@@ -70,7 +78,8 @@ class Tool(ABC):
             for name, value in os.environ.items()
             if not name.startswith(("KOPIA_", "RESTIC_", "BORG_", "XDG_"))
         }
-        return {**kept, "HOME": str(self.workspace / "home"), "TZ": "UTC", **self.settings()}
+        own = {"HOME": str(self.workspace / "home"), "TZ": "UTC"}
+        return {**kept, **own, **self.where.environment, **self.settings()}
 
     @abstractmethod
     def settings(self) -> Mapping[str, str]:
@@ -86,11 +95,27 @@ class Tool(ABC):
         """Remove repository, cache and settings."""
         shutil.rmtree(self.workspace, ignore_errors=True)
         (self.workspace / "home").mkdir(parents=True)
-        self.snapshots, self.last_output = 0, ""
+        self.snapshots, self.outputs = 0, {}
 
     def drop_cache(self) -> None:
         """Empty the cache."""
         shutil.rmtree(self.cache, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Remove everything but the repository: what a machine that never saw it has."""
+        self.drop_cache()
+
+    def supports(self, place: Place) -> bool:
+        """Return whether this comparison runs the tool with a repository at ``place``."""
+        return False
+
+    def connect(self) -> Command | None:
+        """Return the command that connects to the repository, None if the tool knows none."""
+        return None
+
+    def maintain(self) -> Command | None:
+        """Return the command that does all maintenance, None if the tool knows none."""
+        return None
 
     @abstractmethod
     def create(self) -> list[Command]:
@@ -102,7 +127,7 @@ class Tool(ABC):
 
     @abstractmethod
     def restore(self, source: Path, target: Path) -> Command:
-        """Return the command that restores the last snapshot, which is of `source`, below `target`."""
+        """Return the command that restores the last snapshot of `source` below `target`."""
 
     def restored(self, source: Path, target: Path) -> Path:
         """Return where `restore` puts what `source` holds."""
@@ -142,8 +167,7 @@ class Kopia(Tool):
         create = self.command(
             "repository",
             "create",
-            "filesystem",
-            f"--path={self.repository}",
+            *self.where.kopia,
             f"--cache-directory={self.cache}",
             "--block-hash=BLAKE2B-256-128",
             "--encryption=AES256-GCM-HMAC-SHA256",
@@ -151,14 +175,31 @@ class Kopia(Tool):
         )
         return [create, self.command("policy", "set", "--global", "--compression=zstd")]
 
+    def forget(self) -> None:
+        """Remove the connection too."""
+        super().forget()
+        for path in self.workspace.glob("repository.config*"):
+            path.unlink()
+
+    def supports(self, place: Place) -> bool:
+        """Return True: all places are those that kopia knows."""
+        return True
+
+    def connect(self) -> Command:
+        """Return ``repository connect``."""
+        return self.command("repository", "connect", *self.where.kopia, f"--cache-directory={self.cache}")
+
+    def maintain(self) -> Command:
+        """Return full maintenance, with its usual delays."""
+        return self.command("maintenance", "run", "--full")
+
     def snapshot(self, source: Path) -> Command:
         """Return ``snapshot create``."""
         return self.command("snapshot", "create", source, "--json")
 
     def restore(self, source: Path, target: Path) -> Command:
-        """Return ``snapshot restore`` of the snapshot that the last command printed."""
-        del source
-        return self.command("snapshot", "restore", json.loads(self.last_output)["id"], target)
+        """Return ``snapshot restore`` of the snapshot that the last command of this source printed."""
+        return self.command("snapshot", "restore", json.loads(self.outputs[source])["id"], target)
 
     def restored(self, source: Path, target: Path) -> Path:
         """Return the target itself."""
@@ -208,10 +249,18 @@ class Restic(Tool):
         """Return password, repository and cache."""
         return {
             "RESTIC_PASSWORD": PASSWORD,
-            "RESTIC_REPOSITORY": str(self.repository),
+            "RESTIC_REPOSITORY": self.where.restic,
             "RESTIC_CACHE_DIR": str(self.cache),
             "RESTIC_COMPRESSION": "auto",
         }
+
+    def supports(self, place: Place) -> bool:
+        """Return whether the place has a name for restic."""
+        return bool(place.restic)
+
+    def maintain(self) -> Command:
+        """Return ``prune``."""
+        return self.command("prune")
 
     def create(self) -> list[Command]:
         """Return ``init`` of a repository that can compress."""
@@ -222,9 +271,8 @@ class Restic(Tool):
         return self.command("backup", source)
 
     def restore(self, source: Path, target: Path) -> Command:
-        """Return ``restore latest``."""
-        del source
-        return self.command("restore", "latest", f"--target={target}")
+        """Return ``restore latest`` of this source."""
+        return self.command("restore", "latest", f"--path={source}", f"--target={target}")
 
     def verify(self) -> Command:
         """Return ``check`` of all data."""

@@ -34,8 +34,13 @@ class GCSServer:
 
 
 @contextlib.contextmanager
-def fake_gcs(folder: Path) -> Iterator[GCSServer]:
-    """Run fake-gcs-server with its data in memory."""
+def fake_gcs(folder: Path, *, public_host: str = "") -> Iterator[GCSServer]:
+    """Run fake-gcs-server with its data in memory.
+
+    Args:
+        folder: Gets its log.
+        public_host: Host and port by which clients reach it; empty: its own.
+    """
     program = programs.require("fake-gcs-server", install="sh scripts/test-servers.sh --all")
     port = process.free_port()
     url = f"http://{process.HOST}:{port}"
@@ -50,6 +55,7 @@ def fake_gcs(folder: Path) -> Iterator[GCSServer]:
         "-backend",
         "memory",
     ]
-    command += ["-external-url", url, "-public-host", f"{process.HOST}:{port}"]
+    public_host = public_host or f"{process.HOST}:{port}"
+    command += ["-external-url", f"http://{public_host}", "-public-host", public_host]
     with process.running(command, ready=lambda: process.accepts(port), log=folder / "log"):
         yield GCSServer(url=url)

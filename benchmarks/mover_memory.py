@@ -1,13 +1,14 @@
 """Peak memory of the mover's first backup to S3, beside the formula of its README.
 
-By default the bucket is slower than the machine, so that packs wait for it: then as much is in memory as there can be, more than
-the formula says, which is that of a bucket that keeps up (``--rate 10000``). Needed is versitygw
+The bucket is slower than the machine, so that packs wait for it: then as much is in memory as there can be. Run as root, each
+mover has a control group whose limit is just what the formula says, and is killed if it needs more. Needed is versitygw
 (``sh scripts/test-servers.sh --all``)::
 
     python -m benchmarks.mover_memory --streams 1 4 16
 """
 
 import argparse
+import contextlib
 import os
 import random
 import socket
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from pykopia_mover.memory import memory_of
@@ -25,6 +27,7 @@ from tests.servers.s3 import S3Server, admin, versitygw
 MIB = 1 << 20
 BUCKET = "benchmark"
 WORDS = 4096
+CONTROL_GROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
 
 def build(folder: Path, megabytes: int) -> None:
@@ -70,13 +73,32 @@ class SlowDoor:
             target.close()
 
 
+@contextlib.contextmanager
+def limited(limit: int) -> Iterator[list[str]]:
+    """Yield words that start a command in a control group with a limit of memory, which it sees as a container does."""
+    root = next((root for root in CONTROL_GROUPS if (root / "cgroup.procs").exists()), None)
+    if os.geteuid() or root is None:
+        yield []
+        return
+    group = root / "pykopia-benchmark"
+    group.mkdir()
+    try:
+        name = "memory.max" if (group / "memory.max").exists() else "memory.limit_in_bytes"
+        (group / name).write_text(str(limit))
+        script = f'mount --bind {group} {root} && echo $$ >{root}/cgroup.procs && exec "$@"'
+        yield ["unshare", "--mount", "sh", "-c", script, "sh"]
+    finally:
+        group.rmdir()
+
+
 def peak(data: Path, work: Path, server: S3Server, endpoint: str, streams: int) -> int:
     """Return the bytes that a mover needed at most for a first backup."""
     fs = admin(server)
     if fs.exists(BUCKET):
         fs.rm(BUCKET, recursive=True)
     fs.call_s3("create_bucket", Bucket=BUCKET)
-    with tempfile.TemporaryDirectory(dir=work) as cache:
+    # the cache is on a disk: what stands in /dev/shm counts as memory of the control group
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as cache, limited(memory_of(streams)) as start:
         environment = {
             "PATH": os.environ["PATH"],
             "KOPIA_REPOSITORY": f"s3://{BUCKET}/mover",
@@ -92,11 +114,11 @@ def peak(data: Path, work: Path, server: S3Server, endpoint: str, streams: int) 
             "KOPIA_PARALLELISM": str(streams),
         }
         with (work / "log").open("wb") as log:
-            command = [sys.executable, "-m", "pykopia_mover", "backup"]
+            command = [*start, sys.executable, "-m", "pykopia_mover", "backup"]
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
             _, status, usage = os.wait4(process.pid, 0)
         if status:
-            raise SystemExit((work / "log").read_text()[-2000:])
+            raise SystemExit(f"ended with {status}: {(work / 'log').read_text()[-2000:]}")
     return usage.ru_maxrss * 1024
 
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from pykopia.maintenance.report import Held, Ledger, MaintenanceResult, TaskReport
     from pykopia.repository.connection_file import disconnect
     from pykopia.repository.options import ClientOptions, NewRepositoryOptions, ParameterChanges
+    from pykopia.repository.write_buffers import WriteBuffers
     from pykopia.repository.writer import RepositoryWriter
     from pykopia.snapshot.copy_history import HistoryStep
     from pykopia.snapshot.diff import Comparison, Difference
@@ -171,6 +172,7 @@ _PLACES = {
     "VerifyResult": "pykopia.snapshot.verify",
     "VerifyRoot": "pykopia.snapshot.verify:Root",
     "Version": "pykopia.snapshot.history",
+    "WriteBuffers": "pykopia.repository.write_buffers",
     "connect": "pykopia.api.opening",
     "create": "pykopia.api.opening",
     "disconnect": "pykopia.repository.connection_file",
@@ -290,6 +292,7 @@ __all__ = [
     "VerifyResult",
     "VerifyRoot",
     "Version",
+    "WriteBuffers",
     "connect",
     "core",
     "create",

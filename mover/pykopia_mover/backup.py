@@ -20,7 +20,7 @@ from pykopia_mover.compression import compressor
 from pykopia_mover.connecting import open_repository
 from pykopia_mover.failures import MoverError
 from pykopia_mover.identity import Wanted, by_source, require_complete, source_to_back_up, wanted_by
-from pykopia_mover.memory import fitting_streams, memory_limit
+from pykopia_mover.memory import fitting_streams, memory_limit, write_buffers
 from pykopia_mover.output import timestamp
 from pykopia_mover.policy_plan import RETENTION_FIELDS, PolicyPlan, Spec, parallel_reads, plan_policies
 from pykopia_mover.report import Outcome
@@ -184,7 +184,8 @@ def _options(
 ) -> SnapshotOptions:
     effective = repository.policies.effective(source)
     wanted = parallel_reads(spec, run.files.policy, effective.policy.upload.max_parallel_file_reads)
-    parallel = fitting_streams(wanted, memory_limit(run.places.memory_limits))
+    limit = memory_limit(run.places.memory_limits)
+    parallel = fitting_streams(wanted, limit)
     if parallel < wanted:
         run.output.warning(
             f"parallelism {wanted} does not fit into the memory limit of the container: {parallel} is used"
@@ -192,6 +193,7 @@ def _options(
     values: dict[str, Any] = {
         "source": source,
         "parallel": parallel,
+        "buffers": write_buffers(parallel, limit),
         "action_environment": run.environment.for_commands({}),
     }
     additional = dict(run.additional.snapshot)

@@ -7,19 +7,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-BASE_BYTES: Final = 148 << 20
+from pykopia import WriteBuffers
+
+BASE_BYTES: Final = 160 << 20
 """The process itself, the index in use, and packs on their way to storage."""
-STREAM_BYTES: Final = 43 << 20
+STREAM_BYTES: Final = 40 << 20
 """For each of the first streams: chunks of at most 8 MiB, as they are read, compressed and encrypted."""
 BUSY_STREAMS: Final = 4
 """So many streams have chunks in memory at one time: the buffers for chunks are as many, however many files are read."""
 FURTHER_STREAM_BYTES: Final = 12 << 20
 """For each stream more: what was read of its file, and small files.
 
-Measured are first backups to a bucket that keeps up: 188, 318 and 461 MiB with 1, 4 and 16 streams. One that is slower than the
-machine needs up to 45 MiB more, as packs and chunks wait for it: ``benchmarks/mover_memory.py`` measures that.
+Measured are first backups to a bucket that is slower than the machine, so that packs and chunks wait for it: 197, 227, 277, 282
+and 317 MiB with 1, 2, 3, 4 and 8 streams (``benchmarks/mover_memory.py``).
 """
 
+
+FEW_BUFFERS: Final = WriteBuffers(packs=1, trays=2)
+"""Those of the formula."""
+LARGE_BUFFERS_BYTES: Final = 48 << 20
+"""What the usual buffers need beyond these: one more pack and one more tray."""
 
 UNLIMITED: Final = 1 << 60
 """Control groups of version 1 report a number of this size where there is no limit."""
@@ -66,13 +73,24 @@ def _limit(path: Path) -> int | None:
 
 
 def memory_of(streams: int) -> int:
-    """Return the bytes that a mover needs with so many streams, where the storage keeps up.
+    """Return the bytes that a mover needs with so many streams and few buffers.
 
     >>> [memory_of(streams) >> 20 for streams in (1, 4, 16)]
-    [191, 320, 464]
+    [200, 320, 464]
     """
     busy = min(streams, BUSY_STREAMS)
     return BASE_BYTES + busy * STREAM_BYTES + (streams - busy) * FURTHER_STREAM_BYTES
+
+
+def write_buffers(streams: int, limit: int | None) -> WriteBuffers:
+    """Return the buffers to write with: as many as are good for speed where the limit leaves room for them.
+
+    >>> write_buffers(4, 320 << 20), write_buffers(4, None)
+    (WriteBuffers(packs=1, trays=2), WriteBuffers(packs=2, trays=3))
+    """
+    if limit is None or limit >= memory_of(streams) + LARGE_BUFFERS_BYTES:
+        return WriteBuffers()
+    return FEW_BUFFERS
 
 
 def fitting_streams(wanted: int, limit: int | None) -> int:
@@ -99,4 +117,5 @@ __all__ = [
     "keep_small",
     "memory_limit",
     "memory_of",
+    "write_buffers",
 ]

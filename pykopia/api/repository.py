@@ -69,11 +69,14 @@ class Repository(Core):
             limits=getattr(storage, "limits", None),
         )
 
-    def writer(self, *, parallel: int | None = None) -> "pykopia.RepositoryWriter":
+    def writer(
+        self, *, parallel: int | None = None, buffers: "pykopia.WriteBuffers | None" = None
+    ) -> "pykopia.RepositoryWriter":
         """Return a session of writing, to be used as a context manager.
 
         Args:
             parallel: threads that seal chunks of large objects; the number of CPUs when not given.
+            buffers: how much of what is being written is in memory at one time.
 
         Raises:
             ClosedError: the repository is closed.
@@ -81,7 +84,7 @@ class Repository(Core):
         """
         from pykopia.repository.writer import RepositoryWriter  # noqa: PLC0415 -- readers do without
 
-        return RepositoryWriter(self, parallel=parallel)
+        return RepositoryWriter(self, parallel=parallel, buffers=buffers)
 
     def set_parameters(self, changes: "pykopia.ParameterChanges") -> "pykopia.RepositoryFormat":
         """Change what may be changed after creation (format 01 §1.5); return the format as it is now.

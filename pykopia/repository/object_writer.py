@@ -50,11 +50,11 @@ class Readable(Protocol):
 class ObjectWriter:
     """Adds objects to a repository; safe for threads."""
 
-    def __init__(self, contents: ContentWriter, *, default_splitter: str, parallel: int) -> None:
-        """Write through ``contents``; objects of several chunks are sealed by ``parallel`` threads."""
+    def __init__(self, contents: ContentWriter, *, default_splitter: str, parallel: int, trays: int) -> None:
+        """Write through ``contents``; chunks of large objects are sealed by ``parallel`` threads, from so many trays."""
         self._contents = contents
         self._default = splitter(default_splitter)
-        self._trays = Trays(parallel)
+        self._trays = Trays(parallel, most=trays)
         self._closed = False
 
     def splitter(self, name: str = "") -> Splitter:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from pykopia.errors import BlobNotFoundError, InvalidIDError, PykopiaError
@@ -82,9 +83,9 @@ class StoredPacks:
         unlisted = any(session_of_blob(name) not in running for name in doubtful)
         return Listed(missing=named - names, unlisted=unlisted, blobs=blobs)
 
-    @property
+    @cached_property
     def listed(self) -> Listed:
-        """Result of the listing once it is done; None if no listing was made."""
+        """Result of the listing once it is done; empty if no listing was made."""
         return Listed() if self._listing is None else self._listing.result()
 
     def is_lost(self, pack: str) -> bool:

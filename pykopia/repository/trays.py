@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 
 from pykopia.ids import ObjectID
 from pykopia.repository.buffers import LargeBuffer, new_buffer
+from pykopia.repository.write_buffers import LEAST_TRAYS
 
 LONGEST_CHUNKS = 3
 """Chunks in a tray when all are as long as can be; there are more of them most of the time."""
-LEAST = 2
-"""Trays that there are at least: one is filled while another one is hashed and sealed."""
-MOST = 3
-"""Trays that there are at most, however many processors: one is filled, one hashed, one sealed. A bound on memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,10 +47,10 @@ class Work:
 class Trays:
     """Lends trays, and stores the chunks in them; safe for threads."""
 
-    def __init__(self, parallel: int) -> None:
-        """Hash and seal in ``parallel`` threads each."""
+    def __init__(self, parallel: int, *, most: int) -> None:
+        """Hash and seal in ``parallel`` threads each; lend no more than ``most`` trays at one time: a bound on memory."""
         self._parallel = parallel
-        self._room = threading.BoundedSemaphore(min(max(parallel, LEAST), MOST))
+        self._room = threading.BoundedSemaphore(min(max(parallel, LEAST_TRAYS), most))
         self._lock = threading.Lock()
         self._free: dict[int, list[LargeBuffer]] = {}
         self._pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None

@@ -10,9 +10,7 @@ from pykopia.repository.core import Core
 from pykopia.repository.manifests import ManifestWriter
 from pykopia.repository.object_writer import ObjectWriter
 from pykopia.repository.packs import PackStore
-
-PARALLEL_PUTS = 2
-"""Packs on their way to storage at once: each is a buffer of more than 20 MiB."""
+from pykopia.repository.write_buffers import WriteBuffers
 
 
 class RepositoryWriter:
@@ -31,17 +29,24 @@ class RepositoryWriter:
     objects: ObjectWriter
     manifests: ManifestWriter
 
-    def __init__(self, repository: Core, *, parallel: int | None = None) -> None:
-        """Prepare for writing with ``parallel`` threads that seal chunks of large objects; the number of CPUs at first."""
+    def __init__(self, repository: Core, *, parallel: int | None = None, buffers: WriteBuffers | None = None) -> None:
+        """Prepare for writing.
+
+        Args:
+            repository: where to.
+            parallel: threads that seal chunks of large objects; the number of CPUs when not given.
+            buffers: how much is in memory at one time.
+        """
         repository.check_writable("write")
         self._repository = repository
         parameters = repository.format
+        buffers = buffers or WriteBuffers()
         packs = PackStore(
             repository.sealer.sealer,
             max_pack_size=parameters.effective_max_pack_size,
             index_version=parameters.effective_index_version,
             replica=embed_replica(repository.format_blob_bytes) if parameters.embeds_format_blob else b"",
-            parallel=min(PARALLEL_PUTS, parallel or PARALLEL_PUTS),
+            parallel=min(buffers.packs, parallel or buffers.packs),
             put=repository.storage.put,
         )
         self.contents = ContentWriter(
@@ -56,6 +61,7 @@ class RepositoryWriter:
             self.contents,
             default_splitter=parameters.effective_splitter,
             parallel=parallel or available_cpus(),
+            trays=buffers.trays,
         )
         self.manifests = ManifestWriter(repository.manifests, self.contents)
         repository.contents.indexes.check_complete("write to the repository")

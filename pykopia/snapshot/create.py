@@ -72,7 +72,9 @@ def create_snapshot(
     tags = stored_tags(options.tags)
     taking = _Taking(repository, source, options, progress, session)
     with (
-        nullcontext(session) if session else RepositoryWriter(repository, parallel=taking.parallel) as writer,
+        nullcontext(session)
+        if session
+        else RepositoryWriter(repository, parallel=taking.parallel, buffers=options.buffers) as writer,
         StoredPacks(repository) as packs,
         progress.told(),
     ):

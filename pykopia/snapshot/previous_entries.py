@@ -80,7 +80,7 @@ class PreviousEntries:
             taken = [old for number, old in enumerate(taken) if number not in lacking]
         folder.take_over(taken)
         if taken:
-            files, size = len(taken), sum(old.size for old in taken)
+            files, size = len(taken), sum([old.size for old in taken])
             with self._state.lock:
                 self._state.statistics.cached_files += files
                 self._state.statistics.total_size += size

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from pykopia.arguments import check_number, texts
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
+from pykopia.repository.write_buffers import WriteBuffers
 from pykopia.snapshot.problem import Problem
 
 CHECKPOINT_INTERVAL_SECONDS = 45 * 60
@@ -34,6 +35,8 @@ class SnapshotOptions:
     """A pinned snapshot never expires."""
     parallel: int | None = None
     """Threads that read files; the policy's number, or that of CPUs, when not given."""
+    buffers: WriteBuffers | None = None
+    """How much of what is being written is in memory at one time; with a writer of one's own, that one's count."""
     checkpoint_interval_seconds: float = CHECKPOINT_INTERVAL_SECONDS
     upload_limit_bytes: int = 0
     """Stop after so many bytes of files were read; 0: no limit."""

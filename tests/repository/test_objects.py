@@ -83,7 +83,7 @@ def data_of(spec: dict[str, Any]) -> bytes:
 
 
 def writer_over(contents: PlainContents, splitter: str) -> ObjectWriter:
-    return ObjectWriter(contents, default_splitter=splitter or "FIXED", parallel=2)  # type: ignore[arg-type]
+    return ObjectWriter(contents, default_splitter=splitter or "FIXED", parallel=2, trays=3)  # type: ignore[arg-type]
 
 
 def store_over(contents: PlainContents) -> ObjectStore:

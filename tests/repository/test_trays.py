@@ -13,14 +13,15 @@ from pykopia.chunking.splitters import splitter
 from pykopia.errors import StorageUnavailableError
 from pykopia.ids import Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter
-from pykopia.repository.trays import LEAST, LONGEST_CHUNKS
+from pykopia.repository.trays import LONGEST_CHUNKS
+from pykopia.repository.write_buffers import LEAST_TRAYS
 from tests.repository.test_objects import PlainContents
 
 SPLITTERS = ("FIXED-128K", "DYNAMIC-128K-BUZHASH", "DYNAMIC-256K-RABINKARP")
 
 
 def writer_over(contents: PlainContents, parallel: int = 2) -> ObjectWriter:
-    return ObjectWriter(contents, default_splitter="FIXED-128K", parallel=parallel)  # type: ignore[arg-type]
+    return ObjectWriter(contents, default_splitter="FIXED-128K", parallel=parallel, trays=3)  # type: ignore[arg-type]
 
 
 def chunks_of(data: bytes, name: str) -> list[bytes]:
@@ -62,7 +63,7 @@ def test_an_object_is_cut_the_same_however_it_is_read(name: str, size: int, para
 def test_more_objects_are_written_at_one_time_than_there_are_trays() -> None:
     contents = PlainContents()
     writer = writer_over(contents, parallel=1)
-    data = [random.Random(number).randbytes(2_000_000) for number in range(4 * LEAST)]
+    data = [random.Random(number).randbytes(2_000_000) for number in range(4 * LEAST_TRAYS)]
     with ThreadPoolExecutor(len(data)) as pool:
         object_ids = list(pool.map(writer.write, data))
     alone = writer_over(PlainContents())
@@ -95,7 +96,7 @@ def test_an_error_reaches_the_writer_and_the_trays_are_used_again(fails: str, er
     writer = writer_over(contents)
     data = random.Random(1).randbytes(LONGEST_CHUNKS * 131_072 * 2 + 5)
     contents.fails = fails
-    for _ in range(LEAST + 1):
+    for _ in range(LEAST_TRAYS + 1):
         with pytest.raises(error):
             writer.write(data)
     contents.fails = ""
@@ -118,10 +119,10 @@ def test_a_source_that_fails_leaves_no_tray_behind(after: int) -> None:
             raise OSError("gone")
         return len(part)
 
-    for _ in range(LEAST + 1):
+    for _ in range(LEAST_TRAYS + 1):
         left = after
         with pytest.raises(OSError, match="gone"):
             writer.write_stream(readinto, splitter("FIXED-128K"), on_chunk=lambda _, chunk: chunks.append(chunk))
     writer.close()
-    assert len(chunks) == after * (LEAST + 1)
+    assert len(chunks) == after * (LEAST_TRAYS + 1)
     assert all(chunk.done() for chunk in chunks)

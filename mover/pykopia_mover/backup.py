@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from pykopia import Repository, SnapshotOptions, SourceInfo, __version__, clock
+from pykopia import Policy, Repository, SnapshotOptions, SourceInfo, __version__, clock
 from pykopia.errors import CanceledError, SourceNotFoundError
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.upload_options import SnapshotResult, UploadCounters
-from pykopia_mover.cache import is_short, used_bytes
 from pykopia_mover.commands import run_command
 from pykopia_mover.compression import compressor
 from pykopia_mover.connecting import open_repository
@@ -52,7 +51,7 @@ def backup(run: Context) -> Outcome:
     if _is_empty(run):
         output.line("== Directory is empty skipping backup ==")
         return Outcome(result="skipped", message=f"{run.data_dir} is empty")
-    wanted = require_complete(wanted_by(settings, pod_user=_pod_user(), pod_host=socket.gethostname()))
+    wanted = require_complete(wanted_by(settings, run.document, pod_user=_pod_user(), pod_host=socket.gethostname()))
     spec = Spec(
         retention=settings.retention,
         compression=compressor(settings.compression, setting="KOPIA_COMPRESSION") if settings.compression else "",
@@ -154,8 +153,11 @@ def _write_policies(run: Context, repository: Repository, source: SourceInfo, pl
         repository.policies.set(SourceInfo(), plan.global_policy)
         run.output.line("Global policy set")
     if plan.source_policy is not None:
+        before = repository.policies.defined(source)
         repository.policies.set(source, plan.source_policy)
         run.output.line(f"Policy of {source} set")
+        if before is not None and (gone := _removed(before.policy, plan.source_policy)):
+            run.output.line(f"Removed from the policy of {source}, as it would win over the policy file: {gone}")
     effective = repository.policies.effective(source)
     told = []
     for name, short in _ORIGIN_NAMES.items():
@@ -166,6 +168,17 @@ def _write_policies(run: Context, repository: Repository, source: SourceInfo, pl
     run.output.line(f"Retention policy in effect: {', '.join(told)}")
     compression = effective.policy.compression.compressor_name or "none"
     run.output.line(f"Compression policy in effect: {compression}")
+
+
+def _removed(before: Policy, after: Policy) -> str:
+    """Return the retention and compression that a policy had and has no longer, empty for none."""
+    counts = [
+        f"{short} {getattr(before.retention, name)}"
+        for name, short in _ORIGIN_NAMES.items()
+        if getattr(before.retention, name) is not None and getattr(after.retention, name) is None
+    ]
+    name = before.compression.compressor_name
+    return ", ".join([*counts, *([f"compression {name}"] if name and not after.compression.compressor_name else [])])
 
 
 def _origin(run: Context, name: str, source: SourceInfo, origin: SourceInfo | None) -> str:
@@ -333,7 +346,6 @@ def _finish(run: Context, repository: Repository, source: SourceInfo, result: Sn
     run.notes.add(retention={"kept": kept, "deleted": max(0, before - kept)})
     run.output.line("=== Applying retention policy ===")
     run.output.line(f"Retention: kept {kept}, deleted {max(0, before - kept)}")
-    _tell_cache(run)
     passed_over = [each for each in result.problems if each.ignored or _is_harmless(each)]
     for each in passed_over[:MOST_PATHS]:
         run.output.warning(f"left out: {each.path}: {each.message}")
@@ -381,17 +393,6 @@ def _tell_missing_maintenance(run: Context, repository: Repository) -> None:
         run.output.warning(
             f"the repository has {count} index blobs in use, so everything is slower: maintenance is not running; let the "
             "mover do it (the operation maintenance), or see to it that its owner does"
-        )
-
-
-def _tell_cache(run: Context) -> None:
-    if run.cache.folder is None:
-        return
-    used = used_bytes(run.cache.folder)
-    run.notes.add(cache={"bytes": used, "limit": run.cache.capacity})
-    if is_short(run.cache):
-        run.output.warning(
-            f"the cache is full: {used} of {run.cache.capacity} bytes; it works on, slower. Raise cacheCapacity"
         )
 
 

@@ -5,10 +5,10 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pykopia import CachingOptions
 from pykopia_mover.policy_files import RepositoryConfig
@@ -116,7 +116,7 @@ def caching_options(
         unique_id: of the repository, in hex: what is cached of another is never met.
         settings: of the run.
         config: ``repository.config``, whose limits come behind those of the settings.
-        manual_size: bytes that ``KOPIA_MANUAL_CONFIG`` gives the cache, the last resort.
+        manual_size: bytes that ``KOPIA_MANUAL_CONFIG`` or a connection document gives the cache, the last resort.
     """
     if place.folder is None:
         return None
@@ -140,6 +140,15 @@ def caching_options(
         metadata_cache_size_limit_bytes=max(1, metadata),
         max_list_cache_duration_seconds=(config.max_list_cache_seconds or 0) if config else 0,
     )
+
+
+def cache_size(document: Mapping[str, Any]) -> int | None:
+    """Return the bytes that a connection document of Kopia gives its caches together, None where it gives none."""
+    caching = document.get("caching")
+    if not isinstance(caching, dict):
+        return None
+    sizes = [caching.get(name) for name in ("maxCacheSize", "maxMetadataCacheSize")]
+    return sum(size for size in sizes if isinstance(size, int) and size > 0) or None
 
 
 def _limit(megabytes: int | None, of_config: int | None, share: int, usable: int) -> int:
@@ -221,6 +230,7 @@ __all__ = [
     "KOPIA_LEFTOVERS",
     "MOST",
     "CachePlace",
+    "cache_size",
     "caching_options",
     "find_place",
     "forget",

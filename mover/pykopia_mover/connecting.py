@@ -4,8 +4,7 @@ import base64
 import contextlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import pykopia
@@ -29,14 +28,13 @@ from pykopia.storage.opening import open_storage, retry_schedule
 from pykopia.storage.options import StorageOptions
 from pykopia.storage.retrying import Retries
 from pykopia_mover import sections
-from pykopia_mover.cache import caching_options, make_room, rebuild
+from pykopia_mover.cache import cache_size, caching_options, make_room, rebuild
 from pykopia_mover.certificates import issuer_of, server_of
 from pykopia_mover.clocks import ClockWatch
-from pykopia_mover.documents import DocumentError, parse_document, read_document
 from pykopia_mover.explain import is_about_certificate
 from pykopia_mover.failures import MoverError, config_error
 from pykopia_mover.identity import Wanted
-from pykopia_mover.loading import CONFIG_NAME, storage_limits
+from pykopia_mover.loading import storage_limits
 from pykopia_mover.memory import give_back
 from pykopia_mover.run import Context
 
@@ -48,32 +46,22 @@ _KOPIA_BLOB: Final = re.compile(
 """Names of blobs that only a repository has."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
-    """The place of the repository as the settings name it."""
-
-    connection: ConnectionInfo
-    document: Mapping[str, Any]
-    """Other keys of a connection document, if one named the place."""
-
-
 # ---------------------------------------------------------------------- where
 
 
-def find_target(run: Context) -> Target:
-    """Return the place of the repository that the settings name (rules M-030, M-046).
+def find_connection(run: Context) -> ConnectionInfo:
+    """Return the place of the repository: that of a connection document, else that of the variables (rules M-030, M-046).
 
     Raises:
         MoverError: nowhere, or a connection document that can't be used.
         PykopiaError: variables that make no sense.
     """
-    document = _connection_document(run)
     authorities = run.environment.authorities()
     if authorities:
         run.output.line("Using custom CA.")
-    if document is not None:
+    if run.document:
         try:
-            connection = _trusting(ConnectionInfo.from_json(document["storage"]), authorities)
+            connection = _trusting(ConnectionInfo.from_json(run.document["storage"]), authorities)
             connection.options().check()
         except ConnectionFileError as error:
             raise config_error(str(error), "Correct the connection document, or name the repository by a URL") from None
@@ -81,7 +69,7 @@ def find_target(run: Context) -> Target:
         found = run.environment.storage()
         for warning in found.warnings:
             run.output.warning(warning)
-        connection, document = found.connection, {}
+        connection = found.connection
     wanted_type = run.files.config.storage_type if run.files.config is not None else ""
     if wanted_type and wanted_type.lower() != connection.type.lower():
         run.output.warning(
@@ -100,7 +88,7 @@ def find_target(run: Context) -> Target:
         credentials=run.environment.credentials(connection.type),
     )
     run.notes.add(place=place)
-    return Target(connection=connection, document=document)
+    return connection
 
 
 def _trusting(connection: ConnectionInfo, authorities: bytes) -> ConnectionInfo:
@@ -110,32 +98,6 @@ def _trusting(connection: ConnectionInfo, authorities: bytes) -> ConnectionInfo:
         return connection
     return ConnectionInfo.from_options(
         replace(options, root_ca=b"\n".join(filter(None, (options.root_ca, authorities))))
-    )
-
-
-def _connection_document(run: Context) -> dict[str, Any] | None:
-    """Return the first connection document with a storage: structured, then the file (rule M-046)."""
-    text = run.settings.structured_config
-    path = run.places.credentials / CONFIG_NAME
-    try:
-        if text:
-            document = parse_document(text.encode(), "KOPIA_STRUCTURED_REPOSITORY_CONFIG")
-            if _has_storage(document):
-                return document
-        if path.is_file():
-            document = read_document(path)
-            run.redactor.add_document(path.read_text("utf-8", "replace"))
-            if _has_storage(document):
-                return document
-    except DocumentError as error:
-        run.output.warning(f"the connection document is passed over: {error}")
-    return None
-
-
-def _has_storage(document: Mapping[str, Any]) -> bool:
-    storage = document.get("storage")
-    return (
-        isinstance(storage, dict) and isinstance(storage.get("type"), str) and isinstance(storage.get("config"), dict)
     )
 
 
@@ -173,13 +135,13 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
         MoverError: none is there, its place holds something else, or the settings contradict each other.
         PykopiaError: it can't be reached or opened.
     """
-    target = find_target(run)
+    connection = find_connection(run)
     run.output.line("=== Connecting to existing repository ===")
-    if target.connection.type == "s3":
-        run.output.lines(sections.s3_connection(run.environment, str(target.connection.config.get("prefix") or "")))
-    storage, raw = _look(run, target.connection)
+    if connection.type == "s3":
+        run.output.lines(sections.s3_connection(run.environment, str(connection.config.get("prefix") or "")))
+    storage, raw = _look(run, connection)
     if raw is None:
-        older = _older_place(run, target.connection)
+        older = _older_place(run, connection)
         if older is not None:
             if storage is not None:
                 storage.close()
@@ -190,7 +152,7 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
             raw = _created_since(run, storage)
         if raw is None and not may_create:
             if storage is None:
-                _require_parent(run, target.connection)  # an answer from a wrong server is no proof of an empty place
+                _require_parent(run, connection)  # an answer from a wrong server is no proof of an empty place
             raise RepositoryNotFoundError(f"there is no repository in {run.place.name}: {FORMAT_BLOB_ID} is missing")
         if raw is None and not run.settings.auto_create:
             raise MoverError(
@@ -200,14 +162,14 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
     if raw is None:
         if storage is not None:
             storage.close()
-        storage, raw, created = _create(run, target)
+        storage, raw, created = _create(run, connection)
     assert storage is not None
     if may_create and not storage.is_local:
         storage = ClockWatch(storage, run.output.warning)
-    repository = _connect(run, target, wanted, storage, raw)
+    repository = _connect(run, wanted, storage, raw)
     give_back()
     identifier = repository.unique_id.hex()[:8]
-    run.notes.add(repository={"type": target.connection.type, "id": identifier, "created": created})
+    run.notes.add(repository={"type": connection.type, "id": identifier, "created": created})
     run.output.line(f"Connected to repository {run.place.name} (id {identifier}, format v{repository.format.version})")
     return repository
 
@@ -332,7 +294,7 @@ def _created_since(run: Context, storage: BlobStorage) -> bytes | None:
         ) from None
 
 
-def _connect(run: Context, target: Target, wanted: Wanted, storage: BlobStorage, raw: bytes) -> Repository:
+def _connect(run: Context, wanted: Wanted, storage: BlobStorage, raw: bytes) -> Repository:
     if run.settings.force_cache_rebuild:
         rebuild(run.cache)
     removed = make_room(run.cache, now_ns=clock.now())
@@ -343,9 +305,9 @@ def _connect(run: Context, target: Target, wanted: Wanted, storage: BlobStorage,
         _unique_id(raw),
         run.settings,
         run.files.config,
-        run.manual.cache_size,
+        run.manual.cache_size or cache_size(run.document),
     )
-    client = _client(run, target, wanted)
+    client = _client(run, wanted)
     first, *others = password_forms(run.settings.password)
     try:
         return pykopia.connect(storage, first, client=client, caching=caching, close_storage=True)
@@ -379,15 +341,14 @@ def _other_form(given: str, found: str) -> str:
     )
 
 
-def _client(run: Context, target: Target, wanted: Wanted) -> ClientOptions:
-    document = target.document
-    config = run.files.config
+def _client(run: Context, wanted: Wanted) -> ClientOptions:
+    document, config = run.document, run.files.config
     enable = config.enable_actions if config is not None else None
     if enable is None:
         enable = run.settings.actions_enabled
     options = ClientOptions(
-        username=wanted.user or str(document.get("username") or "") or OWNER_USER,
-        hostname=wanted.host or str(document.get("hostname") or "") or OWNER_HOST,
+        username=wanted.user or OWNER_USER,
+        hostname=wanted.host or OWNER_HOST,
         enable_actions=bool(document.get("enableActions")) if enable is None else enable,
         read_only=bool(document.get("readonly")),
     )
@@ -405,14 +366,14 @@ def _unique_id(raw: bytes) -> str:
 # ---------------------------------------------------------------------- creating
 
 
-def _create(run: Context, target: Target) -> tuple[BlobStorage, bytes, bool]:
+def _create(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage, bytes, bool]:
     """Make the repository, or find that another mover has just done so; return the storage and the format block."""
     options = creation_options(run)
-    _require_parent(run, target.connection)
+    _require_parent(run, connection)
     run.output.line("=== Creating repository ===")
-    if target.connection.type == "s3":
-        run.output.lines(sections.s3_creation(run.environment, str(target.connection.config.get("prefix") or "")))
-    storage = _open(run, target.connection, create=True)
+    if connection.type == "s3":
+        run.output.lines(sections.s3_creation(run.environment, str(connection.config.get("prefix") or "")))
+    storage = _open(run, connection, create=True)
     if run.settings.password != run.settings.password.rstrip("\r\n"):
         run.output.warning(
             "KOPIA_PASSWORD ends in a line break, which becomes part of the password of this new repository: whoever types "
@@ -481,4 +442,4 @@ def creation_options(run: Context) -> NewRepositoryOptions:
     return NewRepositoryOptions(**{**run.manual.creation, **flags})
 
 
-__all__ = ["Target", "creation_options", "find_target", "open_repository"]
+__all__ = ["creation_options", "find_connection", "open_repository"]

@@ -23,7 +23,7 @@ def discover(context: Context) -> Outcome:
         PykopiaError: it can't be read.
     """
     context.output.line("=== Starting discovery ===")
-    wanted = wanted_by(context.settings)
+    wanted = wanted_by(context.settings, context.document)
     with open_repository(context, wanted) as repository:
         sources = by_source(repository.snapshots.list())
         listed = visible(context.settings, wanted, sources)

@@ -257,11 +257,7 @@ _CODES: Final = (
 def _action(error: errors.ActionFailedError) -> MoverError:
     """Explain an action of a policy like one of the spec."""
     if error.timed_out:
-        return MoverError(
-            "action",
-            _told(error).partition(";")[0],
-            "The field timeout of the action in the policy file gives it more time",
-        )
+        return MoverError("action", _told(error))
     tail = "".join(f"\n  {line}" for line in error.output)
     return MoverError("action", f"{_told(error)}{tail}", advice(error.status, error.output))
 
@@ -298,12 +294,24 @@ _SETTINGS: Final = {
     "atomic-writes": f"atomicWrites {_DOCUMENT}",
 }
 """Flags of the command line in messages of storages, and what takes their place in a mover."""
+_ACTION_TIMEOUT: Final = (
+    "`policy set --action-command-timeout`",
+    "the field timeout of the action in the policy file",
+)
 _FLAG: Final = re.compile(rf"--({'|'.join(sorted(_SETTINGS, key=len, reverse=True))})(?![\w-])")
 
 
 def _told(error: BaseException) -> str:
-    """Return the message of an error; a mover has variables where the command line has flags."""
-    return _FLAG.sub(lambda found: _SETTINGS[found[1]], str(error)) or type(error).__name__
+    return in_settings(str(error)) or type(error).__name__
+
+
+def in_settings(text: str) -> str:
+    """Return a message of the library with the settings of a mover in the place of flags of the command line.
+
+    >>> in_settings("give it by --rclone-exe")
+    'give it by RCLONE_EXE'
+    """
+    return _FLAG.sub(lambda found: _SETTINGS[found[1]], text.replace(*_ACTION_TIMEOUT))
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
@@ -336,4 +344,13 @@ def is_damage(error: BaseException) -> bool:
     )
 
 
-__all__ = ["TARGET_ERRNOS", "Place", "chain_of", "explained", "is_about_certificate", "is_damage", "target_error"]
+__all__ = [
+    "TARGET_ERRNOS",
+    "Place",
+    "chain_of",
+    "explained",
+    "in_settings",
+    "is_about_certificate",
+    "is_damage",
+    "target_error",
+]

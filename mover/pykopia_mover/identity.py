@@ -6,7 +6,7 @@ Everything here is a decision: what the settings ask for, and which of the sourc
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pykopia import SourceInfo
 from pykopia_mover.failures import MoverError, config_error
@@ -95,11 +95,14 @@ def recorded_path(settings: Settings) -> str:
     return "/" + posixpath.normpath(override).lstrip("/")
 
 
-def wanted_by(settings: Settings, *, pod_user: str = "", pod_host: str = "") -> Wanted:
+def wanted_by(
+    settings: Settings, document: Mapping[str, Any] | None = None, *, pod_user: str = "", pod_host: str = ""
+) -> Wanted:
     """Return the source that the settings select; parts that they leave open are empty.
 
     Args:
         settings: of the run.
+        document: a connection document, whose user and host count where the settings name neither (rule M-046).
         pod_user: user of the process, taken only when the settings allow it.
         pod_host: host name of the process, likewise.
 
@@ -117,6 +120,8 @@ def wanted_by(settings: Settings, *, pod_user: str = "", pod_host: str = "") -> 
         lines.append(f"Using hostname override: {host}")
     if owner is not None and not user and not host:
         user, host = owner
+    if document and not user and not host:
+        user, host = (str(document.get(name) or "") for name in ("username", "hostname"))
     if settings.allow_pod_identity:
         user, host = user or pod_user, host or pod_host
     path = recorded_path(settings)

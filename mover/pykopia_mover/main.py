@@ -23,9 +23,9 @@ from pykopia_mover.additional_args import parse_additional_args
 from pykopia_mover.backup import backup
 from pykopia_mover.cache import CachePlace
 from pykopia_mover.discovery import discover
-from pykopia_mover.explain import Place, explained
+from pykopia_mover.explain import Place, explained, in_settings
 from pykopia_mover.failures import CODES, MoverError, config_error
-from pykopia_mover.loading import load_policy_files
+from pykopia_mover.loading import load_connection_document, load_policy_files
 from pykopia_mover.maintenance import maintain
 from pykopia_mover.manual import parse_manual_config
 from pykopia_mover.memory import keep_small
@@ -154,7 +154,7 @@ def _run(
         operations, direction = wanted_operations(words, basics.direction, output)
         op = operations[0]
         if basics.debug_hold:
-            return _hold(output, places, stop)
+            return _hold(op, output, [places.temporary, basics.cache_dir], stop)
         prepared = _prepare(environment, output, redactor, places, stop, operations)
     except Exception as error:  # noqa: BLE001 -- every end has its message and status
         outcome = _failed(error, notes, output, None)
@@ -268,6 +268,7 @@ def _prepare(
         stop=stop,
         cache=cache,
         notes=Notes(Place(url=settings.repository, custom_ca=custom_ca)),
+        document=load_connection_document(settings, places, output, redactor),
     )
 
 
@@ -286,16 +287,22 @@ def _show(environment: Environment, settings: Settings, cache: CachePlace, outpu
     output.lines(sections.environment_status(environment, log_settings=sections.log_configuration(settings)))
 
 
-def _hold(output: Output, places: Places, stop: Stop) -> int:
-    """Do nothing until a file is removed, so that a person can look around (rule M-005)."""
-    flag = places.temporary / HOLD_NAME
+def _hold(op: str, output: Output, folders: Sequence[Path], stop: Stop) -> int:
+    """Do nothing until a file is removed, so that a person can look around (rule M-005).
+
+    Raises:
+        MoverError: there is no folder for that file.
+    """
+    folder = next((each for each in folders if os.access(each, os.W_OK | os.X_OK)), None)
+    if folder is None:
+        raise config_error("DEBUG_MOVER needs a folder that can be written to", "Mount an emptyDir at /tmp")
+    flag, copy = folder / HOLD_NAME, folder / "entry.sh"
     flag.touch()
-    launcher = Path(sys.argv[0])
-    if launcher.is_file():
-        with contextlib.suppress(OSError):
-            shutil.copy(launcher, places.temporary / "entry.sh")
+    with contextlib.suppress(OSError):
+        shutil.copy(sys.argv[0], copy)
     output.line("=== DEBUG_MOVER: this mover does nothing ===")
-    output.line(f"Look around with `kubectl exec`; remove {flag} to end it. A copy of the launcher is beside it.")
+    output.line(f"Look around with `kubectl exec`; remove {flag} to end it. {copy} is a copy of the launcher:")
+    output.line(f"`DEBUG_MOVER=0 {copy} {op}` runs the mover")
     while flag.exists() and not stop.wait(1):
         pass
     return CODES[stop.code].status if stop() else 0
@@ -309,7 +316,21 @@ def _perform(context: Context) -> Report:
         outcome = OPERATIONS[context.op](context)
     except Exception as error:  # noqa: BLE001 -- every end has its message and status
         outcome = _failed(error, context.notes, context.output, context)
+    _tell_cache(context)
     return Report.of(context.op, outcome, context.notes.known, seconds=clock.monotonic() - context.started)
+
+
+def _tell_cache(context: Context) -> None:
+    """Add the size of the cache to the result, and warn if the cache is full: whatever runs, it is slower then."""
+    cache = context.cache
+    if cache.folder is None:
+        return
+    used = caches.used_bytes(cache.folder)
+    context.notes.add(cache={"bytes": used, "limit": cache.capacity})
+    if caches.is_short(cache) and not context.stop():
+        context.output.warning(
+            f"the cache is full: {used} of {cache.capacity} bytes; it works on, slower. Raise cacheCapacity"
+        )
 
 
 def _failed(error: Exception, notes: Notes, output: Output, context: Context | None) -> Outcome:
@@ -419,7 +440,7 @@ def _tell_metrics(report: Report, context: Context, output: Output) -> None:
 def _library_log(output: Output):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Pass the library's log on to the output."""
     logger = logging.getLogger("pykopia")
-    handler = LibraryLog(output)
+    handler = LibraryLog(output, in_settings)
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if output.level <= LEVELS["debug"] else logging.INFO)

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
@@ -139,9 +139,10 @@ ENTRIES: Final = "pykopia.snapshot.upload.entries"
 class LibraryLog(logging.Handler):
     """Passes the log records of pykopia on to the output."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, in_settings: Callable[[str], str] = str) -> None:
+        """Prepare; ``in_settings`` replaces what only the command line has in the text of a warning."""
         super().__init__()
-        self._output = output
+        self._output, self._in_settings = output, in_settings
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on; an error of the library that does not end the run is a warning.
@@ -152,7 +153,7 @@ class LibraryLog(logging.Handler):
         if record.name == ENTRIES:
             self._output.debug(record.getMessage())
         elif record.levelno >= LEVELS["warn"]:
-            self._output.warning(record.getMessage())
+            self._output.warning(self._in_settings(record.getMessage()))
         elif record.name == RETRYING:
             self._output.debug(record.getMessage())
         else:

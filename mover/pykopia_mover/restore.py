@@ -46,7 +46,7 @@ def restore(run: Context) -> Outcome:
     output, settings = run.output, run.settings
     output.line("=== Starting restore ===")
     as_of = end_of(settings.restore_as_of) if settings.restore_as_of else None
-    wanted = wanted_by(settings)
+    wanted = wanted_by(settings, run.document)
     output.lines(wanted.lines)
     run.notes.add(overrides=wanted.lines)
     _require_target(run)

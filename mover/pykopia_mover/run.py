@@ -1,10 +1,10 @@
 """The context of every operation of the mover, and the request to stop."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pykopia import clock
 from pykopia_mover.additional_args import Additional
@@ -86,6 +86,8 @@ class Context:
     """Collects the facts of the run."""
     direction: bool = False
     """Whether ``DIRECTION`` asked for the operation: then maintenance was configured on purpose."""
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """A connection document of Kopia that names the storage; empty: the variables do."""
     started: float = field(default_factory=clock.monotonic)
 
     @property

@@ -291,6 +291,7 @@ class Basics:
     debug_hold: bool
     direction: str
     termination_log: Path
+    cache_dir: Path
 
 
 class Environment:
@@ -321,6 +322,7 @@ class Environment:
             debug_hold=read("DEBUG_MOVER", "").strip().lower() in TRUE,
             direction=read("DIRECTION", "").strip(),
             termination_log=Path(read("TERMINATION_LOG") or Settings().termination_log),
+            cache_dir=Path(read("KOPIA_CACHE_DIR") or Settings().cache_dir),
         )
 
     def settings(self) -> tuple[Settings, list[str]]:

@@ -88,8 +88,12 @@ def test_row_200_a_full_cache_is_a_warning_that_says_what_to_raise(mover: Mover,
     mover.ok("backup")
     result = mover.ok("backup", KOPIA_CACHE_CAPACITY_BYTES=capacity)
     assert any("cacheCapacity" in each for each in result.termination["warnings"])
-    mover.ok("restore", KOPIA_CACHE_CAPACITY_BYTES=capacity)
+    restored = mover.ok("restore", KOPIA_CACHE_CAPACITY_BYTES=capacity)
     assert tree(mover.target) == tree(mover.data)
+    maintained = mover.ok("maintenance", KOPIA_CACHE_CAPACITY_BYTES=capacity)
+    for each in (restored.termination, maintained.termination):
+        assert any("cacheCapacity" in warning for warning in each["warnings"])
+        assert each["cache"]["limit"] == int(capacity)
 
 
 def test_m_054_a_rebuild_drops_what_can_be_fetched_again(mover: Mover) -> None:

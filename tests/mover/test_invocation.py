@@ -58,7 +58,8 @@ def test_m_001_what_the_image_calls_kopia_lists_snapshots_and_does_no_more(mover
         whole = [sys.executable, "-m", "pykopia_mover.looking", *words]
         return subprocess.run(whole, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
 
-    assert "ns@app:/var/lib/mysql" in kopia("snapshot", "list", "--all").stdout
+    for words in ((), ("--all",)):
+        assert "ns@app:/var/lib/mysql" in kopia("snapshot", "list", *words).stdout
     assert "filesystem" in kopia("repository", "status").stdout
     assert kopia("policy", "show", "--global").returncode == 0
     assert kopia("--version").stdout.startswith("pykopia ")
@@ -82,13 +83,22 @@ def test_m_005_a_held_mover_does_nothing_until_its_file_is_removed(
         return stop()
 
     monkeypatch.setattr(Stop, "wait", wait)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "mover" / "image" / "entry.sh"), "backup"])
     result = mover("backup", DEBUG_MOVER="1")
     assert (result.status, looks) == (0, [True, True, True])
-    assert any("DEBUG_MOVER" in line for line in result.lines)
+    assert any("DEBUG_MOVER: this mover does nothing" in line for line in result.lines)
+    copy = mover.folder / "tmp" / "entry.sh"
+    assert os.access(copy, os.X_OK)
+    assert f"`DEBUG_MOVER=0 {copy} backup` runs the mover" in result.lines
     assert not mover.repository_folder.exists()
     stop = Stop()
     stop.ask()
     assert mover.run(("backup",), {"DEBUG_MOVER": "1"}, stop).status == 143
+    shutil.rmtree(mover.folder / "tmp")
+    assert mover.run(("maintenance",), {"DEBUG_MOVER": "1"}, stop).status == 143
+    assert (mover.folder / "cache" / HOLD_NAME).exists()
+    told = mover.run(("maintenance",), {"DEBUG_MOVER": "1", "KOPIA_CACHE_DIR": f"{mover.folder}/none"}, stop)
+    assert (told.status, "emptyDir" in told.last) == (10, True)
 
 
 WRITTEN: list[str] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from pykopia_mover import connecting
 from pykopia_mover.failures import CODES
 from pykopia_mover.metrics import metrics_text
 from pykopia_mover.output import LONGEST_LINE, LibraryLog, Output, prune_logs
@@ -19,6 +20,7 @@ from pykopia_mover.redaction import Redactor
 from pykopia_mover.report import LONGEST, LONGEST_DIGEST, Report
 from pykopia_mover.settings import all_variables
 
+from pykopia.errors import StorageAccessDeniedError
 from pykopia.testing import FakeClock
 from tests.mover.harness import EXAMPLES, Mover
 
@@ -71,16 +73,20 @@ def test_row_104_every_variable_is_in_the_status(mover: Mover) -> None:
 
 
 def test_rows_190_191_192_193_293_the_working_folders_are_shown_on_every_run(mover: Mover) -> None:
-    lines = mover("discover").lines
-    at = lines.index("=== DEBUG: Environment Setup ===")
     cache = mover.environment["KOPIA_CACHE_DIR"]
-    assert lines[at + 1 : at + 6] == [
-        f"KOPIA_CACHE_DIR: {cache}",
-        f"KOPIA_CACHE_DIRECTORY: {cache}",
-        f"KOPIA_LOG_DIR: {cache}/logs",
-        "Cache directory writable: Yes",
-        "Log directory exists: Yes",
-    ]
+    mover.write({"a": "b"})
+    for operation in ("backup", "restore", "maintenance", "discover"):
+        lines = mover.ok(operation).lines
+        at = lines.index("=== DEBUG: Environment Setup ===")
+        assert lines[at + 1 : at + 6] == [
+            f"KOPIA_CACHE_DIR: {cache}",
+            f"KOPIA_CACHE_DIRECTORY: {cache}",
+            f"KOPIA_LOG_DIR: {cache}/logs",
+            "Cache directory writable: Yes",
+            "Log directory exists: Yes",
+        ]
+        assert "=== ENVIRONMENT VARIABLES STATUS ===" in lines
+        assert any(line.startswith("Connected to repository ") for line in lines)
 
 
 def test_a_cache_that_cannot_be_is_shown_so(mover: Mover) -> None:
@@ -309,19 +315,27 @@ def test_metrics_that_cannot_be_delivered_do_not_fail_the_run(mover: Mover) -> N
 
 
 @pytest.mark.parametrize("name", EXAMPLES["secrets"])
-def test_rows_194_195_the_section_on_s3_is_there_for_s3_alone(mover: Mover, name: str) -> None:
+def test_rows_194_195_the_section_on_s3_is_there_for_s3_alone(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise StorageAccessDeniedError("no")
+
+    monkeypatch.setattr(connecting, "open_storage", refused)
     secret = {key: value for key, value in EXAMPLES["secrets"][name].items() if key != "KOPIA_PASSWORD"}
-    if secret["KOPIA_REPOSITORY"].startswith("s3"):
-        # nobody listens there, so the run ends behind the section
-        secret |= {"AWS_S3_ENDPOINT": "http://127.0.0.1:9", "KOPIA_S3_ENDPOINT": "127.0.0.1:9"}
-        secret["KOPIA_S3_DISABLE_TLS"] = "true"
-        lines = mover("discover", **secret).lines
+    lines = mover.fails("auth", "discover", **secret).lines
+    assert "=== Connecting to existing repository ===" in lines
+    is_s3 = secret["KOPIA_REPOSITORY"].startswith("s3")
+    assert [line for line in lines if "S3 Connection Debug" in line] == (
+        ["=== S3 Connection Debug ===", "=== End S3 Connection Debug ==="] if is_s3 else []
+    )
+    if is_s3:
         at = lines.index("=== S3 Connection Debug ===")
-        assert [line.partition(":")[0] for line in lines[at + 1 : at + 4]] == [
-            "KOPIA_S3_BUCKET", "KOPIA_S3_ENDPOINT", "KOPIA_S3_DISABLE_TLS",
-        ]  # fmt: skip
-        assert "Using S3 prefix: " in "\n".join(lines)
-        assert "=== End S3 Connection Debug ===" in lines
+        assert lines[at + 1 : at + 4] == [
+            f"{each}: {'[SET]' if each in secret else '[NOT SET]'}"
+            for each in ("KOPIA_S3_BUCKET", "KOPIA_S3_ENDPOINT", "KOPIA_S3_DISABLE_TLS")
+        ]
+        assert any(line.startswith("Using S3 prefix: ") for line in lines)
 
 
 @pytest.mark.parametrize("name", ["info", "debug"])

@@ -9,9 +9,12 @@ from pykopia_mover.maintenance import ABANDONED_NS, HOUR_NS, decide, owner_of
 from pykopia_mover.run import Stop
 from pykopia_mover.settings import Settings
 
+import pykopia
+from pykopia.ids import BlobID
 from pykopia.maintenance.lease import Lease
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.testing import FakeClock
-from tests.mover.harness import Mover, tree
+from tests.mover.harness import PASSWORD, Mover, tree
 
 DAY_NS = 24 * HOUR_NS
 US = "maintenance@volsync"
@@ -82,6 +85,15 @@ def test_m_140_m_146_quick_then_full_and_full_not_again_so_soon(backed_up: Mover
     assert backed_up.ok("maintenance", KOPIA_MAINTENANCE_FORCE="true").termination["maintenance"]["ran"] == [
         "quick", "full",
     ]  # fmt: skip
+
+
+def test_m_140_a_full_cycle_runs_again_after_twelve_hours(mover: Mover, time: FakeClock) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup", "maintenance")
+    time.advance(hours=11, minutes=55)
+    assert mover.ok("maintenance").termination["maintenance"]["ran"] == ["quick"]
+    time.advance(minutes=6)
+    assert mover.ok("maintenance").termination["maintenance"]["ran"] == ["quick", "full"]
 
 
 def test_m_141_m_144_another_owner_that_is_at_work_is_left_alone_unless_it_is_asked_for(backed_up: Mover) -> None:
@@ -204,10 +216,67 @@ def test_rows_11_220_a_backup_while_maintenance_runs_is_not_blocked_and_stays_wh
     assert tree(backed_up.target) == tree(backed_up.data)
 
 
-def test_row_221_several_sources_on_one_path_do_not_conflict(mover: Mover) -> None:
-    for name in ("one", "two"):
-        mover.write({"who": name})
-        mover.ok("backup", "maintenance", VOLSYNC_OWNER_NAME=name, KOPIA_MAINTENANCE_FORCE="true")
-    for name in ("one", "two"):
-        mover.ok("restore", VOLSYNC_OWNER_NAME=name)
-        assert (mover.target / "who").read_text() == name
+@pytest.mark.parametrize("paths", [("shared", "shared"), ("app1-backups", "app2-backups")])
+def test_row_221_several_sources_do_not_conflict_on_one_path_nor_on_paths_of_their_own(
+    mover: Mover, paths: tuple[str, str]
+) -> None:
+    sources = [
+        {"VOLSYNC_OWNER_NAME": name, "KOPIA_REPOSITORY": f"filesystem://{mover.folder}/{path}"}
+        for name, path in zip(("one", "two"), paths, strict=True)
+    ]
+    for source in sources:
+        mover.write({"who": source["VOLSYNC_OWNER_NAME"]})
+        mover.ok("backup", "maintenance", **source, KOPIA_MAINTENANCE_FORCE="true")
+    for source in sources:
+        mover.ok("restore", **source)
+        assert (mover.target / "who").read_text() == source["VOLSYNC_OWNER_NAME"]
+    with pykopia.connect(str(mover.folder / paths[1]), PASSWORD) as repository:
+        assert len(repository.snapshots.list()) == 3 - len({*paths})
+
+
+def test_row_220_a_backup_in_the_midst_of_maintenance_goes_through(
+    time: FakeClock, backed_up: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first blob is deleted, a whole backup and a whole restore run."""
+    backed_up.ok("maintenance")
+    time.advance(days=3)
+    other = backed_up.with_environment(TERMINATION_LOG=str(backed_up.folder / "other.json"))
+    real = FilesystemStorage.delete
+    between: list[str] = []
+
+    def delete(storage: FilesystemStorage, blob_id: BlobID) -> None:
+        if not between:
+            between.append(blob_id)
+            backed_up.write({"new": os.urandom(300_000)})
+            other.ok("backup")
+            other.ok("restore")
+        real(storage, blob_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FilesystemStorage, "delete", delete)
+        backed_up.ok("maintenance")
+    assert between
+    with backed_up.open() as repository:
+        assert repository.snapshots.verify().errors == ()
+    backed_up.ok("restore")
+    assert tree(backed_up.target) == tree(backed_up.data)
+
+
+def test_row_216_maintenance_merges_index_blobs(mover: Mover, time: FakeClock) -> None:
+    """An epoch ends with 20 index blobs of a day or more, and is merged when two later ones have begun."""
+    mover.write({"a": "b"})
+    mover.ok("backup")
+    counts = []
+    for epoch in range(4):
+        with mover.open() as repository:
+            for number in range(22):
+                with repository.writer() as writer:
+                    writer.contents.write(f"{epoch} {number}".encode())
+        time.advance(days=2)
+        mover.ok("maintenance")
+        with mover.open() as repository:
+            repository.snapshots.list()  # loads the indexes
+            counts.append(repository.contents.indexes.active_count)
+    assert max(counts) < 3 * 22
+    mover.ok("restore")
+    assert tree(mover.target) == tree(mover.data)

@@ -161,19 +161,36 @@ def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_s3(
     authority_counts(mover, certificates, s3(versitygw_tls, f"https://{versitygw_tls.endpoint}"))
 
 
+def test_row_180_without_custom_ca_the_authorities_of_the_machine_count_for_s3_and_azure(
+    mover: Mover,
+    versitygw_tls: S3Server,
+    azurite_tls: AzureServer,
+    certificates: Certificates,
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mover.write({"a": "b"})
+    bucket(versitygw_tls, "backup-bucket")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    for environment in (s3(versitygw_tls, f"https://{versitygw_tls.endpoint}"), azure(azurite_tls, certificates)):
+        assert "Using custom CA." not in mover.ok("backup", **environment).lines
+
+
+def azure(server: AzureServer, certificates: Certificates) -> dict[str, str]:
+    """Return the documented variables with the address of a server, which has an empty container."""
+    url = f"https://{server.domain}/{server.account}"
+    with BlobServiceClient(url, credential=server.key, connection_verify=str(certificates.authority)) as service:
+        if service.get_container_client("container").exists():
+            service.delete_container("container")
+        service.create_container("container")
+    account = {"AZURE_STORAGE_ACCOUNT": server.account, "AZURE_STORAGE_KEY": server.key}
+    return {**SECRETS["azure"], **account, "AZURE_ENDPOINT_SUFFIX": url}
+
+
 def test_rows_65_184_m_045_an_authority_of_ones_own_counts_for_azure(
     mover: Mover, azurite_tls: AzureServer, certificates: Certificates, impatient: None
 ) -> None:
-    url = f"https://{azurite_tls.domain}/{azurite_tls.account}"
-    with BlobServiceClient(url, credential=azurite_tls.key, connection_verify=str(certificates.authority)) as service:
-        service.create_container("container")
-    environment = {
-        **SECRETS["azure"],
-        "AZURE_STORAGE_ACCOUNT": azurite_tls.account,
-        "AZURE_STORAGE_KEY": azurite_tls.key,
-        "AZURE_ENDPOINT_SUFFIX": url,
-    }
-    authority_counts(mover, certificates, environment)
+    authority_counts(mover, certificates, azure(azurite_tls, certificates))
 
 
 @contextlib.contextmanager

@@ -1,19 +1,23 @@
 """The mover against real servers: the examples of the documentation with the addresses of the test's servers."""
 
 import functools
+import json
 import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import botocore.session
 import pytest
 
 from pykopia.ids import BlobID
 from pykopia.storage.backends.s3.storage import S3Storage
 from pykopia.testing.proxy import FaultyProxy
-from tests.mover.harness import EXAMPLES, Mover, there_and_back, tree
-from tests.servers import programs
-from tests.servers.s3 import SECRET_KEY, S3Server, admin
+from tests.mover.harness import EXAMPLES, PASSWORD, Mover, there_and_back, tree
+from tests.servers import oidc, programs
+from tests.servers.s3 import ROLE_ARN, SECRET_KEY, S3Server, admin, seaweedfs
 from tests.servers.ssh import SSHServer
 from tests.servers.tls import Certificates
 from tests.servers.webdav import WebDAVServer
@@ -114,6 +118,73 @@ def test_row_199_the_second_run_asks_for_less(mover: Mover, minio: S3Server, mon
     assert 0 < len(gets) - first < first
 
 
+def test_row_286_keys_that_were_changed_count_at_the_next_run_whatever_is_cached(mover: Mover, minio: S3Server) -> None:
+    mover.write({"a": "b"})
+    environment = s3(minio)
+    mover.ok("backup", **environment)
+    cached = tree(mover.folder / "cache" / "pykopia")
+    assert cached
+    mover.fails("auth", "restore", **environment | {"AWS_SECRET_ACCESS_KEY": "revoked"})
+    assert tree(mover.folder / "cache" / "pykopia") == cached
+    mover.ok("restore", **environment)
+    assert tree(mover.target) == {"a": b"b"}
+
+
+@pytest.fixture
+def token_service(tmp_path: Path) -> Iterator[S3Server]:
+    """Run a server that gives temporary keys, with the documented bucket."""
+    folder = tmp_path / "seaweedfs"
+    folder.mkdir()
+    with oidc.issuer() as issuer, seaweedfs(folder, issuer=issuer) as server:
+        admin(server).call_s3("create_bucket", Bucket="backup-bucket")
+        yield server
+
+
+def test_row_285_temporary_keys_work_with_their_token_and_not_without(mover: Mover, token_service: S3Server) -> None:
+    server = token_service
+    service = botocore.session.get_session().create_client(
+        "sts", "us-east-1", endpoint_url=server.url,
+        aws_access_key_id=server.access_key, aws_secret_access_key=server.secret_key,
+    )  # fmt: skip
+    given = service.assume_role(RoleArn=ROLE_ARN, RoleSessionName="backup")["Credentials"]
+    temporary = {
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+    }
+    mover.write({"a": "b"})
+    mover.fails("auth", "backup", **s3(server, **temporary | {"AWS_SESSION_TOKEN": ""}))
+    log = mover.ok("backup", "maintenance", **s3(server, **temporary)).log
+    assert given["SessionToken"] not in log
+    mover.ok("restore", **s3(server, **temporary))
+    assert tree(mover.target) == {"a": b"b"}
+
+
+# ---------------------------------------------------------------------- places of older movers
+
+
+def test_m_033_a_repository_whose_prefix_had_no_slash_is_found_if_the_password_opens_it(
+    mover: Mover, minio: S3Server
+) -> None:
+    mover.write({"a": "b"})
+    document = {
+        "bucket": "my-bucket", "prefix": "backups", "endpoint": minio.endpoint, "doNotUseTLS": True,
+        "accessKeyID": minio.access_key, "secretAccessKey": minio.secret_key,
+    }  # fmt: skip
+    mover.ok("backup", KOPIA_STRUCTURED_REPOSITORY_CONFIG=json.dumps({"storage": {"type": "s3", "config": document}}))
+    assert "backupskopia.repository" in keys(minio, "my-bucket")
+    here = s3(minio, KOPIA_REPOSITORY="s3://my-bucket/backups", KOPIA_PASSWORD=PASSWORD)
+    for operation in ("restore", "backup", "maintenance", "discover"):
+        result = mover.ok(operation, **here)
+        [warning] = [each for each in result.termination["warnings"] if "older mover" in each]
+        assert "KOPIA_LEGACY_LOCATION_PROBE=false" in warning
+    assert tree(mover.target) == {"a": b"b"}
+    assert not [each for each in keys(minio, "my-bucket") if each.startswith("backups/")]
+    stranger = mover.ok("backup", **here | {"KOPIA_PASSWORD": "of somebody else"})
+    assert stranger.termination["repository"]["created"] is True
+    assert "older mover" not in stranger.log
+
+
 CONNECTIONS: list[tuple[object, ...]] = []
 """Addresses that this process has connected to since the hook was set, which no call can take away."""
 
@@ -188,12 +259,16 @@ def test_an_unusable_key_is_told_with_the_formats_and_not_shown(mover: Mover, op
 def test_m_034_a_changed_host_key_is_refused_and_told(mover: Mover, openssh: SSHServer) -> None:
     mover.write({"a": "b"})
     environment = sftp(openssh, "host-key", "sftp key")
-    mover.ok("backup", **environment)
+    [told] = [line for line in mover.ok("backup", **environment).lines if "host key" in line]
     (known,) = (mover.folder / "cache").glob("*known_hosts*")
+    assert known.read_text().strip() in told
+    assert "SHA256:" in told
     other = openssh.other_key.with_suffix(".pub").read_text()
     known.write_text(f"[{openssh.host}]:{openssh.port} {other}")
     result = mover.fails("auth", "backup", **environment)
     assert "host key" in result.last.lower()
+    assert result.last.count("SHA256:") == 2
+    assert str(known) in result.last
     strict = mover("backup", **environment, SFTP_KNOWN_HOSTS_DATA=openssh.known_hosts)
     assert strict.status == 0
 

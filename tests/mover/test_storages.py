@@ -1,11 +1,13 @@
 """Where the documented variables say that the repository is: every backend, every name, every competitor."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pykopia_mover.cache import used_bytes
 
 from pykopia.errors import InvalidEnvironmentError, InvalidURLError
 from pykopia.storage.environment import storage_from_environment
@@ -280,7 +282,6 @@ def test_rows_39_41_a_folder_needs_no_locks_and_no_links(mover: Mover, monkeypat
         raise OSError(95, "Operation not supported")
 
     import fcntl
-    import os
 
     for module, name in ((os, "link"), (os, "symlink"), (fcntl, "flock"), (fcntl, "lockf")):
         monkeypatch.setattr(module, name, none)
@@ -303,6 +304,30 @@ def test_m_046_a_connection_document_names_the_storage(mover: Mover) -> None:
     useless = mover.fails("no-repository", "discover", KOPIA_STRUCTURED_REPOSITORY_CONFIG=json.dumps(
         {"storage": {"type": "filesystem", "config": {"path": f"{folder}/nothing"}}}))  # fmt: skip
     assert useless.status == 12
+
+
+def test_m_046_a_document_without_a_storage_is_passed_over_and_its_identity_and_cache_count_last(mover: Mover) -> None:
+    mover.write({"a": os.urandom(3 << 20)})
+    nobody = mover.with_environment(VOLSYNC_OWNER_NAMESPACE="", VOLSYNC_OWNER_NAME="")
+    document = {
+        "storage": {"type": "filesystem", "config": {"path": str(mover.folder / "by-document")}},
+        "username": "ann",
+        "hostname": "laptop",
+        "caching": {"maxCacheSize": 700_000, "maxMetadataCacheSize": 300_000},
+    }
+    (mover.folder / "credentials" / "repository.config").write_text(json.dumps(document))
+    for unusable in ("{broken", '{"caching": {}}'):
+        result = nobody.ok("backup", KOPIA_STRUCTURED_REPOSITORY_CONFIG=unusable)
+        assert result.termination["identity"] == "ann@laptop:/data"
+        assert any("passed over" in line for line in result.lines) is (unusable == "{broken")
+    assert nobody.ok("restore").termination["identity"] == "ann@laptop:/data"
+    assert used_bytes(mover.folder / "cache" / "pykopia") < 1_000_000
+    assert mover.ok("backup").termination["identity"] == "ns@app:/data"
+    assert (
+        mover.ok("backup", KOPIA_OVERRIDE_USERNAME="u", KOPIA_OVERRIDE_HOSTNAME="h").termination["identity"]
+        == "u@h:/data"
+    )
+    assert not mover.repository_folder.exists()
 
 
 def test_m_041_creation_is_forbidden_by_a_setting_and_needs_the_folder_above(mover: Mover) -> None:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
 
@@ -37,8 +38,12 @@ from pykopia_mover.identity import Wanted
 from pykopia_mover.loading import storage_limits
 from pykopia_mover.memory import give_back
 from pykopia_mover.run import Context
+from pykopia_mover.sequential import SequentialStorage
+from pykopia_mover.settings import Environment
 
 OWNER_USER, OWNER_HOST = "maintenance", "volsync"
+ONE_AT_A_TIME: Final = frozenset({"backup", "restore"})
+"""Operations with one call of the storage at a time where ``parallelism`` is 1; the lease of maintenance can't wait."""
 
 _KOPIA_BLOB: Final = re.compile(
     r"kopia\.(?:blobcfg|maintenance|advlock|lock)|[pq][0-9a-f]{16,}|[nm][0-9a-f]{16,}|x[nsenrw]\d*_|_log_|s[0-9a-f]{8,}"
@@ -56,20 +61,11 @@ def find_connection(run: Context) -> ConnectionInfo:
         MoverError: nowhere, or a connection document that can't be used.
         PykopiaError: variables that make no sense.
     """
-    authorities = run.environment.authorities()
-    if authorities:
+    if run.environment.authorities():
         run.output.line("Using custom CA.")
-    if run.document:
-        try:
-            connection = _trusting(ConnectionInfo.from_json(run.document["storage"]), authorities)
-            connection.options().check()
-        except ConnectionFileError as error:
-            raise config_error(str(error), "Correct the connection document, or name the repository by a URL") from None
-    else:
-        found = run.environment.storage()
-        for warning in found.warnings:
-            run.output.warning(warning)
-        connection = found.connection
+    connection, warnings = named_connection(run.environment, run.document)
+    for warning in warnings:
+        run.output.warning(warning)
     wanted_type = run.files.config.storage_type if run.files.config is not None else ""
     if wanted_type and wanted_type.lower() != connection.type.lower():
         run.output.warning(
@@ -89,6 +85,24 @@ def find_connection(run: Context) -> ConnectionInfo:
     )
     run.notes.add(place=place)
     return connection
+
+
+def named_connection(environment: Environment, document: Mapping[str, Any]) -> tuple[ConnectionInfo, Sequence[str]]:
+    """Return the connection that a document or else the variables name, and warnings.
+
+    Raises:
+        MoverError: the document can't be used.
+        PykopiaError: variables that make no sense.
+    """
+    if not document:
+        found = environment.storage()
+        return found.connection, found.warnings
+    try:
+        connection = _trusting(ConnectionInfo.from_json(document["storage"]), environment.authorities())
+        connection.options().check()
+    except ConnectionFileError as error:
+        raise config_error(str(error), "Correct the connection document, or name the repository by a URL") from None
+    return connection, ()
 
 
 def _trusting(connection: ConnectionInfo, authorities: bytes) -> ConnectionInfo:
@@ -166,6 +180,8 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
     assert storage is not None
     if may_create and not storage.is_local:
         storage = ClockWatch(storage, run.output.warning)
+    if run.settings.parallelism == 1 and run.op in ONE_AT_A_TIME:
+        storage = SequentialStorage(storage)
     repository = _connect(run, wanted, storage, raw)
     give_back()
     identifier = repository.unique_id.hex()[:8]
@@ -442,4 +458,4 @@ def creation_options(run: Context) -> NewRepositoryOptions:
     return NewRepositoryOptions(**{**run.manual.creation, **flags})
 
 
-__all__ = ["creation_options", "find_connection", "open_repository"]
+__all__ = ["creation_options", "find_connection", "named_connection", "open_repository", "password_forms"]

@@ -7,12 +7,14 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from pykopia import Policy
+from pykopia import Policy, SourceInfo
 from pykopia.errors import InvalidPolicyError
+from pykopia.policies import EMPTY_POLICY
+from pykopia.snapshot.policy_change import check_change
 from pykopia_mover.compression import compressor
 from pykopia_mover.documents import DocumentError
 from pykopia_mover.failures import MoverError
@@ -26,6 +28,24 @@ _ALIASES: Final = {
     "scheduling": {"interval": "intervalSeconds"},
 }
 """Other names of fields, by section."""
+
+_CONFIG_KEYS: Final = ("enableActions", "uploadSpeed", "downloadSpeed", "hostname", "username", "readonly")
+"""Keys of ``repository.config`` besides those of its objects."""
+_CONFIG_PARTS: Final = {
+    "caching": (
+        "maxCacheSize", "contentCacheSizeBytes", "contentCacheSizeLimitBytes", "metadataCacheSizeBytes",
+        "metadataCacheSizeLimitBytes", "maxMetadataCacheSize", "maxListCacheDuration",
+        # of Kopia's connection files, without effect here
+        "cacheDirectory", "minMetadataSweepAge", "minContentSweepAge", "minIndexSweepAge",
+    ),
+    "compression": ("onlyCompress", "neverCompress", "minSize", "maxSize"),
+    "storage": ("type", "config"),
+    "throttling": (
+        "maxUploadSpeedBytesPerSecond", "maxDownloadSpeedBytesPerSecond", "readsPerSecond", "writesPerSecond",
+        "listsPerSecond", "concurrentReads", "concurrentWrites",
+    ),
+}  # fmt: skip
+"""Keys of the objects in ``repository.config``."""
 
 _ACTIONS: Final = ("beforeSnapshotRoot", "afterSnapshotRoot", "beforeFolder", "afterFolder")
 _UNITS: Final = {"h": 3600, "m": 60, "s": 1}
@@ -148,10 +168,6 @@ def _action(value: object, where: str) -> object:
     action = dict(value)
     if isinstance(action.get("timeout"), str):
         action["timeout"] = seconds(action["timeout"], f"{where}.timeout")
-    if "mode" in action and action["mode"] not in {"essential", "optional", "async"}:
-        raise DocumentError(f"{where}.mode must be essential, optional or async")
-    if bool(action.get("path")) == bool(action.get("script")):
-        raise DocumentError(f"{where} must have either a script, or a path with args")
     return action
 
 
@@ -186,22 +202,18 @@ def _is_count(value: object, *, least: int = 0) -> bool:
 
 
 def _check(policy: Policy, name: str) -> None:
-    """Refuse values that make no sense, although Kopia would store them."""
-    for each in dataclasses.fields(policy.retention):
-        value = getattr(policy.retention, each.name)
-        if isinstance(value, int) and value < 0:
-            raise DocumentError(f"{name}: retention.{_json_name(each)} must not be negative")
+    """Refuse values that make no sense, although Kopia would store them: the repository would refuse the policy later."""
+    try:
+        check_change(SourceInfo(), EMPTY_POLICY, policy)
+    except InvalidPolicyError as error:
+        wrong = re.sub(".*can't be set: ", "", str(error))
+        raise DocumentError(f"{name}: {wrong}") from None
     compression = policy.compression
-    if min(compression.min_size, compression.max_size) < 0:
-        raise DocumentError(f"{name}: compression.minSize and maxSize must not be negative")
     if 0 < compression.max_size < compression.min_size:
         raise DocumentError(f"{name}: compression.minSize is above maxSize, so that nothing would be compressed")
     reads = policy.upload.max_parallel_file_reads
     if reads is not None and reads < 1:
         raise DocumentError(f"{name}: upload.maxParallelFileReads must be at least 1")
-    scheduling = policy.scheduling
-    if scheduling.manual and (scheduling.interval_seconds or scheduling.times_of_day or scheduling.cron):
-        raise DocumentError(f"{name}: scheduling.manual conflicts with the other settings of the schedule")
 
 
 # ---------------------------------------------------------------------- what a policy has
@@ -259,11 +271,10 @@ def repository_config(document: Mapping[str, Any], name: str) -> RepositoryConfi
         DocumentError: a key has a value that it can't have; the message names it.
     """
     warnings: list[str] = []
-    parts = {key: _object(document, key, name) for key in ("caching", "compression", "storage", "throttling")}
-    known = {*parts, "enableActions", "uploadSpeed", "downloadSpeed", "hostname", "username", "readonly"}
-    for key in sorted({*document} - known):
-        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
-        warnings.append(f"{name}: unknown key {key}, ignored" + (f" (did you mean {near[0]}?)" if near else ""))
+    parts = {key: _object(document, key, name) for key in _CONFIG_PARTS}
+    warnings += _unknown_keys(document, {*_CONFIG_PARTS, *_CONFIG_KEYS}, name, "")
+    for key, part in parts.items():
+        warnings += _unknown_keys(part, _CONFIG_PARTS[key], name, f"{key}.")
     enable = document.get("enableActions")
     if enable is not None and not isinstance(enable, bool):
         raise DocumentError(f"{name}: enableActions must be true or false")
@@ -299,6 +310,13 @@ def repository_config(document: Mapping[str, Any], name: str) -> RepositoryConfi
         throttling=throttling,
         warnings=tuple(warnings),
     )
+
+
+def _unknown_keys(part: Mapping[str, Any], known: Collection[str], name: str, path: str) -> Iterator[str]:
+    """Yield a warning for each unknown key, with the nearest known one."""
+    for key in sorted({*part} - {*known}):
+        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
+        yield f"{name}: unknown key {path}{key}, ignored" + (f" (did you mean {path}{near[0]}?)" if near else "")
 
 
 def _object(document: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:

@@ -146,7 +146,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     parallelism: Annotated[
         int | None,
         _of(
-            "KOPIA_PARALLELISM", BACKUP, "files read, or written by a restore, at one time", "1, for a restore 8", ge=1
+            "KOPIA_PARALLELISM",
+            BACKUP,
+            "files read, or written by a restore, at one time; with 1 there is one request of the storage at a time too",
+            "1, for a restore 8",
+            ge=1,
         ),
     ] = None
     retain_latest: Annotated[

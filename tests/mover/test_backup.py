@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -469,6 +470,44 @@ def test_rows_3_100_208_253_streams_to_the_storage_follow_the_parallelism(
     assert least <= streams.most <= most
     with mover.open() as repository:
         assert max(blob.length for blob in repository.storage.list()) < 30 << 20
+
+
+def test_row_208_with_a_parallelism_of_one_no_call_of_the_storage_begins_before_another_has_ended(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, waits = threading.Lock(), threading.Event()
+    now, overlaps = [0], []
+
+    def watch(name: str) -> None:
+        real = getattr(FilesystemStorage, name)
+
+        def call(*arguments: Any) -> object:  # noqa: ANN401
+            with lock:
+                now[0] += 1
+                if now[0] > 1:
+                    overlaps.append(name)
+            waits.wait(0.005)  # a slow storage: another call may come meanwhile
+            try:
+                return real(*arguments)
+            finally:
+                with lock:
+                    now[0] -= 1
+
+        monkeypatch.setattr(FilesystemStorage, name, call)
+
+    mover.write({f"d{number}/{name}": os.urandom(5 << 20) for number in range(4) for name in "ab"})
+    mover.ok("backup")
+    mover.ok("backup")
+    for name in ("get", "get_into", "put", "delete", "metadata"):
+        watch(name)
+    for operation, parallelism in (("backup", "1"), ("restore", "1"), ("restore", "4")):
+        for number in range(4):
+            mover.write({f"d{number}/a": os.urandom(5 << 20)})
+        shutil.rmtree(mover.folder / "cache")
+        (mover.folder / "cache").mkdir()
+        overlaps.clear()
+        mover.ok(operation, KOPIA_PARALLELISM=parallelism)
+        assert bool(overlaps) is (parallelism != "1"), (operation, overlaps)
 
 
 # ---------------------------------------------------------------------- actions

@@ -53,13 +53,20 @@ def test_m_001_what_the_image_calls_kopia_lists_snapshots_and_does_no_more(mover
     mover.write({"a": "b"})
     mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/var/lib/mysql")
 
-    def kopia(*words: str) -> "subprocess.CompletedProcess[str]":
-        environment = {"PATH": os.environ["PATH"], **mover.environment}
+    def kopia(*words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        environment = {"PATH": os.environ["PATH"], **mover.environment, **more}
         whole = [sys.executable, "-m", "pykopia_mover.looking", *words]
         return subprocess.run(whole, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
 
     for words in ((), ("--all",)):
         assert "ns@app:/var/lib/mysql" in kopia("snapshot", "list", *words).stdout
+    document = {"storage": {"type": "filesystem", "config": {"path": str(mover.repository_folder)}}}
+    elsewhere = {
+        "KOPIA_REPOSITORY": "filesystem:///no/such/folder",
+        "KOPIA_STRUCTURED_REPOSITORY_CONFIG": json.dumps(document),
+        "KOPIA_PASSWORD": f"{PASSWORD}\n",
+    }
+    assert "ns@app:/var/lib/mysql" in kopia("snapshot", "list", **elsewhere).stdout
     assert "filesystem" in kopia("repository", "status").stdout
     assert kopia("policy", "show", "--global").returncode == 0
     assert kopia("--version").stdout.startswith("pykopia ")

@@ -293,6 +293,20 @@ def test_row_223_files_that_lie_in_the_volume_as_a_kubelet_puts_them_are_read(mo
     assert files_of(mover) == ["a"]
 
 
+def test_rows_233_234_m_097_a_policy_that_the_repository_would_refuse_stops_no_backup(mover: Mover) -> None:
+    mover.write({"a": "b", "x.log": "y"})
+    policy(mover, files={"ignore": ["*.log"]})
+    mover.ok("backup")
+    policy(mover, files={"ignore": ["[bad"]}, upload={"parallelUploadAboveSize": 0})
+    result = mover.ok("backup")
+    [told] = [line for line in result.lines if "Policy import failed" in line]
+    assert "files.ignore[0]" in told
+    assert "upload.parallelUploadAboveSize" in told
+    assert "Policy configuration summary: 0 applied, 1 errors" in result.lines
+    assert files_of(mover) == ["a"]
+    assert mover.fails("config", "backup", KOPIA_STRICT_POLICY="true").status == 10
+
+
 @pytest.mark.parametrize(
     ("files", "names", "warned"),
     [

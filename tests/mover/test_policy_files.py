@@ -122,7 +122,7 @@ def test_a_timeout_that_is_none_is_refused(text: str) -> None:
     ("sections", "told"),
     [
         ({"retention": {"keepDaily": "7"}}, "retention.keepDaily must be a whole number"),
-        ({"retention": {"keepDaily": -1}}, "retention.keepDaily must not be negative"),
+        ({"retention": {"keepDaily": -1}}, "retention.keepDaily: must not be negative"),
         ({"retention": 3}, "retention must be an object"),
         ({"retention": {"keepYearly": 1, "keepAnnual": 2}}, "the same"),
         ({"files": {"ignore": "*.log"}}, "files.ignore must be a list"),
@@ -131,9 +131,15 @@ def test_a_timeout_that_is_none_is_refused(text: str) -> None:
         ({"compression": {"onlyCompress": ["jpg"]}}, "no extension"),
         ({"upload": {"parallelUploads": 0}}, "parallelUploads"),
         ({"upload": {"maxParallelFileReads": 0}}, "maxParallelFileReads"),
-        ({"actions": {"beforeSnapshotRoot": {"script": "x", "mode": "never"}}}, "mode must be essential"),
-        ({"actions": {"beforeSnapshotRoot": {"script": "x", "path": "/y"}}}, "either a script"),
-        ({"scheduling": {"manual": True, "interval": "1h"}}, "conflicts"),
+        ({"actions": {"beforeSnapshotRoot": {"script": "x", "mode": "never"}}}, "mode: must be one of essential"),
+        ({"actions": {"beforeSnapshotRoot": {"script": "x", "path": "/y"}}}, "either a path or a script"),
+        ({"scheduling": {"manual": True, "interval": "1h"}}, "can't be combined"),
+        ({"scheduling": {"timeOfDay": [{"hour": 25, "min": 0}]}}, "no time of day"),
+        ({"scheduling": {"cron": ["every day"]}}, r"scheduling\.cron\[0\]"),
+        ({"files": {"ignore": ["*.log", "[bad"]}}, r"files\.ignore\[1\]: ignore rule '\[bad' can't be used"),
+        ({"files": {"maxFileSize": -5}}, "files.maxFileSize: must not be negative"),
+        ({"upload": {"parallelUploadAboveSize": 0}}, "parallelUploadAboveSize: must not be 0, which ends Kopia"),
+        ({"splitter": {"algorithm": "NOPE"}}, "splitter.algorithm: 'NOPE' is no splitter"),
     ],
 )
 def test_row_234_a_field_that_makes_no_sense_is_named(sections: dict[str, Any], told: str) -> None:
@@ -210,6 +216,17 @@ def test_speeds_and_limits() -> None:
 def test_a_key_of_repository_config_that_makes_no_sense_is_named(keys: dict[str, Any], told: str) -> None:
     with pytest.raises(DocumentError, match=told):
         config(**keys)
+
+
+def test_unknown_keys_of_repository_config_are_told_with_the_nearest_known_one_at_every_level() -> None:
+    found = config(
+        enableAction=True, compression={"neverCompres": [".x"]}, caching={"maxCacheSiz": 1, "cacheDirectory": "/c"}
+    )
+    assert found.warnings == (
+        "repository.config: unknown key enableAction, ignored (did you mean enableActions?)",
+        "repository.config: unknown key caching.maxCacheSiz, ignored (did you mean caching.maxCacheSize?)",
+        "repository.config: unknown key compression.neverCompres, ignored (did you mean compression.neverCompress?)",
+    )
 
 
 def test_credentials_in_repository_config_are_not_taken() -> None:

@@ -1,11 +1,11 @@
 """Files of a snapshot as a program reads them: at any place, each chunk fetched once, what comes next while one is read."""
 
-import io
 from bisect import bisect_right
 from collections.abc import Sequence
 
 from pykopia.access.chunks import ChunkStore
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk
+from pykopia.repository.seekable import SeekableFile
 
 BUFFER = 64 << 10
 """Bytes of the buffer of an open file."""
@@ -86,41 +86,21 @@ class ReadAhead:
             self._fetched = end + ahead
 
 
-class RawFile(io.RawIOBase):
+class RawFile(SeekableFile):
     """The raw file beneath an open one."""
 
     def __init__(self, reader: ObjectReader, ahead: ReadAhead) -> None:
         super().__init__()
         self._reader = reader
         self._ahead = ahead
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position; one beyond the end reads nothing."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._reader.length}[whence]
-        if base + offset < 0:
-            raise ValueError(f"can't seek to {base + offset}: before the start of the file")
-        self._position = base + offset
-        return self._position
+        self._length = reader.length
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Fill ``buffer``; a small one not beyond the end of a chunk, for the next one may never be asked for."""
         start = self._position
-        if start >= self._reader.length or not len(buffer):
+        if start >= self._length or not len(buffer):
             return 0
-        end = min(start + len(buffer), self._reader.length)
+        end = min(start + len(buffer), self._length)
         if len(buffer) <= BUFFER:
             end = min(end, self._reader.chunk_end(start))
         self._ahead.note(start, end)
@@ -131,7 +111,7 @@ class RawFile(io.RawIOBase):
 
     def readall(self) -> bytes:
         """Return all from here to the end."""
-        data = self._reader.read(self._position, self._reader.length)
+        data = self._reader.read(self._position, self._length)
         self._position += len(data)
         return data
 

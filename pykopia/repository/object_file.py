@@ -1,12 +1,12 @@
 """An object as a seekable file: chunks are fetched when they are read, and the last ones are kept."""
 
-import io
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pykopia.ids import ContentID
 from pykopia.repository.memory_cache import MemoryCache
+from pykopia.repository.seekable import SeekableFile
 
 CHUNK_CACHE_BYTES = 24 << 20
 """Bytes of chunks that an open object keeps unless told otherwise: three of the largest of the default splitter."""
@@ -27,7 +27,7 @@ class Chunk:
     """Whether the content holds a compression header and a compressed body (``Z``, format version 1)."""
 
 
-class ObjectFile(io.RawIOBase):
+class ObjectFile(SeekableFile):
     """The raw file beneath ``ObjectStore.open``."""
 
     def __init__(self, read_chunk: Callable[[Chunk], bytes], chunks: list[Chunk], cache_bytes: int) -> None:
@@ -37,7 +37,6 @@ class ObjectFile(io.RawIOBase):
         self._kept: MemoryCache[int, bytes] = MemoryCache(cache_bytes)
         # zero-length chunks never match a position
         self._chunks = [chunk for chunk in chunks if chunk.length]
-        self._position = 0
         self._current = -1
         self._data = b""
         if len(self._chunks) == 1 and self._chunks[0].length == UNKNOWN_LENGTH:
@@ -46,26 +45,6 @@ class ObjectFile(io.RawIOBase):
             self._current, self._data = 0, data
         self._starts = [chunk.start for chunk in self._chunks]
         self._length = self._chunks[-1].start + self._chunks[-1].length if self._chunks else 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position; one beyond the end reads nothing."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
-        if base + offset < 0:
-            raise ValueError(f"can't seek to {base + offset}: before the start of the object")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Fill ``buffer`` as far as one chunk goes; return the number of bytes."""

@@ -1,7 +1,8 @@
 """The proxy by which a server is reached, as ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
 
 The libraries of the backends understand ``NO_PROXY`` each in another way, and some know no networks. Here it has the
-meaning that it has in Go, and so in Kopia: host names, which cover the hosts below them, addresses, and networks.
+meaning that it has in Go, and so in Kopia: host names, which cover the hosts below them, addresses, and networks. This machine
+itself is never reached by a proxy: ``localhost``, 127.0.0.0/8 and ``::1``.
 """
 
 import ipaddress
@@ -32,6 +33,8 @@ def is_excepted(host: str, port: int, no_proxy: str) -> bool:
     """
     host = host.lower().rstrip(".")
     address = _address(host)
+    if host == "localhost" or (address is not None and _is_loopback(address)):
+        return True
     return any(_matches(item, host, port, address) for item in re.split(r"[\s,]+", no_proxy.lower()) if item)
 
 
@@ -65,6 +68,11 @@ def _split(item: str) -> tuple[str, int]:
     if match := re.fullmatch(r"\[(.*)\](?::(\d+))?|([^:]*):(\d+)", item):
         return (match[1] or match[3] or "", int(match[2] or match[4] or 0))
     return item, 0
+
+
+def _is_loopback(address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
 
 
 def _address(text: str) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | None":

@@ -60,6 +60,14 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a b\tc", "b", 80, True),
         ("10.0.0.0/99,1.2.3.4/x,,", "10.0.0.1", 80, False),
         ("cluster.local, 192.168.0.0/16", "192.168.4.5", 80, True),
+        ("", "localhost", 9000, True),
+        ("", "LOCALHOST.", 9000, True),
+        ("", "127.0.0.1", 9000, True),
+        ("other", "127.9.9.9", 80, True),
+        ("", "::1", 9000, True),
+        ("", "::ffff:127.0.0.1", 9000, True),
+        ("", "localhost.example", 80, False),
+        ("", "128.0.0.1", 80, False),
     ],
 )
 def test_what_is_reached_without_a_proxy(no_proxy: str, host: str, port: int, excepted: bool) -> None:
@@ -83,23 +91,23 @@ def test_a_proxy_is_shown_without_its_password() -> None:
     assert shown("http://user:canary@proxy:3128") == "proxy:3128"
 
 
-def open_storage(kind: str, port: int) -> BlobStorage:
-    """Open a storage whose server is at a port of this machine."""
+def open_storage(kind: str, port: int, host: str = "127.0.0.1") -> BlobStorage:
+    """Open a storage whose server is at a port, of this machine unless ``host`` names another."""
     if kind == "s3":
         key = {"access_key_id": "key", "secret_access_key": "canary"}
-        return S3Storage(S3Options(bucket="bucket", endpoint=f"127.0.0.1:{port}", do_not_use_tls=True, **key))  # type: ignore[arg-type]
+        return S3Storage(S3Options(bucket="bucket", endpoint=f"{host}:{port}", do_not_use_tls=True, **key))  # type: ignore[arg-type]
     if kind == "azureBlob":
         options = AzureBlobOptions(
             container="container",
             storage_account="account",
             storage_key="Y2FuYXJ5",
-            storage_domain=f"127.0.0.1:{port}",
+            storage_domain=f"{host}:{port}",
             do_not_use_tls=True,
         )
         return AzureStorage(options)
     if kind == "gcs":
         return GCSStorage(GCSOptions(bucket="bucket"))
-    return WebDAVStorage(WebDAVOptions(url=f"http://127.0.0.1:{port}/dav", username="u", password="canary"))
+    return WebDAVStorage(WebDAVOptions(url=f"http://{host}:{port}/dav", username="u", password="canary"))
 
 
 KINDS = ("s3", "azureBlob", "gcs", "webdav")
@@ -114,21 +122,36 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_proxy_that_fails_is_named(kind: str, server: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_fails_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:canary@127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://storage.invalid:80")
     with pytest.raises(StorageUnavailableError, match=r"the proxy 127\.0\.0\.1:9, which leads to .*NO_PROXY") as caught:
-        open_storage(kind, server.port)
+        open_storage(kind, 80, "storage.invalid")
     assert "canary" not in str(caught.value)
-    assert server.accepted == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_network_in_no_proxy_is_reached_directly(
+def test_the_proxy_that_is_named_gets_the_requests(
     kind: str, server: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", ".svc,127.0.0.0/8")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://storage.invalid:80")
+    server.answer(503, times=-1)
+    with pytest.raises(StorageUnavailableError, match="503"):
+        open_storage(kind, 80, "storage.invalid")
+    assert server.hits
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("excepted", ["", ".svc,127.0.0.0/8"])
+def test_this_machine_and_networks_in_no_proxy_are_reached_directly(
+    kind: str, excepted: str, server: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", excepted)
     server.answer(503, times=-1)
     with pytest.raises(StorageUnavailableError, match="503"):
         open_storage(kind, server.port)

@@ -290,26 +290,53 @@ def test_a_server_without_a_method_is_told_which(
                 call()
 
 
-def test_a_server_without_move_is_told_what_to_do(apache: WebDAVServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_server_without_move_gets_blobs_under_their_final_names_and_that_is_logged_once(
+    apache: WebDAVServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    asked: list[str] = []
     with WebDAVStorage(apache.options(new_folder()), create=True) as storage:
         storage.put(PACK, b"x")
-
-        def no_move(request: httpx.Request) -> httpx.Response:
-            return httpx.Response(405, request=request)
-
         send = storage._http.request
-        monkeypatch.setattr(
-            storage._http,
-            "request",
-            lambda method, url, **more: (
-                no_move(httpx.Request(method, url)) if method == "MOVE" else send(method, url, **more)
-            ),
-        )
-        with pytest.raises(UnsupportedOptionError, match="--atomic-writes"):
-            storage.put(PACK, b"y")
-        assert storage.get(PACK) == b"x"
-        assert [blob.length for blob in storage.list()] == [1]
+
+        def request(method: str, url: str, **more: object) -> httpx.Response:
+            asked.append(method)
+            if method == "MOVE":
+                return httpx.Response(status, request=httpx.Request(method, url))
+            return send(method, url, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(storage._http, "request", request)
+        storage.put(PACK, b"yy")
+        storage.put(FORMAT, b"zzz")
+        assert asked == ["PUT", "MOVE", "DELETE", "PUT", "PUT"]
+        assert (storage.get(PACK), storage.get(FORMAT)) == (b"yy", b"zzz")
+        assert {blob.blob_id for blob in storage.list()} == {PACK, FORMAT}
         assert list(apache.data.rglob("*.tmp.*")) == []
+    assert [record.levelname for record in caplog.records if "does not support MOVE" in record.message] == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Digest realm=x",
+        "Digest nonce=x",
+        "Digest realm",
+        "Digest ",
+        'Digest realm="x", nonce="y", algorithm=SHA-512-256',
+        'Digest realm="x", nonce="y", qop="auth-int"',
+        'Digest realm="x", nonce="y", qop="other"',
+    ],
+)
+def test_a_challenge_of_digest_that_cannot_be_answered_is_no_matter_of_trying_again(
+    proxied_answers: FaultyProxy, challenge: str
+) -> None:
+    proxied_answers.answer(401, times=-1, headers={"WWW-Authenticate": challenge})
+    options = WebDAVOptions(url=f"http://127.0.0.1:{proxied_answers.port}/dav", username="u", password=PASSWORD)
+    with pytest.raises(StorageAuthenticationError, match=r"Digest|401") as caught:
+        open_storage(ConnectionInfo.from_options(options))
+    assert not caught.value.temporary
+    assert proxied_answers.hits <= 4
+    assert PASSWORD not in str(caught.value)
 
 
 def test_a_quota_is_the_capacity_where_the_server_tells_it(proxied_answers: FaultyProxy, apache: WebDAVServer) -> None:

@@ -37,17 +37,15 @@ from pykopia.errors import (
     StorageFullError,
     StorageNotFoundError,
     StorageUnavailableError,
-    UnsupportedOptionError,
     UsageError,
 )
 from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.duration import parse_duration
-from pykopia.ids import BlobID, Buffer
+from pykopia.ids import BlobID
 from pykopia.storage.backends.rclone.options import RcloneOptions
-from pykopia.storage.backends.webdav.client import AnswerError
 from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.backends.webdav.storage import WebDAVStorage
-from pykopia.storage.base import BlobStorage, PutOptions, StorageWrapper
+from pykopia.storage.base import BlobStorage, StorageWrapper
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.layout import SHARDS_FILE
 from pykopia.storage.service_errors import without_secrets
@@ -226,7 +224,7 @@ class _ThroughRclone(WebDAVStorage):
     deletes the old file before it moves the new one there.
     """
 
-    _moves = True
+    _no_move = frozenset({403, 405, 501})
     _may_use_proxy = False  # rclone listens on this machine, and uses the proxy by itself to reach the remote
 
     def __init__(self, server: "_Server", options: WebDAVOptions, **more: Any) -> None:  # noqa: ANN401 -- of the class above
@@ -249,17 +247,8 @@ class _ThroughRclone(WebDAVStorage):
     def _writes_in_place(self, path: str) -> bool:
         return self._atomic_put and (not self._moves or path[len(self.root) + 1 :].startswith(_IN_PLACE))
 
-    def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
-        may_write_in_place = self._atomic_put and not self._writes_in_place(path)
-        try:
-            super()._put_file(path, data, options)
-        except (AnswerError, UnsupportedOptionError) as error:
-            refused = isinstance(error, UnsupportedOptionError) or (error.method == "MOVE" and error.status == 403)
-            if not (refused and may_write_in_place):
-                raise
-            _log.info("rclone can't move files in %s", self.display_name)
-            self._moves = False
-            super()._put_file(path, data, options)
+    def _log_no_move(self) -> None:
+        _log.info("rclone can't move files in %s", self.display_name)
 
 
 def explained(error: PykopiaError, doing: str, complaint: str) -> PykopiaError:

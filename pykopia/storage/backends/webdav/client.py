@@ -36,6 +36,10 @@ class AnswerError(Exception):
         super().__init__(f"{method}: {self.status} {self.reason}")
 
 
+class ChallengeError(Exception):
+    """A server asked for a login by Digest in a form that can't be answered."""
+
+
 class DAVFileSystem(WebdavFileSystem):  # type: ignore[misc]
     """WebDAV as fsspec sees it: the parser and the client of webdav4, with requests of our own.
 
@@ -190,7 +194,11 @@ class NegotiatedAuth(httpx.Auth):
                 known = self._known = self._known or self._of(response)
             if known is None:
                 return
-        yield from known.auth_flow(request)
+        try:
+            yield from known.auth_flow(request)
+        except (httpx.ProtocolError, LookupError, NotImplementedError, ValueError) as error:
+            # errors of connections are raised elsewhere: these are of a challenge that can't be parsed or answered
+            raise ChallengeError from error
 
     def _of(self, response: httpx.Response) -> httpx.Auth | None:
         asked = [value.lower() for value in response.headers.get_list("www-authenticate")]
@@ -242,4 +250,4 @@ def folder_of(path: str) -> str:
     return unquote(path).rstrip("/")
 
 
-__all__ = ["AnswerError", "DAVFileSystem", "NegotiatedAuth", "PinnedContext", "folder_of"]
+__all__ = ["AnswerError", "ChallengeError", "DAVFileSystem", "NegotiatedAuth", "PinnedContext", "folder_of"]

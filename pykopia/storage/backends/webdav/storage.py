@@ -1,5 +1,6 @@
 """Blobs as files on a WebDAV server, in Kopia's layout (format 03 §2.1 and §2.4)."""
 
+import logging
 import ssl
 from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
@@ -16,7 +17,14 @@ from pykopia.errors import (
     UsageError,
 )
 from pykopia.ids import BlobID, Buffer
-from pykopia.storage.backends.webdav.client import AnswerError, DAVFileSystem, NegotiatedAuth, PinnedContext, folder_of
+from pykopia.storage.backends.webdav.client import (
+    AnswerError,
+    ChallengeError,
+    DAVFileSystem,
+    NegotiatedAuth,
+    PinnedContext,
+    folder_of,
+)
 from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.base import Capacity, PutOptions
 from pykopia.storage.connection import ConnectionInfo
@@ -36,12 +44,16 @@ _TEMPORARY = frozenset({409, 423})
 _UNKNOWN_METHOD = frozenset({405, 501})
 _PORTS = {"http": 80, "https": 443}
 
+_log = logging.getLogger(__name__)
+
 
 class WebDAVStorage(FsspecStorage):
     """A folder on a WebDAV server as a storage.
 
     A put writes a temporary file next to the final one and moves it over that (``MOVE``), so a reader sees the whole blob or
-    none, never a part. Where a blob is replaced, many servers delete the old one first: for a moment there is none. With
+    none, never a part. A server that has no ``MOVE`` gets blobs under their final names, and a warning is logged: a write that is
+    cut off may leave a part of a blob there. Where a blob is replaced, many servers delete the old one first: for a moment there
+    is none. With
     ``atomicWrites`` of the connection a blob is written under its final name at once: better, if the server shows a file only
     when it has it whole, as Apache does. WebDAV has no word for flushing to disk: how durable a finished put is, the server
     alone decides. Temporary files that a lost connection left are never taken for blobs.
@@ -64,10 +76,22 @@ class WebDAVStorage(FsspecStorage):
         UsageError: The URL, the authorities or the fingerprint can't be used.
     """
 
-    failures: ClassVar[tuple[type[Exception], ...]] = (OSError, httpx.HTTPError, httpx.InvalidURL, AnswerError)
+    failures: ClassVar[tuple[type[Exception], ...]] = (
+        OSError,
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        AnswerError,
+        ChallengeError,
+    )
 
     _may_use_proxy: ClassVar[bool] = True
     """Whether the proxy of the environment may lead to the server."""
+
+    _no_move: ClassVar[frozenset[int]] = _UNKNOWN_METHOD
+    """Statuses by which the server says that it moves no files."""
+
+    _moves = True
+    """Whether the server moves files, as far as is known."""
 
     def __init__(
         self,
@@ -141,20 +165,37 @@ class WebDAVStorage(FsspecStorage):
     def flush_caches(self) -> None:
         """Do nothing: every listing asks the server."""
 
+    def _writes_in_place(self, path: str) -> bool:
+        return self._atomic_put or not self._moves
+
     def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
         try:
             super()._put_file(path, data, options)
         except AnswerError as error:
-            if error.method == "MOVE" and error.status in _UNKNOWN_METHOD:
-                raise UnsupportedOptionError(
-                    f"can't write to {self.display_name}: the server does not support MOVE; if it writes files whole or not at "
-                    "all, connect with --atomic-writes"
-                ) from error
-            raise
+            if error.method != "MOVE" or error.status not in self._no_move:
+                raise
+            if self._moves:
+                self._moves = False
+                self._log_no_move()
+            if not self._writes_in_place(path):
+                raise
+            super()._put_file(path, data, options)
+
+    def _log_no_move(self) -> None:
+        _log.warning(
+            "the server of %s does not support MOVE: blobs are written under their final names, and a write that is cut off may "
+            "leave a part of one",
+            self.display_name,
+        )
 
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
         if isinstance(error, AnswerError):
             return self._answer_error(error, doing)
+        if isinstance(error, ChallengeError):
+            return StorageAuthenticationError(
+                f"can't {doing}: the server asks for a login by Digest, but its challenge has no realm or nonce, or an algorithm "
+                "or qop that is not supported; correct the server's configuration, or let it ask for Basic"
+            )
         if isinstance(error, FileNotFoundError):
             return super()._error(error, doing, blob_id)
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
@@ -184,9 +225,11 @@ class WebDAVStorage(FsspecStorage):
                 f"can't {doing}: the server forbids {error.method} to {who} (403); give it access"
             )
         if error.status in _UNKNOWN_METHOD:
+            check = "check that WebDAV is switched on for this URL"
+            if error.method == "MOVE":
+                check = "connect with --atomic-writes if it writes files whole or not at all"
             return UnsupportedOptionError(
-                f"can't {doing}: the server does not support {error.method} ({error.status}); check that WebDAV is switched on "
-                "for this URL"
+                f"can't {doing}: the server does not support {error.method} ({error.status}); {check}"
             )
         if error.status in _TEMPORARY:
             busy = f"can't {doing}: the server answered {error}; another client may be at work there"

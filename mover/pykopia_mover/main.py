@@ -70,11 +70,12 @@ def main(early: Sequence[int] = ()) -> NoReturn:
     """Run with the environment and arguments of the process, and end it; ``early`` are signals that arrived before."""
     keep_small()
     redactor = Redactor.of_environment(Environment(os.environ))
-    # whatever writes to these, a traceback of the interpreter too, goes by the redactor
+    log = sys.stdout
+    # whatever writes to these, a traceback of the interpreter too, goes by the redactor; lines of the log do so one by one
     sys.stdout, sys.stderr = _redacting(sys.stdout, redactor), _redacting(sys.stderr, redactor)
     stop = Stop()
     _listen(stop, early)
-    status = run(sys.argv[1:], os.environ, stdout=sys.stdout, redactor=redactor, stop=stop)
+    status = run(sys.argv[1:], os.environ, stdout=log, redactor=redactor, stop=stop)
     sys.stdout.flush()
     sys.stderr.flush()
     # threads of a library that wait for a server must not hold the process up

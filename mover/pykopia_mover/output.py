@@ -84,7 +84,10 @@ class Output:
         if not self.wants(level):
             return
         for line in self._redactor(text).splitlines() or [""]:
-            clean = _shortened(_MARKS.get(level, "") + _CONTROL.sub("", line.replace("\t", "    ")))
+            printable = _CONTROL.sub("", line.replace("\t", "    "))
+            if printable != line:
+                printable = self._redactor(printable)
+            clean = _shortened(_MARKS.get(level, "") + printable)
             with self._lock:
                 if level >= self.level:
                     self._stream.write(self._formatted(level, clean, times=times and self.times) + "\n")

@@ -3,6 +3,9 @@
 A secret is looked for as it is, line by line, and in the forms in which libraries and servers tend to repeat it: URL-encoded,
 base64, JSON-escaped. Structured secrets (credentials as JSON, an rclone configuration) are taken apart, so that a part of
 one is as safe as the whole.
+
+Fixed text of the log stays as it is, even where a secret is a word of it: programs look for that text, it is there whatever the
+secret is, and a gap in it would tell the secret.
 """
 
 import base64
@@ -21,6 +24,66 @@ SHORT: Final = 4
 """Shorter secrets are only replaced as whole words: otherwise few words would be left."""
 LINE: Final = 8
 """Shortest line of a secret of several lines that is a secret by itself."""
+
+HEADERS: Final = (
+    "Additional Backend Environment Variables",
+    "Applying policy configuration",
+    "Applying retention policy",
+    "Checking directory for content",
+    "Connecting to existing repository",
+    "Creating repository",
+    "DEBUG: Environment Setup",
+    "DEBUG_MOVER: this mover does nothing",
+    "Directory is empty skipping backup",
+    "Discovery Mode: Available Snapshots",
+    "Done",
+    "END DEBUG",
+    "ENVIRONMENT VARIABLES STATUS",
+    "End Discovery Mode",
+    "End S3 Connection Debug",
+    "End S3 Creation Debug",
+    "Log Configuration",
+    "No data will be restored",
+    "OPERATION SUMMARY",
+    "S3 Connection Debug",
+    "S3 Creation Debug",
+    "Starting backup",
+    "Starting discovery",
+    "Starting maintenance",
+    "Starting restore",
+)
+"""Headings of the sections of the log."""
+_FIXED: Final = re.compile(
+    "|".join(
+        (
+            rf"={{2,3}} (?:{'|'.join(map(re.escape, HEADERS))}) ={{2,3}}",
+            r"^(?:ERROR|WARNING): ",
+            r"^INFO: [A-Z_]+: [\w-]+$",
+            r"^[A-Z0-9_]+: \[(?:NOT )?SET\]$",
+            r"^(?:Cache directory writable|Log directory exists): (?:Yes|No)$",
+            r"^(?:KOPIA_CACHE_DIR|KOPIA_CACHE_DIRECTORY|KOPIA_LOG_DIR): ",
+            r"^Connected to repository ",
+            r"\bUsing (?:username|hostname|source path) override: ",
+            r"^Retention: kept \d+, deleted \d+$",
+            r"^Policy configuration summary: \d+ applied",
+            r"^Snapshot created: snapshot [0-9a-f]+ created for ",
+            r"^Selected snapshot with id: ",
+            r"^Restoring snapshot [0-9a-f]+ ",
+            r"^Kopia completed in \d+s: ",
+            r"\bSnapshot created successfully: snapshot [0-9a-f]+ created for ",
+            r"; processed \d+ files, \d+ bytes, uploaded \d+ bytes",
+            r"\bSnapshot restore completed(?:: restoring snapshot [0-9a-f]+ wrote \d+ files, \d+ bytes)?",
+            r"\bNo eligible snapshots found",
+            r"^No snapshots found for ",
+            r"^Available identities \(username@hostname combinations\):",
+            r" - \d+ snapshots, latest ",
+            r'"(?:id|userName|hostName|path|startTime|endTime)": ',
+            r"\bMaintenance completed",
+        )
+    ),
+    re.MULTILINE,
+)
+"""Text that operators and people look for in the log."""
 
 _USER_IN_URL = re.compile(r"(?<=://)[^\s/@'\"]*@")
 _QUERY_IN_URL = re.compile(r"(?P<url>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s?'\"]*)\?[^\s'\"]*")
@@ -75,12 +138,27 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""
-        if self._pattern is not None:
-            text = self._pattern.sub(MARK, text)
+        if self._pattern is not None and self._pattern.search(text):
+            text = self._without_secrets(text, self._pattern)
         if "://" in text:
             text = _USER_IN_URL.sub(f"{MARK}@", text)
             text = _QUERY_IN_URL.sub(rf"\g<url>?{MARK}", text)
         return text
+
+    @staticmethod
+    def _without_secrets(text: str, pattern: re.Pattern[str]) -> str:
+        """Replace each secret, but for those that are a part of fixed text."""
+        fixed = [found.span() for found in _FIXED.finditer(text)]
+        kept: list[str] = []
+        copied = position = 0
+        while found := pattern.search(text, position):
+            start, end = found.span()
+            if any(first <= start and end <= last for first, last in fixed):
+                position = start + 1  # a longer secret may begin within this one
+                continue
+            kept += text[copied:start], MARK
+            copied = position = end
+        return "".join((*kept, text[copied:]))
 
     def in_value(self, value: Any) -> Any:  # noqa: ANN401 -- any JSON
         """Return a JSON value whose texts hold no secrets."""

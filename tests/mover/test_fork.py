@@ -103,6 +103,17 @@ def test_every_pattern_is_found_in_what_the_operator_keeps(mover: Mover, scenari
             assert re.search(row.name, kept, re.MULTILINE), row.name
 
 
+@pytest.mark.parametrize("scenario", sorted({each.scenario for each in ROWS if each.scenario}))
+def test_every_pattern_is_found_where_its_words_are_secrets(mover: Mover, scenario: str) -> None:
+    patterns = [each.name for each in ROWS if each.scenario == scenario]
+    words = sorted({word for pattern in patterns for word in re.findall("[A-Za-z_]{3,}", pattern)})
+    assert words
+    secrets = {f"WORD_{number}_PASSWORD": word for number, word in enumerate(words)}
+    log = log_of(mover.with_environment(**secrets, KOPIA_PASSWORD=words[0]), scenario)
+    for pattern in patterns:
+        assert re.search(pattern, log, re.MULTILINE), pattern
+
+
 def test_the_operator_counts_the_snapshots_of_each_identity(mover: Mover) -> None:
     names = {"KOPIA_OVERRIDE_USERNAME": "app", "KOPIA_OVERRIDE_HOSTNAME": "ns"}
     for number in range(5):

@@ -135,6 +135,17 @@ def test_m_010_nothing_is_written_outside_of_what_a_pod_gives(mover: Mover) -> N
     assert {path for path in outside if not path.startswith(("/dev/", "/proc/")) and path != nameless} == set()
 
 
+def test_lines_of_json_stay_json_where_their_words_are_secrets(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    words = {f"WORD_{number}_PASSWORD": word for number, word in enumerate(("msg", "level", "info", "ts", "warn"))}
+    process = command(mover, "backup", KOPIA_LOG_FORMAT="json", KOPIA_PASSWORD="Kopia", **words)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {tuple(line) for line in lines} == {("ts", "level", "msg")}
+    assert lines[-1]["msg"].startswith("Kopia completed in ")
+
+
 # ---------------------------------------------------------------------- being told to stop
 
 

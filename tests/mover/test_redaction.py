@@ -1,15 +1,18 @@
 """Nothing that leaves the process holds a secret."""
 
+import ast
 import base64
 import io
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pykopia_mover.redaction import MARK, RedactingStream, Redactor
+from pykopia_mover import redaction
+from pykopia_mover.redaction import HEADERS, MARK, RedactingStream, Redactor
 from pykopia_mover.settings import Environment
 
 from tests.mover.harness import EXAMPLES
@@ -87,3 +90,34 @@ def test_a_stream_lets_no_secret_through_that_comes_in_pieces() -> None:
 def test_values_of_json_are_redacted_and_stay_json() -> None:
     value = Redactor(['quote"in'])
     assert value.in_value({"a": ['x quote"in y', 1, None], "b": True}) == {"a": [f"x {MARK} y", 1, None], "b": True}
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "expected"),
+    [
+        ("Kopia", "Kopia completed in 5s: done by Kopia", f"Kopia completed in 5s: done by {MARK}"),
+        ("repository", "=== Creating repository ===", "=== Creating repository ==="),
+        ("repository", "a repository is here", f"a {MARK} is here"),
+        ("SET", "KOPIA_PASSWORD: [SET]", "KOPIA_PASSWORD: [SET]"),
+        ("SET", "x KOPIA_PASSWORD: [SET]", f"x KOPIA_PASSWORD: [{MARK}]"),
+        ("override", "Using username override: override", f"Using username override: {MARK}"),
+        ("in 5s: and more", "Kopia completed in 5s: and more", f"Kopia completed {MARK}"),
+        ("completed in 5s: and more", "Kopia completed in 5s: and more", f"Kopia {MARK}"),
+    ],
+)
+def test_fixed_text_of_the_log_stays_whole_and_tells_of_no_secret(secret: str, text: str, expected: str) -> None:
+    assert Redactor([secret])(text) == expected
+
+
+def test_a_secret_that_begins_in_a_shorter_one_of_the_fixed_text_is_found() -> None:
+    redactor = Redactor(["Kopia completed", "completed in 5s: and more"])
+    assert redactor("Kopia completed in 5s: and more") == f"Kopia {MARK}"
+
+
+def test_all_headings_of_the_log_are_fixed_text() -> None:
+    found = set()
+    for path in Path(redaction.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name != "fork.py":
+                found.update(re.findall(r"={2,3} ([A-Z][\w:' ]+?) ={2,3}", node.value))
+    assert found == {*HEADERS}

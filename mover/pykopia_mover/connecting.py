@@ -258,7 +258,10 @@ def _older_place(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage,
             found.append((older, storage, raw))
             continue
         if raw is not None:
-            run.output.debug(f"{_location(older)} holds a repository of somebody else")
+            run.output.warning(
+                f"{_location(older)}, where older movers put the repository, holds one that KOPIA_PASSWORD does not open: it is "
+                "passed over. If it is yours, correct KOPIA_PASSWORD; otherwise KOPIA_LEGACY_LOCATION_PROBE=false leaves it alone"
+            )
         storage.close()
     if not found:
         return None

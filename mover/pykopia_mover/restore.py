@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pykopia import Repository, RestoreOptions, SourceInfo, clock
 from pykopia.errors import CanceledError, PykopiaError, RepositoryNotFoundError, RestoreError
@@ -28,6 +28,7 @@ from pykopia_mover.output import timestamp
 from pykopia_mover.report import Outcome
 from pykopia_mover.run import Context
 from pykopia_mover.selection import EXAMPLE, end_of, nothing_to_restore, select
+from pykopia_mover.settings import Settings
 
 LOST_AND_FOUND: Final = "lost+found"
 TOLD_EVERY: Final = 30
@@ -101,9 +102,19 @@ def _require_writable(run: Context, mode: int) -> None:
 
 
 def _no_repository(run: Context, error: RepositoryNotFoundError) -> Outcome:
-    """The place is known to be empty: the first application of a new cluster waits for this (rule M-133)."""
+    """Report that the place is known to be empty: the first application of a new cluster waits for this (rule M-133).
+
+    Raises:
+        MoverError: the settings require a snapshot, or ask for an older one, which an empty volume must not stand for.
+    """
     if run.settings.on_missing_snapshot == "fail":
         raise MoverError("no-repository", str(error), "A repository is created by the first backup") from error
+    if _outcome(run.settings, available=0) == "no-snapshot":
+        raise MoverError(
+            "no-snapshot",
+            f"snapshot not found: none {_asked_for(run.settings)}; there is no repository in {run.place.name} yet",
+            "Check KOPIA_REPOSITORY; for a first start without data leave restoreAsOf and previous out",
+        ) from error
     run.output.warning(f"there is no repository in {run.place.name} yet: a repository is created by the first backup")
     run.output.line("No eligible snapshots found")
     return _no_data(run, f"no repository in {run.place.name} yet")
@@ -144,29 +155,37 @@ def _nothing(
         run.notes.add(identities=identities(listed))
         run.output.line(f"No snapshots found for {wanted}")
         run.output.lines(section(listed, as_json=True))
-    outcome = nothing_to_restore(
-        settings.on_missing_snapshot,
-        available=len(snapshots),
-        as_of_given=bool(settings.restore_as_of),
-        previous=settings.previous,
-        shallow=settings.shallow,
-    )
-    if outcome == "no-data":
+    if _outcome(settings, available=len(snapshots)) == "no-data":
         return _no_data(run, f"no eligible snapshot of {wanted}")
-    asked = []
-    if settings.restore_as_of:
-        asked.append(f"as of {settings.restore_as_of}")
-    if settings.previous:
-        asked.append(f"behind the newest {settings.previous}")
     there = "there is none at all"
     if snapshots:
         oldest, newest = timestamp(snapshots[0].start_time_ns), timestamp(snapshots[-1].start_time_ns)
         there = f"there are {len(snapshots)}, the oldest of {oldest}, the newest of {newest}"
     raise MoverError(
         "no-snapshot",
-        f"snapshot not found: {wanted} has none {' and '.join(asked)}".rstrip() + f"; {there}",
+        f"snapshot not found: {wanted} has none {_asked_for(settings)}".rstrip() + f"; {there}",
         f"restoreAsOf is a time of RFC 3339, such as {EXAMPLE}; `pykopia-mover discover` lists all",
     )
+
+
+def _outcome(settings: Settings, *, available: int) -> Literal["no-data", "no-snapshot"]:
+    return nothing_to_restore(
+        settings.on_missing_snapshot,
+        available=available,
+        as_of_given=bool(settings.restore_as_of),
+        previous=settings.previous,
+        shallow=settings.shallow,
+    )
+
+
+def _asked_for(settings: Settings) -> str:
+    """Return which of the snapshots the settings ask for, in words; empty for the newest."""
+    asked = []
+    if settings.restore_as_of:
+        asked.append(f"as of {settings.restore_as_of}")
+    if settings.previous:
+        asked.append(f"before the newest {settings.previous}")
+    return " and ".join(asked)
 
 
 # ---------------------------------------------------------------------- writing

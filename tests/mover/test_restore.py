@@ -125,6 +125,29 @@ def test_m_133_no_repository_yet_is_a_success_that_says_so(mover: Mover) -> None
     assert failed.status == 12
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"KOPIA_RESTORE_AS_OF": "2024-01-15T18:30:00Z"}, "as of 2024-01-15T18:30:00Z"),
+        ({"KOPIA_PREVIOUS": "2"}, "before the newest 2"),
+    ],
+)
+def test_m_133_an_older_snapshot_that_is_asked_for_is_not_found_where_there_is_no_repository_yet(
+    mover: Mover, asked: dict[str, str], told: str
+) -> None:
+    mover.repository_folder.mkdir()
+    result = mover.fails("no-snapshot", "restore", **asked)
+    assert result.status == 15
+    assert "snapshot not found" in result.last
+    assert told in result.last
+    assert "no repository" in result.last
+    assert "=== No data will be restored ===" not in result.lines
+    for more in ({"KOPIA_ON_MISSING_SNAPSHOT": "continue"}, {"KOPIA_SHALLOW": "0"}):
+        assert mover.ok("restore", **asked, **more).termination["result"] == "no-data"
+    assert mover.fails("no-repository", "restore", **asked, KOPIA_ON_MISSING_SNAPSHOT="fail").status == 12
+    assert list(mover.repository_folder.iterdir()) == []
+
+
 def test_m_133_a_folder_whose_parent_is_missing_is_a_failure(mover: Mover) -> None:
     """A volume that is not mounted and a misspelt path look so; an empty volume would be called restored."""
     for operation in ("restore", "discover", "maintenance"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,73 @@ def test_rows_5_114_kopia_reads_what_each_compressor_made(
     result = mover.ok("backup", KOPIA_COMPRESSION=name)
     connected(of_kopia, mover).restore(result.termination["snapshot"]["id"], tmp_path / "restored")
     assert tree(tmp_path / "restored") == tree(mover.data)
+
+
+def test_row_113_kopia_sees_contents_compressed_with_zstd_where_nothing_is_said(
+    mover: Mover, of_kopia: KopiaCLI
+) -> None:
+    mover.write({"a.txt": "compressible " * 50_000})
+    mover.ok("backup")
+    connected(of_kopia, mover)
+    assert of_kopia.json("policy", "show", "ns@app:/data")["compression"]["compressorName"] == "zstd"
+    contents = of_kopia.run("content", "list", "--compression").stdout
+    assert re.search(r"\bzstd\b", contents), contents
+
+
+def test_row_111_kopia_sees_the_retention_of_the_documented_source(mover: Mover, of_kopia: KopiaCLI) -> None:
+    mover.write({"a": "b"})
+    retain = {"HOURLY": "6", "DAILY": "7", "WEEKLY": "4", "MONTHLY": "6", "YEARLY": "2"}
+    mover.ok("backup", **{f"KOPIA_RETAIN_{kind}": count for kind, count in retain.items()})
+    stored = json.loads(connected(of_kopia, mover).run("policy", "export", "ns@app:/data").stdout)["ns@app:/data"]
+    assert stored["retention"] == {
+        "keepHourly": 6, "keepDaily": 7, "keepWeekly": 4, "keepMonthly": 6, "keepAnnual": 2,
+    }  # fmt: skip
+
+
+def test_rows_7_11_20_kopia_finds_whole_what_movers_and_maintenance_wrote_at_the_same_time(
+    of_kopia: KopiaCLI, tmp_path: Path
+) -> None:
+    movers = [
+        Mover.below(tmp_path / str(number)).with_environment(
+            KOPIA_REPOSITORY=f"filesystem://{tmp_path}/shared", VOLSYNC_OWNER_NAME=f"app-{number}"
+        )
+        for number in range(2)
+    ]
+    for number, mover in enumerate(movers):
+        mover.write({"who": str(number), "old": os.urandom(100_000)})
+        mover.ok("backup")
+        mover.write({"new": os.urandom(3_000_000), **{f"d/{each}": os.urandom(2_000) for each in range(200)}})
+    jobs = [(movers[0], "backup"), (movers[1], "backup"), (movers[0], "maintenance")]
+    processes = []
+    for number, (mover, operation) in enumerate(jobs):
+        environment = {
+            **os.environ,
+            **mover.environment,
+            "DATA_DIR": str(mover.data),
+            "TERMINATION_LOG": str(tmp_path / f"result-{number}"),
+            "KOPIA_CACHE_DIR": str(tmp_path / f"cache-{number}"),
+            "KOPIA_MAINTENANCE_FORCE": "true",
+        }
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pykopia_mover", operation],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    for process in processes:
+        log, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, log
+    of_kopia.connect(tmp_path / "shared")
+    of_kopia.verify_all()
+    listed = of_kopia.snapshot_list()
+    assert sorted(each["source"]["host"] for each in listed) == ["app-0", "app-0", "app-1", "app-1"]
+    for number, mover in enumerate(movers):
+        newest = [each["id"] for each in listed if each["source"]["host"] == f"app-{number}"][-1]
+        of_kopia.restore(newest, tmp_path / f"restored-{number}")
+        assert tree(tmp_path / f"restored-{number}") == tree(mover.data)
 
 
 def test_rows_252_259_274_kopia_shows_the_policies_that_the_mover_set(mover: Mover, of_kopia: KopiaCLI) -> None:

@@ -1,5 +1,6 @@
 """Backups of a volume into a repository in a folder, from the environment to the snapshot."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from pykopia.errors import StorageError
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.testing import FakeClock
-from tests.mover.harness import EXAMPLES, PASSWORD, Mover
+from tests.mover.harness import EXAMPLES, PASSWORD, Mover, tree
 
 AS_ROOT = os.geteuid() == 0
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,8 @@ def test_rows_21_22_40_the_first_backup_makes_the_repository(mover: Mover) -> No
     again = mover.ok("backup", KOPIA_FS_PATH=f"{mover.folder}/elsewhere")
     assert again.termination["repository"] == result.termination["repository"] | {"created": False}
     assert any("KOPIA_FS_PATH" in line for line in result.lines if line.startswith("WARNING"))
+    alone = mover.ok("backup", KOPIA_FS_PATH=f"{mover.folder}/elsewhere", KOPIA_REPOSITORY="")
+    assert alone.termination["repository"] == again.termination["repository"]
 
 
 def test_m_042_maintenance_belongs_to_nobody_who_will_be_gone(mover: Mover) -> None:
@@ -106,25 +110,79 @@ def test_rows_138_143_144_153_sources_of_one_repository_stay_apart(mover: Mover,
     assert result.termination["identity"] == "api-tier@api-backup:/services/api/data"
 
 
-def test_row_2_equal_files_are_stored_once(mover: Mover) -> None:
+def test_rows_143_144_two_namespaces_with_one_name_and_path_never_see_each_other(mover: Mover, time: FakeClock) -> None:
+    zeros = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")}
+    spec = {"VOLSYNC_OWNER_NAME": "mysql-primary", "KOPIA_SOURCE_PATH_OVERRIDE": "/var/lib/mysql"}
+    empty = mover.ok("backup", VOLSYNC_OWNER_NAMESPACE="testing", **spec)  # there is nothing to take yet
+    assert empty.termination["result"] == "skipped"
+    for latest in ("5", "1"):
+        for namespace, keep in (("production", "5"), ("staging", latest)):
+            for number in range(2):
+                mover.write({"who": f"{namespace} {latest} {number}"})
+                mover.ok("backup", VOLSYNC_OWNER_NAMESPACE=namespace, **spec, **zeros, KOPIA_RETAIN_LATEST=keep)
+                time.advance(hours=1)
+    found = mover.sources()
+    assert [found.count(f"{each}@mysql-primary:/var/lib/mysql") for each in ("production", "staging")] == [4, 1]
+    for namespace in ("production", "staging"):
+        mover.ok("restore", VOLSYNC_OWNER_NAMESPACE=namespace, **spec)
+        assert (mover.target / "who").read_text() == f"{namespace} 1 1"
+    # neither is taken for another with the same name and path, also without the path
+    for path in ("/var/lib/mysql", ""):
+        other = mover.ok("restore", **spec | {"KOPIA_SOURCE_PATH_OVERRIDE": path}, VOLSYNC_OWNER_NAMESPACE="testing")
+        assert other.termination["result"] == "no-data"
+
+
+def stored(mover: Mover) -> int:
+    """Return the bytes of a repository in a folder."""
+    return sum(map(len, tree(mover.repository_folder).values()))
+
+
+def test_row_2_equal_files_of_one_volume_and_of_two_are_stored_once(mover: Mover, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     mover.write({"a": content, "b": content})
     first = mover.ok("backup").termination["snapshot"]["newBytes"]
     assert 300_000 < first < 310_000
-    other = mover.ok("backup", VOLSYNC_OWNER_NAME="other").termination["snapshot"]
-    assert other["newBytes"] < 10_000
+    size = stored(mover)
+    assert size < 330_000
+    other = Mover.below(tmp_path / "other").with_environment(
+        KOPIA_REPOSITORY=mover.environment["KOPIA_REPOSITORY"], VOLSYNC_OWNER_NAME="other"
+    )
+    other.write({"in/another/place": content})
+    assert other.ok("backup").termination["snapshot"]["newBytes"] < 10_000
+    assert stored(mover) - size < 20_000
+    other.ok("restore")
+    assert tree(other.target) == {"in/another/place": content}
+
+
+def data_packs(mover: Mover) -> set[BlobID]:
+    with mover.open() as repository:
+        return {blob.blob_id for blob in repository.storage.list("p")}
 
 
 def test_rows_8_9_m_080c_an_unchanged_volume_uploads_nothing_and_a_changed_file_itself(mover: Mover) -> None:
     mover.write({f"f{number}": os.urandom(200_000) for number in range(5)})
     mover.ok("backup")
+    before = data_packs(mover)
     unchanged = mover.ok("backup").termination["snapshot"]
     assert unchanged["cachedFiles"] == 5
     assert unchanged["newBytes"] < 5_000
+    assert data_packs(mover) == before
     mover.write({"f3": os.urandom(200_001)})
     changed = mover.ok("backup").termination["snapshot"]
     assert changed["cachedFiles"] == 4
     assert 200_000 < changed["newBytes"] < 210_000
+
+
+def test_row_9_of_a_changed_file_only_the_changed_chunks_are_uploaded(mover: Mover) -> None:
+    content = bytearray(os.urandom(40 << 20))
+    mover.write({"large": bytes(content)})
+    assert mover.ok("backup").termination["snapshot"]["newBytes"] > 40 << 20
+    content[20 << 20] ^= 1
+    mover.write({"large": bytes(content)})
+    changed = mover.ok("backup").termination["snapshot"]
+    assert 0 < changed["newBytes"] < 17 << 20  # two chunks of at most 8 MiB, where the byte is a boundary
+    mover.ok("restore")
+    assert (mover.target / "large").read_bytes() == content
 
 
 def test_m_012_an_empty_volume_is_skipped_without_a_look_at_the_repository(mover: Mover) -> None:
@@ -172,6 +230,9 @@ def test_row_111_retention_of_the_spec_is_that_of_the_source(mover: Mover) -> No
     mover.ok("backup", **{f"KOPIA_RETAIN_{kind}": str(number) for number, kind in enumerate(kinds, 1)})
     with mover.open() as repository:
         found = effective(repository).retention
+        defined = repository.policies.defined(source())
+    assert defined is not None
+    assert replace(defined.policy.retention, ignore_identical_snapshots=False) == found
     assert [
         found.keep_latest, found.keep_hourly, found.keep_daily, found.keep_weekly, found.keep_monthly, found.keep_annual,
     ] == [1, 2, 3, 4, 5, 6]  # fmt: skip
@@ -315,7 +376,11 @@ def test_rows_5_112_237_each_compressor_is_used(mover: Mover, name: str, stored:
 
 def test_rows_113_114_zstd_is_the_default_and_none_stores_as_it_is(mover: Mover) -> None:
     mover.write({"a.txt": "compressible " * 40_000})
-    assert mover.ok("backup").termination["snapshot"]["newBytes"] < 50_000
+    result = mover.ok("backup")
+    assert result.termination["snapshot"]["newBytes"] < 50_000
+    assert "Compression policy in effect: zstd" in result.lines
+    with mover.open() as repository:
+        assert effective(repository).compression.compressor_name == "zstd"
     mover.write({"a.txt": "other text of the file " * 40_000})
     assert mover.ok("backup", KOPIA_COMPRESSION="none").termination["snapshot"]["newBytes"] > 500_000
 
@@ -359,6 +424,18 @@ def test_rows_150_152_policies_hold_for_the_overridden_source(mover: Mover) -> N
         assert snapshot.root_entry is not None
         assert snapshot.root_entry.summary is not None
         assert snapshot.root_entry.summary.files == 1
+
+
+def test_row_150_retention_counts_the_snapshots_of_the_overridden_source(mover: Mover, time: FakeClock) -> None:
+    zeros = {f"KOPIA_RETAIN_{kind}": "0" for kind in ("HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")}
+    for number in range(3):
+        mover.write({"a": str(number)})
+        mover.ok("backup")
+        kept = mover.ok("backup", KOPIA_SOURCE_PATH_OVERRIDE="/var/lib/mysql", **zeros, KOPIA_RETAIN_LATEST="2")
+        time.advance(hours=1)
+    assert kept.termination["retention"] == {"kept": 2, "deleted": 1}
+    found = mover.sources()
+    assert (found.count("ns@app:/var/lib/mysql"), found.count("ns@app:/data")) == (2, 3)
 
 
 def test_row_224_m_090_more_specific_policies_win(mover: Mover) -> None:
@@ -431,22 +508,24 @@ def test_a_restore_of_a_snapshot_that_lacks_entries_names_the_one_that_has_all(m
 
 
 class Streams:
-    """Counts how many blobs are on their way to the storage at one time."""
+    """Counts at a slow storage how many blobs are on their way to it at one time, and how many files are being read."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
-        self.most = self._now = 0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, awaited: int, patience: float) -> None:
+        self.most = self.files = self._now = 0
         self._lock = threading.Lock()
-        self._another = threading.Event()
+        self._enough = threading.Event()
         real = FilesystemStorage.put
 
         def put(storage: FilesystemStorage, blob_id: BlobID, data: Buffer, *more: Any) -> object:  # noqa: ANN401
             with self._lock:
                 self._now += 1
                 self.most = max(self.most, self._now)
-                if self._now > 1:
-                    self._another.set()
+                if self._now >= awaited:
+                    self._enough.set()
             if blob_id.startswith("p"):
-                self._another.wait(patience)  # a slow storage: another may come meanwhile
+                self._enough.wait(patience)
+                with self._lock:
+                    self.files = max(self.files, open_below(folder))
             try:
                 return real(storage, blob_id, data, *more)
             finally:
@@ -456,18 +535,37 @@ class Streams:
         monkeypatch.setattr(FilesystemStorage, "put", put)
 
 
+def open_below(folder: Path) -> int:
+    """Return how many files below a folder this process has open."""
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+            if folder in path.parents and path.is_file():
+                found.add(path)
+    return len(found)
+
+
 @pytest.mark.parametrize(
-    ("parallelism", "uploads", "least", "most"), [("1", None, 1, 1), ("4", None, 2, 4), ("4", 1, 1, 1), ("1", 3, 1, 3)]
+    ("parallelism", "uploads", "least", "most", "files"),
+    [("", None, 1, 1, 1), ("1", None, 1, 1, 1), ("3", None, 2, 3, 3), ("3", 1, 1, 1, 3), ("1", 3, 1, 3, 1)],
 )
-def test_rows_3_100_208_253_streams_to_the_storage_follow_the_parallelism(
-    mover: Mover, monkeypatch: pytest.MonkeyPatch, parallelism: str, uploads: int | None, least: int, most: int
+def test_rows_3_100_115_208_253_streams_to_the_storage_follow_the_parallelism(
+    mover: Mover,
+    monkeypatch: pytest.MonkeyPatch,
+    parallelism: str,
+    uploads: int | None,
+    least: int,
+    most: int,
+    files: int,
 ) -> None:
     if uploads:
         mover.policy_files({"global-policy.json": json.dumps({"upload": {"parallelUploads": uploads}})})
-    mover.write({f"f{number}": os.urandom(11 << 20) for number in range(6)})
-    streams = Streams(monkeypatch, 0.2 if least == 1 else 20)
+    mover.write({f"f{number}": os.urandom(11 << 20) for number in range(8)})
+    streams = Streams(monkeypatch, mover.data, max(least, 2), 0.2 if least == 1 else 20)
     mover.ok("backup", KOPIA_PARALLELISM=parallelism)
     assert least <= streams.most <= most
+    assert streams.files == files
     with mover.open() as repository:
         assert max(blob.length for blob in repository.storage.list()) < 30 << 20
 
@@ -527,7 +625,11 @@ def test_rows_10_123_124_209_213_214_m_110_commands_run_before_and_after(mover: 
     assert not (mover.target / "after").exists()
 
 
-def test_row_122_without_actions_nothing_is_run(mover: Mover) -> None:
+def test_row_122_without_actions_nothing_is_run(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     mover.write({"a": "b"})
     assert not [line for line in mover.ok("backup").lines if " action" in line and "[" not in line]
 

@@ -31,7 +31,6 @@ RULES_ELSEWHERE = {
 ELSEWHERE = {
     107: "schedules are the operator's: a cron expression is none of the mover's settings; tests/format/test_scheduling.py "
     "reads them as policies",
-    101: "as 208: how many puts are under way is a limit of the connection, whatever its type",
     108: "as 107",
     281: "events, status and their metrics are the operator's; the mover's own output is row 196",
 }

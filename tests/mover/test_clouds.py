@@ -1,10 +1,14 @@
 """The mover against cloud storages: Azurite, fake-gcs-server, the simulator of B2's SDK, and a fake of Google Drive."""
 
 import json
+import os
+import re
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from azure.storage.blob import (
@@ -15,6 +19,7 @@ from azure.storage.blob import (
     generate_account_sas,
 )
 
+from pykopia.ids import BlobID
 from pykopia.storage.backends.gdrive.storage import GoogleDriveStorage
 from tests.mover.harness import EXAMPLES, Mover, there_and_back, tree
 from tests.servers.azure import AzureServer
@@ -111,6 +116,21 @@ def test_m_033_a_repository_that_an_older_mover_put_at_the_root_of_the_container
     assert not [blob.name for blob in container.list_blobs() if blob.name.startswith("backups/")]
     mover.ok("backup", **azure(azurite), KOPIA_LEGACY_LOCATION_PROBE="false")
     assert [blob.name for blob in container.list_blobs() if blob.name == "backups/kopia.repository"]
+
+
+def test_m_033_an_older_place_whose_repository_the_password_does_not_open_is_named_in_a_warning(
+    mover: Mover, azurite: AzureServer, container: ContainerClient
+) -> None:
+    mover.write({"a": "b"})
+    mover.ok("backup", **azure(azurite, KOPIA_REPOSITORY="azure://container"))
+    for operation in ("restore", "backup"):
+        result = mover.ok(operation, **azure(azurite, KOPIA_PASSWORD="another-password"))
+        (told,) = [each for each in result.termination["warnings"] if "where older movers put the repository" in each]
+        assert "KOPIA_PASSWORD does not open" in told
+        assert "KOPIA_LEGACY_LOCATION_PROBE=false" in told
+    assert result.termination["repository"]["created"] is True
+    again = mover.ok("backup", **azure(azurite, KOPIA_PASSWORD="another-password"))
+    assert "older movers" not in again.log
 
 
 # ---------------------------------------------------------------------- Google Cloud Storage
@@ -257,7 +277,36 @@ def test_rows_96_99_a_folder_that_is_not_shared_is_told_with_whom_to_share_it(
     environment = SECRETS["gdrive"] | drive | {"GOOGLE_DRIVE_FOLDER_ID": "no-such-folder"}
     result = mover.fails("no-repository", "backup", **environment)
     assert "GOOGLE_DRIVE_FOLDER_ID" in result.last
-    assert ACCOUNT in result.last
+    assert re.search(f"share the folder with .*{ACCOUNT}|{ACCOUNT}.*share the folder", result.last), result.last
+
+
+@pytest.mark.parametrize("parallelism", ["1", "2"])
+def test_row_101_blobs_on_their_way_to_drive_follow_the_parallelism(
+    mover: Mover, drive: dict[str, str], monkeypatch: pytest.MonkeyPatch, parallelism: str
+) -> None:
+    lock, enough = threading.Lock(), threading.Event()
+    now = most = 0
+    real = GoogleDriveStorage.put
+
+    def put(storage: GoogleDriveStorage, blob_id: BlobID, *more: Any) -> object:  # noqa: ANN401
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+            if now >= max(2, int(parallelism)):
+                enough.set()
+        if blob_id.startswith("p"):
+            enough.wait(0.2 if parallelism == "1" else 20)  # a slow storage: others may come meanwhile
+        try:
+            return real(storage, blob_id, *more)
+        finally:
+            with lock:
+                now -= 1
+
+    monkeypatch.setattr(GoogleDriveStorage, "put", put)
+    mover.write({f"f{number}": os.urandom(11 << 20) for number in range(8)})
+    mover.ok("backup", **SECRETS["gdrive"] | drive, KOPIA_PARALLELISM=parallelism)
+    assert most == int(parallelism)
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "rateLimitExceeded"), (429, "tooManyRequests")])

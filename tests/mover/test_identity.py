@@ -19,7 +19,7 @@ from pykopia_mover.identity import (
 from pykopia_mover.settings import load
 
 from pykopia import SourceInfo
-from tests.mover.harness import EXAMPLES
+from tests.mover.harness import EXAMPLES, Mover
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,15 @@ def test_rows_133_146_an_override_that_is_not_absolute_is_refused(path: str) -> 
         recorded_path(load({"KOPIA_SOURCE_PATH_OVERRIDE": path})[0])
     assert path in str(caught.value)
     assert caught.value.code.name == "config"
+
+
+def test_row_146_a_backup_with_a_relative_override_is_refused_before_anything_is_made(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    refused = mover.fails("config", "backup", KOPIA_SOURCE_PATH_OVERRIDE="var/lib/mysql")
+    assert refused.status == 10
+    assert "var/lib/mysql" in refused.last
+    assert "must be an absolute path" in refused.last
+    assert not mover.repository_folder.exists()
 
 
 def test_row_149_an_override_works_on_every_backend() -> None:

@@ -1,19 +1,26 @@
 """The mover against real servers: the examples of the documentation with the addresses of the test's servers."""
 
+import contextlib
 import functools
 import json
 import os
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import botocore.session
 import pytest
 
 from pykopia.ids import BlobID
 from pykopia.storage.backends.s3.storage import S3Storage
+from pykopia.storage.backends.webdav.storage import WebDAVStorage
+from pykopia.storage.retrying import RetrySchedule
 from pykopia.testing.proxy import FaultyProxy
 from tests.mover.harness import EXAMPLES, PASSWORD, Mover, there_and_back, tree
 from tests.servers import oidc, programs
@@ -68,14 +75,102 @@ def test_row_36_the_documented_alternative_configuration_connects(mover: Mover, 
     assert any(key.startswith("backups/") for key in keys(minio, "my-bucket"))
 
 
+def test_row_19_two_prefixes_of_a_bucket_are_two_repositories(tmp_path: Path, minio: S3Server) -> None:
+    mover, made = Mover.below(tmp_path), {}
+    for number in ("1", "2"):
+        mover.write({"a": f"of {number}"})
+        secret = s3(minio, KOPIA_REPOSITORY=f"s3://backup-bucket/pvc-{number}-backup", KOPIA_PASSWORD=f"word-{number}")
+        result = mover.ok("backup", **secret)
+        assert result.termination["repository"]["created"] is True
+        made[number] = result.termination["repository"]["id"]
+    assert made["1"] != made["2"]
+    names = [key.split("/", 1) for key in keys(minio, "backup-bucket")]
+    assert {folder for folder, _ in names} == {"pvc-1-backup", "pvc-2-backup"}
+    for number in ("1", "2"):  # each has all that it needs: the other one is not there any more
+        other = "2" if number == "1" else "1"
+        secret = s3(minio, KOPIA_REPOSITORY=f"s3://backup-bucket/pvc-{number}-backup", KOPIA_PASSWORD=f"word-{number}")
+        assert mover.ok("restore", **secret).termination["repository"]["id"] == made[number]
+        assert (mover.target / "a").read_text() == f"of {number}"
+        wrong = mover.fails("auth", "restore", **secret | {"KOPIA_PASSWORD": f"word-{other}"})
+        assert "KOPIA_PASSWORD does not open" in wrong.last
+
+
 def test_row_25_nested_prefixes_of_one_bucket_stay_apart(mover: Mover, minio: S3Server) -> None:
-    mover.write({"a": "b"})
-    folders = ("one", "one/two", "one/two/three")
+    documented = (
+        "production/database/mysql-primary", "production/database/postgresql-secondary", "staging/application/web-frontend",
+    )  # fmt: skip
+    folders = (*documented, "production", "production/database")
     for folder in folders:
+        mover.write({"a": folder})
         mover.ok("backup", **s3(minio, KOPIA_REPOSITORY=f"s3://my-bucket/{folder}"))
     for folder in folders:
         mover.ok("restore", **s3(minio, KOPIA_REPOSITORY=f"s3://my-bucket/{folder}"))
+        assert (mover.target / "a").read_text() == folder
         assert f"{folder}/kopia.repository" in keys(minio, "my-bucket")
+
+
+def test_rows_27_38_a_rejected_key_is_told_and_makes_no_repository(mover: Mover, minio: S3Server) -> None:
+    mover.write({"a": "b"})
+    for changes in ({"AWS_ACCESS_KEY_ID": "nobody"}, {"AWS_SECRET_ACCESS_KEY": "canary-wrong-key"}):
+        rejected = mover.fails("auth", "backup", **s3(minio, **changes))
+        assert rejected.status == 11
+        assert "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in rejected.last
+        assert "canary-wrong-key" not in rejected.log
+    assert keys(minio, "backup-bucket") == set()
+
+
+def test_row_31_the_key_of_a_profile_authenticates(mover: Mover, minio: S3Server) -> None:
+    mover.write({"a": "b"})
+    path = mover.folder / "credentials" / "profiles"
+    path.write_text(
+        f"[default]\naws_access_key_id = x\naws_secret_access_key = y\n\n[backup]\n"
+        f"aws_access_key_id = {minio.access_key}\naws_secret_access_key = {minio.secret_key}\n"
+    )
+    without_key = s3(minio, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_SHARED_CREDENTIALS_FILE=str(path))
+    mover.ok("backup", **without_key, AWS_PROFILE="backup")
+    mover.fails("auth", "restore", **without_key, AWS_PROFILE="default")
+
+
+class Region(BaseHTTPRequestHandler):
+    """Refuses every request, and keeps the scope that it was signed for."""
+
+    scopes: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.scopes.append(self.headers.get("Authorization", ""))
+        body = b"<Error><Code>AccessDenied</Code></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_HEAD = do_PUT = do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_rows_29_30_requests_are_signed_for_the_region(mover: Mover, name: str) -> None:
+    Region.scopes.clear()
+    with serving(Region) as port:
+        endpoint = f"http://127.0.0.1:{port}"
+        mover.fails("auth", "discover", **SECRETS["s3"] | {"AWS_S3_ENDPOINT": endpoint, name: "ap-southeast-2"})
+    assert Region.scopes
+    for scope in Region.scopes:
+        assert "/ap-southeast-2/s3/aws4_request" in scope
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """Run a server of HTTP; yield its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
 
 
 def test_row_35_a_plain_endpoint_without_the_flag_is_told_what_to_set(
@@ -90,10 +185,12 @@ def test_rows_23_37_a_bucket_that_is_not_there_and_a_server_that_is_not_are_told
     mover: Mover, minio: S3Server, impatient: None
 ) -> None:
     mover.write({"a": "b"})
-    missing = s3(minio, KOPIA_REPOSITORY="s3://no-such-bucket/backups")
-    assert "not created automatically" in mover.fails("no-repository", "backup", **missing).last
-    refused = s3(minio, AWS_S3_ENDPOINT="http://127.0.0.1:9")
-    assert "127.0.0.1:9" in mover.fails("unreachable", "backup", **refused).last
+    missing = mover.fails("no-repository", "backup", **s3(minio, KOPIA_REPOSITORY="s3://no-such-bucket/backups"))
+    assert "no-such-bucket" in missing.last
+    assert "not created automatically" in missing.last
+    for endpoint in ("127.0.0.1:9", "no-such-host.invalid:9000"):
+        refused = mover.fails("unreachable", "backup", **s3(minio, AWS_S3_ENDPOINT=f"http://{endpoint}"))
+        assert endpoint in refused.last
 
 
 def test_row_199_the_second_run_asks_for_less(mover: Mover, minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +344,22 @@ def test_rows_76_78_m_022_keys_of_every_documented_format_log_in(mover: Mover, o
     assert tree(mover.target) == {"a": b"b"}
 
 
+def test_row_77_a_key_is_used_before_a_password_and_the_password_where_the_key_is_refused(
+    mover: Mover, openssh: SSHServer
+) -> None:
+    mover.write({"a": "b"})
+    environment = sftp(openssh, "key-first", "sftp key")
+    began = len(openssh.log.read_text())
+    mover.ok("backup", **environment | {"SFTP_PASSWORD": "canary-wrong"})
+    said = openssh.log.read_text()[began:]
+    assert "Accepted publickey" in said
+    assert "Failed password" not in said
+    if openssh.password:
+        other = {"SFTP_KEY_FILE": openssh.other_key.read_text(), "SFTP_PASSWORD": openssh.password}
+        mover.ok("restore", **environment | other)
+        assert "Accepted password" in openssh.log.read_text()[began:]
+
+
 def test_an_unusable_key_is_told_with_the_formats_and_not_shown(mover: Mover, openssh: SSHServer) -> None:
     broken = "-----BEGIN OPENSSH PRIVATE KEY-----\nY2FuYXJ5LWtleS1jb250ZW50\n-----END OPENSSH PRIVATE KEY-----\n"
     result = mover("discover", **sftp(openssh, "bad-key", "sftp key", SFTP_KEY_FILE=broken))
@@ -286,6 +399,20 @@ def test_rows_80_81_a_missing_path_a_rejected_login_and_a_refused_connection_are
     refused = mover.fails("unreachable", "backup", **environment | {"SFTP_PORT": "9"})
     assert f"{openssh.host}:9" in refused.last
     assert {missing.status, rejected.status, refused.status} == {12, 11, 13}
+
+
+def test_row_80_a_path_that_is_not_writable_is_named_with_the_user(mover: Mover, openssh: SSHServer) -> None:
+    if not openssh.namespace:
+        pytest.skip("the server's user is the one that makes the folders")
+    mover.write({"a": "b"})
+    environment = sftp(openssh, "read-only", "sftp key")
+    (openssh.data / "read-only").chmod(0o555)
+    for path in ("read-only/kopia", "read-only"):
+        denied = mover("backup", **environment | {"SFTP_PATH": f"{openssh.path}/{path}"})
+        assert denied.status == 11, denied.log
+        assert f"{openssh.path}/{path}" in denied.last
+        assert "SFTP_PATH" in denied.last
+        assert "SFTP_USERNAME" in denied.last
 
 
 # ---------------------------------------------------------------------- WebDAV
@@ -350,6 +477,69 @@ def test_row_66_a_method_that_the_server_does_not_have_is_named(mover: Mover, ws
         result = mover("backup", **webdav(wsgidav, "methods", WEBDAV_URL=f"http://127.0.0.1:{proxy.port}/methods/"))
     assert result.status != 0
     assert re.search(r"does not support (PROPFIND|GET) \(405\)", result.last)
+
+
+class FewMethods(BaseHTTPRequestHandler):
+    """Passes the methods that are documented on to a server of WebDAV, and has no others: each of those is answered by 501."""
+
+    server_address_behind: ClassVar[tuple[str, int]]
+    asked: ClassVar[list[str]] = []
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one segment
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self.asked.append(self.command)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with contextlib.closing(HTTPConnection(*self.server_address_behind)) as connection:
+            connection.request(self.command, self.path, body, {**self.headers, "Connection": "close"})
+            answer = connection.getresponse()
+            content = answer.read()
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_PUT = do_DELETE = do_PROPFIND = do_MKCOL = do_GET  # noqa: N815
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.asked.append(f"{self.command} {code}")
+        super().send_error(code, message, explain)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_row_66_get_put_delete_propfind_and_mkcol_are_enough(mover: Mover, wsgidav: WebDAVServer) -> None:
+    (wsgidav.data / "few-methods").mkdir()
+    FewMethods.server_address_behind = (wsgidav.host, wsgidav.port)
+    FewMethods.asked.clear()
+    with serving(FewMethods) as port:
+        url = f"http://127.0.0.1:{port}/few-methods/kopia/"
+        connected = there_and_back(mover, **webdav(wsgidav, "few-methods", WEBDAV_URL=url))
+        connected.ok("maintenance", KOPIA_MAINTENANCE_FORCE="true")
+    assert {*FewMethods.asked} <= {"GET", "PUT", "DELETE", "PROPFIND", "MKCOL", "MOVE 501"}
+    assert FewMethods.asked.count("MOVE 501") <= 6  # one a connection
+    assert [*(wsgidav.data / "few-methods").rglob("*tmp*")] == []
+
+
+def test_row_67_a_server_that_does_not_answer_is_named_by_its_url_without_credentials(
+    mover: Mover, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover.write({"a": "b"})
+    monkeypatch.setitem(WebDAVStorage.__init__.__kwdefaults__ or {}, "timeout", 0.2)
+    monkeypatch.setattr("pykopia_mover.connecting.retry_schedule", lambda _: RetrySchedule(attempts=2))
+    with FaultyProxy("127.0.0.1", 9) as server:
+        server.stall()
+        url = f"http://127.0.0.1:{server.port}/dav/"
+        silent = mover.fails("unreachable", "backup", **SECRETS["webdav"] | {"WEBDAV_URL": url})
+    assert f"127.0.0.1:{server.port}/dav" in silent.last
+    assert "did not answer in time" in silent.last
+    assert SECRETS["webdav"]["WEBDAV_PASSWORD"] not in silent.log
 
 
 def test_row_67_a_refused_connection_names_the_url_without_credentials(mover: Mover, impatient: None) -> None:

@@ -10,7 +10,7 @@ from pykopia_mover.settings import FIELDS, all_variables, load, unknown_variable
 from pykopia_mover.variables import STORAGE_VARIABLES, is_secret
 
 from pykopia.storage.environment import storage_from_environment, variables_by_backend
-from tests.mover.harness import EXAMPLES
+from tests.mover.harness import EXAMPLES, Mover
 
 DOCUMENTED = [
     "KOPIA_REPOSITORY", "KOPIA_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_ENDPOINT",
@@ -99,12 +99,89 @@ def test_rows_102_290_291_292_every_variable_of_the_reference_is_known() -> None
         assert unknown_variables({name: "x"}) == []
 
 
+EFFECTS: dict[str, tuple[str, str, str, str]] = {
+    "KOPIA_REPOSITORY": ("", "s3://other/x", "bucket", "other"),
+    "AWS_ACCESS_KEY_ID": ("s3", "id", "accessKeyID", "id"),
+    "AWS_SECRET_ACCESS_KEY": ("s3", "key", "secretAccessKey", "key"),
+    "AWS_S3_ENDPOINT": ("s3", "https://host:9", "endpoint", "host:9"),
+    "AWS_DEFAULT_REGION": ("s3", "eu-north-1", "region", "eu-north-1"),
+    "AWS_REGION": ("s3", "eu-north-1", "region", "eu-north-1"),
+    "KOPIA_S3_BUCKET": ("s3", "other", "bucket", "other"),
+    "KOPIA_S3_ENDPOINT": ("s3", "host:9", "endpoint", "host:9"),
+    "KOPIA_S3_DISABLE_TLS": ("s3", "true", "doNotUseTLS", "True"),
+    **dict.fromkeys(
+        ("AZURE_STORAGE_ACCOUNT", "KOPIA_AZURE_STORAGE_ACCOUNT", "AZURE_ACCOUNT_NAME"),
+        ("azure", "other", "storageAccount", "other"),
+    ),
+    **dict.fromkeys(
+        ("AZURE_STORAGE_KEY", "KOPIA_AZURE_STORAGE_KEY", "AZURE_ACCOUNT_KEY"), ("azure", "other", "storageKey", "other")
+    ),
+    **dict.fromkeys(("AZURE_STORAGE_SAS_TOKEN", "AZURE_ACCOUNT_SAS"), ("azure", "?sv=1", "sasToken", "sv=1")),
+    "AZURE_ENDPOINT_SUFFIX": ("azure", "core.chinacloudapi.cn", "storageDomain", "blob.core.chinacloudapi.cn"),
+    "KOPIA_AZURE_CONTAINER": ("azure", "other", "container", "other"),
+    "GOOGLE_APPLICATION_CREDENTIALS": ("gcs", '{"type": "x"}', "credentials", "{'type': 'x'}"),
+    "GOOGLE_PROJECT_ID": ("gcs", "other", "projectID", "other"),
+    "KOPIA_GCS_BUCKET": ("gcs", "other", "bucket", "other"),
+    "KOPIA_FS_PATH": ("filesystem", "/other", "path", "/other"),
+    "B2_ACCOUNT_ID": ("b2", "other", "keyID", "other"),
+    "B2_APPLICATION_KEY": ("b2", "other", "key", "other"),
+    "KOPIA_B2_BUCKET": ("b2", "other", "bucket", "other"),
+    "WEBDAV_URL": ("webdav", "http://other/x", "url", "http://other/x"),
+    "WEBDAV_USERNAME": ("webdav", "other", "username", "other"),
+    "WEBDAV_PASSWORD": ("webdav", "other", "password", "other"),
+    "SFTP_HOST": ("sftp", "other", "host", "other"),
+    "SFTP_PORT": ("sftp", "2200", "port", "2200"),
+    "SFTP_USERNAME": ("sftp", "other", "username", "other"),
+    "SFTP_PASSWORD": ("sftp", "other", "password", "other"),
+    "SFTP_PATH": ("sftp", "/other", "path", "/other"),
+    "SFTP_KEY_FILE": ("sftp", "a key", "keyData", "a key"),
+    "RCLONE_REMOTE_PATH": ("rclone", "dropbox-remote:/x", "remotePath", "dropbox-remote:/x"),
+    "RCLONE_EXE": ("rclone", "/bin/other", "rcloneExe", "/bin/other"),
+    "RCLONE_CONFIG": ("rclone", "[remote-name]\ntype = local", "embeddedConfig", "[remote-name]\ntype = local"),
+    "GOOGLE_DRIVE_FOLDER_ID": ("gdrive", "other-folder", "folderID", "other-folder"),
+    "GOOGLE_DRIVE_CREDENTIALS": (
+        "gdrive",
+        '{"type": "authorized_user"}',
+        "credentials",
+        "{'type': 'authorized_user'}",
+    ),
+}
+"""For each variable of the reference that is one of a storage: the Secret that it is added to, a value, and what comes of it."""
+
+
+def test_row_102_the_table_has_every_variable_of_the_reference() -> None:
+    assert len(DOCUMENTED) == 42
+    assert {*DOCUMENTED} - {*EFFECTS} == {"KOPIA_PASSWORD", "AWS_PROFILE"}  # which other tests set
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_row_102_each_variable_of_the_reference_has_its_effect(name: str) -> None:
+    secret, value, field, expected = EFFECTS[name]
+    alternatives = {each for each, effect in EFFECTS.items() if effect[2] == field and effect[0] == secret}
+    others = {key: text for key, text in EXAMPLES["secrets"].get(secret, {}).items() if key not in alternatives}
+    found = storage_from_environment(others | {name: value}).connection.config
+    assert str(found[field]) == expected
+
+
 def test_row_103_m_024_misspelt_variables_do_not_break_the_run() -> None:
     _, warnings = load({"KOPIA_PASWORD": "x", "KOPIA_SOMETHING_ELSE_ENTIRELY": "y", "KOPIA_CHECK_FOR_UPDATES": "false"})
     assert len(warnings) == 1
     assert "KOPIA_PASWORD (did you mean KOPIA_PASSWORD?)" in warnings[0]
     assert "KOPIA_SOMETHING_ELSE_ENTIRELY" in warnings[0]
     assert "KOPIA_CHECK_FOR_UPDATES" not in warnings[0]
+
+
+def test_row_103_a_run_with_misspelt_and_unknown_variables_goes_well(mover: Mover) -> None:
+    mover.write({"a": "b"})
+    odd = {
+        "KOPIA_PASWORD": "x",
+        "AWS_SECRET_ACCES_KEY": "y",
+        "SFTP_FILE_KEY": "z",
+        "KOPIA_": "w",
+        "kopia_password": "v",
+    }
+    result = mover.ok("backup", **odd)
+    assert any("did you mean KOPIA_PASSWORD?" in each for each in result.termination["warnings"])
 
 
 def test_the_variables_of_storages_are_those_that_the_library_reads() -> None:

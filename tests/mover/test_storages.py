@@ -10,6 +10,8 @@ import pytest
 from pykopia_mover.cache import used_bytes
 
 from pykopia.errors import InvalidEnvironmentError, InvalidURLError
+from pykopia.storage.backends.s3.address import S3Address
+from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.environment import storage_from_environment
 from tests.mover.harness import EXAMPLES, Mover
 
@@ -93,8 +95,17 @@ def test_m_030_what_is_no_bucket_is_refused(url: str) -> None:
     assert refused(SECRETS["s3"], KOPIA_REPOSITORY=url)
 
 
-def test_row_26_amazon_is_the_endpoint_without_another() -> None:
-    assert config(without("s3 with region", "AWS_S3_ENDPOINT"))["endpoint"] == "s3.amazonaws.com"
+def test_row_26_the_bucket_is_in_the_host_name_at_amazon_and_in_the_path_elsewhere() -> None:
+    def url(environment: Mapping[str, str]) -> str:
+        found = storage_from_environment(environment).connection.options()
+        assert isinstance(found, S3Options)
+        address = S3Address(endpoint=found.endpoint, bucket=found.bucket, tls=not found.do_not_use_tls)
+        return address.url(f"{found.prefix}kopia.repository", found.region)
+
+    amazon = without("s3 with region", "AWS_S3_ENDPOINT")
+    assert config(amazon)["endpoint"] == "s3.amazonaws.com"
+    assert url(amazon) == "https://my-bucket.s3.us-west-2.amazonaws.com/backups/kopia.repository"
+    assert url(SECRETS["s3 with region"]) == "http://minio.example.com:9000/my-bucket/backups/kopia.repository"
 
 
 @pytest.mark.parametrize(
@@ -167,6 +178,8 @@ def test_rows_42_43_44_45_46_google_cloud_storage() -> None:
     assert first["credentials"] == alternative["credentials"]
     assert first["credentials"]["client_email"] == "backup-service@my-project.iam.gserviceaccount.com"
     assert config(SECRETS["gcs"], KOPIA_GCS_BUCKET="other-bucket")["bucket"] == "other-bucket"
+    assert alternative["projectID"] == "my-project"
+    assert config(SECRETS["gcs"], GOOGLE_PROJECT_ID="billed-to")["projectID"] == "billed-to"
 
 
 def test_row_17_m_022_google_credentials_are_content_or_path(tmp_path: Path) -> None:
@@ -184,7 +197,7 @@ def test_rows_47_48_50_51_52_53_54_azure_under_all_its_names() -> None:
     assert (plain["container"], plain["prefix"]) == ("container", "backups/")
     assert (plain["storageAccount"], plain["storageKey"]) == ("mystorageaccount", "storage-key-here")
     own = config(without("azure alternative", "AZURE_ACCOUNT_SAS", "AZURE_ACCOUNT_NAME", "AZURE_ACCOUNT_KEY"))
-    assert own["storageAccount"] == "mystorageaccount"
+    assert (own["storageAccount"], own["storageKey"]) == ("mystorageaccount", "storage-key-here")
     old = {"KOPIA_REPOSITORY": "azure://c/x", "AZURE_ACCOUNT_NAME": "acc", "AZURE_ACCOUNT_KEY": "key"}
     assert (config(old)["storageAccount"], config(old)["storageKey"]) == ("acc", "key")
     assert config(SECRETS["azure"], KOPIA_AZURE_CONTAINER="other")["container"] == "other"
@@ -245,10 +258,12 @@ def test_rows_82_83_84_86_87_rclone_takes_its_remote_and_nothing_else() -> None:
     assert (found["remotePath"], found["rcloneExe"]) == ("remote-name:/backups", "/usr/local/bin/rclone")
     assert found["embeddedConfig"] == SECRETS["rclone"]["RCLONE_CONFIG"]
     assert config(without("rclone", "RCLONE_REMOTE_PATH"))["remotePath"] == "remote-name:/backups"
+    assert not config(without("rclone", "RCLONE_EXE")).get("rcloneExe")  # the first on the path
     remotes = config(SECRETS["rclone remotes"])
     assert remotes["remotePath"] == "primary:/backups"
     drive = config(SECRETS["rclone drive"])
     assert "type = drive" in drive["embeddedConfig"]
+    assert drive["embeddedConfig"] == SECRETS["rclone drive"]["RCLONE_CONFIG"]
 
 
 def test_row_88_a_remote_without_a_section_is_refused_with_the_sections_there_are() -> None:
@@ -285,8 +300,10 @@ def test_rows_39_41_a_folder_needs_no_locks_and_no_links(mover: Mover, monkeypat
 
     for module, name in ((os, "link"), (os, "symlink"), (fcntl, "flock"), (fcntl, "lockf")):
         monkeypatch.setattr(module, name, none)
+    assert config(SECRETS["filesystem"])["path"] == "/mnt/backups"
     mover.write({"a": "b"})
-    mover.ok("backup")
+    mover.ok("backup", "maintenance", KOPIA_MAINTENANCE_FORCE="true")
+    assert (mover.repository_folder / "kopia.repository.f").is_file()
     mover.ok("restore")
     assert (mover.target / "a").read_text() == "b"
 

@@ -80,7 +80,7 @@ def limited(limit: int) -> Iterator[list[str]]:
     if os.geteuid() or root is None:
         yield []
         return
-    group = root / "pykopia-benchmark"
+    group = root / f"pykopia-benchmark-{os.getpid()}"
     group.mkdir()
     try:
         name = "memory.max" if (group / "memory.max").exists() else "memory.limit_in_bytes"

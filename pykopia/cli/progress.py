@@ -9,7 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from pykopia import clock
 from pykopia.cli import formatting
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pykopia.snapshot.restore_options import RestoreCounters
     from pykopia.snapshot.upload_options import UploadCounters
     from pykopia.snapshot.verify import VerifyCounters
+
+Counters = TypeVar("Counters")
 
 _SPINNER = "|/-\\"
 _SECOND = 1_000_000_000
@@ -174,23 +176,30 @@ def _camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-class UploadProgress:
-    """Shows the progress of a snapshot."""
+class _Progress(Generic[Counters]):
+    """Shows the progress of a command, whose counters it is called with."""
 
     def __init__(self, session: "Session") -> None:
         self._session, self._line = session, ProgressLine(session)
-        self._last: UploadCounters | None = None
+        self._last: Counters | None = None
 
-    def __call__(self, counters: "UploadCounters") -> None:
+    def __call__(self, counters: Counters) -> None:
         """Record new counters."""
         self._last = counters
         self._show(counters)
 
     def finish(self) -> None:
-        """Write the final line."""
+        """Write the final line, and end it."""
         if self._last is not None:
             self._show(self._last, last=True)
         self._line.end()
+
+    def _show(self, counters: Counters, *, last: bool = False) -> None:
+        raise NotImplementedError
+
+
+class UploadProgress(_Progress["UploadCounters"]):
+    """Shows the progress of a snapshot."""
 
     def _show(self, counters: "UploadCounters", *, last: bool = False) -> None:
         done = counters.hashed_bytes + counters.cached_bytes
@@ -222,26 +231,12 @@ class UploadProgress:
         ]
 
 
-class RestoreProgress:
+class RestoreProgress(_Progress["RestoreCounters"]):
     """Shows the progress of a restore."""
 
-    def __init__(self, session: "Session") -> None:
-        self._session, self._line = session, ProgressLine(session)
-        self._last: RestoreCounters | None = None
-
-    def __call__(self, counters: "RestoreCounters") -> None:
-        """Record new counters."""
-        self._last = counters
-        if counters.restored_bytes:
-            self._show(counters)
-
-    def finish(self) -> None:
-        """Write the final line."""
-        if self._last is not None and self._last.restored_bytes:
-            self._show(self._last, last=True)
-        self._line.end()
-
     def _show(self, counters: "RestoreCounters", *, last: bool = False) -> None:
+        if not counters.restored_bytes:
+            return
         done = counters.restored_bytes + counters.skipped_bytes
         estimate = self._line.estimate(done, max(done, counters.enqueued_bytes))
         self._line.show(lambda _: self._parts(counters, estimate), counters, estimate, last=last)
@@ -267,25 +262,13 @@ class RestoreProgress:
         return [*parts, Part(6, ".")]
 
 
-class VerifyProgress:
+class VerifyProgress(_Progress["VerifyCounters"]):
     """Shows the progress of a verification."""
 
     def __init__(self, session: "Session", *, files_percent: float) -> None:
         """Prepare; ``files_percent`` is the share of files that are read."""
-        self._session, self._line = session, ProgressLine(session)
+        super().__init__(session)
         self._share = files_percent / 100
-        self._last: VerifyCounters | None = None
-
-    def __call__(self, counters: "VerifyCounters") -> None:
-        """Record new counters."""
-        self._last = counters
-        self._show(counters)
-
-    def finish(self) -> None:
-        """Take the line away: the result follows."""
-        if self._last is not None:
-            self._show(self._last, last=True)
-        self._line.end()
 
     def _show(self, counters: "VerifyCounters", *, last: bool = False) -> None:
         done, total = counters.processed_bytes, counters.expected_bytes
@@ -319,18 +302,12 @@ class SyncStatus:
     total_bytes: int
 
 
-class SyncProgress:
+class SyncProgress(_Progress["SyncCounters"]):
     """Shows the progress of a copy of a repository."""
 
     def __init__(self, session: "Session") -> None:
-        self._session, self._line = session, ProgressLine(session)
+        super().__init__(session)
         self.total_bytes = self.total_blobs = 0
-        self._last: SyncCounters | None = None
-
-    def __call__(self, counters: "SyncCounters") -> None:
-        """Record new counters."""
-        self._last = counters
-        self._show(counters)
 
     def _show(self, counters: "SyncCounters", *, last: bool = False) -> None:
         estimate = self._line.estimate(counters.copied_bytes, self.total_bytes)
@@ -356,12 +333,6 @@ class SyncProgress:
                 Part(2, f" remaining {estimate.left}"),
             ]
         return parts
-
-    def end(self) -> None:
-        """Write the final line, and leave it."""
-        if self._last is not None:
-            self._show(self._last, last=True)
-        self._line.end()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

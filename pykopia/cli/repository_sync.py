@@ -40,7 +40,7 @@ def sync_to(session: Session, options: StorageFlags) -> None:
             planned=told.plan,
             progress=told.progress,
         )
-        told.progress.end()
+        told.progress.finish()
     if not flags.dry_run:
         log.info("Copied %d BLOBs (%s), deleted %d.", done.copied, session.size(done.copied_bytes), done.deleted)
 

@@ -18,8 +18,8 @@ BUSY_STREAMS: Final = 4
 FURTHER_STREAM_BYTES: Final = 12 << 20
 """For each stream more: what was read of its file, and small files.
 
-Measured are first backups to a bucket that is slower than the machine, so that packs and chunks wait for it: 197, 227, 277, 282
-and 317 MiB with 1, 2, 3, 4 and 8 streams (``benchmarks/mover_memory.py``).
+Measured are first backups to a bucket that is slower than the machine, so that packs and chunks wait for it: 197, 227, 277, 282,
+317 and 348 MiB with 1, 2, 3, 4, 8 and 16 streams (``benchmarks/mover_memory.py``).
 """
 
 

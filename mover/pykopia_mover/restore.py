@@ -66,6 +66,7 @@ def restore(run: Context) -> Outcome:
             return _nothing(run, wanted, sources, source, snapshots)
         repository.snapshots.warn_of_missing()
         run.notes.add(identity=str(source), adopted=any("Adopting" in line for line in lines))
+        run.notes.add(snapshot={"count": selection.available})
         _tell_incomplete(run, selection.snapshot, snapshots)
         return _restore(run, repository, selection.snapshot, source)
 

@@ -1,8 +1,10 @@
 """Runs the mover inside the test's process, with folders, environment and streams of its own."""
 
+import functools
 import io
 import json
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -188,3 +190,18 @@ def create_at_once(folder: Path, environment: dict[str, str]) -> None:
     for number, mover in enumerate(movers):
         mover.ok("restore", KOPIA_CACHE_DIR=str(mover.folder / "another-cache"))
         assert (mover.target / "who").read_text() == str(number)
+
+
+CONNECTIONS: list[tuple[object, ...]] = []
+"""Addresses that this process has connected to since the hook was set, which no call can take away."""
+
+
+@functools.cache
+def record_connections() -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "socket.connect":
+            address = arguments[1]
+            if isinstance(address, tuple):
+                CONNECTIONS.append(address)
+
+    sys.addaudithook(hook)

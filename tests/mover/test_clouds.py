@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from azure.storage.blob import (
@@ -21,7 +22,7 @@ from azure.storage.blob import (
 
 from pykopia.ids import BlobID
 from pykopia.storage.backends.gdrive.storage import GoogleDriveStorage
-from tests.mover.harness import EXAMPLES, Mover, there_and_back, tree
+from tests.mover.harness import CONNECTIONS, EXAMPLES, Mover, record_connections, there_and_back, tree
 from tests.servers.azure import AzureServer
 from tests.servers.b2 import Service
 from tests.servers.drive import ACCOUNT, DriveServer
@@ -78,6 +79,18 @@ def test_rows_18_47_48_54_the_documented_azure_examples_work(
     assert azurite.key not in log
     for secret in environment.get("AZURE_ACCOUNT_SAS", "").split("&"):
         assert not secret.startswith("sig=") or secret not in log
+
+
+def test_row_287_nothing_but_the_endpoint_is_connected_to_by_azure_and_google(
+    mover: Mover, azurite: AzureServer, container: ContainerClient, gcs: dict[str, str], fake_gcs: GCSServer
+) -> None:
+    record_connections()
+    for environment, url in ((azure(azurite), f"http://{azurite.domain}"), (SECRETS["gcs"] | gcs, fake_gcs.url)):
+        account = json.loads(gcs["GOOGLE_APPLICATION_CREDENTIALS"])
+        CONNECTIONS.clear()
+        there_and_back(mover, **environment)
+        allowed = {urlsplit(each).netloc for each in (url, account["token_uri"])}
+        assert {f"{host}:{port}" for host, port, *_ in CONNECTIONS} <= allowed
 
 
 def test_rows_49_53_285_a_signature_or_the_old_names_let_in_alone(

@@ -368,6 +368,7 @@ def test_m_150_the_termination_message_says_what_was_done(mover: Mover) -> None:
     restore = mover.ok("restore").termination
     assert restore["restore"] == {"files": 2, "bytes": 6}
     assert restore["snapshot"]["id"] == backup["snapshot"]["id"]
+    assert restore["snapshot"]["count"] == 1
     maintenance = mover.ok("maintenance").termination["maintenance"]
     assert maintenance["ran"] == ["quick", "full"]
     assert {"owner", "took", "freedBytes"} <= {*maintenance}

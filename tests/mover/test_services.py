@@ -1,12 +1,10 @@
 """The mover against real servers: the examples of the documentation with the addresses of the test's servers."""
 
 import contextlib
-import functools
 import json
 import os
 import re
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -22,7 +20,7 @@ from pykopia.storage.backends.s3.storage import S3Storage
 from pykopia.storage.backends.webdav.storage import WebDAVStorage
 from pykopia.storage.retrying import RetrySchedule
 from pykopia.testing.proxy import FaultyProxy
-from tests.mover.harness import EXAMPLES, PASSWORD, Mover, there_and_back, tree
+from tests.mover.harness import CONNECTIONS, EXAMPLES, PASSWORD, Mover, record_connections, there_and_back, tree
 from tests.servers import oidc, programs
 from tests.servers.s3 import ROLE_ARN, SECRET_KEY, S3Server, admin, seaweedfs
 from tests.servers.ssh import SSHServer
@@ -280,21 +278,6 @@ def test_m_033_a_repository_whose_prefix_had_no_slash_is_found_if_the_password_o
     stranger = mover.ok("backup", **here | {"KOPIA_PASSWORD": "of somebody else"})
     assert stranger.termination["repository"]["created"] is True
     assert "older mover" not in stranger.log
-
-
-CONNECTIONS: list[tuple[object, ...]] = []
-"""Addresses that this process has connected to since the hook was set, which no call can take away."""
-
-
-@functools.cache
-def record_connections() -> None:
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "socket.connect":
-            address = arguments[1]
-            if isinstance(address, tuple):
-                CONNECTIONS.append(address)
-
-    sys.addaudithook(hook)
 
 
 def test_row_287_nothing_but_the_endpoint_is_connected_to(mover: Mover, minio: S3Server) -> None:

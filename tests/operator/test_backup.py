@@ -48,3 +48,32 @@ def test_a_restore_runs_once_and_names_its_image(kopia: dict[str, Any]) -> None:
     else:
         assert image["kind"] == "VolumeSnapshot"
         assert stage.api.must("VolumeSnapshot", image["name"])
+
+
+def test_row_165_the_options_of_a_destination_shape_its_volume_and_its_image() -> None:
+    stage = Stage()
+    stage.secret()
+    stage.api.put({"kind": "StorageClass", "metadata": {"name": "slow"}})
+    stage.destination(
+        capacity="2Gi", accessModes=["ReadWriteMany"], storageClassName="slow", volumeSnapshotClassName="images"
+    )
+    stage.settle()
+    volume = stage.api.must("PersistentVolumeClaim", "volsync-back-dest")["spec"]
+    assert (volume["storageClassName"], volume["accessModes"]) == ("slow", ["ReadWriteMany"])
+    assert volume["resources"]["requests"]["storage"] == "2Gi"
+    (image,) = stage.api.of_kind("VolumeSnapshot")
+    assert image["spec"]["volumeSnapshotClassName"] == "images"
+
+
+def test_row_158_a_restore_runs_once_for_each_value_of_its_trigger() -> None:
+    stage = Stage()
+    stage.secret()
+    stage.volume()
+    stage.destination(destinationPVC="data", copyMethod="Direct")
+    for value in ("restore-once", "restore-once", "again"):
+        stage.api.change("ReplicationDestination", "back", {"spec": {"trigger": {"manual": value}}})
+        stage.settle()
+        stage.clock.move(minutes=90)
+        stage.settle()
+        assert stage.status("back", "ReplicationDestination")["lastManualSync"] == value
+    assert len(stage.cluster.movers) == 2

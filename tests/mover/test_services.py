@@ -277,7 +277,7 @@ def test_m_033_a_repository_whose_prefix_had_no_slash_is_found_if_the_password_o
     assert not [each for each in keys(minio, "my-bucket") if each.startswith("backups/")]
     stranger = mover.ok("backup", **here | {"KOPIA_PASSWORD": "of somebody else"})
     assert stranger.termination["repository"]["created"] is True
-    assert "older mover" not in stranger.log
+    assert "holds one that KOPIA_PASSWORD does not open" in stranger.log
 
 
 def test_row_287_nothing_but_the_endpoint_is_connected_to(mover: Mover, minio: S3Server) -> None:

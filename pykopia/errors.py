@@ -71,6 +71,7 @@
     │   ├── TargetExistsError            (also FileExistsError)
     │   └── UnsafePathError              a name that would leave the target
     ├── MountError                       a folder can't be mounted at
+    ├── PageError                        the local page can't be served
     └── VerifyError
 
 Every message says what was being done, to which thing, what went wrong and what to do. No message carries a secret.
@@ -552,6 +553,12 @@ class MountError(PykopiaError):
         super().__init__(f"can't mount at {folder}: {reason}")
 
 
+class PageError(PykopiaError):
+    """The local page can't be served."""
+
+    exit_code = 66
+
+
 class VerifyError(PykopiaError):
     """Verification found errors."""
 
@@ -594,6 +601,7 @@ __all__ = [
     "NotConnectedError",
     "NotFoundError",
     "NotVisibleError",
+    "PageError",
     "PathNotInSnapshotError",
     "PolicyNotFoundError",
     "PykopiaError",

@@ -623,6 +623,7 @@ ROOT = Command(
     Command("show", "Print a file of a snapshot.", "objects:show", options="flags.objects:ShowOptions", aliases=_CAT),
     _SNAPSHOT,
     Command("tag", "Set and remove tags of snapshots.", "snapshot_tag:tag", options="flags.peers:TagOptions"),
+    Command("ui", "Show the snapshots in a browser of this machine.", "ui:ui", options="flags.ui:PageOptions"),
     options="global_flags:GlobalFlags",
 )
 """The program: its commands, and the flags that all of them accept."""

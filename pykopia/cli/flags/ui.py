@@ -1,0 +1,13 @@
+"""Flags of `ui`."""
+
+from pykopia.cli.parsing import Options, flag
+from pykopia.cli.values import integer
+
+
+class PageOptions(Options):
+    """Flags of `ui`."""
+
+    port = flag(0, "Port on 127.0.0.1; 0 for any that is free.", kind=integer)
+
+
+__all__ = ["PageOptions"]

@@ -2,11 +2,16 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeAlias
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, TypeAlias, get_args, get_origin
 
 from pykopia.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 StrPath: TypeAlias = str | os.PathLike[str]
 """A path as a caller gives it."""
@@ -77,6 +82,38 @@ def check_number(name: str, value: object, *, least: float | None = None, most: 
         raise UsageError(f"{name} must be a number{limits}; it is {_shown(value)}")
 
 
+def check_fields(options: "DataclassInstance") -> None:
+    """Refuse options whose values have another type than their fields.
+
+    Texts, numbers and switches are looked at, also where they may be None, and lists of texts, which become tuples; fields
+    of other types are left to their classes.
+
+    Raises:
+        UsageError: the message names the field.
+    """
+    for field in fields(options):
+        name, value = field.name, getattr(options, field.name)
+        kinds = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+        kind = next((kind for kind in kinds if kind is not NoneType), None)
+        if value is None and NoneType in kinds:
+            continue
+        if kind is str:
+            check_text(name, value)
+        elif kind is float:
+            check_number(name, value)
+        elif kind is int and (not isinstance(value, int) or isinstance(value, bool)):
+            raise UsageError(f"{name} must be a whole number; it is {_shown(value)}")
+        elif kind is bool and not isinstance(value, bool):
+            raise UsageError(f"{name} must be True or False; it is {_shown(value)}")
+        elif get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis and _is_text(get_args(kind)[0]):
+            object.__setattr__(options, name, texts(name, value))
+
+
+def _is_text(kind: object) -> bool:
+    """Return True for ``str`` and for types of their own that are texts, such as ``BlobID``."""
+    return kind is str or getattr(kind, "__supertype__", None) is str
+
+
 def absolute(name: str, path: StrPath | None) -> Path | None:
     """Return a path as an absolute one; None stays None.
 
@@ -116,4 +153,14 @@ def _shown(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-__all__ = ["StrPath", "absolute", "check_bytes", "check_choice", "check_number", "check_text", "nanoseconds", "texts"]
+__all__ = [
+    "StrPath",
+    "absolute",
+    "check_bytes",
+    "check_choice",
+    "check_fields",
+    "check_number",
+    "check_text",
+    "nanoseconds",
+    "texts",
+]

@@ -1,5 +1,6 @@
 """Wrong arguments are refused at the door, by an error that names them and what they take."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pykopia
 from pykopia import arguments
 from pykopia.api.repository import Repository
 from pykopia.errors import UsageError
+from pykopia.repository.index_recovery import RecoveryOptions
+from pykopia.repository.sync import SyncOptions
+from pykopia.snapshot.fix import FixOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
 
 
@@ -70,3 +74,30 @@ def test_a_number_is_taken_within_its_limits_only(value: object) -> None:
     else:
         with pytest.raises(UsageError, match="share must be a number from 0 to 100"):
             arguments.check_number("share", value, least=0, most=100)
+
+
+OPTIONS = (
+    pykopia.ClientOptions,
+    FixOptions,
+    pykopia.NewRepositoryOptions,
+    pykopia.ParameterChanges,
+    RecoveryOptions,
+    pykopia.RestoreOptions,
+    pykopia.SnapshotOptions,
+    SyncOptions,
+    pykopia.VerifyOptions,
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (options, field.name)
+        for options in OPTIONS
+        for field in dataclasses.fields(options)
+        if field.type in (str, int, float, bool, int | None, str | None)
+    ],
+)
+def test_no_option_takes_a_value_of_another_kind(options: Callable[..., object], name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        options(**{name: [1]})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pykopia import clock
+from pykopia.arguments import check_fields, check_number
 from pykopia.crew import Crew
 from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedPackError, PykopiaError, StorageError
 from pykopia.format.blob import BlobMetadata
@@ -43,6 +44,11 @@ class RecoveryOptions:
     """Delete the index blobs of format 1 (``n``) that were there before; done last."""
     commit: bool = False
     """Write what was found. Without it the repository is only read."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
+        check_number("parallel", self.parallel, least=1)
 
     @property
     def covers_all_packs(self) -> bool:

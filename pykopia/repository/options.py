@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from pykopia.arguments import check_fields
+
 DEFAULT_FORMAT_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
 """Longest time for which a local copy of the format block is believed (format 01 §7.1)."""
 
@@ -26,6 +28,10 @@ class NewRepositoryOptions:
     unique_id: bytes | None = field(default=None, repr=False)
     """32 bytes; random when not given."""
 
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientOptions:
@@ -43,6 +49,10 @@ class ClientOptions:
     """Nanoseconds for which the local copies of the format blobs are used; negative: not at all."""
     upgrade_owner_id: str = ""
     """Owner of a format upgrade: a lock of this owner does not keep this client out. Not kept in connection files."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
 
     def resolved(self) -> "ClientOptions":
         """Return the same options with the user and host of this machine filled in."""
@@ -73,6 +83,10 @@ class ParameterChanges:
     retention_mode: str | None = None
     """``none`` switches object lock off."""
     retention_period_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
 
 
 def default_username() -> str:

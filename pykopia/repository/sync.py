@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from pykopia.arguments import check_fields, check_number
 from pykopia.crew import in_parallel
 from pykopia.errors import (
     BlobNotFoundError,
@@ -41,6 +42,11 @@ class SyncOptions:
     """Give the copies the times of the originals, where the storage can."""
     must_exist: bool = False
     """Fail where no repository is there yet."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
+        check_number("parallel", self.parallel, least=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

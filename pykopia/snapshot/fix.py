@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from pykopia.arguments import check_number
+from pykopia.arguments import check_fields, check_number
 from pykopia.errors import PykopiaError, SnapshotNotFoundError, UsageError
 from pykopia.format.compression import decompress
 from pykopia.format.content_id import prefix_of
@@ -44,6 +44,10 @@ class FixOptions:
     """Save what changed. Without it nothing is written."""
     invalid_directories: Handling = "stub"
     """Handling of folders that can't be read; not ``remove``."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from pykopia.arguments import check_choice, check_number, texts
+from pykopia.arguments import check_choice, check_fields, check_number, texts
 from pykopia.snapshot.problem import Problem
 
 RestoreMode = Literal["auto", "local", "tar", "tgz", "zip", "zip-nocompress"]
@@ -65,9 +65,8 @@ class RestoreOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
+        check_fields(self)
         check_choice("mode", self.mode, get_args(RestoreMode))
-        for name in ("include", "exclude"):
-            object.__setattr__(self, name, texts(name, getattr(self, name)))
         object.__setattr__(self, "keep_at_root", frozenset(texts("keep_at_root", self.keep_at_root)))
         check_number("parallel", self.parallel, least=1)
         check_number("shallow_min_size", self.shallow_min_size, least=0)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from pykopia.arguments import check_number, texts
+from pykopia.arguments import check_fields, check_number
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.repository.write_buffers import WriteBuffers
@@ -60,7 +60,7 @@ class SnapshotOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        object.__setattr__(self, "pins", texts("pins", self.pins))
+        check_fields(self)
         if self.parallel is not None:
             check_number("parallel", self.parallel, least=1)
         check_number("force_hash_percent", self.force_hash_percent, least=0, most=100)

@@ -13,7 +13,7 @@ from datetime import datetime
 from queue import LifoQueue
 from typing import TypeAlias
 
-from pykopia.arguments import check_number
+from pykopia.arguments import check_fields, check_number
 from pykopia.crew import Crew
 from pykopia.errors import (
     BlobNotFoundError,
@@ -66,7 +66,10 @@ class VerifyOptions:
     parallel: int = 8
 
     def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
         check_number("files_percent", self.files_percent, least=0, most=100)
+        check_number("parallel", self.parallel, least=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -196,7 +196,9 @@ def _options(
     run: Context, repository: Repository, source: SourceInfo, spec: Spec, tags: Mapping[str, str]
 ) -> SnapshotOptions:
     effective = repository.policies.effective(source)
-    wanted = parallel_reads(spec, run.files.policy, effective.policy.upload.max_parallel_file_reads)
+    additional = dict(run.additional.snapshot)
+    configured = parallel_reads(spec, run.files.policy, effective.policy.upload.max_parallel_file_reads)
+    wanted = additional.pop("parallel", 0) or configured
     limit = memory_limit(run.places.memory_limits)
     parallel = fitting_streams(wanted, limit)
     if parallel < wanted:
@@ -209,7 +211,6 @@ def _options(
         "buffers": write_buffers(parallel, limit),
         "action_environment": run.environment.for_commands({}),
     }
-    additional = dict(run.additional.snapshot)
     values["tags"] = dict(tags) | additional.pop("tags", {})
     actions = effective.policy.actions
     count = sum(

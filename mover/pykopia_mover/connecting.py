@@ -21,6 +21,7 @@ from pykopia.errors import (
     StorageAccessDeniedError,
     StorageNotFoundError,
     UnsupportedOptionError,
+    UsageError,
 )
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
@@ -412,6 +413,11 @@ def _create(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage, byte
     except RepositoryExistsError:
         run.output.line("Another mover has just created the repository; using that one")
         created = False
+    except UsageError as error:
+        if run.manual.creation or run.additional.creation:
+            given = "KOPIA_MANUAL_CONFIG" if run.manual.creation else "KOPIA_ADDITIONAL_ARGS"
+            raise config_error(f"no repository can be made as {given} says: {error}") from error
+        raise
     return storage, storage.get(FORMAT_BLOB_ID), created
 
 

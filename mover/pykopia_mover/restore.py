@@ -250,8 +250,9 @@ def _restore(
 
 
 def _options(run: Context) -> RestoreOptions:
-    settings = run.settings
-    parallel = fitting_streams(settings.parallelism or 8, memory_limit(run.places.memory_limits))
+    settings, additional = run.settings, dict(run.additional.restore)
+    wanted = additional.pop("parallel", 0) or settings.parallelism or 8
+    parallel = fitting_streams(wanted, memory_limit(run.places.memory_limits))
     options = RestoreOptions(
         mode="local",
         delete_extra=settings.enable_file_deletion,
@@ -260,7 +261,7 @@ def _options(run: Context) -> RestoreOptions:
         ignore_permission_errors=True,
         parallel=parallel,
     )
-    return replace(options, **run.additional.restore)
+    return replace(options, **additional)
 
 
 def _tell_room(run: Context, needed: int) -> None:

@@ -35,6 +35,7 @@ SECRET_NAMES: Final = (
     "*_KEY_FILE",
     "*_SAS*",
     "*_PASSWORD",
+    "*_PASS",
     "*_CREDENTIALS",
     "*_SECRET",
     "*_CLIENT_CERTIFICATE",

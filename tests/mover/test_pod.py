@@ -133,6 +133,7 @@ def test_a_small_limit_of_version_1_reduces_parallelism(mover: Mover) -> None:
     mover.write({"a": "one"})
     (mover.folder / "memory.limit_in_bytes").write_text(f"{320 << 20}\n")
     assert "4 is used" in mover.ok("backup", KOPIA_PARALLELISM="16").log
+    assert "4 is used" in mover.ok("backup", KOPIA_ADDITIONAL_ARGS="--parallel=16").log
 
 
 @pytest.mark.parametrize("made", ["word", "word\n", "word\r\n"])

@@ -203,6 +203,10 @@ def test_secret_is_what_the_name_says() -> None:
     }  # fmt: skip
 
 
+def test_the_password_of_an_encrypted_configuration_of_rclone_is_secret() -> None:
+    assert is_secret("RCLONE_CONFIG_PASS")
+
+
 @pytest.mark.parametrize("name", EXAMPLES["secrets"])
 def test_every_documented_secret_names_a_storage_and_all_its_keys_are_known(name: str) -> None:
     secret = EXAMPLES["secrets"][name]

@@ -13,7 +13,7 @@ from pykopia.errors import InvalidEnvironmentError, InvalidURLError
 from pykopia.storage.backends.s3.address import S3Address
 from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.environment import storage_from_environment
-from tests.mover.harness import EXAMPLES, Mover
+from tests.mover.harness import EXAMPLES, Mover, tree
 
 SECRETS: Mapping[str, Mapping[str, str]] = EXAMPLES["secrets"]
 
@@ -365,6 +365,11 @@ def test_creation_parameters_come_from_the_manual_configuration(mover: Mover) ->
     }
     mover.fails("config", "backup", KOPIA_MANUAL_CONFIG="{not json")
     assert not mover.repository_folder.exists()
+    unknown = mover.fails("config", "backup", KOPIA_MANUAL_CONFIG='{"encryption": {"algorithm": "ROT13"}}')
+    assert "KOPIA_MANUAL_CONFIG says: encryption must be one of" in unknown.last
+    flag = mover.fails("config", "backup", KOPIA_ADDITIONAL_ARGS="--object-splitter=ROT13")
+    assert "KOPIA_ADDITIONAL_ARGS says: splitter must be one of" in flag.last
+    assert tree(mover.repository_folder) == {}
     mover.ok("backup", KOPIA_MANUAL_CONFIG=json.dumps(manual))
     with mover.open() as repository:
         assert repository.format.encryption == "CHACHA20-POLY1305-HMAC-SHA256"

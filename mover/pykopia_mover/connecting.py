@@ -36,7 +36,7 @@ from pykopia_mover.clocks import ClockWatch
 from pykopia_mover.explain import is_about_certificate
 from pykopia_mover.failures import MoverError, config_error
 from pykopia_mover.identity import Wanted
-from pykopia_mover.loading import storage_limits
+from pykopia_mover.loading import storage_limits, uploads_at_once
 from pykopia_mover.memory import give_back
 from pykopia_mover.run import Context
 from pykopia_mover.sequential import SequentialStorage
@@ -74,9 +74,7 @@ def find_connection(run: Context) -> ConnectionInfo:
             f"{connection.type}; the latter counts"
         )
     additions: dict[str, Any] = storage_limits(run.settings, run.files) | dict(run.additional.storage)
-    uploads = run.files.policy.parallel_uploads if run.files.policy is not None else None
-    uploads = uploads or run.settings.parallelism or 1
-    additions.setdefault("concurrentWrites", uploads)
+    additions.setdefault("concurrentWrites", uploads_at_once(run.settings, run.files))
     connection = connection.with_fields(additions)
     place = replace(
         run.place,

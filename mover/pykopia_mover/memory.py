@@ -28,6 +28,9 @@ FEW_BUFFERS: Final = WriteBuffers(packs=1, trays=2)
 LARGE_BUFFERS_BYTES: Final = 48 << 20
 """What the usual buffers need beyond these: one more pack and one more tray."""
 
+FURTHER_PACK_BYTES: Final = 48 << 20
+"""For each pack more on its way at one time: its buffer, and the copy that some backends send."""
+
 UNLIMITED: Final = 1 << 60
 """Control groups of version 1 report a number of this size where there is no limit."""
 
@@ -82,15 +85,27 @@ def memory_of(streams: int) -> int:
     return BASE_BYTES + busy * STREAM_BYTES + (streams - busy) * FURTHER_STREAM_BYTES
 
 
-def write_buffers(streams: int, limit: int | None) -> WriteBuffers:
+def write_buffers(streams: int, limit: int | None, *, uploads: int = 1) -> WriteBuffers:
     """Return the buffers to write with: as many as are good for speed where the limit leaves room for them.
 
     >>> write_buffers(4, 320 << 20), write_buffers(4, None)
     (WriteBuffers(packs=1, trays=2), WriteBuffers(packs=2, trays=3))
+    >>> [write_buffers(8, limit, uploads=8).packs for limit in (320 << 20, 512 << 20, None)]
+    [1, 4, 8]
+
+    Args:
+        streams: files that are read at one time.
+        limit: bytes that the container may use.
+        uploads: packs that may be on their way to the storage at one time.
     """
-    if limit is None or limit >= memory_of(streams) + LARGE_BUFFERS_BYTES:
-        return WriteBuffers()
-    return FEW_BUFFERS
+    usual = WriteBuffers()
+    packs = max(usual.packs, min(uploads, streams))
+    if limit is None:
+        return WriteBuffers(packs=packs)
+    spare = limit - memory_of(streams) - LARGE_BUFFERS_BYTES
+    if spare < 0:
+        return FEW_BUFFERS
+    return WriteBuffers(packs=min(packs, usual.packs + spare // FURTHER_PACK_BYTES))
 
 
 def fitting_streams(wanted: int, limit: int | None) -> int:

@@ -10,7 +10,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from pykopia_mover.memory import memory_of
@@ -510,10 +510,12 @@ def test_a_restore_of_a_snapshot_that_lacks_entries_names_the_one_that_has_all(m
 class Streams:
     """Counts at a slow storage how many blobs are on their way to it at one time, and how many files are being read."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, awaited: int, patience: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *, awaited: int, patience: float) -> None:
         self.most = self.files = self._now = 0
+        self._folder, self._ended = folder, threading.Event()
         self._lock = threading.Lock()
         self._enough = threading.Event()
+        self._watching = threading.Thread(target=self._watch)
         real = FilesystemStorage.put
 
         def put(storage: FilesystemStorage, blob_id: BlobID, data: Buffer, *more: Any) -> object:  # noqa: ANN401
@@ -524,8 +526,6 @@ class Streams:
                     self._enough.set()
             if blob_id.startswith("p"):
                 self._enough.wait(patience)
-                with self._lock:
-                    self.files = max(self.files, open_below(folder))
             try:
                 return real(storage, blob_id, data, *more)
             finally:
@@ -533,6 +533,18 @@ class Streams:
                     self._now -= 1
 
         monkeypatch.setattr(FilesystemStorage, "put", put)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.001):
+            self.files = max(self.files, open_below(self._folder))
+
+    def __enter__(self) -> Self:
+        self._watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watching.join()
 
 
 def open_below(folder: Path) -> int:
@@ -548,7 +560,7 @@ def open_below(folder: Path) -> int:
 
 @pytest.mark.parametrize(
     ("parallelism", "uploads", "least", "most", "files"),
-    [("", None, 1, 1, 1), ("1", None, 1, 1, 1), ("3", None, 2, 3, 3), ("3", 1, 1, 1, 3), ("1", 3, 1, 3, 1)],
+    [("", None, 1, 1, 1), ("1", None, 1, 1, 1), ("3", None, 3, 3, 3), ("3", 1, 1, 1, 3), ("1", 3, 1, 3, 1)],
 )
 def test_rows_3_100_115_208_253_streams_to_the_storage_follow_the_parallelism(
     mover: Mover,
@@ -562,8 +574,8 @@ def test_rows_3_100_115_208_253_streams_to_the_storage_follow_the_parallelism(
     if uploads:
         mover.policy_files({"global-policy.json": json.dumps({"upload": {"parallelUploads": uploads}})})
     mover.write({f"f{number}": os.urandom(11 << 20) for number in range(8)})
-    streams = Streams(monkeypatch, mover.data, max(least, 2), 0.2 if least == 1 else 20)
-    mover.ok("backup", KOPIA_PARALLELISM=parallelism)
+    with Streams(monkeypatch, mover.data, awaited=max(least, 2), patience=0.2 if least == 1 else 20) as streams:
+        mover.ok("backup", KOPIA_PARALLELISM=parallelism)
     assert least <= streams.most <= most
     assert streams.files == files
     with mover.open() as repository:

@@ -293,7 +293,7 @@ def test_rows_96_99_a_folder_that_is_not_shared_is_told_with_whom_to_share_it(
     assert re.search(f"share the folder with .*{ACCOUNT}|{ACCOUNT}.*share the folder", result.last), result.last
 
 
-@pytest.mark.parametrize("parallelism", ["1", "2"])
+@pytest.mark.parametrize("parallelism", ["1", "3"])
 def test_row_101_blobs_on_their_way_to_drive_follow_the_parallelism(
     mover: Mover, drive: dict[str, str], monkeypatch: pytest.MonkeyPatch, parallelism: str
 ) -> None:

@@ -54,7 +54,7 @@ def restore(run: Context) -> Outcome:
     try:
         repository = open_repository(run, wanted)
     except RepositoryNotFoundError as error:
-        return _no_repository(run, error)
+        return _no_repository(run, wanted, error)
     with repository:
         sources = by_source(repository.snapshots.list())
         source, lines = source_to_restore(wanted, sources)
@@ -102,7 +102,7 @@ def _require_writable(run: Context, mode: int) -> None:
 # ---------------------------------------------------------------------- nothing there
 
 
-def _no_repository(run: Context, error: RepositoryNotFoundError) -> Outcome:
+def _no_repository(run: Context, wanted: Wanted, error: RepositoryNotFoundError) -> Outcome:
     """Report that the place is known to be empty: the first application of a new cluster waits for this (rule M-133).
 
     Raises:
@@ -113,7 +113,7 @@ def _no_repository(run: Context, error: RepositoryNotFoundError) -> Outcome:
     if _outcome(run.settings, available=0) == "no-snapshot":
         raise MoverError(
             "no-snapshot",
-            f"snapshot not found: none {_asked_for(run.settings)}; there is no repository in {run.place.name} yet",
+            f"snapshot not found: {wanted} has none {_asked_for(run.settings)}; there is no repository in {run.place.name} yet",
             "Check KOPIA_REPOSITORY; for a first start without data leave restoreAsOf and previous out",
         ) from error
     run.output.warning(f"there is no repository in {run.place.name} yet: a repository is created by the first backup")

@@ -29,8 +29,8 @@ RULES_ELSEWHERE = {
 """Rules without a test of their number, and why."""
 
 ELSEWHERE = {
-    107: "schedules are the operator's: a cron expression is none of the mover's settings; tests/format/test_scheduling.py "
-    "reads them as policies",
+    107: "schedules are the operator's: a cron expression is none of the mover's settings; tests/operator/test_schedules.py "
+    "runs the documented ones",
     108: "as 107",
     281: "events, status and their metrics are the operator's; the mover's own output is row 196",
 }

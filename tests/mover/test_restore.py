@@ -139,7 +139,7 @@ def test_m_133_an_older_snapshot_that_is_asked_for_is_not_found_where_there_is_n
     result = mover.fails("no-snapshot", "restore", **asked)
     assert result.status == 15
     assert "snapshot not found" in result.last
-    assert told in result.last
+    assert f"ns@app:/data has none {told}" in result.last
     assert "no repository" in result.last
     assert "=== No data will be restored ===" not in result.lines
     for more in ({"KOPIA_ON_MISSING_SNAPSHOT": "continue"}, {"KOPIA_SHALLOW": "0"}):

@@ -157,6 +157,32 @@ def test_a_schedule_starts_the_first_run_at_once_unless_told_otherwise() -> None
     assert when_due(thing(lastSyncTime="2026-02-28T17:00:00Z"), trigger, Clock(), NOON).now
 
 
+@pytest.mark.parametrize(
+    ("last", "expected"), [("12:00:00", "12:30"), ("12:07:31", "12:30"), ("12:30:00", "13:00"), ("12:59:59", "13:00")]
+)
+def test_every_thirty_minutes_the_next_run_is_at_the_next_half_hour(last: str, expected: str) -> None:
+    trigger = Trigger(schedule="*/30 * * * *")
+    done = thing(lastSyncTime=f"2026-03-01T{last}Z")
+    due = next_sync_time(done, trigger, Clock(), NOON)
+    assert due is not None
+    assert due.isoformat() == f"2026-03-01T{expected}:00+00:00"
+    assert not when_due(done, trigger, Clock(), due - timedelta(seconds=1)).now
+    assert when_due(done, trigger, Clock(), due).now
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("*/30 * * * *", "03-01T12:30"), ("*/6 * * * *", "03-01T12:06"), ("0 */4 * * *", "03-01T16:00"),
+        ("0 1 * * *", "03-02T01:00"), ("0 2 * * *", "03-02T02:00"), ("0 3 * * *", "03-02T03:00"),
+    ],
+)  # fmt: skip
+def test_the_documented_schedules_mean_what_they_say(schedule: str, expected: str) -> None:
+    check_schedule(schedule)
+    assert re.fullmatch(SCHEDULE_PATTERN, schedule)
+    assert next_time(schedule, NOON).isoformat() == f"2026-{expected}:00+00:00"
+
+
 def test_an_interval_is_missed_when_two_times_have_passed() -> None:
     trigger = Trigger(schedule="0 * * * *")
     start = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)

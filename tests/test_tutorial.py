@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pykopia
 from pykopia.format.source import SourceInfo
+from tests.servers.s3 import admin, until_later, versitygw
 from tests.trees import assert_trees_equal, small_tree
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -16,24 +18,44 @@ INSTALLING = "pip install pykopia"
 PASSWORD = "correct horse battery staple"
 
 
-def typed(page: str, folder: Path, *, before: str = "") -> str:
-    """Type the examples of a page into a shell whose home is a new folder; return what they print."""
-    blocks = [block for block in BLOCK.findall((DOCS / page).read_text()) if INSTALLING not in block]
+def typed(
+    page: str,
+    folder: Path,
+    variables: Mapping[str, str] = {},
+    *,
+    part: slice = slice(None),
+    replace: Mapping[str, str] = {},
+) -> str:
+    """Type the examples of a page into a shell; return what they print.
+
+    Args:
+        page: of ``docs``.
+        folder: to be in; the home of the user is in it.
+        variables: of the environment.
+        part: which of the examples.
+        replace: what is typed for something else.
+    """
+    lines = "\n".join([block for block in BLOCK.findall((DOCS / page).read_text()) if INSTALLING not in block][part])
+    for text, other in replace.items():
+        assert text in lines
+        lines = lines.replace(text, other)
     home = folder / "home"
-    home.mkdir()
-    environment = {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.defpath}", "LANG": "C.UTF-8"}
+    home.mkdir(exist_ok=True)
+    environment = {
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        "LANG": "C.UTF-8",
+        **variables,
+    }
     done = subprocess.run(
-        ["/bin/sh", "-eu"],
-        input="\n".join([before, *blocks]),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        ["/bin/sh", "-eu"], input=lines, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert not (home / ".config" / "kopia" / "repository.config").exists()
     return done.stdout
+
+
+def is_connected(folder: Path) -> bool:
+    return (folder / "home" / ".config" / "kopia" / "repository.config").exists()
 
 
 def test_all_commands_of_the_tutorial_work(tmp_path: Path) -> None:
@@ -43,6 +65,7 @@ def test_all_commands_of_the_tutorial_work(tmp_path: Path) -> None:
     assert (tmp_path / "documents" / "numbers.csv").read_text() == "1\n2\n"
     assert "(latest-1" in printed
     assert "changed ./numbers.csv" in printed
+    assert not is_connected(tmp_path)
 
 
 def test_a_volume_is_restored_without_its_cluster(tmp_path: Path) -> None:
@@ -59,3 +82,28 @@ def test_a_volume_is_restored_without_its_cluster(tmp_path: Path) -> None:
     assert "app@shop:/data" in printed
     assert (tmp_path / "dump.sql").read_text() == "SELECT 1;\n"
     assert_trees_equal(volume, tmp_path / "restored")
+    assert not is_connected(tmp_path)
+
+
+def test_what_was_deleted_in_a_locked_bucket_is_restored(tmp_path: Path) -> None:
+    small_tree(tmp_path / "documents")
+    with versitygw(server_folder(tmp_path)) as server:
+        admin(server).call_s3("create_bucket", Bucket="locked-backups", ObjectLockEnabledForBucket=True)
+        replace = {"--endpoint=s3.eu-central-1.amazonaws.com": f"--endpoint={server.endpoint} --disable-tls"}
+        keys = {
+            "AWS_ACCESS_KEY_ID": server.access_key,
+            "AWS_SECRET_ACCESS_KEY": server.secret_key,
+            "KOPIA_PASSWORD": PASSWORD,
+        }
+        typed("ransomware.md", tmp_path, keys, part=slice(1), replace=replace)
+        before = f"{until_later(server, 'locked-backups'):%Y-%m-%dT%H:%M:%SZ}"
+        typed("ransomware.md", tmp_path, keys, part=slice(1, 2))
+        printed = typed("ransomware.md", tmp_path, keys | {"BEFORE": before}, part=slice(2, None), replace=replace)
+    assert "latest-1" in printed
+    assert_trees_equal(tmp_path / "documents", tmp_path / "restored")
+    assert not is_connected(tmp_path)
+
+
+def server_folder(folder: Path) -> Path:
+    (folder / "server").mkdir()
+    return folder / "server"

@@ -10,7 +10,7 @@ import pytest
 
 from pykopia import clock
 from tests.cli_runner import Runner
-from tests.servers.s3 import S3Server, admin
+from tests.servers.s3 import S3Server, admin, until_later
 from tests.trees import changing_tree
 
 from .kopia_cli import Flag, KopiaCLI, spell_flags
@@ -64,21 +64,6 @@ def locks(server: S3Server, flags: dict[str, Flag]) -> dict[str, Any]:
     return found
 
 
-def until_later(server: S3Server, flags: dict[str, Flag]) -> datetime:
-    """Return the server's time, which has whole seconds, when it has another one."""
-    fs = admin(server)
-
-    def time() -> datetime:
-        fs.call_s3("put_object", Bucket=flags["bucket"], Key="of-the-test/clock", Body=b"")
-        modified: datetime = fs.call_s3("head_object", Bucket=flags["bucket"], Key="of-the-test/clock")["LastModified"]
-        return modified
-
-    now = time()
-    while time() == now:
-        pass
-    return now
-
-
 @pytest.mark.parametrize("creator", ["kopia", "ours"])
 def test_each_locks_what_it_writes_and_sees_the_past_as_the_other_does(
     creator: str, kopia: KopiaCLI, ours: Runner, versitygw: S3Server, flags: dict[str, Flag], tmp_path: Path
@@ -103,7 +88,7 @@ def test_each_locks_what_it_writes_and_sees_the_past_as_the_other_does(
         ends_in = until - datetime.fromtimestamp(clock.now() / 1e9, UTC)
         assert timedelta(hours=47) < ends_in <= timedelta(hours=48)
 
-    moment = until_later(versitygw, flags)
+    moment = until_later(versitygw, str(flags["bucket"]))
     for snapshot in kopia.snapshot_list():
         kopia.snapshot_delete(snapshot["id"])
     assert ours.ok("snapshot", "list", "--all", "--json").json == []

@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,3 +170,18 @@ def admin(server: S3Server) -> "s3fs.S3FileSystem":
         client_kwargs={"region_name": "us-east-1", **verify},
         skip_instance_cache=True,
     )
+
+
+def until_later(server: S3Server, bucket: str) -> datetime:
+    """Wait until the server's time, which has whole seconds, is another one; return it as it was."""
+    fs = admin(server)
+
+    def time() -> datetime:
+        fs.call_s3("put_object", Bucket=bucket, Key="of-the-test/clock", Body=b"")
+        modified: datetime = fs.call_s3("head_object", Bucket=bucket, Key="of-the-test/clock")["LastModified"]
+        return modified
+
+    now = time()
+    while time() == now:
+        pass
+    return now

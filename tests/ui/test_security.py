@@ -147,7 +147,7 @@ def test_what_is_no_form_is_refused(browser: Page) -> None:
     assert browser.client.post(address, files=files, headers=ORIGIN).status_code == 415
     many = {f"field{number}": "x" for number in range(1000)}
     answer = browser.client.post(address, data=many, headers=ORIGIN)
-    assert answer.status_code == 400
+    assert answer.status_code in (400, 403)  # early versions of Starlette read them all, and there is no secret
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"):
         assert browser.client.request(method, address, headers=ORIGIN).status_code == 405
 

@@ -1,6 +1,7 @@
 """Pages to look around in: sources, the snapshots of one, folders and files."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ READ_BYTES: Final = 1 << 20
 """Bytes of a file that are read at a time."""
 PAGE_ENTRIES: Final = 1000
 """Entries of a folder on one page."""
+MOST_LISTED: Final = 200
+"""Snapshots in the list of a source; the calendar leads to the others."""
 
 Kind = Literal["folder", "file", "link", "other"]
 ROWS: Final = (
@@ -149,6 +152,19 @@ def descend(root: pykopia.SnapshotPath, path: str) -> pykopia.SnapshotPath:
     return found
 
 
+def opened(path: pykopia.SnapshotPath) -> tuple[int, Iterator[bytes]]:
+    """Return the length of a file, as it is stored and not as its entry says, and its bytes."""
+
+    def read() -> Iterator[bytes]:
+        with stream:
+            stream.seek(0)
+            while data := stream.read(READ_BYTES):
+                yield data
+
+    stream = path.open("rb")
+    return stream.seek(0, os.SEEK_END), read()
+
+
 def file_name(snapshot: pykopia.SnapshotManifest, path: pykopia.SnapshotPath) -> str:
     """Return the name of a file for a download of a folder: its own, or that of the source."""
     if path.parts:
@@ -225,7 +241,8 @@ class Browsing:
             source=snapshots[0].source,
             name=name,
             total=len(snapshots),
-            shown=shown,
+            shown=shown[:MOST_LISTED],
+            more=max(0, len(shown) - MOST_LISTED),
             day=day,
             year=year,
             years=years,
@@ -281,7 +298,7 @@ class Browsing:
         shown = None
         if path.is_file():
             with path.open("rb") as stream:
-                shown = preview(stream.read(TEXT_BYTES), path.entry.size)
+                shown = preview(stream.read(TEXT_BYTES), stream.seek(0, os.SEEK_END))
         return self._site.page("file.html", **values, **neighbors, link=link, preview=shown)
 
     def _neighbors(self, snapshot: pykopia.SnapshotManifest) -> dict[str, Any]:
@@ -322,22 +339,16 @@ class Browsing:
         _, path = self._path(request)
         if not path.is_file():
             raise UsageError(f"{path.path or path.name} is no file; a folder can be downloaded as a zip archive")
-        chunks = self._chunks(path)
+        length, chunks = opened(path)
         first = next(chunks, b"")  # what can't be read is an error page as long as nothing was sent
         headers = {
             "Content-Disposition": attachment(path.name),
-            "Content-Length": str(path.entry.size),
+            "Content-Length": str(length),
             "Content-Security-Policy": FILE_POLICY,
         }
         return StreamingResponse(
             self._watched(first, chunks, path.name), headers=headers, media_type="application/octet-stream"
         )
-
-    @staticmethod
-    def _chunks(path: pykopia.SnapshotPath) -> Iterator[bytes]:
-        with path.open("rb") as stream:
-            while data := stream.read(READ_BYTES):
-                yield data
 
     def _watched(self, first: bytes, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
         """Yield the bytes of a download; one that breaks off is told on the next pages."""
@@ -353,14 +364,14 @@ class Browsing:
         _, path = self._path(request)
         if not path.is_file():
             raise UsageError(f"{path.path or path.name} is no file")
-        chunks = self._chunks(path)
+        length, chunks = opened(path)
         first = next(chunks, b"")
         media_type = picture_type(first)
         if not media_type:
             raise UsageError(f"{path.path or path.name} is no picture that can be shown")
         headers = {
             "Content-Disposition": attachment(path.name, inline=True),
-            "Content-Length": str(path.entry.size),
+            "Content-Length": str(length),
             "Content-Security-Policy": FILE_POLICY,
         }
         return StreamingResponse(self._watched(first, chunks, path.name), headers=headers, media_type=media_type)

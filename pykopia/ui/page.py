@@ -136,6 +136,8 @@ class PageServer:
         except KeyboardInterrupt:
             log.debug("a signal ended the page")
         finally:
+            for each in self._site.jobs.running():
+                log.info("%s: canceled, because the page ends", each.title)
             if not self._site.jobs.close(END_SECONDS):
                 log.warning("a task did not stop in time; a restore may be unfinished")
             self._socket.close()

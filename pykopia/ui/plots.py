@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 from pykopia.ui.text import count, size, visible
+
+Value = TypeVar("Value")
 
 WIDTH: Final = 440
 """Width of a plot in its own units; the page scales it."""
@@ -16,6 +18,8 @@ RIGHT: Final = 12
 TOP: Final = 12
 AXIS: Final = 24
 """Height of the row of dates below a plot."""
+MOST_DOTS: Final = 300
+MOST_BARS: Final = 120
 ROW: Final = 22
 """Height of a row of a plot in rows."""
 
@@ -104,6 +108,26 @@ class _Axis:
             yield f'<text class="tick" x="{x:.1f}" y="{y:g}" text-anchor="{anchor}">{day:%Y-%m-%d}</text>'
 
 
+def thinned(values: Sequence[Value]) -> Sequence[Value]:
+    """Return at most ``MOST_DOTS`` values, evenly chosen, the last among them."""
+    step = -(-len(values) // MOST_DOTS)
+    return values if step <= 1 else values[::-step][::-1]
+
+
+def together(bars: Sequence[tuple[datetime, float]]) -> Sequence[tuple[datetime, float]]:
+    """Return at most ``MOST_BARS`` bars: the sums of some that follow each other, with the first moment.
+
+    >>> day = datetime(2026, 1, 1)
+    >>> len(together([(day, 1.0)] * 1000)), sum(amount for _, amount in together([(day, 1.0)] * 1000))
+    (112, 1000.0)
+    """
+    step = -(-len(bars) // MOST_BARS)
+    if step <= 1:
+        return bars
+    groups = [bars[start : start + step] for start in range(0, len(bars), step)]
+    return [(group[0][0], sum(amount for _, amount in group)) for group in groups]
+
+
 def line_plot(title: str, lines: Sequence[Line], *, height: int = 220) -> str:
     """Return lines of bytes over time; empty where there is nothing to show.
 
@@ -130,7 +154,7 @@ def line_plot(title: str, lines: Sequence[Line], *, height: int = 220) -> str:
             path += "".join(f"H{x:.1f}V{y:.1f}" for _, (x, y) in pairwise(places))
             body.append(f'<path class="line {line.style}" d="{path}"/>')
         radius = 3 if len(places) <= 60 else 1.5
-        for (x, y), (moment, amount) in zip(places, line.points, strict=True):
+        for (x, y), (moment, amount) in thinned(list(zip(places, line.points, strict=True))):
             words = escape(f"{line.name}, {moment:%Y-%m-%d %H:%M}: {size(amount)}")
             body.append(
                 f'<circle class="dot {line.style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"><title>{words}</title></circle>'
@@ -142,6 +166,8 @@ def line_plot(title: str, lines: Sequence[Line], *, height: int = 220) -> str:
 def bar_plot(title: str, bars: Sequence[tuple[datetime, float]], *, style: str = "first", height: int = 220) -> str:
     """Return one bar of bytes for each moment, side by side in their order; empty where there is nothing to show.
 
+    Of many moments, those that follow each other share a bar.
+
     Args:
         title: for those who do not see the plot.
         bars: moments in order, with bytes.
@@ -150,6 +176,7 @@ def bar_plot(title: str, bars: Sequence[tuple[datetime, float]], *, style: str =
     """
     if not bars:
         return ""
+    bars = together(bars)
     ticks = byte_ticks(max(amount for _, amount in bars))
     bottom, wide = height - AXIS, (WIDTH - LEFT - RIGHT) / len(bars)
 
@@ -197,6 +224,9 @@ def row_plot(title: str, rows: Sequence[tuple[str, str]], marks: Sequence[Mark])
         body.append(f'<text class="tick" x="{LEFT - 10}" y="{y + 4:g}" text-anchor="end">{escape(name)}</text>')
         here = [mark for mark in marks if name in mark.rows]
         words.append(f"{name}: {len(here)}")
+        here = list(
+            {round(axis.at(mark.when) * 2): mark for mark in here}.values()
+        )  # what lies on each other is drawn once
         body += [
             f'<circle class="dot {style}" cx="{axis.at(mark.when):.1f}" cy="{y:g}" r="4">'
             f"<title>{escape(visible(mark.text))}</title></circle>"

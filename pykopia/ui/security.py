@@ -138,7 +138,7 @@ class Guard:
         headers, keys = Headers(scope=scope), self._keys
         if len(headers.getlist("host")) != 1 or not is_loopback(headers["host"]):
             return _stranger(421, "Wrong address", "This page answers to 127.0.0.1 and localhost alone.")
-        if scope["method"] not in ("GET", "HEAD", "POST"):
+        if scope["method"] not in ("GET", "POST"):
             return _stranger(405, "Not allowed", "This page answers to GET and POST alone.")
         if scope["path"] == "/" and scope["method"] == "GET":
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]

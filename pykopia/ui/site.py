@@ -139,7 +139,8 @@ class Site:
         if repository.contents.indexes.known_damage or repository.manifests.known_damage:
             return "A part of the repository can't be read: snapshots may be missing here. “pykopia doctor” says more."
         if self._unreadable:
-            return f"{text.count(self._unreadable, 'snapshot')} can't be read and are not shown."
+            snapshots = text.count(self._unreadable, "snapshot")
+            return f"{snapshots} can't be read, and missing here. “pykopia snapshot list” says why."
         return ""
 
     # ------------------------------------------------------------------ notices

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is missing: pip install -r tests/requirements.txt")
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, expect, sync_playwright
 
 import pykopia
 from pykopia.ui.page import PageServer
@@ -123,10 +123,14 @@ def window(chromium: Browser, server: PageServer, site: Site) -> Iterator[Opener
         def asked(request: Request) -> None:
             found.requests.append(request.url)
 
+        def asked_by(dialog: Dialog) -> None:
+            found.mishaps.append(f"dialog {dialog.message}")
+            dialog.dismiss()
+
         page.on("request", asked)
         page.on("console", lambda message: found.mishaps.append(message.text))
         page.on("pageerror", lambda error: found.mishaps.append(str(error)))
-        page.on("dialog", lambda dialog: (found.mishaps.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", asked_by)
         page.goto(server.address)
         page.wait_for_url(f"**{site.keys.base}/")
         return found

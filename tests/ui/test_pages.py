@@ -4,6 +4,7 @@ import io
 import random
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -348,11 +349,57 @@ def test_an_internal_error_shows_nothing_of_the_inside(
     assert "ZeroDivisionError" in shown
 
 
-def test_damage_of_the_list_is_told_on_the_first_page(
+def test_a_snapshot_that_can_not_be_read_is_told_on_the_first_page(
     browser: Page, take: Take, repository: pykopia.Repository, moment: list[int]
 ) -> None:
     take()
+    assert "missing here" not in browser.shows("")
     with repository.writer() as writer:
         writer.manifests.put(SOURCE.labels(), b'{"source": 5}')
     moment[0] += DAY_NS
-    assert "1 snapshot can't be read and are not shown" not in browser.shows("")
+    shown = words(browser.shows(""))
+    assert "1 snapshot can't be read, and missing here" in shown
+    assert "1 snapshot of 1 source" in shown
+
+
+def test_lost_manifests_are_told_on_the_first_page(
+    storage: CountingStorage, take: Take, opened: Callable[[Site], Page], repository: pykopia.Repository
+) -> None:
+    take(0)
+    kept = {blob.blob_id for blob in storage.list("q")}
+    take(1)
+    [lost] = [
+        each.pack_blob
+        for each in repository.contents.list("m", "m{")
+        if each.pack_blob not in kept and each.content_id.startswith("m")
+    ][:1]
+    storage.delete(lost)
+    with pykopia.connect(storage, PASSWORD, client=CLIENT) as again:
+        browser = opened(Site(again, now=lambda: 0))
+        assert "snapshots may be missing here" in words(browser.shows(""))
+        assert "What retention keeps is not known" in words(browser.shows("source", name=str(SOURCE)))
+
+
+def test_a_source_with_many_snapshots_lists_the_latest(
+    browser: Page, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykopia.ui.browsing.MOST_LISTED", 3)
+    for day in range(5):
+        take(day)
+    assert "And 2 earlier snapshots: choose a day in the calendar" in words(browser.shows("source", name=str(SOURCE)))
+    assert "earlier" not in browser.shows("source", name=str(SOURCE), day="2026-09-21")
+
+
+def test_a_file_is_sent_as_it_is_stored_whatever_its_entry_says(
+    browser: Page, take: Take, repository: pykopia.Repository
+) -> None:
+    snapshot = take()
+    with repository.writer() as writer:
+        inner = writer.objects.write(b"12345")
+        entry = pykopia.DirectoryEntry(name="wrong", type="f", mode=0o644, size=3, object_id=inner)
+        root = writer.objects.write(pykopia.Directory((entry,)).to_bytes(), prefix="k")
+        folder = pykopia.DirectoryEntry(name="root", type="d", mode=0o755, object_id=root)
+        made = replace(snapshot, id=pykopia.ManifestID(""), root_entry=folder)
+        made = replace(made, id=writer.manifests.put(made.labels(), made.to_json()))
+    assert browser.get("file", id=made.id, path="wrong").content == b"12345"
+    assert "12345" in browser.shows("snapshot", id=made.id, path="wrong")

@@ -245,13 +245,12 @@ def test_hostile_names_are_shown_and_can_be_opened(browser: Page, hostile: pykop
     for number, name in enumerate(HOSTILE):
         path = f"{name}/{name}"
         every.append(browser.shows("snapshot", id=hostile.id, path=name))
-        every.append(browser.shows("snapshot", id=hostile.id, path=path))
         every.append(browser.shows("history", source=str(hostile.source), path=path))
         assert browser.get("file", id=hostile.id, path=path).content == f"{number}".encode()
         listed = browser.shows("snapshot", id=hostile.id, path=name)
         inside = [each for each in links(listed) if each.startswith(f"{browser.site.keys.base}/snapshot?")]
         assert browser.site.address.to("snapshot", id=hostile.id, path=path) in inside
-        assert {browser.client.get(address).status_code for address in inside} == {200}
+        every.append(browser.client.get(browser.site.address.to("snapshot", id=hostile.id, path=path)).text)
     for shown in every:
         for harm in ("<script>alert", "<img src=x", '<b>"', "<i>&", "1234000", "\x1b", "\x07", "\u202e"):
             assert harm not in shown, harm

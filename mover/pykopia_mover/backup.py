@@ -19,7 +19,6 @@ from pykopia_mover.compression import compressor
 from pykopia_mover.connecting import open_repository
 from pykopia_mover.failures import MoverError
 from pykopia_mover.identity import Wanted, by_source, require_complete, source_to_back_up, wanted_by
-from pykopia_mover.loading import uploads_at_once
 from pykopia_mover.memory import fitting_streams, memory_limit, write_buffers
 from pykopia_mover.output import timestamp
 from pykopia_mover.policy_plan import RETENTION_FIELDS, PolicyPlan, Spec, parallel_reads, plan_policies
@@ -209,7 +208,7 @@ def _options(
     values: dict[str, Any] = {
         "source": source,
         "parallel": parallel,
-        "buffers": write_buffers(parallel, limit, uploads=uploads_at_once(run.settings, run.files)),
+        "buffers": write_buffers(parallel, limit, uploads=run.uploads),
         "action_environment": run.environment.for_commands({}),
     }
     values["tags"] = dict(tags) | additional.pop("tags", {})

@@ -36,7 +36,7 @@ from pykopia_mover.clocks import ClockWatch
 from pykopia_mover.explain import is_about_certificate
 from pykopia_mover.failures import MoverError, config_error
 from pykopia_mover.identity import Wanted
-from pykopia_mover.loading import storage_limits, uploads_at_once
+from pykopia_mover.loading import storage_limits
 from pykopia_mover.memory import give_back
 from pykopia_mover.run import Context
 from pykopia_mover.sequential import SequentialStorage
@@ -74,7 +74,7 @@ def find_connection(run: Context) -> ConnectionInfo:
             f"{connection.type}; the latter counts"
         )
     additions: dict[str, Any] = storage_limits(run.settings, run.files) | dict(run.additional.storage)
-    additions.setdefault("concurrentWrites", uploads_at_once(run.settings, run.files))
+    additions.setdefault("concurrentWrites", run.uploads)
     connection = connection.with_fields(additions)
     place = replace(
         run.place,
@@ -179,7 +179,7 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
     assert storage is not None
     if may_create and not storage.is_local:
         storage = ClockWatch(storage, run.output.warning)
-    if run.settings.parallelism == 1 and run.op in ONE_AT_A_TIME:
+    if run.parallelism == 1 and run.op in ONE_AT_A_TIME:
         storage = SequentialStorage(storage)
     repository = _connect(run, wanted, storage, raw)
     give_back()

@@ -104,12 +104,6 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def uploads_at_once(settings: Settings, files: PolicyFiles) -> int:
-    """Return how many blobs may be on their way to the storage at one time."""
-    of_file = files.policy.parallel_uploads if files.policy is not None else None
-    return of_file or settings.parallelism or 1
-
-
 def storage_limits(settings: Settings, files: PolicyFiles) -> dict[str, float]:
     """Return Kopia's names and values of limits on the storage: variables, then ``repository.config`` over them.
 
@@ -172,5 +166,4 @@ __all__ = [
     "load_connection_document",
     "load_policy_files",
     "storage_limits",
-    "uploads_at_once",
 ]

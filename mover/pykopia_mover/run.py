@@ -96,6 +96,17 @@ class Context:
         return self.notes.known.place
 
     @property
+    def parallelism(self) -> int | None:
+        """Streams that a flag, or else the spec, asks for; None where neither does."""
+        return self.additional.snapshot.get("parallel") or self.settings.parallelism
+
+    @property
+    def uploads(self) -> int:
+        """Blobs that may be on their way to the storage at one time."""
+        of_file = self.files.policy.parallel_uploads if self.files.policy is not None else None
+        return of_file or self.parallelism or 1
+
+    @property
     def data_dir(self) -> Path:
         """The volume."""
         return Path(self.settings.data_dir)

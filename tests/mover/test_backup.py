@@ -582,6 +582,13 @@ def test_rows_3_100_115_208_253_streams_to_the_storage_follow_the_parallelism(
         assert max(blob.length for blob in repository.storage.list()) < 30 << 20
 
 
+def test_m_120_a_flag_for_parallel_streams_wins_over_the_spec(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    mover.write({f"f{number}": os.urandom(11 << 20) for number in range(8)})
+    with Streams(monkeypatch, mover.data, awaited=3, patience=20) as streams:
+        mover.ok("backup", KOPIA_PARALLELISM="1", KOPIA_ADDITIONAL_ARGS="--parallel=3")
+    assert (streams.most, streams.files) == (3, 3)
+
+
 def test_row_208_with_a_parallelism_of_one_no_call_of_the_storage_begins_before_another_has_ended(
     mover: Mover, monkeypatch: pytest.MonkeyPatch
 ) -> None:

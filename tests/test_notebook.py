@@ -120,3 +120,15 @@ def test_a_long_table_is_cut() -> None:
 )
 def test_sizes_have_units(length: int, text: str) -> None:
     assert size_text(length) == text
+
+
+def test_a_ledger_is_a_table_that_says_why_space_is_not_free_yet(
+    repository: pykopia.Repository, snapshots: list[pykopia.SnapshotManifest]
+) -> None:
+    repository.snapshots.delete(snapshots[0].id)
+    with repository.writer() as writer:
+        writer.objects.write(b"of an application")
+    shown = repository.maintenance.ledger()._repr_html_()
+    assert "<td>in use</td>" in shown
+    assert "contents that no snapshot needs are left alone for 24 hours" in shown
+    assert re.search(r"<td>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ</td>", shown)

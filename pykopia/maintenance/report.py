@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.content_id import ALL
+from pykopia.format.gotime import format_time
+from pykopia.format.html_table import html_table, size_text
 from pykopia.format.maintenance_plan import Mode, PackDeletion, Rule
 from pykopia.format.maintenance_schedule import TaskStatistics
 from pykopia.maintenance.snapshot_gc import Collection
@@ -68,6 +70,14 @@ class Ledger:
         """Bytes that will be free one day."""
         return sum(each.size for each in self.held)
 
+    def _repr_html_(self) -> str:
+        rows = [
+            ("all packs", size_text(self.total_size), "", ""),
+            ("in use", size_text(self.live_size), "", ""),
+            *((each.what, size_text(each.size), each.explanation, time_text(each.until_ns)) for each in self.held),
+        ]
+        return html_table(("what", "size", "why it is not free yet", "until"), rows)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaintenanceResult:
@@ -91,6 +101,11 @@ class MaintenanceResult:
     ledger: Ledger | None = None
     """Made by full maintenance."""
     warnings: tuple[str, ...] = field(default=())
+
+
+def time_text(nanoseconds: int | None) -> str:
+    """Return a time of a ledger to the second, empty where it is not known."""
+    return "" if nanoseconds is None else format_time(nanoseconds // 1_000_000_000 * 1_000_000_000)
 
 
 def make_ledger(
@@ -159,4 +174,4 @@ def make_ledger(
 _OVERHEAD = 16 << 10
 """Bytes that padding and the local index of a pack may take: they do not count as unused."""
 
-__all__ = ["EXPLANATIONS", "Held", "Ledger", "MaintenanceResult", "TaskReport", "make_ledger"]
+__all__ = ["EXPLANATIONS", "Held", "Ledger", "MaintenanceResult", "TaskReport", "make_ledger", "time_text"]

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 import pykopia
-from pykopia.errors import PathNotInSnapshotError, PykopiaError, UsageError
+from pykopia.errors import NotFoundError, PathNotInSnapshotError, PykopiaError, UsageError
 from pykopia.ui import plots
 from pykopia.ui.archives import ZipStream
 from pykopia.ui.months import WEEKDAYS, months
@@ -291,7 +291,7 @@ class Browsing:
         """Show a folder or a file of a snapshot."""
         snapshot, path = self._path(request)
         values: dict[str, Any] = {"snapshot": snapshot, "path": path.path, "names": path.parts, "row": entry_of(path)}
-        neighbors: dict[str, Any] = self._neighbors(snapshot)
+        neighbors: dict[str, Any] = self._neighbors(snapshot, path.path)
         if path.is_dir():
             return self._folder(request, path, {**values, **neighbors})
         link = path.readlink() if path.is_symlink() else ""
@@ -301,15 +301,25 @@ class Browsing:
                 shown = preview(stream.read(TEXT_BYTES), stream.seek(0, os.SEEK_END))
         return self._site.page("file.html", **values, **neighbors, link=link, preview=shown)
 
-    def _neighbors(self, snapshot: pykopia.SnapshotManifest) -> dict[str, Any]:
-        """Return the snapshots of the same source before and after one."""
+    def _neighbors(self, snapshot: pykopia.SnapshotManifest, path: str) -> dict[str, Any]:
+        """Return the snapshots of the same source before and after one, as far as they have its path."""
         listed = [each for each in self._site.snapshots() if each.source == snapshot.source]
         ids = [each.id for each in listed]
         here = ids.index(snapshot.id) if snapshot.id in ids else 0
+        before, after = listed[here - 1 : here] if here else (), listed[here + 1 : here + 2]
         return {
-            "before": listed[here - 1] if here > 0 else None,
-            "after": listed[here + 1] if here + 1 < len(listed) else None,
+            "before": next((each for each in before if self._has(each, path)), None),
+            "after": next((each for each in after if self._has(each, path)), None),
         }
+
+    def _has(self, snapshot: pykopia.SnapshotManifest, path: str) -> bool:
+        try:
+            descend(self._site.repository.snapshots.tree(snapshot), path)
+        except NotFoundError:
+            return False
+        except PykopiaError:  # its own page says why
+            return True
+        return True
 
     def _folder(self, request: Request, path: pykopia.SnapshotPath, values: dict[str, Any]) -> Response:
         entries = [entry_of(each) for each in path.iterdir()]

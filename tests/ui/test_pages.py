@@ -403,3 +403,42 @@ def test_a_file_is_sent_as_it_is_stored_whatever_its_entry_says(
         made = replace(made, id=writer.manifests.put(made.labels(), made.to_json()))
     assert browser.get("file", id=made.id, path="wrong").content == b"12345"
     assert "12345" in browser.shows("snapshot", id=made.id, path="wrong")
+
+
+def test_a_source_that_is_a_single_file_is_shown_found_and_sent(
+    browser: Page, repository: pykopia.Repository, folder: Path, tmp_path: Path
+) -> None:
+    path = folder / "letters" / "first.txt"
+    options = pykopia.SnapshotOptions(source=replace(SOURCE, path="/home/ann/first.txt"))
+    snapshot = repository.snapshots.create(path, options=options).manifest
+    assert "1 file, 11 B" in words(browser.shows(""))
+    shown = browser.shows("snapshot", id=snapshot.id)
+    assert "Dear reader" in shown
+    assert all(browser.client.get(each).status_code == 200 for each in links(shown) if each.startswith("/"))
+    assert browser.get("file", id=snapshot.id).content == b"Dear reader"
+    assert "1 path found" in browser.shows("find", name="first")
+    plan = browser.job("restore/plan", id=snapshot.id, target=f"{tmp_path}/restored")
+    job = plan.partition('restore/run">')[2].partition('name="id" value="')[2].partition('"')[0]
+    assert "Restored" in browser.job("restore/run", id=job)
+    assert (tmp_path / "restored" / "first.txt").read_text() == "Dear reader"
+
+
+def test_all_links_of_all_pages_lead_somewhere(browser: Page, take: Take, folder: Path) -> None:
+    take(0)
+    (folder / "letters" / "second.txt").write_text("Dear all")
+    take(1)
+    begin, found = browser.site.address.home(), browser.site.address.to("find", name="t")
+    waiting, seen = [begin, found], {begin, found}
+    while waiting:
+        address = waiting.pop()
+        answer = browser.client.get(address)
+        assert answer.status_code == 200, address
+        if not answer.headers["content-type"].startswith("text/html"):
+            continue
+        for each in links(answer.text):
+            place = each.partition("#")[0]
+            if place and place not in seen and not place.endswith(("/count", "/plan", "/compare")):  # forms
+                seen.add(place)
+                waiting.append(place)
+    kinds = {each.partition("?")[0].rpartition("/")[2] for each in seen}
+    assert {"snapshot", "source", "file", "zip", "compare", "history", "restore", "growth", "maintenance"} <= kinds

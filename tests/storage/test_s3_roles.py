@@ -71,7 +71,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Storage, timedelta], N
 
 
 def found_credentials(storage: S3Storage) -> Any:  # noqa: ANN401
-    return storage.fs.session._credentials
+    return storage.fs.sdk.session._credentials
 
 
 def test_a_role_gives_the_keys(options: S3Options) -> None:

@@ -17,11 +17,10 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 import urllib3
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, NoCredentialsError
-from botocore.session import Session
 
 from pykopia.storage.backends.s3.address import S3Address
+from pykopia.storage.backends.s3.sdk import SDK, Key
 from pykopia.storage.service_errors import is_page_of_another, is_web_page
 
 _USER_AGENT = "pykopia"
@@ -55,16 +54,16 @@ class S3Client:
 
     Args:
         address: The bucket.
-        session: Finds credentials where ``key`` has none.
+        sdk: Finds credentials where there is no key.
         region: Of the bucket, as far as it is known; a service may name another one.
         pool: Connections, with time limits, TLS settings and proxy.
-        key: Access key ID, secret and session token; None: what the session finds.
+        key: Signs the requests; None: what the SDK finds.
     """
 
     def __init__(
-        self, address: S3Address, *, session: Session, region: str, pool: urllib3.PoolManager, key: Credentials | None
+        self, address: S3Address, *, sdk: SDK, region: str, pool: urllib3.PoolManager, key: Key | None
     ) -> None:
-        self.session, self.region = session, region
+        self.sdk, self.region = sdk, region
         self._address, self._pool, self._key = address, pool, key
 
     def get_object(self, *, Key: str, Range: str = "", VersionId: str = "", **_: str) -> dict[str, Any]:  # noqa: N803
@@ -199,7 +198,9 @@ class S3Client:
         )
 
     def _credentials(self) -> Any:  # noqa: ANN401 -- the SDK has no types
-        found = self._key or self.session.get_credentials()
+        if self._key is not None:
+            return self._key
+        found = self.sdk.session.get_credentials()
         if found is None:
             raise NoCredentialsError
         return found.get_frozen_credentials()

@@ -9,9 +9,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import urllib3
-from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-from botocore.session import Session
 
 from pykopia.errors import (
     BlobExistsError,
@@ -28,6 +26,7 @@ from pykopia.ids import BlobID, Buffer
 from pykopia.storage.backends.s3.address import DEFAULT_REGION, STYLES, S3Address
 from pykopia.storage.backends.s3.client import OtherServerError, S3Client
 from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.sdk import SDK, Key
 from pykopia.storage.backends.s3.transfer import S3Transfer
 from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
@@ -323,24 +322,24 @@ def _style(options: S3Options) -> str:
 
 def _client(options: S3Options, address: S3Address) -> S3Client:
     """Return a client with connections of its own, which tries nothing again by itself."""
-    session = Session()
-    region = options.region or address.region or session.get_config_variable("region") or DEFAULT_REGION
+    sdk = SDK()
+    region = options.region or address.region or sdk.setting("region", "AWS_DEFAULT_REGION") or DEFAULT_REGION
     key = None
     if options.role_arn:
         from pykopia.storage.backends.s3.credentials import add_role  # noqa: PLC0415 -- loads all of the SDK
 
-        add_role(session, options, _context(options, session))
+        add_role(sdk.session, options, _context(options, sdk))
     elif options.access_key_id:
-        key = Credentials(options.access_key_id, options.secret_access_key, options.session_token or None)
+        key = Key(options.access_key_id, options.secret_access_key, options.session_token or None)
     settings: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
         "maxsize": CONNECTIONS,
     }
     if address.tls:
-        settings["ssl_context"] = _context(options, session)
+        settings["ssl_context"] = _context(options, sdk)
     proxy = proxy_for(address.url("", region))
     pool = urllib3.PoolManager(**settings) if proxy is None else _through(proxy, settings)
-    return S3Client(address, session=session, region=region, pool=pool, key=key)
+    return S3Client(address, sdk=sdk, region=region, pool=pool, key=key)
 
 
 def _through(proxy: str, settings: dict[str, Any]) -> urllib3.ProxyManager:
@@ -349,12 +348,12 @@ def _through(proxy: str, settings: dict[str, Any]) -> urllib3.ProxyManager:
     return urllib3.ProxyManager(proxy, proxy_headers=headers, **settings)
 
 
-def _context(options: S3Options, session: Session) -> ssl.SSLContext:
+def _context(options: S3Options, sdk: SDK) -> ssl.SSLContext:
     if options.do_not_verify_tls:  # somebody asked for it, and need not be told at each request
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return unverified_context()
     context = tls_context(options.root_ca)
-    if bundle := session.get_config_variable("ca_bundle"):
+    if bundle := sdk.setting("ca_bundle", "AWS_CA_BUNDLE"):
         context.load_verify_locations(bundle)
     return context
 

@@ -234,7 +234,7 @@ class Maintenance:
             deleted_blobs=len(deleted),
             deleted_size=blobs.total(deleted),
             ledger=cycle.ledger,
-            warnings=plan_warnings(parameters, self.schedule(), client=result.client, now=clock.now()),
+            warnings=plan_warnings(parameters, cycle.schedule, client=result.client, now=clock.now()),
         )
 
     def _warn_of_writers(self) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -10,12 +10,14 @@ from typing import TypeAlias
 from pykopia.api.repository import Repository
 from pykopia.arguments import StrPath, absolute
 from pykopia.errors import ConnectionFileError, UsageError
+from pykopia.format.blob_names import BLOBCFG_ID, EPOCH_PREFIX, FORMAT_BLOB_ID
 from pykopia.format.local_config import (
     DEFAULT_CACHE_SIZE,
     CachingOptions,
     LocalConfig,
     default_cache_directory_name,
 )
+from pykopia.ids import BlobID
 from pykopia.private_file import write_private
 from pykopia.repository import format_blobs
 from pykopia.repository.connection_file import default_cache_root, default_config_path, read_config, read_password
@@ -93,9 +95,11 @@ def create(
 
 
 @contextlib.contextmanager
-def _opened(location: Location, storage_options: Mapping[str, object] | None, *, create: bool) -> Iterator[BlobStorage]:
+def _opened(
+    location: Location, storage_options: Mapping[str, object] | None, *, create: bool, gets: Sequence[BlobID] = ()
+) -> Iterator[BlobStorage]:
     """Open a storage; close it again when the block fails, unless it is the caller's."""
-    storage = _storage(location, storage_options, create=create)
+    storage = _storage(location, storage_options, create=create, gets=gets)
     try:
         yield storage
     except BaseException:
@@ -152,7 +156,7 @@ def connect(
         UnsupportedOptionError: ``config`` is given, and no connection file can name the storage.
     """
     config = absolute("config", config)
-    with _opened(location, storage_options, create=False) as storage:
+    with _opened(location, storage_options, create=False, gets=(FORMAT_BLOB_ID, BLOBCFG_ID)) as storage:
         _check_can_be_saved(storage, config)
         blobs = format_blobs.read(storage, password)
         client = (client or ClientOptions()).resolved()
@@ -212,6 +216,8 @@ def open_connected(
     *,
     storage_options: Mapping[str, object] | None = None,
     upgrade_owner_id: str = "",
+    lists: Sequence[str] = (EPOCH_PREFIX,),
+    meanwhile: Callable[[], object] | None = None,
 ) -> Repository:
     """Open the repository that a connection file names.
 
@@ -220,6 +226,8 @@ def open_connected(
         password: of the repository; read from the password file beside the connection file when not given.
         storage_options: what replaces options of the connection file for this once, such as new keys; see ``create``.
         upgrade_owner_id: owner of a format upgrade that is going on, if that is this client.
+        lists: prefixes of blobs that will be listed soon, which is begun at once; by default those of the index.
+        meanwhile: called while the first requests are under way, such as to import modules.
 
     Raises:
         NotConnectedError: there is no connection file.
@@ -239,7 +247,11 @@ def open_connected(
         if local.throttling is not None:
             limits = ThrottlingLimits.from_config(local.throttling)
         info = ConnectionInfo.from_json(local.storage)
-        storage = open_storage(with_options(info, storage_options) if storage_options else info, limits=limits)
+        info = ConnectionInfo.from_options((with_options(info, storage_options) if storage_options else info).options())
+        copies = format_blobs.cached_copies(local.caching.folder(config), info)
+        duration_ns = local.format_blob_cache_duration_ns
+        gets = format_blobs.not_copied(copies, duration_ns)
+        storage = open_storage(info, limits=limits, gets=gets, lists=lists, meanwhile=meanwhile)
     except ConnectionFileError as error:
         raise ConnectionFileError(f"{config}: {error}") from error
     client = ClientOptions(
@@ -252,16 +264,13 @@ def open_connected(
         format_blob_cache_duration_ns=local.format_blob_cache_duration_ns,
         upgrade_owner_id=upgrade_owner_id,
     )
-    blobs = format_blobs.read(
-        storage,
-        password,
-        cache=format_blobs.cached_copies(local.caching.folder(config), storage.connection_info()),
-        cache_duration_ns=local.format_blob_cache_duration_ns,
-    )
+    blobs = format_blobs.read(storage, password, cache=copies, cache_duration_ns=duration_ns)
     return Repository(storage, blobs, client=client, caching=local.caching, config_path=config)
 
 
-def _storage(location: Location, storage_options: Mapping[str, object] | None, *, create: bool) -> BlobStorage:
+def _storage(
+    location: Location, storage_options: Mapping[str, object] | None, *, create: bool, gets: Sequence[BlobID] = ()
+) -> BlobStorage:
     if isinstance(location, BlobStorage):
         if storage_options:
             raise UsageError("storage_options are for a storage that is still to be opened; this one is open")
@@ -274,7 +283,8 @@ def _storage(location: Location, storage_options: Mapping[str, object] | None, *
         location = ConnectionInfo.from_options(location)
     if not isinstance(location, ConnectionInfo):
         raise UsageError(f"location must be a URL, a path or a storage, not a {type(location).__name__}")
-    return open_storage(with_options(location, storage_options) if storage_options else location, create=create)
+    info = with_options(location, storage_options) if storage_options else location
+    return open_storage(info, create=create, gets=gets)
 
 
 __all__ = ["Location", "connect", "create", "open_connected"]

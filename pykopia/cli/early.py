@@ -16,6 +16,11 @@ from typing import Final
 _WITHOUT = frozenset({"create", "connect", "disconnect"})
 """Commands below ``repository`` that do not open the repository that they find connected."""
 
+_WITHOUT_INDEX = ("repository ", "blob ", "cache ", "logs ", "session ", "benchmark ")
+"""Beginnings of commands that need no index, or not at once."""
+_NEED_METADATA_PACKS = frozenset({"restore", "snapshot list", "snapshot restore"})
+"""Commands that look whether the index may lack snapshots."""
+
 _ALWAYS: Final = (
     "concurrent.futures.thread",
     "cryptography.hazmat.primitives.hashes",
@@ -77,8 +82,17 @@ def _newest(paths: Iterable[str]) -> str:
     return max(filter(os.path.exists, paths), key=os.path.getmtime)
 
 
+def lists_ahead(command: str) -> Sequence[str]:
+    """Return the prefixes of blobs that a command lists whatever it finds."""
+    from pykopia.format.blob_names import EPOCH_PREFIX, METADATA_PACK_PREFIX  # noqa: PLC0415 -- help does without
+
+    if command.startswith(_WITHOUT_INDEX):
+        return ()
+    return (EPOCH_PREFIX, METADATA_PACK_PREFIX) if command in _NEED_METADATA_PACKS else (EPOCH_PREFIX,)
+
+
 def import_ahead(command: str) -> None:
-    """Import what a command will need once its repository is open, while the key is being derived."""
+    """Import what a command will need once its repository is open, while the key is derived and the storage is asked."""
     for name in (*_ALWAYS, *_BY_COMMAND.get(command, ())):
         with suppress(ImportError):  # a native module that was not built
             import_module(name)

@@ -12,6 +12,7 @@ from pykopia.cli.session import Session
 from pykopia.errors import PykopiaError
 from pykopia.format.gotime import format_time
 from pykopia.format.maintenance_schedule import CycleParameters, TaskRun, TaskStatistics
+from pykopia.format.maintenance_warnings import last_success_ns
 
 if TYPE_CHECKING:
     from pykopia.api.maintenance import MaintenanceInfo
@@ -29,10 +30,8 @@ def run(session: Session, options: RunOptions) -> None:
     """Maintain the repository and tell what was done, what will be free when, and why not yet."""
     with session.open() as repository:
         maintenance = repository.maintenance
-        info = maintenance.info()
-        session.log.info(
-            "Maintenance is owned by %s, and last succeeded %s.", info.parameters.owner or "nobody", _ago(info)
-        )
+        owner, last = maintenance.parameters().owner, last_success_ns(maintenance.schedule())
+        session.log.info("Maintenance is owned by %s, and last succeeded %s.", owner or "nobody", _ago(last))
         progress = MaintenanceProgress(session, _TASKS, _FULL_TASKS if options.full else _QUICK_TASKS)
         result = maintenance.run(
             "full" if options.full else "quick", safety=options.safety, force=options.force, on_task=progress
@@ -201,7 +200,7 @@ def _show(session: Session, found: "MaintenanceInfo") -> None:
     if parameters.list_parallelism:
         write(f"List parallelism: {parameters.list_parallelism}")
     write(f"This Client: {found.client}")
-    write(f"Last Success: {_ago(found)}")
+    write(f"Last Success: {_ago(found.last_success_ns)}")
     for lease in found.leases:
         write(f"Running: {lease}" if lease.is_live(clock.now()) else f"Ended Without Notice: {lease}")
     write("Recent Maintenance Runs:")
@@ -232,10 +231,10 @@ def _run_line(session: Session, each: TaskRun) -> str:
     return f"{session.time(each.start_ns)} ({took}) SUCCESS{': ' + words if words else ''}"
 
 
-def _ago(found: "MaintenanceInfo") -> str:
-    if found.last_success_ns is None:
+def _ago(time_ns: int | None) -> str:
+    if time_ns is None:
         return "never"
-    since = max(0, clock.now() - found.last_success_ns) // _SECOND * _SECOND
+    since = max(0, clock.now() - time_ns) // _SECOND * _SECOND
     return f"{formatting.duration(since)} ago"
 
 

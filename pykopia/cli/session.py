@@ -197,9 +197,14 @@ class Session:
         path = self.config_path
         if not path.exists():
             raise NotConnectedError(self.not_connected)
-        early.import_ahead(self.invocation.name)
         password = passwords.for_opening(self)
-        self.repository = open_connected(path, password, upgrade_owner_id=self.flags.upgrade_owner_id)
+        self.repository = open_connected(
+            path,
+            password,
+            upgrade_owner_id=self.flags.upgrade_owner_id,
+            lists=early.lists_ahead(self.invocation.name),
+            meanwhile=lambda: early.import_ahead(self.invocation.name),
+        )
         return self.repository
 
     @property

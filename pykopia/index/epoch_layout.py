@@ -54,7 +54,17 @@ class EpochLayout:
         """See ``IndexLayout.active_without``."""
         listed = [blob for blob in self._blobs.storage.list(EPOCH_PREFIX) if blob.blob_id not in unreadable]
         self.state = EpochState.from_blobs(listed)
+        self.forget_state()  # it lacks what can't be read
         return self.state.readable_index_set()
+
+    def recent_state(self, within_ns: int) -> EpochState:
+        """See ``IndexLayout.recent_state``."""
+        known = self.state
+        return known if known is not None and 0 <= clock.now() - self._read_at < within_ns else self.read_state()
+
+    def forget_state(self) -> None:
+        """See ``IndexLayout.forget_state``."""
+        self._read_at = 0
 
     def read_state(self, *, marker: BlobID | None = None, written: Sequence[BlobID] = ()) -> EpochState:
         """List the blobs of the epochs once and see what they mean.

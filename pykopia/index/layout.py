@@ -42,6 +42,12 @@ class IndexLayout(Protocol):
     def read_state(self) -> EpochState:
         """List the epochs; without epochs the state is empty, and nothing is listed."""
 
+    def recent_state(self, within_ns: int) -> EpochState:
+        """Return the state that was read within so many nanoseconds, or else list the epochs."""
+
+    def forget_state(self) -> None:
+        """Do not take the state that was read last for a recent one."""
+
     def put(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
         """Store index blobs so that every reader uses them; return their names.
 

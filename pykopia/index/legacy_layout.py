@@ -49,6 +49,13 @@ class LegacyLayout:
         """See ``IndexLayout.read_state``."""
         return EpochState()
 
+    def recent_state(self, within_ns: int) -> EpochState:
+        """See ``IndexLayout.recent_state``."""
+        return EpochState()
+
+    def forget_state(self) -> None:
+        """See ``IndexLayout.forget_state``."""
+
     def put(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
         """See ``IndexLayout.put``."""
         written = [self._blobs.put(INDEX_PREFIX, data, session_id) for data in plain]

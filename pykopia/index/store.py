@@ -83,10 +83,20 @@ class IndexStore:
         """Number of active index blobs as of the last load; maintenance keeps it small."""
         return len(self._active)
 
-    def epoch_state(self) -> EpochState:
-        """Return what the storage says about the epochs now; that of a repository without epochs is empty."""
+    def epoch_state(self, *, within_ns: int = 0) -> EpochState:
+        """Return what the storage says about the epochs; that of a repository without epochs is empty.
+
+        Args:
+            within_ns: age in nanoseconds up to which a state that was read before is taken; what this client has written
+                to the index since is in it, or ``forget_epoch_state`` was called.
+        """
         with self._lock:
-            return self.layout.read_state()
+            return self.layout.recent_state(within_ns)
+
+    def forget_epoch_state(self) -> None:
+        """Read the state of the epochs anew when it is next asked for: this client has changed it."""
+        with self._lock:
+            self.layout.forget_state()
 
     @property
     def write_epoch(self) -> int:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pykopia import clock
@@ -19,13 +19,17 @@ from pykopia.maintenance.index_upkeep import index_upkeep
 from pykopia.maintenance.lease import check_clocks
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
-from pykopia.maintenance.stored import change_schedule, read_schedule
+from pykopia.maintenance.stored import change_schedule
 from pykopia.repository.core import Core
 from pykopia.repository.view import complete_view
 
 log = logging.getLogger(__name__)
 
 _NOTHING = PackDeletion(delete=(), kept=())
+_RECORDED_AT_ONCE = frozenset({plan.DROP_DELETED, plan.FULL_REWRITE, plan.QUICK_REWRITE})
+"""Tasks that later runs must know of, also when this one is killed."""
+_RECORD_WITHIN_NS = 10 * 1_000_000_000
+"""Nanoseconds for which the record of a task may wait for those of the next tasks: each is a request for read and write."""
 
 
 class Cycle:
@@ -66,6 +70,9 @@ class Cycle:
         self._deletion: PackDeletion | None = None
         self._packs: list[BlobMetadata] = []
         self._view: CompleteView | None = None
+        self._schedule = MaintenanceSchedule()
+        self._unrecorded: list[tuple[str, TaskRun]] = []
+        self._unrecorded_since = 0
         self.reports: list[TaskReport] = []
         self.deleted: PackDeletion = _NOTHING
         self.ledger: Ledger | None = None
@@ -80,10 +87,21 @@ class Cycle:
         self._full_run = mode == "full"
         self._begin(mode)
         self._look(mode)
-        if mode == "full":
-            self._full()
-        else:
-            self._quick()
+        try:
+            if mode == "full":
+                self._full()
+            else:
+                self._quick()
+        except BaseException:
+            with contextlib.suppress(PykopiaError):  # the error of the task matters more
+                self._record_all()
+            raise
+        self._record_all()
+
+    @property
+    def schedule(self) -> MaintenanceSchedule:
+        """The schedule as this run stored it last, and what is still to be stored."""
+        return _with_runs(self._schedule, self._unrecorded)
 
     def _begin(self, mode: Mode) -> None:
         """Schedule the next runs first, so that a crash is not repeated at once, and read the time of the storage."""
@@ -95,7 +113,7 @@ class Cycle:
                 schedule = replace(schedule, next_full_ns=now + parameters.full.interval_ns)
             return schedule
 
-        change_schedule(self._repository, postponed)
+        self._schedule = change_schedule(self._repository, postponed)
         self._started = self._repository.storage.metadata(MAINTENANCE_ID).timestamp_ns
         check_clocks(self._started, clock.now())
         self._repository.refresh()
@@ -143,7 +161,7 @@ class Cycle:
         moves = self._indexes.quick_moves_contents
         if moves:
             self._rewrite("quick")
-            full = plan.had_recent_full_rewrite(read_schedule(self._repository))
+            full = plan.had_recent_full_rewrite(self.schedule)
             self._delete_packs("full" if full else "quick")
         for task, action in self._indexes.quick_tasks(self.view, self._check).items():
             self._task(task, action)
@@ -182,7 +200,7 @@ class Cycle:
 
     def _rewrite(self, mode: Mode) -> None:
         task = plan.FULL_REWRITE if mode == "full" else plan.QUICK_REWRITE
-        if not plan.may_rewrite(read_schedule(self._repository), self._safety, mode):
+        if not plan.may_rewrite(self.schedule, self._safety, mode):
             self._left_out(task, "packs that the last rewrite has left are to be deleted first")
             return
         prefixes = PACK_PREFIXES if mode == "full" else (METADATA_PACK_PREFIX,)
@@ -198,7 +216,7 @@ class Cycle:
         if self._uncollected:
             self._left_out(plan.DROP_DELETED, f"garbage was not collected: {self._uncollected}")
             return
-        runs = read_schedule(self._repository).runs.get(plan.SNAPSHOT_GC, ())
+        runs = self.schedule.runs.get(plan.SNAPSHOT_GC, ())
         before = plan.safe_drop_time(runs, self._safety, now=clock.now())
         if before is None:
             hours = self._safety.margin_between_gc_ns / 3.6e12
@@ -214,7 +232,7 @@ class Cycle:
         if self._full_run and self._uncollected:
             self._left_out(task, f"garbage was not collected: {self._uncollected}")
             return
-        schedule = read_schedule(self._repository)
+        schedule = self.schedule
         if not plan.may_delete_packs(schedule, self._safety, now=clock.now()):
             until = plan.may_delete_packs_from(schedule, self._safety)
             self._left_out(task, "contents have just been moved, and other clients may not know yet", until)
@@ -264,7 +282,7 @@ class Cycle:
             blobs.list_blobs(self._repository.storage, PACK_PREFIXES),
             deletion,
             self._collection,
-            delete_from_ns=plan.may_delete_packs_from(read_schedule(self._repository), self._safety),
+            delete_from_ns=plan.may_delete_packs_from(self.schedule, self._safety),
         )
 
     # ------------------------------------------------------------------ recording
@@ -283,14 +301,31 @@ class Cycle:
                 self._record(task, TaskRun(start_ns=start, end_ns=clock.now(), error=str(error)))
             raise
         self.reports.append(TaskReport(task=task, statistics=statistics))
-        self._record(task, TaskRun(start_ns=start, end_ns=clock.now(), success=True, extra=statistics.to_extra()))
+        run = TaskRun(start_ns=start, end_ns=clock.now(), success=True, extra=statistics.to_extra())
+        self._record(task, run, at_once=task in _RECORDED_AT_ONCE)
 
-    def _record(self, task: str, run: TaskRun) -> None:
-        change_schedule(self._repository, lambda schedule: schedule.with_run(task, run))
+    def _record(self, task: str, run: TaskRun, *, at_once: bool = True) -> None:
+        """Record a run: at once, or together with the next ones, where losing the record does no more than delay things."""
+        self._unrecorded_since = self._unrecorded_since if self._unrecorded else run.end_ns
+        self._unrecorded.append((task, run))
+        if at_once or not 0 <= run.end_ns - self._unrecorded_since < _RECORD_WITHIN_NS:
+            self._record_all()
+
+    def _record_all(self) -> None:
+        runs = self._unrecorded
+        if runs:
+            self._schedule = change_schedule(self._repository, lambda schedule: _with_runs(schedule, runs))
+            self._unrecorded = []
 
     def _left_out(self, task: str, why: str, until_ns: int | None = None) -> None:
         log.debug("maintenance: %s is left out: %s", task, why)
         self.reports.append(TaskReport(task=task, left_out=why, until_ns=until_ns))
+
+
+def _with_runs(schedule: MaintenanceSchedule, runs: Sequence[tuple[str, TaskRun]]) -> MaintenanceSchedule:
+    for task, run in runs:
+        schedule = schedule.with_run(task, run)
+    return schedule
 
 
 __all__ = ["Cycle"]

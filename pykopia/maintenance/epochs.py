@@ -6,7 +6,7 @@ reader finds an index blob of that epoch that is put back from a copy.
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from pykopia.crew import in_parallel
@@ -36,14 +36,16 @@ log = logging.getLogger(__name__)
 PARALLEL_READS = 8
 
 _SECOND_NS = 1_000_000_000
+_RECENT_NS = 10 * _SECOND_NS
 
 
 def advance_epoch(repository: Core) -> TaskStatistics:
     """Begin a new epoch when the current one has enough index blobs over enough time."""
-    state = repository.contents.indexes.epoch_state()
+    state = _state(repository)
     marker = plan_advance(state, repository.format.epoch_parameters)
     if marker is not None:
         repository.storage.put(marker, epoch.MARKER_CONTENT)
+        repository.contents.indexes.forget_epoch_state()
     return TaskStatistics(
         kind="advanceEpochStats",
         values={"currentEpoch": state.write_epoch + (marker is not None), "wasAdvanced": marker is not None},
@@ -52,7 +54,7 @@ def advance_epoch(repository: Core) -> TaskStatistics:
 
 def has_work(repository: Core) -> bool:
     """Return True if the index blobs of an epoch can be compacted now."""
-    return plan_single_compaction(repository.contents.indexes.epoch_state()) is not None
+    return plan_single_compaction(_state(repository)) is not None
 
 
 def compact_single_epoch(repository: Core, view: CompleteView) -> TaskStatistics:
@@ -61,7 +63,7 @@ def compact_single_epoch(repository: Core, view: CompleteView) -> TaskStatistics
     Raises:
         DamagedIndexError: one of them can't be read; nothing was written.
     """
-    plan = plan_single_compaction(repository.contents.indexes.epoch_state())
+    plan = plan_single_compaction(_state(repository))
     if plan is not None:
         write_compaction(repository, view, plan)
     return TaskStatistics(
@@ -82,7 +84,7 @@ def generate_range(repository: Core, view: CompleteView) -> TaskStatistics:
     Raises:
         DamagedIndexError: one of them can't be read; nothing was written.
     """
-    plan = plan_range_checkpoint(repository.contents.indexes.epoch_state(), repository.format.epoch_parameters)
+    plan = plan_range_checkpoint(_state(repository), repository.format.epoch_parameters)
     if plan is not None:
         write_compaction(repository, view, plan)
     return TaskStatistics(
@@ -98,12 +100,13 @@ def write_compaction(repository: Core, _view: CompleteView, plan: EpochCompactio
     suffix = epoch.index_blob_suffix(epoch.new_set_id(secrets.token_bytes(8)), len(plain))
     for data in plain:
         repository.contents.indexes.stored.put(plan.prefix, data, suffix)
+    repository.contents.indexes.forget_epoch_state()
 
 
 def drop_deleted(repository: Core, _view: CompleteView, *, before_ns: int) -> TaskStatistics:
     """Hide contents that were deleted before a time, by a later deletion watermark (format 03 §12)."""
     seconds = before_ns // _SECOND_NS
-    marker = plan_watermark(repository.contents.indexes.epoch_state(), seconds)
+    marker = plan_watermark(_state(repository), seconds)
     if marker is not None:
         repository.storage.put(marker, epoch.WATERMARK_CONTENT)
         repository.refresh()
@@ -115,9 +118,9 @@ def drop_deleted(repository: Core, _view: CompleteView, *, before_ns: int) -> Ta
 
 def clean_up_markers(repository: Core, _view: CompleteView, *, check: Check = no_check) -> TaskStatistics:
     """Delete markers of epochs that are over, and watermarks that a greater one has replaced."""
-    state = repository.contents.indexes.epoch_state()
+    state = _state(repository)
     plan = plan_cleanup(state, repository.format.epoch_parameters)
-    delete_blobs(repository.storage, _names((*plan.markers, *plan.watermarks)), check=check)
+    _delete(repository, (*plan.markers, *plan.watermarks), check)
     return TaskStatistics(
         kind="cleanupMarkersStats",
         values=None
@@ -132,14 +135,14 @@ def delete_superseded(repository: Core, _view: CompleteView, *, check: Check = n
     Unlike Kopia, this first reads the compaction and makes sure that it holds every entry of what it stands for: the
     index must never depend on a blob that can't be read.
     """
-    state, parameters = repository.contents.indexes.epoch_state(), repository.format.epoch_parameters
+    state, parameters = _state(repository), repository.format.epoch_parameters
     plan = plan_cleanup(state, parameters)
     delete: list[BlobMetadata] = []
     for number in sorted({epoch.epoch_of(blob.blob_id) or 0 for blob in plan.superseded}):
         blobs = state.uncompacted.get(number, ())
         if _covers(repository, state, number, blobs):
             delete += blobs
-    delete_blobs(repository.storage, _names(delete), check=check)
+    _delete(repository, delete, check)
     storage_clock = state.storage_clock_ns
     return TaskStatistics(
         kind="cleanupSupersededIndexesStats",
@@ -165,6 +168,17 @@ def _covers(repository: Core, state: EpochState, number: int, blobs: BlobSet) ->
         reason = str(error)
     log.warning("the index blobs of epoch %d are kept beside their compaction: %s", number, reason)
     return False
+
+
+def _state(repository: Core) -> EpochState:
+    """Return the state of the epochs: what maintenance does to them waits for hours, some seconds change nothing."""
+    return repository.contents.indexes.epoch_state(within_ns=_RECENT_NS)
+
+
+def _delete(repository: Core, blobs: Sequence[BlobMetadata], check: Check) -> None:
+    if blobs:
+        delete_blobs(repository.storage, _names(blobs), check=check)
+        repository.contents.indexes.forget_epoch_state()
 
 
 class _Files(list[IndexFile]):

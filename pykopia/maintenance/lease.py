@@ -90,12 +90,12 @@ class FoundLease:
         return f"{document.owner} (process {document.process}, since {gojson.format_time(document.started_ns)})"
 
 
-def find_leases(repository: Core) -> list[FoundLease]:
-    """Return the leases in the storage, those that have ended too, by number."""
+def find_leases(repository: Core, *, but: BlobID | None = None) -> list[FoundLease]:
+    """Return the leases in the storage, those that have ended too, by number; not the one in the blob ``but``."""
     found = []
     for blob in repository.storage.list(LEASE_PREFIX):
         name = _NAME.fullmatch(blob.blob_id)
-        if name is None:
+        if name is None or blob.blob_id == but:
             continue
         # a listing may be stale, metadata of one blob is not
         with contextlib.suppress(BlobNotFoundError):
@@ -168,7 +168,8 @@ class Lease:
 
     def _others(self) -> list[FoundLease]:
         mine = self._document.lease_id
-        return [lease for lease in find_leases(self._repository) if lease.document.lease_id != mine]
+        found = find_leases(self._repository, but=self._blob_id)
+        return [lease for lease in found if lease.document.lease_id != mine]
 
     @staticmethod
     def _refuse_if_held(leases: list[FoundLease], now: int) -> None:

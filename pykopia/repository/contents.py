@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeAlias
 
+from pykopia.crew import Crew
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -33,6 +35,13 @@ OPENED_AT_ONCE = 4 << 20
 """Bytes of contents in memory at once for each thread that reads many, unless a single one has more."""
 MEMORY_CACHE_BYTES = 48 << 20
 """Metadata packs kept in memory: two of the usual size and some small ones."""
+
+KEPT_PACK_BYTES = 1 << 20
+"""Size up to which a metadata pack is put into the cache when it is stored."""
+PARALLEL_PACKS = 8
+"""Packs that ``read_each`` fetches at one time."""
+
+_Contents: TypeAlias = list[tuple[IndexEntry, bytes | PykopiaError]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,6 +147,27 @@ class ContentStore:
                 raise
             entry, stored = moved, self._stored(moved)
         return self._unsealed(entry, stored, check=check)
+
+    def read_each(self, entries: Iterable[IndexEntry]) -> Iterator[tuple[IndexEntry, bytes | PykopiaError]]:
+        """Yield contents, or what is wrong with them (see ``read``), pack by pack; several packs are fetched at one time."""
+        packs: dict[str, list[IndexEntry]] = {}
+        for entry in entries:
+            packs.setdefault(entry.pack_blob, []).append(entry)
+
+        def read_pack(pack: Sequence[IndexEntry]) -> _Contents:
+            return [(entry, self._content_or_error(entry)) for entry in pack]
+
+        if len(packs) <= 1 or not self.costly_requests:
+            yield from chain.from_iterable(map(read_pack, packs.values()))
+            return
+        with Crew[_Contents](PARALLEL_PACKS, most=2 * PARALLEL_PACKS, name="pykopia-contents") as crew:
+            yield from chain.from_iterable(crew.map(read_pack, packs.values()))
+
+    def _content_or_error(self, entry: IndexEntry) -> bytes | PykopiaError:
+        try:
+            return self.read(entry)
+        except PykopiaError as error:
+            return error
 
     def payload(self, entry: IndexEntry) -> Packed:
         """Return what a content was sealed from, its ID checked, to be stored again (see ``read`` for errors)."""
@@ -365,6 +395,12 @@ class ContentStore:
                 cache.put(pack_blob, pack)
         self._packs.put(pack_blob, pack, len(pack))
         return pack
+
+    def keep_pack(self, pack_blob: BlobID, pack: Buffer) -> None:
+        """Put a small metadata pack that was just stored into the cache: its manifests are read soon."""
+        cache = None if self._caches is None else self._caches.metadata
+        if cache is not None and pack_blob.startswith(METADATA_PACK_PREFIX) and len(pack) <= KEPT_PACK_BYTES:
+            cache.put(pack_blob, bytes(pack))
 
     @staticmethod
     def _cut(entry: IndexEntry, pack: bytes) -> bytes:

@@ -67,6 +67,12 @@ def cached_copies(cache: Path | None, info: ConnectionInfo) -> Path | None:
     return cache / OWN_FOLDER / (FORMAT_FOLDER_PREFIX + hashlib.sha256(location).hexdigest()[:16])
 
 
+def not_copied(cache: Path | None, cache_duration_ns: int = MAX_CACHE_DURATION_NS) -> list[BlobID]:
+    """Return which of the central blobs ``read`` will ask the storage for, with the same arguments."""
+    duration = min(cache_duration_ns, MAX_CACHE_DURATION_NS)
+    return [blob_id for blob_id in (FORMAT_BLOB_ID, BLOBCFG_ID) if _copy(blob_id, cache, duration) is None]
+
+
 def read(
     storage: BlobStorage, password: str, *, cache: Path | None = None, cache_duration_ns: int = MAX_CACHE_DURATION_NS
 ) -> FormatBlobs:
@@ -276,11 +282,9 @@ def with_format(
 
 def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns: int) -> bytes | None:
     """Return a blob from the cache or the storage, None where there is none."""
-    if cache is not None and duration_ns > 0:
-        with contextlib.suppress(OSError), open(cache / blob_id, "rb") as file:
-            age = clock.now() - os.fstat(file.fileno()).st_mtime_ns
-            if 0 <= age < duration_ns:
-                return file.read()
+    copy = _copy(blob_id, cache, duration_ns)
+    if copy is not None:
+        return copy
     try:
         data = storage.get(blob_id)
     except BlobNotFoundError:
@@ -291,11 +295,22 @@ def _get(storage: BlobStorage, blob_id: BlobID, cache: Path | None, duration_ns:
     return data
 
 
+def _copy(blob_id: BlobID, cache: Path | None, duration_ns: int) -> bytes | None:
+    """Return the copy of a blob that is not older than ``duration_ns``, None if there is none."""
+    if cache is not None and duration_ns > 0:
+        with contextlib.suppress(OSError), open(cache / blob_id, "rb") as file:
+            age = clock.now() - os.fstat(file.fileno()).st_mtime_ns
+            if 0 <= age < duration_ns:
+                return file.read()
+    return None
+
+
 __all__ = [
     "MAX_CACHE_DURATION_NS",
     "FormatBlobs",
     "cached_copies",
     "has_blob",
+    "not_copied",
     "read",
     "read_again",
     "read_for_change",

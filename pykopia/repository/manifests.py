@@ -131,9 +131,12 @@ class ManifestStore:
         for attempt in range(LOAD_ATTEMPTS):
             sources: dict[ContentID, list[ManifestEntry]] = {}
             lost: dict[ContentID, PykopiaError] = {}
-            for entry in self._contents.list(manifest.CONTENT_PREFIX, manifest.CONTENT_PREFIX + "{"):
+            entries = self._contents.list(manifest.CONTENT_PREFIX, manifest.CONTENT_PREFIX + "{")
+            for entry, content in self._contents.read_each(entries):
                 try:
-                    sources[entry.content_id] = manifest.decode_content(self._contents.get(entry.content_id))
+                    if isinstance(content, PykopiaError):
+                        raise content
+                    sources[entry.content_id] = manifest.decode_content(content)
                 except LOST as error:
                     lost[entry.content_id] = error
             # another client may have put them together in the meantime

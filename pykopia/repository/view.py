@@ -53,15 +53,19 @@ _SECOND_NS = 1_000_000_000
 
 
 def list_blobs(storage: BlobStorage, prefixes: Iterable[str], parallelism: int = 0) -> list[BlobMetadata]:
-    """Return the blobs with some prefixes; with more ``parallelism`` than prefixes, listed by their second letter.
+    """Return the blobs with some prefixes, which are listed at one time where the storage is far away.
 
-    Names whose second letter is no hexadecimal digit, which no pack has, are not found then, as by Kopia.
+    With more ``parallelism`` than prefixes, they are listed by their second letter. Names whose second letter is no
+    hexadecimal digit, which no pack has, are not found then, as by Kopia.
     """
     prefixes = list(prefixes)
-    if parallelism <= len(prefixes):
+    if parallelism > len(prefixes):
+        narrow, threads = [prefix + digit for prefix in prefixes for digit in _HEX_DIGITS], parallelism
+    elif storage.is_local or storage.has_slow_listings:  # these list folders by threads of their own
         return [blob for prefix in prefixes for blob in storage.list(prefix)]
-    narrow = [prefix + digit for prefix in prefixes for digit in _HEX_DIGITS]
-    found = in_parallel(lambda prefix: list(storage.list(prefix)), narrow, threads=parallelism, name="pykopia-list")
+    else:
+        narrow, threads = prefixes, len(prefixes)
+    found = in_parallel(lambda prefix: list(storage.list(prefix)), narrow, threads=threads, name="pykopia-list")
     return [blob for blobs in found for blob in blobs]
 
 

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from pykopia.format.replica import embed_replica
+from pykopia.ids import BlobID
 from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.core import Core
 from pykopia.repository.manifests import ManifestWriter
@@ -47,7 +48,7 @@ class RepositoryWriter:
             index_version=parameters.effective_index_version,
             replica=embed_replica(repository.format_blob_bytes) if parameters.embeds_format_blob else b"",
             parallel=min(buffers.packs, parallel or buffers.packs),
-            put=repository.storage.put,
+            put=self._put_pack,
         )
         self.contents = ContentWriter(
             repository.contents,
@@ -67,6 +68,10 @@ class RepositoryWriter:
         repository.contents.indexes.check_complete("write to the repository")
         if self.manifests.compact():
             self.flush()
+
+    def _put_pack(self, pack_blob: BlobID, data: memoryview) -> None:
+        self._repository.storage.put(pack_blob, data)
+        self._repository.contents.keep_pack(pack_blob, data)
 
     def flush(self) -> None:
         """Commit everything written so far.

@@ -120,6 +120,15 @@ class BlobStorage(ABC):
             "use a bucket with object lock, or switch it off for this repository"
         )
 
+    def check(self) -> None:  # noqa: B027 -- most storages are looked at when they are made
+        """Look whether the folder or bucket is there, and read its settings; ``open_storage`` does it once.
+
+        Requests to other blobs may be under way meanwhile.
+
+        Raises:
+            StorageNotFoundError: There is no such folder or bucket.
+        """
+
     def flush_caches(self) -> None:  # noqa: B027 -- most storages keep no caches
         """Forget what was remembered of listings, so that the next one shows what others wrote."""
 
@@ -214,6 +223,10 @@ class StorageWrapper(BlobStorage):
     def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> None:
         """Lock a blob for longer, see ``BlobStorage.extend_retention``."""
         self.inner.extend_retention(blob_id, mode, period_ns)
+
+    def check(self) -> None:
+        """Look whether the storage is there, see ``BlobStorage.check``."""
+        self.inner.check()
 
     def flush_caches(self) -> None:
         """Forget remembered listings, see ``BlobStorage.flush_caches``."""

@@ -38,7 +38,15 @@ class ObjectStore(FsspecStorage):
     connections is made at the first use.
     """
 
-    def __init__(self, make_fs: Callable[[], Any], bucket: str, *, options: StorageOptions, display_name: str) -> None:
+    def __init__(
+        self,
+        make_fs: Callable[[], Any],
+        bucket: str,
+        *,
+        options: StorageOptions,
+        display_name: str,
+        checked: bool = True,
+    ) -> None:
         """Open a bucket.
 
         Args:
@@ -46,7 +54,9 @@ class ObjectStore(FsspecStorage):
             bucket: Name of bucket or container.
             options: What opens the storage again; ``prefix`` is put before every blob ID.
             display_name: Name for messages, without secrets.
+            checked: Whether the bucket is looked at now; otherwise ``check`` does it before the first put.
         """
+        self._checked = checked
         self._make_fs = make_fs
         self._fs_lock, self._process = threading.Lock(), os.getpid()
         self.bucket = bucket
@@ -87,13 +97,22 @@ class ObjectStore(FsspecStorage):
                 return
             yield from page
 
-    def _open_root(self, *, create: bool) -> None:
+    def check(self) -> None:
+        """Look whether the bucket is there, see ``BlobStorage.check``."""
         try:
             with self._failing(f"open {self.display_name}"):
-                self._check_root()
+                self._check_opened()
         except BaseException:
             self.close()
             raise
+
+    def _open_root(self, *, create: bool) -> None:
+        if self._checked:
+            self.check()
+
+    def _check_opened(self) -> None:
+        """Make the request that shows at opening whether the bucket is there."""
+        self._check_root()
 
     @abstractmethod
     def _head(self, blob_id: BlobID, key: str) -> BlobMetadata:

@@ -1,7 +1,11 @@
 """From a connection to an open storage; backends are imported when one is opened."""
 
+from collections.abc import Callable, Sequence
+
 from pykopia.errors import UsageError
 from pykopia.format.duration import parse_duration
+from pykopia.ids import BlobID
+from pykopia.storage.ahead import AheadStorage, Request
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits
@@ -10,13 +14,24 @@ from pykopia.storage.retrying import RetryingStorage, RetrySchedule
 from pykopia.storage.throttled import ThrottledStorage
 
 
-def open_storage(info: ConnectionInfo, *, create: bool = False, limits: ThrottlingLimits | None = None) -> BlobStorage:
+def open_storage(
+    info: ConnectionInfo,
+    *,
+    create: bool = False,
+    limits: ThrottlingLimits | None = None,
+    gets: Sequence[BlobID] = (),
+    lists: Sequence[str] = (),
+    meanwhile: Callable[[], object] | None = None,
+) -> BlobStorage:
     """Open the storage that a connection describes.
 
     Args:
         info: Type and configuration.
         create: Make the folder if there is none, and choose the layout of new repositories.
         limits: How fast it may be used, instead of what the connection says.
+        gets: Blobs that will be read at once, which are asked for while the storage is still being looked at.
+        lists: Prefixes that will be listed at once, likewise; not used where listings are slow.
+        meanwhile: Called while the requests are under way.
 
     Raises:
         UnsupportedOptionError: The type is not known, or has no backend here; nothing was touched.
@@ -28,10 +43,26 @@ def open_storage(info: ConnectionInfo, *, create: bool = False, limits: Throttli
     options.check()
     backend = find(info.type)
     storage: BlobStorage = open_with(info.type, backend)(options, create=create)
+    looked_at = storage
     if backend.retries:
         storage = RetryingStorage(storage, schedule=retry_schedule(options))
     limits = limits or options.throttling
-    return storage if limits == NO_LIMITS else ThrottledStorage(storage, limits)
+    if limits != NO_LIMITS:
+        storage = ThrottledStorage(storage, limits)
+    if storage.has_slow_listings:
+        lists = ()
+    if (gets or lists) and not storage.is_local:
+        storage = AheadStorage(storage, gets=gets, lists=lists)
+    if meanwhile is None:
+        looked_at.check()
+    elif storage.is_local:
+        looked_at.check()
+        meanwhile()
+    else:
+        look = Request(looked_at.check)
+        meanwhile()
+        look.result()
+    return storage
 
 
 def retry_schedule(options: StorageOptions) -> RetrySchedule:

@@ -91,7 +91,7 @@ class AzureStorage(ObjectStore):
     page_size = 5000
     """Most names in one answer of a listing."""
 
-    def __init__(self, options: AzureBlobOptions) -> None:
+    def __init__(self, options: AzureBlobOptions, *, checked: bool = True) -> None:
         self.options = options
         self.address = _address(options)
         super().__init__(
@@ -99,6 +99,7 @@ class AzureStorage(ObjectStore):
             options.container,
             options=options,
             display_name=f"Azure: {options.storage_account} {options.container}",
+            checked=checked,
         )
 
     @property
@@ -108,11 +109,10 @@ class AzureStorage(ObjectStore):
 
     @classmethod
     def from_options(cls, options: AzureBlobOptions, *, create: bool = False) -> BlobStorage:  # noqa: ARG003
-        """Open a container, which must exist; with a point in time, for reading as it was then."""
-        storage = cls(options)
+        """Open a container, which ``check`` looks for; with a point in time, for reading as it was then."""
         if options.point_in_time:
-            return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
-        return storage
+            return PointInTimeStorage(cls(options), datetime.fromisoformat(options.point_in_time))
+        return cls(options, checked=False)
 
     def delete(self, blob_id: BlobID) -> None:
         """Delete a blob; it is no error if there is none. A container with versions keeps the old ones, locked or not."""

@@ -78,13 +78,14 @@ class GCSStorage(ObjectStore):
     page_size: ClassVar[int] = 1000
     """Most names in one answer of a listing."""
 
-    def __init__(self, options: GCSOptions) -> None:
+    def __init__(self, options: GCSOptions, *, checked: bool = True) -> None:
         self.options = options
         super().__init__(
             lambda: _Filesystem(options),
             options.bucket,
             options=options,
             display_name=f"GCS: {options.bucket}",
+            checked=checked,
         )
 
     @property
@@ -94,10 +95,10 @@ class GCSStorage(ObjectStore):
 
     @classmethod
     def from_options(cls, options: GCSOptions, *, create: bool = False) -> BlobStorage:  # noqa: ARG003
-        """Open a bucket, which must exist; with a point in time, for reading as it was then."""
-        storage = cls(options)
+        """Open a bucket, which ``check`` looks for; with a point in time, for reading as it was then."""
         if options.point_in_time:
-            return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
+            return PointInTimeStorage(cls(options), datetime.fromisoformat(options.point_in_time))
+        storage = cls(options, checked=False)
         return ReadOnlyStorage(storage) if options.read_only else storage
 
     def delete(self, blob_id: BlobID) -> None:

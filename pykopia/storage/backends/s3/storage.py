@@ -71,7 +71,7 @@ class S3Storage(ObjectStore):
     page_size: ClassVar[int] = 1000
     """Most names in one answer of a listing."""
 
-    def __init__(self, options: S3Options) -> None:
+    def __init__(self, options: S3Options, *, checked: bool = True) -> None:
         self.options = options
         self._classes: tuple[StorageClass, ...] = ()
         self._address = S3Address(
@@ -86,6 +86,7 @@ class S3Storage(ObjectStore):
             options.bucket,
             options=options,
             display_name=f"S3: {options.endpoint} {options.bucket}",
+            checked=checked,
         )
 
     @property
@@ -95,11 +96,10 @@ class S3Storage(ObjectStore):
 
     @classmethod
     def from_options(cls, options: S3Options, *, create: bool = False) -> BlobStorage:  # noqa: ARG003 -- what every opener takes
-        """Open a bucket, which must exist; with a point in time, for reading as it was then."""
-        storage = cls(options)
+        """Open a bucket, which ``check`` looks for; with a point in time, for reading as it was then."""
         if options.point_in_time:
-            return PointInTimeStorage(storage, datetime.fromisoformat(options.point_in_time))
-        return storage
+            return PointInTimeStorage(cls(options), datetime.fromisoformat(options.point_in_time))
+        return cls(options, checked=False)
 
     def metadata(self, blob_id: BlobID) -> BlobMetadata:
         """Return length and time of a blob, see ``BlobStorage.metadata``."""
@@ -186,19 +186,17 @@ class S3Storage(ObjectStore):
         with self._failing(f"read blob {blob_id} from {self.display_name}", blob_id):
             return self._fetch(key, offset, length, VersionId=version)
 
-    def _open_root(self, *, create: bool) -> None:
-        with self._failing(f"open {self.display_name}"):
-            try:
-                content = self._fetch(self.prefix + CONFIG_ID, 0, -1)
-            except ClientError as error:
-                if _answer(error)["Code"] in {"NoSuchKey", "404"}:
-                    return
-                raise
+    def _check_opened(self) -> None:
+        try:
+            content = self._fetch(self.prefix + CONFIG_ID, 0, -1)
+        except ClientError as error:
+            if _answer(error)["Code"] in {"NoSuchKey", "404"}:
+                return
+            raise
         try:
             self._classes = _storage_classes(content, self.display_name)
         except StorageError:
-            with self._failing(f"open {self.display_name}"):
-                self._check_root()  # a server that is not S3 may give the same answer to every request
+            self._check_root()  # a server that is not S3 may give the same answer to every request
             raise
 
     def _check_root(self) -> None:

@@ -1,0 +1,103 @@
+"""Requests that are begun at once: each result is used once, while it is young, and never after a write."""
+
+import threading
+
+import pytest
+
+from pykopia.errors import BlobNotFoundError, StorageUnavailableError
+from pykopia.ids import BlobID
+from pykopia.storage.ahead import BELIEVED_SECONDS, AheadStorage
+from pykopia.storage.backends.memory.storage import MemoryStorage
+from pykopia.testing.counting import CountingStorage
+from pykopia.testing.faulty import FaultyStorage
+
+PACK = BlobID("p1")
+MARKER = BlobID("x1")
+
+
+class Timer:
+    """A clock that stands."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def counting() -> CountingStorage:
+    storage = CountingStorage(MemoryStorage())
+    storage.inner.put(PACK, b"pack")
+    storage.inner.put(MARKER, b"x")
+    return storage
+
+
+def test_what_was_begun_is_asked_once_and_given_once(counting: CountingStorage) -> None:
+    storage = AheadStorage(counting, gets=[PACK], lists=["x"])
+    assert storage.get(PACK) == b"pack"
+    assert [blob.blob_id for blob in storage.list("x")] == [MARKER]
+    assert counting.count() == 2
+    counting.inner.put(PACK, b"another")
+    counting.inner.delete(MARKER)
+    assert storage.get(PACK) == b"another"
+    assert list(storage.list("x")) == []
+    assert counting.count() == 4
+
+
+def test_other_requests_go_to_the_storage(counting: CountingStorage) -> None:
+    storage = AheadStorage(counting, gets=[PACK], lists=["x"])
+    assert storage.get(PACK, 1, 2) == b"ac"
+    assert storage.get(MARKER) == b"x"
+    assert len(list(storage.list())) == 2
+    assert storage.get(PACK) == b"pack"
+    assert counting.count() == 5
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda storage: storage.put(BlobID("q"), b""),
+        lambda storage: storage.delete(BlobID("q")),
+        lambda storage: storage.flush_caches(),
+    ],
+)
+def test_nothing_is_believed_after_a_write(counting: CountingStorage, write: object) -> None:
+    assert callable(write)
+    storage = AheadStorage(counting, gets=[PACK], lists=["x"])
+    write(storage)
+    counting.inner.put(PACK, b"another")
+    assert storage.get(PACK) == b"another"
+
+
+def test_an_old_result_is_not_believed(counting: CountingStorage) -> None:
+    timer = Timer()
+    storage = AheadStorage(counting, gets=[PACK], lists=["x"], timer=timer)
+    timer.seconds = BELIEVED_SECONDS
+    assert storage.get(PACK) == b"pack"
+    timer.seconds += 0.1
+    counting.inner.delete(MARKER)
+    assert list(storage.list("x")) == []
+
+
+def test_an_error_is_raised_where_the_result_is_taken() -> None:
+    storage = AheadStorage(MemoryStorage(), gets=[PACK])
+    with pytest.raises(BlobNotFoundError):
+        storage.get(PACK)
+    faulty = FaultyStorage(MemoryStorage())
+    faulty.fail("list", error=lambda: StorageUnavailableError("no"))
+    storage = AheadStorage(faulty, lists=["x"])
+    with pytest.raises(StorageUnavailableError):
+        storage.list("x")
+    assert list(storage.list("x")) == []
+
+
+def test_two_threads_get_one_result_each_from_the_storage(counting: CountingStorage) -> None:
+    storage = AheadStorage(counting, gets=[PACK])
+    found: list[bytes] = []
+    threads = [threading.Thread(target=lambda: found.append(storage.get(PACK))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [b"pack"] * 4
+    assert counting.count("get") == 4

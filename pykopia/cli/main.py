@@ -18,8 +18,6 @@ READER_GONE = 141
 """Exit status when the reader of our output went away: 128 and the number of SIGPIPE, as shells count."""
 
 _HELP = frozenset({"--help", "--help-full", "--help-long", "--help-man", "--version"})
-_GCSFS_CORE = ("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-"""Setting of gcsfs: without it, its import loads gRPC and two more clients, longer than all else in a short command."""
 _YOUNG_OBJECTS = 100_000
 """New objects after which cycles are looked for: the modules of a command make some, and all of them stay."""
 
@@ -30,7 +28,6 @@ def main() -> NoReturn:
     interrupter.install()
     try:
         gc.set_threshold(_YOUNG_OBJECTS)
-        os.environ.setdefault(*_GCSFS_CORE)
         streams.prepare()
         status = run(sys.argv[1:], environment=os.environ, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
         interrupter.uninstall()

@@ -61,6 +61,16 @@ def load_credentials(found: object, file: str, *, scopes: Sequence[str], service
     raise UsageError(f"can't use {where}: their type must be service_account or authorized_user")
 
 
+def refresh(credentials: Credentials) -> None:
+    """Get another token.
+
+    Raises:
+        GoogleAuthError: There is none.
+    """
+    with requests.Session() as session:
+        credentials.refresh(Request(session))
+
+
 def trust_for_tokens(credentials: Credentials, context: ssl.SSLContext) -> None:
     """Let credentials get their tokens by connections with TLS settings of ours, whoever asks them to.
 
@@ -78,4 +88,4 @@ def trust_for_tokens(credentials: Credentials, context: ssl.SSLContext) -> None:
     credentials.refresh = refresh_by  # type: ignore[method-assign]
 
 
-__all__ = ["load_credentials", "trust_for_tokens"]
+__all__ = ["load_credentials", "refresh", "trust_for_tokens"]

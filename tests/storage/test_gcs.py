@@ -81,7 +81,7 @@ class TestFakeGCSWithFaults(StorageFaultTests):
     def storage(
         self, proxy: FaultyProxy, options: GCSOptions, direct: BlobStorage, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[BlobStorage]:
-        for name, value in (("ANSWER_SECONDS", 0.7), ("CONNECT_SECONDS", 0.7), ("SLOWEST", 10 << 20)):
+        for name, value in (("ANSWER_SECONDS", 0.7), ("CONNECT_SECONDS", 0.7)):
             monkeypatch.setattr(f"pykopia.storage.backends.gcs.storage.{name}", value)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{proxy.host}:{proxy.port}")
         with GCSStorage(options) as storage:

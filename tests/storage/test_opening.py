@@ -103,3 +103,16 @@ assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("backend", ["s3", "gcs"])
+def test_the_code_of_a_bucket_imports_no_filesystem_and_no_sdk(backend: str) -> None:
+    program = f"""
+import sys
+import pykopia.storage.backends.{backend}.storage
+heavy = {{"fsspec", "asyncio", "aiohttp", "requests", "s3fs", "gcsfs", "grpc", "google.auth", "botocore.session"}}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pykopia.errors import BlobNotFoundError, StorageUnavailableError
+from pykopia.storage import http_connections
 from pykopia.storage.backends.s3 import transfer
 from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.backends.s3.storage import S3Storage
@@ -114,9 +115,9 @@ def test_another_refusal_is_told_as_it_is() -> None:
 
 
 def test_bodies_are_sent_in_pieces_of_the_buffer_itself() -> None:
-    buffer = bytearray(transfer.PIECE + 10)
-    pieces = list(transfer._Body(memoryview(buffer)))
-    assert [len(piece) for piece in pieces] == [transfer.PIECE, 10]
+    buffer = bytearray(http_connections.PIECE + 10)
+    pieces = list(http_connections.Body(buffer))
+    assert [len(piece) for piece in pieces] == [http_connections.PIECE, 10]
     assert all(piece.obj is buffer for piece in pieces)
 
 

@@ -1,26 +1,14 @@
-"""Buckets of Google Cloud Storage (format 03 §3).
-
-The filesystem is gcsfs'; requests go through it to the JSON API, as it has no words for conditions, metadata and retention.
-"""
+"""Buckets of Google Cloud Storage by its JSON API (format 03 §3)."""
 
 import base64
-import contextlib
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-import aiohttp
-from fsspec.asyn import sync
-from fsspec.exceptions import FSTimeoutError
-from gcsfs.core import GCSFileSystem
-from gcsfs.retry import HttpError, NonRetryableError
-from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import GoogleAuthError, RefreshError
-from yarl import URL
+import urllib3
 
 from pykopia.errors import (
     BlobExistsError,
@@ -32,16 +20,15 @@ from pykopia.errors import (
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.gcs.client import AnswerError, GCSClient, OtherServerError, TokenError
 from pykopia.storage.backends.gcs.options import GCSOptions
 from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
-from pykopia.storage.google_credentials import load_credentials, trust_for_tokens
+from pykopia.storage.http_connections import Body
 from pykopia.storage.object_store import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
-    CONNECTIONS,
     CONTENT_TYPE,
-    SLOWEST,
     ObjectStore,
     locked_until,
     stored_time_ns,
@@ -55,12 +42,9 @@ from pykopia.storage.service_errors import (
     not_the_service,
     service_error,
 )
-from pykopia.storage.trust import tls_context
 
 MTIME_KEY = "Kopia-Mtime"
 """Metadata with the time that counts instead of the service's: decimal nanoseconds since 1970, as Kopia writes it."""
-_SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
-_READ_ONLY_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 _BOUNDARY = "pykopia-5f1c7b0e9d"
 _FIELDS = "name,size,timeCreated,timeDeleted,metadata,generation"
 _TRUST = "give its authority (rootCA), or use the name that the certificate is for"
@@ -73,7 +57,7 @@ class GCSStorage(ObjectStore):
     all of it is there, and answers when it keeps it. With object lock the retention goes with the same request.
     """
 
-    failures = (OSError, aiohttp.ClientError, FSTimeoutError, GoogleAuthError, HttpError, NonRetryableError)
+    failures = (OSError, urllib3.exceptions.HTTPError)
 
     page_size: ClassVar[int] = 1000
     """Most names in one answer of a listing."""
@@ -81,7 +65,7 @@ class GCSStorage(ObjectStore):
     def __init__(self, options: GCSOptions, *, checked: bool = True) -> None:
         self.options = options
         super().__init__(
-            lambda: _Filesystem(options),
+            lambda: GCSClient(options, connect_seconds=CONNECT_SECONDS, answer_seconds=ANSWER_SECONDS),
             options.bucket,
             options=options,
             display_name=f"GCS: {options.bucket}",
@@ -107,7 +91,7 @@ class GCSStorage(ObjectStore):
         with self._failing(f"delete blob {blob_id} from {self.display_name}"):
             try:
                 self._call("DELETE", self._object(key))
-            except _AnswerError as error:
+            except AnswerError as error:
                 if error.status != 404:
                     raise
                 self._check_root()
@@ -116,13 +100,15 @@ class GCSStorage(ObjectStore):
         """Lock a blob for longer, see ``BlobStorage.extend_retention``; the mode is always ``Locked``, as Kopia's."""
         key = self._key(self._path_of(blob_id))
         with self._failing(f"lock blob {blob_id} in {self.display_name}", blob_id):
-            self._call("PATCH", self._object(key), json={"retention": _retention(period_ns)})
+            body = json.dumps({"retention": _retention(period_ns)}).encode()
+            self._call("PATCH", self._object(key), headers={"Content-Type": "application/json"}, body=body)
 
     def close(self) -> None:
         """Close the connections."""
-        session = self.fs.session
-        if session is not None and not session.closed:
-            sync(self.fs.loop, session.close)
+        self.fs.close()
+
+    def flush_caches(self) -> None:
+        """Do nothing: every listing asks the service."""
 
     def check_versioned(self) -> None:
         """Refuse a bucket that keeps no versions.
@@ -174,14 +160,14 @@ class GCSStorage(ObjectStore):
         return self._fetch(self._key(path), offset, length)
 
     def _fetch(self, key: str, offset: int, length: int, **more: Any) -> bytes:  # noqa: ANN401
-        headers = {"Accept-Encoding": "identity"}
+        headers = {}
         if length > 0:
             headers["Range"] = f"bytes={offset}-{offset + length - 1}"
         elif offset:
             headers["Range"] = f"bytes={offset}-"
         try:
             return self._call("GET", self._object(key), headers=headers, alt="media", **more)
-        except _AnswerError as error:
+        except AnswerError as error:
             if error.status == 416:
                 return b""  # nothing is there: the caller sees that it is less than asked for
             raise
@@ -202,18 +188,21 @@ class GCSStorage(ObjectStore):
             f"--{_BOUNDARY}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(told)}\r\n"
             f"--{_BOUNDARY}\r\nContent-Type: {CONTENT_TYPE}\r\n\r\n"
         )
-        more: dict[str, Any] = {"ifGenerationMatch": "0"} if options.do_not_recreate else {}
+        body = Body(head.encode(), data, f"\r\n--{_BOUNDARY}--\r\n".encode())
+        more = {"ifGenerationMatch": "0"} if options.do_not_recreate else {}
         try:
             self._call(
                 "POST",
-                f"{self.fs._location}/upload/storage/v1/b/{quote(self.bucket)}/o",  # noqa: SLF001 -- as gcsfs' own callers
-                headers={"Content-Type": f"multipart/related; boundary={_BOUNDARY}"},
-                data=io.BytesIO(b"".join((head.encode(), data, f"\r\n--{_BOUNDARY}--\r\n".encode()))),
-                timeout=CONNECT_SECONDS + ANSWER_SECONDS + len(data) / SLOWEST,
+                f"{self.fs.location}/upload/storage/v1/b/{quote(self.bucket)}/o",
+                headers={
+                    "Content-Type": f"multipart/related; boundary={_BOUNDARY}",
+                    "Content-Length": str(len(body)),
+                },
+                body=body,
                 uploadType="multipart",
                 **more,
             )
-        except _AnswerError as error:
+        except AnswerError as error:
             if options.do_not_recreate and error.status == 412:
                 raise BlobExistsError(key[len(self.prefix) :], self.display_name) from None
             raise
@@ -244,10 +233,10 @@ class GCSStorage(ObjectStore):
     def _object(self, key: str) -> str:
         return f"b/{quote(self.bucket)}/o/{quote(key, safe='')}"
 
-    def _call(self, method: str, path: str, *, timeout: float | None = None, **arguments: Any) -> bytes:  # noqa: ANN401
-        """Make one request, which is given up after ``timeout`` seconds, and return what comes back."""
-        _, found = sync(self.fs.loop, self.fs._call, method, path, timeout=timeout, **arguments)  # noqa: SLF001
-        return bytes(found)
+    def _call(self, method: str, path: str, **arguments: Any) -> bytes:  # noqa: ANN401
+        """Make one request and return what comes back."""
+        found: bytes = self.fs.call(method, path, **arguments)
+        return found
 
     def _json(self, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         """Ask for something that is told as a JSON object."""
@@ -256,14 +245,14 @@ class GCSStorage(ObjectStore):
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise _OtherServerError
+            raise OtherServerError
         return found
 
     def _error(self, error: Exception, doing: str, blob_id: BlobID | None = None) -> PykopiaError:
         address = urlsplit(self.fs.base).netloc
-        if isinstance(error, _OtherServerError):
+        if isinstance(error, OtherServerError):
             return not_the_service(doing, address, error.content_type)
-        if isinstance(error, _AnswerError):
+        if isinstance(error, AnswerError):
             if not error.reason and is_page_of_another(error.status, error.headers.get("Content-Type")):
                 return not_the_service(doing, address, "text/html")
             if blob_id is not None and error.status == 404:
@@ -281,95 +270,14 @@ class GCSStorage(ObjectStore):
                 date=error.headers.get("Date"),
                 location=error.headers.get("Location"),
             )
-        if isinstance(error, HttpError | NonRetryableError) and isinstance(error.__cause__, Exception):
-            error = error.__cause__  # gcsfs tells of every token that it does not get as a rejected one
-        if isinstance(error, RefreshError) and not error.retryable:
-            return StorageAuthenticationError(f"can't {doing}: Google does not take the credentials; check them")
+        if isinstance(error, TokenError):
+            if error.rejected:
+                return StorageAuthenticationError(f"can't {doing}: Google does not take the credentials; check them")
+            assert isinstance(error.__cause__, Exception)
+            error = error.__cause__
         return connection_error(
             doing, error, address, untrusted=_TRUST, no_tls="check the endpoint", proxy=proxy_for(self.fs.base)
         )
-
-
-class _AnswerError(OSError):
-    """The service answered with an error."""
-
-    def __init__(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-        self.status, self.reason, self.words, self.headers = status, "", "", headers
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
-            told = json.loads(content)["error"]
-            self.words = str(told["message"])
-            self.reason = str(told["errors"][0]["reason"])
-        super().__init__(f"HTTP status {status}")
-
-
-class _OtherServerError(OSError):
-    """The server is not Google's service."""
-
-    content_type = ""
-
-
-class _Filesystem(GCSFileSystem):  # type: ignore[misc] # gcsfs has no types
-    """gcsfs that trusts whom the connection says, and tries nothing again by itself."""
-
-    cachable = False
-
-    def __init__(self, options: GCSOptions) -> None:
-        self._options = options
-        self._session: aiohttp.ClientSession | None = None
-        super().__init__(
-            project=options.project_id or "none",  # only for what is not done here
-            token=AnonymousCredentials(),
-            skip_instance_cache=True,
-        )
-        self._endpoint = self._location  # for as long as it lives
-        if self.on_google or options.credentials or options.credentials_file:
-            scope = _READ_ONLY_SCOPE if options.read_only else _SCOPE
-            credentials = load_credentials(
-                options.credentials, options.credentials_file, scopes=[scope], service="Google Cloud Storage"
-            )
-            if options.root_ca:
-                trust_for_tokens(credentials, tls_context(options.root_ca))
-            self.credentials.credentials = credentials
-
-    async def _set_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            options = self._options
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls_context(options.root_ca)),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
-            )
-        return self._session
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        *_: str,
-        headers: Mapping[str, str] | None = None,
-        json: object = None,
-        data: io.BytesIO | None = None,
-        **parameters: str,
-    ) -> tuple[int, Any, Any, bytes]:
-        """Make one request; gcsfs' own would try again."""
-        session = await self._set_session()
-        where = path if path.startswith("http") else self.base + path
-        async with session.request(
-            method,
-            URL(where, encoded=True).update_query(parameters),
-            json=json,
-            data=data,
-            headers=self._get_headers(headers),
-            proxy=proxy_for(where),
-            allow_redirects=False,
-        ) as answer:
-            content = await answer.read()
-            if answer.status >= 300:
-                raise _AnswerError(answer.status, content, answer.headers)
-            if answer.content_type == "text/html":
-                error = _OtherServerError()
-                error.content_type = answer.content_type
-                raise error
-            return answer.status, answer.headers, answer.request_info, content
 
 
 def _retention(period_ns: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote_plus
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import urllib3
@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from pykopia.storage.backends.s3.address import S3Address
 from pykopia.storage.backends.s3.sdk import SDK, Key
+from pykopia.storage.http_connections import send
 from pykopia.storage.service_errors import is_page_of_another, is_web_page
 
 _USER_AGENT = "pykopia"
@@ -182,20 +183,7 @@ class S3Client:
         request.context["client_config"] = _UNSIGNED
         S3SigV4Auth(self._credentials(), "s3", region).add_auth(request)
         signed = {**dict(request.headers.items()), "User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
-        split = urlsplit(url)
-        by_proxy = self._pool.proxy is not None and split.scheme == "http"  # which wants all of the URL
-        target = url if by_proxy else url[len(f"{split.scheme}://{split.netloc}") :]
-        return self._pool.connection_from_url(url).urlopen(
-            method,
-            target,
-            body=body,
-            headers=signed,
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-        )
+        return send(self._pool, method, url, headers=signed, body=body)
 
     def _credentials(self) -> Any:  # noqa: ANN401 -- the SDK has no types
         if self._key is not None:

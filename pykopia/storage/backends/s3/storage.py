@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
-from urllib.parse import unquote
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
@@ -30,6 +29,7 @@ from pykopia.storage.backends.s3.sdk import SDK, Key
 from pykopia.storage.backends.s3.transfer import S3Transfer
 from pykopia.storage.base import BlobStorage, PutOption, PutOptions, RetentionMode
 from pykopia.storage.fsspec_storage import nanoseconds
+from pykopia.storage.http_connections import connections
 from pykopia.storage.object_store import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -329,21 +329,14 @@ def _client(options: S3Options, address: S3Address) -> S3Client:
         add_role(sdk.session, options, _context(options, sdk))
     elif options.access_key_id:
         key = Key(options.access_key_id, options.secret_access_key, options.session_token or None)
-    settings: dict[str, Any] = {
-        "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
-        "maxsize": CONNECTIONS,
-    }
-    if address.tls:
-        settings["ssl_context"] = _context(options, sdk)
-    proxy = proxy_for(address.url("", region))
-    pool = urllib3.PoolManager(**settings) if proxy is None else _through(proxy, settings)
+    pool = connections(
+        address.url("", region),
+        most=CONNECTIONS,
+        connect_seconds=CONNECT_SECONDS,
+        answer_seconds=ANSWER_SECONDS,
+        context=_context(options, sdk) if address.tls else None,
+    )
     return S3Client(address, sdk=sdk, region=region, pool=pool, key=key)
-
-
-def _through(proxy: str, settings: dict[str, Any]) -> urllib3.ProxyManager:
-    login = urllib3.util.parse_url(proxy).auth
-    headers = urllib3.util.make_headers(proxy_basic_auth=unquote(login)) if login else {}
-    return urllib3.ProxyManager(proxy, proxy_headers=headers, **settings)
 
 
 def _context(options: S3Options, sdk: SDK) -> ssl.SSLContext:

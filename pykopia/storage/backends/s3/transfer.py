@@ -4,7 +4,7 @@ import base64
 import contextlib
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from botocore.exceptions import ClientError
@@ -12,11 +12,10 @@ from isal import isal_zlib
 
 from pykopia.errors import StorageUnavailableError
 from pykopia.ids import Buffer
+from pykopia.storage.http_connections import Body
 
 log = logging.getLogger(__name__)
 
-PIECE = 256 << 10
-"""Bytes that are sent at once, for which the time-out of the connection counts."""
 _NOT_KNOWN_CODES = frozenset({"InvalidArgument", "InvalidRequest", "NotImplemented"})
 """Error codes of services that refuse an unknown header."""
 
@@ -74,7 +73,7 @@ class S3Transfer:
             self._put(key, view, {**more, **(_crc(view) if self._compares_crc else _md5(view))})
 
     def _put(self, key: str, view: memoryview, more: Mapping[str, object]) -> None:
-        answer = self.client.put_object(Bucket=self._bucket, Key=key, Body=_Body(view), **more)
+        answer = self.client.put_object(Bucket=self._bucket, Key=key, Body=Body(view), **more)
         sent, told = more.get("ChecksumCRC32"), answer.get("ChecksumCRC32")
         if sent is None:
             return
@@ -89,19 +88,6 @@ class S3Transfer:
             )
         else:
             self._compares_crc = False
-
-
-class _Body:
-    """A buffer, sent in pieces: with one alone, the time-out of a connection would count for all of it."""
-
-    def __init__(self, view: memoryview) -> None:
-        self._view = view
-
-    def __len__(self) -> int:
-        return len(self._view)
-
-    def __iter__(self) -> Iterator[memoryview]:
-        return (self._view[start : start + PIECE] for start in range(0, len(self._view), PIECE))
 
 
 def _md5(view: memoryview) -> dict[str, str]:
@@ -120,4 +106,4 @@ def _is_unknown_header(error: ClientError) -> bool:
     return status == 501 or (status == 400 and (told.get("Code") in _NOT_KNOWN_CODES or "checksum" in said))
 
 
-__all__ = ["PIECE", "S3Transfer"]
+__all__ = ["S3Transfer"]

@@ -5,7 +5,7 @@ is compared: contents in packs, and snapshots. A few states of each kind are tri
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class Campaign:
     tried: int = 0
     refused_by_kopia: int = 0
     refused_by_us: int = 0
+    blind: int = 0
+    """States in which kopia does not see what it has recovered itself."""
     _whole: Path = field(init=False)
     _place: Path = field(init=False)
 
@@ -209,7 +211,7 @@ def test_both_see_the_same_after_one_has_recovered_the_index(
     history = campaign.history
     garbage = set(map(str, history.garbage_contents))
     for lost in some(states_of_the_index(history), number):
-        campaign.lay_out(lost)
+        before = [blob.blob_id for blob in campaign.lay_out(lost).list("")]
         if who == "kopia":
             ran = campaign.run_kopia("index", "recover", "--commit")
         else:
@@ -229,9 +231,21 @@ def test_both_see_the_same_after_one_has_recovered_the_index(
             contents = {str(entry.content_id) for entry in repository.contents.list()}
         # kopia does not put markers back, and so it may not see that a content was deleted; pykopia does
         assert contents_of_kopia - contents <= (garbage if who == "kopia" else set()), sorted(lost)
+        assert by_us == set(map(str, history.snapshots)), sorted(lost)
+        if who == "kopia" and writes_behind_a_range(before):
+            assert by_kopia <= by_us, sorted(lost)
+            campaign.blind += 1
+            continue
         assert contents <= contents_of_kopia, sorted(lost)
-        assert by_us == by_kopia == set(map(str, history.snapshots)), sorted(lost)
+        assert by_kopia == by_us, sorted(lost)
     tell(campaign, f"recovery of {layout!r} by {who}", capsys)
+
+
+def writes_behind_a_range(blobs: Sequence[str]) -> bool:
+    """Return True if the epoch that the markers name is in a range already: kopia never reads what it writes there."""
+    epochs = (int(name[2:]) for name in blobs if name.startswith("xe"))
+    ranges = (int(name.split("_")[1]) for name in blobs if name.startswith("xr"))
+    return max(epochs, default=0) <= max(ranges, default=-1)
 
 
 def tell(campaign: Campaign, what: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,6 +253,7 @@ def tell(campaign: Campaign, what: str, capsys: pytest.CaptureFixture[str]) -> N
     with capsys.disabled():
         print(
             f"\n{campaign.tried} states, {what}: kopia refused {campaign.refused_by_kopia}, "
-            f"pykopia {campaign.refused_by_us}",
+            f"pykopia {campaign.refused_by_us}"
+            + (f"; kopia stayed blind in {campaign.blind}" if campaign.blind else ""),
             end=" ",
         )

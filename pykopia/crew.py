@@ -9,6 +9,7 @@ So have ``access.chunks``, ``snapshot.remote_upload`` and ``repository.stored_pa
 error belongs to whoever asked for that piece, and the others go on.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -208,6 +209,11 @@ class Parts(Generic[Part]):
             return self._pool
 
 
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _pool(threads: int, name: str) -> "ThreadPoolExecutor":
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- many commands need no threads
 
@@ -233,4 +239,4 @@ class _Left(Iterator[Part]):
         self._stopped = True
 
 
-__all__ = ["Crew", "Parts", "in_parallel"]
+__all__ = ["Crew", "Parts", "available_cpus", "in_parallel"]

@@ -744,7 +744,7 @@ class Snapshots:
             PykopiaError: this repository can't be written to. What can't be read there is in the result's ``problems``,
                 ``damaged`` and ``contradictions``.
         """
-        from pykopia.repository.writer import available_cpus
+        from pykopia.crew import available_cpus
         from pykopia.snapshot.migrate import Migration, migrate_policies
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.upload_options import UploadCounters

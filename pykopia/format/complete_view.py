@@ -20,9 +20,11 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import RANGE_PREFIX, SESSION_PREFIX, is_pack
 from pykopia.format.epoch import EpochState, epoch_of, range_of
 from pykopia.format.gotime import format_time
-from pykopia.format.retention import FUTURE_TOLERANCE_NS
 from pykopia.format.session import session_of_blob
 from pykopia.ids import BlobID
+
+FUTURE_TOLERANCE_NS: Final = 300_000_000_000
+"""Nanoseconds by which the start of a snapshot may lie ahead of the clock."""
 
 _NAMED_AT_MOST: Final = 3
 _TOKEN: Final = object()
@@ -417,6 +419,7 @@ def _oldest(blobs: Iterable[BlobMetadata]) -> int | None:
 
 
 __all__ = [
+    "FUTURE_TOLERANCE_NS",
     "CompleteView",
     "Contradiction",
     "Contradictions",

@@ -15,9 +15,6 @@ from pykopia.format.calendar_time import date_of, day_of, from_local, iso_week, 
 from pykopia.format.gotime import DAY_SECONDS, SECOND_NS
 from pykopia.format.policy import RetentionPolicy
 
-FUTURE_TOLERANCE_NS: Final = 5 * 60 * SECOND_NS
-"""Nanoseconds by which the start of a snapshot may lie ahead of the clock."""
-
 INCOMPLETE_AGE_NS: Final = 4 * 3600 * SECOND_NS
 """Incomplete snapshots younger than this, compared with the newest snapshot, are kept: nanoseconds."""
 
@@ -261,7 +258,6 @@ def compact_reasons(reasons: Iterable[str]) -> list[str]:
 
 
 __all__ = [
-    "FUTURE_TOLERANCE_NS",
     "INCOMPLETE",
     "INCOMPLETE_AGE_NS",
     "INCOMPLETE_COUNT",

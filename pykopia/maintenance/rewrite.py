@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pykopia import clock
-from pykopia.crew import Crew
+from pykopia.crew import Crew, available_cpus
 from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.content_id import ALL
@@ -12,7 +12,7 @@ from pykopia.format.index import IndexEntry
 from pykopia.format.maintenance_plan import short_packs
 from pykopia.format.maintenance_schedule import TaskStatistics
 from pykopia.repository.core import Core
-from pykopia.repository.writer import RepositoryWriter, available_cpus
+from pykopia.repository.writer import RepositoryWriter
 
 _SECOND_NS = 1_000_000_000
 THREADS_PER_CPU = 2

@@ -1,9 +1,9 @@
 """One session of writing: contents, objects and manifests that become visible together."""
 
-import os
 from types import TracebackType
 from typing import Self
 
+from pykopia.crew import available_cpus
 from pykopia.format.replica import embed_replica
 from pykopia.ids import BlobID
 from pykopia.repository.content_writer import ContentWriter
@@ -108,9 +108,4 @@ class RepositoryWriter:
             self.close()
 
 
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-__all__ = ["RepositoryWriter", "available_cpus"]
+__all__ = ["RepositoryWriter"]

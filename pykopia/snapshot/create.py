@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from pykopia import __version__, clock
+from pykopia.crew import available_cpus
 from pykopia.errors import PykopiaError, SourceReadError, UsageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.compression_policy import compressor_for
@@ -24,7 +25,7 @@ from pykopia.format.source import SourceInfo, previous_snapshots
 from pykopia.ids import ObjectID
 from pykopia.repository.core import Core
 from pykopia.repository.stored_packs import StoredObjects, StoredPacks
-from pykopia.repository.writer import RepositoryWriter, available_cpus
+from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
 from pykopia.snapshot.directory_writing import write_directory

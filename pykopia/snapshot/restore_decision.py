@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
-from pykopia.snapshot.restore_options import RestoreOptions
-from pykopia.snapshot.selection import Selection
+
+if TYPE_CHECKING:
+    from pykopia.snapshot.restore_options import RestoreOptions
+    from pykopia.snapshot.selection import Selection
 
 SAME_TIME_NS = 2_000_000_000
 """Difference of times up to which ``skip_existing`` takes a file as the same."""
@@ -77,7 +80,7 @@ MAKE = Make()
 def decide(
     entry: DirectoryEntry,
     existing: Existing | None,
-    options: RestoreOptions,
+    options: "RestoreOptions",
     same: Callable[[], bool],
     *,
     shallow: bool = False,
@@ -126,7 +129,7 @@ def unusable(entry: DirectoryEntry) -> Refuse | None:
     return None
 
 
-def _folder(existing: Existing, options: RestoreOptions) -> Decision:
+def _folder(existing: Existing, options: "RestoreOptions") -> Decision:
     if existing.kind != DIRECTORY:
         return Refuse(
             f"{KINDS[existing.kind]} is there (links are not followed); move it away, or let the restore delete what is "
@@ -137,7 +140,7 @@ def _folder(existing: Existing, options: RestoreOptions) -> Decision:
     return SetAttributes()
 
 
-def _link(existing: Existing, options: RestoreOptions, same: Callable[[], bool]) -> Decision:
+def _link(existing: Existing, options: "RestoreOptions", same: Callable[[], bool]) -> Decision:
     if existing.kind != SYMLINK:
         return Refuse(f"something else is there: {KINDS[existing.kind]}")
     if options.skip_existing:
@@ -149,7 +152,7 @@ def _link(existing: Existing, options: RestoreOptions, same: Callable[[], bool])
     return Replace()
 
 
-def _file(entry: DirectoryEntry, existing: Existing, options: RestoreOptions, same: Callable[[], bool]) -> Decision:
+def _file(entry: DirectoryEntry, existing: Existing, options: "RestoreOptions", same: Callable[[], bool]) -> Decision:
     if existing.kind == DIRECTORY:
         return Refuse("a folder is there")
     if existing.kind == FILE:
@@ -169,7 +172,7 @@ def looks_same(existing: Existing, entry: DirectoryEntry) -> bool:
     return existing.size == entry.size and abs(existing.mtime_ns - entry.mtime_ns) <= SAME_TIME_NS
 
 
-def has_placeholder(entry: DirectoryEntry, options: RestoreOptions) -> bool:
+def has_placeholder(entry: DirectoryEntry, options: "RestoreOptions") -> bool:
     """Return True if the entry becomes a placeholder where it is deep enough."""
     if entry.type == SYMLINK or (entry.type == FILE and entry.size < options.shallow_min_size):
         return False
@@ -180,8 +183,8 @@ def extra_names(
     path: str,
     entries: Iterable[DirectoryEntry],
     there: Mapping[str, str],
-    selection: Selection,
-    options: RestoreOptions,
+    selection: "Selection",
+    options: "RestoreOptions",
     *,
     shallow: bool,
 ) -> list[str]:

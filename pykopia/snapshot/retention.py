@@ -7,10 +7,11 @@ from itertools import groupby
 from pykopia import clock
 from pykopia.errors import DamagedDataError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.complete_view import FUTURE_TOLERANCE_NS
 from pykopia.format.gotime import format_time
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.policy import Policy
-from pykopia.format.retention import FUTURE_TOLERANCE_NS, ExpirePlan, plan_expire
+from pykopia.format.retention import ExpirePlan, plan_expire
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ManifestID

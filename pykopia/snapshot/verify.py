@@ -14,7 +14,7 @@ from queue import LifoQueue
 from typing import TypeAlias
 
 from pykopia.arguments import check_fields, check_number
-from pykopia.crew import Crew
+from pykopia.crew import Crew, available_cpus
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -33,7 +33,6 @@ from pykopia.repository.buffers import LargeBuffer, new_buffer
 from pykopia.repository.core import Core
 from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, DirectoryReader
 from pykopia.repository.runs import Run, plan_runs
-from pykopia.repository.writer import available_cpus
 from pykopia.snapshot.locating import Locator, check_length, length_of, size_limit
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Progress

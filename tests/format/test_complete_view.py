@@ -5,6 +5,7 @@ import pytest
 from pykopia.errors import UsageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.complete_view import (
+    FUTURE_TOLERANCE_NS,
     CompleteView,
     Kind,
     PackFacts,
@@ -14,7 +15,6 @@ from pykopia.format.complete_view import (
     examine,
 )
 from pykopia.format.epoch import EpochState
-from pykopia.format.retention import FUTURE_TOLERANCE_NS
 from pykopia.ids import BlobID
 
 NOW = 1_767_225_600_000_000_000

@@ -25,7 +25,7 @@ from pykopia.repository.format_blobs import FormatBlobs
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.opening import open_storage
+from pykopia.storage.opening import open_ahead
 from pykopia.storage.options import StorageOptions, ThrottlingLimits
 from pykopia.storage.storage_options import with_options
 from pykopia.storage.url import storage_from_url
@@ -216,8 +216,6 @@ def open_connected(
     *,
     storage_options: Mapping[str, object] | None = None,
     upgrade_owner_id: str = "",
-    lists: Sequence[str] = (EPOCH_PREFIX,),
-    meanwhile: Callable[[], object] | None = None,
 ) -> Repository:
     """Open the repository that a connection file names.
 
@@ -226,13 +224,33 @@ def open_connected(
         password: of the repository; read from the password file beside the connection file when not given.
         storage_options: what replaces options of the connection file for this once, such as new keys; see ``create``.
         upgrade_owner_id: owner of a format upgrade that is going on, if that is this client.
-        lists: prefixes of blobs that will be listed soon, which is begun at once; by default those of the index.
-        meanwhile: called while the first requests are under way, such as to import modules.
 
     Raises:
         NotConnectedError: there is no connection file.
         ConnectionFileError: it can't be used.
         InvalidPasswordError: no password, or a wrong one.
+    """
+    return open_for(config, password, storage_options=storage_options, upgrade_owner_id=upgrade_owner_id)
+
+
+def open_for(
+    config: StrPath | None = None,
+    password: str | None = None,
+    *,
+    storage_options: Mapping[str, object] | None = None,
+    upgrade_owner_id: str = "",
+    lists: Sequence[str] = (EPOCH_PREFIX,),
+    meanwhile: Callable[[], object] | None = None,
+) -> Repository:
+    """Open the repository that a connection file names, for a program that knows what it does next; see ``open_connected``.
+
+    Args:
+        config: connection file.
+        password: of the repository.
+        storage_options: what replaces options of the connection file for this once.
+        upgrade_owner_id: owner of a format upgrade.
+        lists: prefixes of blobs that will be listed soon, which is begun at once; by default those of the index.
+        meanwhile: called while the first requests are under way, such as to import modules.
     """
     config = absolute("config", config) or default_config_path().absolute()
     local = read_config(config)
@@ -251,7 +269,7 @@ def open_connected(
         copies = format_blobs.cached_copies(local.caching.folder(config), info)
         duration_ns = local.format_blob_cache_duration_ns
         gets = format_blobs.not_copied(copies, duration_ns)
-        storage = open_storage(info, limits=limits, gets=gets, lists=lists, meanwhile=meanwhile)
+        storage = open_ahead(info, limits=limits, gets=gets, lists=lists, meanwhile=meanwhile)
     except ConnectionFileError as error:
         raise ConnectionFileError(f"{config}: {error}") from error
     client = ClientOptions(
@@ -284,7 +302,7 @@ def _storage(
     if not isinstance(location, ConnectionInfo):
         raise UsageError(f"location must be a URL, a path or a storage, not a {type(location).__name__}")
     info = with_options(location, storage_options) if storage_options else location
-    return open_storage(info, create=create, gets=gets)
+    return open_ahead(info, create=create, gets=gets)
 
 
-__all__ = ["Location", "connect", "create", "open_connected"]
+__all__ = ["Location", "connect", "create", "open_connected", "open_for"]

@@ -190,7 +190,7 @@ class Session:
         Raises:
             NotConnectedError: There is no connection file.
         """
-        from pykopia.api.opening import open_connected  # noqa: PLC0415
+        from pykopia.api.opening import open_for  # noqa: PLC0415
         from pykopia.cli import early, passwords  # noqa: PLC0415
         from pykopia.errors import NotConnectedError  # noqa: PLC0415
 
@@ -198,7 +198,7 @@ class Session:
         if not path.exists():
             raise NotConnectedError(self.not_connected)
         password = passwords.for_opening(self)
-        self.repository = open_connected(
+        self.repository = open_for(
             path,
             password,
             upgrade_owner_id=self.flags.upgrade_owner_id,

@@ -14,7 +14,24 @@ from pykopia.storage.retrying import RetryingStorage, RetrySchedule
 from pykopia.storage.throttled import ThrottledStorage
 
 
-def open_storage(
+def open_storage(info: ConnectionInfo, *, create: bool = False, limits: ThrottlingLimits | None = None) -> BlobStorage:
+    """Open the storage that a connection describes.
+
+    Args:
+        info: Type and configuration.
+        create: Make the folder if there is none, and choose the layout of new repositories.
+        limits: How fast it may be used, instead of what the connection says.
+
+    Raises:
+        UnsupportedOptionError: The type is not known, or has no backend here; nothing was touched.
+        UsageError: A required field is empty.
+        ConnectionFileError: A field has a value of the wrong kind.
+        StorageNotFoundError: There is no such folder, bucket or container.
+    """
+    return open_ahead(info, create=create, limits=limits)
+
+
+def open_ahead(
     info: ConnectionInfo,
     *,
     create: bool = False,
@@ -23,21 +40,15 @@ def open_storage(
     lists: Sequence[str] = (),
     meanwhile: Callable[[], object] | None = None,
 ) -> BlobStorage:
-    """Open the storage that a connection describes.
+    """Open a storage and begin requests that come next; see ``open_storage``.
 
     Args:
         info: Type and configuration.
-        create: Make the folder if there is none, and choose the layout of new repositories.
-        limits: How fast it may be used, instead of what the connection says.
+        create: Make the folder if there is none.
+        limits: How fast it may be used.
         gets: Blobs that will be read at once, which are asked for while the storage is still being looked at.
         lists: Prefixes that will be listed at once, likewise; not used where listings are slow.
         meanwhile: Called while the requests are under way.
-
-    Raises:
-        UnsupportedOptionError: The type is not known, or has no backend here; nothing was touched.
-        UsageError: A required field is empty.
-        ConnectionFileError: A field has a value of the wrong kind.
-        StorageNotFoundError: There is no such folder, bucket or container.
     """
     options = info.options()
     options.check()
@@ -78,4 +89,4 @@ def retry_schedule(options: StorageOptions) -> RetrySchedule:
         ) from None
 
 
-__all__ = ["BACKENDS", "Backend", "open_storage", "register", "retry_schedule"]
+__all__ = ["BACKENDS", "Backend", "open_ahead", "open_storage", "register", "retry_schedule"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage import BlobMetadata
-from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, RetentionMode, StorageWrapper
 
 
 class SequentialStorage(StorageWrapper):
@@ -39,6 +39,11 @@ class SequentialStorage(StorageWrapper):
         """Delete a blob, see ``BlobStorage.delete``."""
         with self._turn:
             self.inner.delete(blob_id)
+
+    def extend_retention(self, blob_id: BlobID, mode: RetentionMode, period_ns: int) -> None:
+        """Lock a blob for longer, see ``BlobStorage.extend_retention``."""
+        with self._turn:
+            self.inner.extend_retention(blob_id, mode, period_ns)
 
     def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
         """Yield blobs by prefix, see ``BlobStorage.list``; other calls may come between two of them."""

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -176,7 +177,7 @@ def _camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-class _Progress(Generic[Counters]):
+class _Progress(ABC, Generic[Counters]):
     """Shows the progress of a command, whose counters it is called with."""
 
     def __init__(self, session: "Session") -> None:
@@ -194,8 +195,9 @@ class _Progress(Generic[Counters]):
             self._show(self._last, last=True)
         self._line.end()
 
+    @abstractmethod
     def _show(self, counters: Counters, *, last: bool = False) -> None:
-        raise NotImplementedError
+        """Write the line."""
 
 
 class UploadProgress(_Progress["UploadCounters"]):

@@ -19,7 +19,7 @@ from pykopia.maintenance.index_upkeep import index_upkeep
 from pykopia.maintenance.lease import check_clocks
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
-from pykopia.maintenance.stored import change_schedule
+from pykopia.maintenance.stored import change_schedule, read_schedule
 from pykopia.repository.core import Core
 from pykopia.repository.view import complete_view
 
@@ -232,7 +232,8 @@ class Cycle:
         if self._full_run and self._uncollected:
             self._left_out(task, f"garbage was not collected: {self._uncollected}")
             return
-        schedule = self.schedule
+        # of this moment: another program of the same owner, Kopia for one, knows nothing of the lease
+        schedule = _with_runs(read_schedule(self._repository), self._unrecorded)
         if not plan.may_delete_packs(schedule, self._safety, now=clock.now()):
             until = plan.may_delete_packs_from(schedule, self._safety)
             self._left_out(task, "contents have just been moved, and other clients may not know yet", until)

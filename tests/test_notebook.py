@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import pykopia
-from pykopia.format.html_table import MOST_ROWS, html_table, size_text
 from pykopia.format.policy import CompressionPolicy, Policy, RetentionPolicy, SchedulingPolicy, TimeOfDay
 from pykopia.format.policy_merge import EffectivePolicy
 from pykopia.format.snapshot_manifest import SnapshotList
+from pykopia.html_table import MOST_ROWS, html_table, size_text
 from pykopia.snapshot.upload_options import SnapshotOptions
 
 HOSTILE = "<script>alert('x')</script>"

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pykopia.format.html_table import html_table
 from pykopia.format.policy import DEFAULT_POLICY, Policy, TimeOfDay
 from pykopia.format.policy_fields import Kind, Merge, PolicyField, Section, fields_of
 from pykopia.format.policy_target import DefinedPolicy, policies_for
 from pykopia.format.source import SourceInfo
+from pykopia.html_table import html_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

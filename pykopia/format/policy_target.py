@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from pykopia.errors import InvalidPolicyError
-from pykopia.format.html_table import html_table
 from pykopia.format.manifest import TYPE_LABEL, ManifestEntry
 from pykopia.format.policy import EMPTY_POLICY, Policy
 from pykopia.format.source import HOST_LABEL, PATH_LABEL, USER_LABEL, SourceInfo
+from pykopia.html_table import html_table
 from pykopia.ids import ManifestID
 
 POLICY_TYPE: Final = "policy"

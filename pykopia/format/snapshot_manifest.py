@@ -18,8 +18,8 @@ from pykopia.errors import DamagedDataError, DamagedManifestError, DamagedObject
 from pykopia.format import gojson
 from pykopia.format.directory import DirectoryEntry, StoredEntry, encode_entry
 from pykopia.format.gotime import moment
-from pykopia.format.html_table import html_table, size_text
 from pykopia.format.source import SourceInfo
+from pykopia.html_table import html_table, size_text
 from pykopia.ids import Buffer, ManifestID, ObjectID
 
 TAG_PREFIX: Final = "tag:"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.content_id import ALL
 from pykopia.format.gotime import format_time
-from pykopia.format.html_table import html_table, size_text
 from pykopia.format.maintenance_plan import Mode, PackDeletion, Rule
 from pykopia.format.maintenance_schedule import TaskStatistics
+from pykopia.html_table import html_table, size_text
 from pykopia.maintenance.snapshot_gc import Collection
 from pykopia.repository.core import Core
 

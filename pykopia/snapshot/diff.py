@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry, as_compared
-from pykopia.format.html_table import html_table, size_text
+from pykopia.html_table import html_table, size_text
 from pykopia.repository.objects import ObjectStore
 
 Kind = Literal["added", "removed", "changed", "modes", "sizes", "times", "owners", "groups"]

@@ -4,7 +4,6 @@ import builtins
 
 import pykopia
 from pykopia.errors import PolicyNotFoundError
-from pykopia.format.html_table import html_table
 from pykopia.format.policy import DEFAULT_POLICY, Policy
 from pykopia.format.policy_merge import EffectivePolicy, effective_policy
 from pykopia.format.policy_target import (
@@ -17,6 +16,7 @@ from pykopia.format.policy_target import (
 )
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.source import SourceInfo
+from pykopia.html_table import html_table
 from pykopia.ids import ManifestID
 from pykopia.repository.core import Core
 from pykopia.snapshot.reference import SourceLike, source_of

@@ -4,7 +4,8 @@ import unicodedata
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+from pykopia.html_table import size_text as size
+
 _NS: Final = 1_000_000_000
 _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HIDDEN: Final = frozenset("\u061c\u200e\u200f\u2028\u2029\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -17,20 +18,6 @@ _PERIODS: Final = (
     (60, "minute"),
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def size(length: float) -> str:
-    """Return a number of bytes in powers of ten.
-
-    >>> size(999), size(1_234_567)
-    ('999 B', '1.2 MB')
-    """
-    amount = float(length)
-    for unit in _UNITS:
-        if abs(amount) < 1000 or unit == _UNITS[-1]:
-            break
-        amount /= 1000
-    return f"{length:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 def count(number: int, word: str, plural: str = "") -> str:

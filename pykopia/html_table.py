@@ -41,7 +41,7 @@ def _row(cells: Sequence[object], tag: str) -> str:
     return "<tr>" + "".join(f"<{tag}>{_escaped(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
 
-def size_text(length: int) -> str:
+def size_text(length: float) -> str:
     """Return a number of bytes as a person reads it, in powers of ten.
 
     >>> size_text(999), size_text(1_234_567)
@@ -52,7 +52,7 @@ def size_text(length: int) -> str:
         if abs(amount) < 1000 or unit == _UNITS[-1]:
             break
         amount /= 1000
-    return f"{length} B" if unit == "B" else f"{amount:.1f} {unit}"
+    return f"{length:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 __all__ = ["MOST_ROWS", "html_table", "size_text"]

@@ -121,6 +121,15 @@ def positive(value: str) -> int:
     return number
 
 
+def port(value: str) -> int:
+    """Return a number of a port, or 0."""
+    number = integer(value)
+    if not 0 <= number <= 65_535:
+        msg = f"it must be from 0 to 65535; it is {value}"
+        raise ValueError(msg)
+    return number
+
+
 def shell(value: str) -> str:
     """Return the name of a shell that completion is there for."""
     if value not in {"bash", "zsh", "fish"}:
@@ -179,6 +188,7 @@ __all__ = [
     "integer",
     "interval",
     "percentage",
+    "port",
     "positive",
     "progress",
     "shell",

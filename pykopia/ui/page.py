@@ -103,9 +103,9 @@ class PageServer:
         try:
             self._socket.bind((ADDRESS, port))
             self._socket.listen()  # from now on the address can be opened, and no other process can take it
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             self._socket.close()
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = error.strerror or str(error)
             raise PageError(f"the page can't be served at {ADDRESS}:{port}: {reason}; choose another --port") from error
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import pykopia
+from pykopia.cli import tree
+from pykopia.cli.parsing import CommandLineError, parse
 from pykopia.errors import PageError
 from pykopia.testing import CountingStorage
 from pykopia.ui.page import PageServer
@@ -98,8 +100,8 @@ def test_only_the_loopback_address_is_listened_at(server: PageServer) -> None:
 def test_a_port_that_is_taken_is_named(server: PageServer, site: Site) -> None:
     with pytest.raises(PageError, match=rf"127\.0\.0\.1:{server.port}: Address already in use; choose another --port"):
         PageServer(site, port=server.port)
-    with pytest.raises(PageError, match="choose another --port"):
-        PageServer(site, port=70_000)
+    with pytest.raises(CommandLineError, match="from 0 to 65535; it is 70000"):
+        parse(tree.ROOT, ["ui", "--port=70000"], {})
 
 
 def test_a_download_that_breaks_off_is_no_whole_one_to_a_browser(

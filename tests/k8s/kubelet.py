@@ -245,9 +245,15 @@ class Kubelet:
         )
         started = _now()
         running = container.start(folder / "root", log)
-        self.runs.append(run)
-        self._report(pod, "Running", {"running": {"startedAt": started}})
-        reason = _supervise(running, container, state, self._stopped)
+        try:
+            self.runs.append(run)
+            self._report(pod, "Running", {"running": {"startedAt": started}})
+            reason = _supervise(running, container, state, self._stopped)
+        finally:
+            _signal(
+                running, signal.SIGKILL
+            )  # what it left running, or all of it if its pod was deleted before it was reported
+            running.wait()
         run.message = termination_message(folder / "root")
         run.exit_code = code = _exit_code(running.returncode)
         if not reason:
@@ -341,7 +347,6 @@ def _supervise(running: subprocess.Popen[bytes], container: Container, pod: _Pod
             _signal(running, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(_POLL_SECONDS)
-    _signal(running, signal.SIGKILL)  # what it left running
     return reason
 
 

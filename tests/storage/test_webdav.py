@@ -4,6 +4,7 @@ import base64
 import itertools
 import logging
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +25,7 @@ from pykopia.errors import (
     WrongServerError,
 )
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
-from pykopia.storage.backends.webdav.client import DAVFileSystem, PinnedContext
+from pykopia.storage.backends.webdav.client import DAVFileSystem, LendingTransport, PinnedContext
 from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.backends.webdav.storage import WebDAVStorage
 from pykopia.storage.base import BlobStorage, Capacity
@@ -487,3 +488,25 @@ def test_the_root_of_a_server_is_never_made() -> None:
     with httpx.Client(transport=httpx.MockTransport(answer)) as http:
         DAVFileSystem("http://box", http).makedirs("/", exist_ok=True)
     assert asked == ["PROPFIND"]
+
+
+def test_no_connection_in_use_is_closed_by_another_thread() -> None:
+    """The answer to a request that is sent after httpcore saw its connection idle made it close that connection."""
+    sharers = set()
+
+    class OneAtATime(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.using = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.using += 1
+            time.sleep(0.001)
+            sharers.add(self.using)
+            self.using -= 1
+            return httpx.Response(200, stream=httpx.ByteStream(b"ok"))
+
+    transport = LendingTransport(OneAtATime, kept=2)
+    with httpx.Client(transport=transport) as http, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: http.get("http://server/").text, range(100)))
+    assert answers == ["ok"] * 100
+    assert sharers == {1}

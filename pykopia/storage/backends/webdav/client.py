@@ -4,7 +4,8 @@ import hashlib
 import socket
 import ssl
 import threading
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.etree.ElementTree import ParseError, fromstring
@@ -175,6 +176,64 @@ def _entry(response: Response) -> dict[str, Any]:
     }
 
 
+class LendingTransport(httpx.BaseTransport):
+    """Lends each request a transport of its own, so that no two threads share one.
+
+    The pool of httpcore 1.0 looks whether a connection is idle and then whether it can be read; where another thread sends a
+    request in between, the answer to it is taken for the end of an idle connection, which is closed under that thread.
+
+    Args:
+        make: Makes a transport; it is used by one request after the other.
+        kept: How many are kept for later requests.
+    """
+
+    def __init__(self, make: Callable[[], httpx.BaseTransport], kept: int) -> None:
+        self._make = make
+        self._idle: deque[httpx.BaseTransport] = deque()
+        self._kept = kept
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        try:
+            transport = self._idle.pop()
+        except IndexError:
+            transport = self._make()
+        try:
+            response = transport.handle_request(request)
+        except BaseException:
+            transport.close()
+            raise
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        response.stream = _Borrowed(response.stream, lambda: self._take_back(transport))
+        return response
+
+    def _take_back(self, transport: httpx.BaseTransport) -> None:
+        if len(self._idle) < self._kept:
+            self._idle.append(transport)
+        else:
+            transport.close()
+
+    def close(self) -> None:
+        """Close what is kept, and what is lent as soon as it is given back."""
+        self._kept = 0
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Borrowed(httpx.SyncByteStream):
+    """The body of an answer, which gives its transport back when it is closed."""
+
+    def __init__(self, stream: httpx.SyncByteStream, give_back: Callable[[], None]) -> None:
+        self._stream, self._give_back = stream, give_back
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._give_back()
+
+
 class NegotiatedAuth(httpx.Auth):
     """Basic or Digest, whichever the server asks for: a password is not sent before it has asked."""
 
@@ -250,4 +309,12 @@ def folder_of(path: str) -> str:
     return unquote(path).rstrip("/")
 
 
-__all__ = ["AnswerError", "ChallengeError", "DAVFileSystem", "NegotiatedAuth", "PinnedContext", "folder_of"]
+__all__ = [
+    "AnswerError",
+    "ChallengeError",
+    "DAVFileSystem",
+    "LendingTransport",
+    "NegotiatedAuth",
+    "PinnedContext",
+    "folder_of",
+]

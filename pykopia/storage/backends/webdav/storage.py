@@ -21,6 +21,7 @@ from pykopia.storage.backends.webdav.client import (
     AnswerError,
     ChallengeError,
     DAVFileSystem,
+    LendingTransport,
     NegotiatedAuth,
     PinnedContext,
     folder_of,
@@ -39,6 +40,7 @@ DEFAULT_LIST_PARALLELISM = 8
 TIMEOUT_SECONDS = 60.0
 """A connection on which nothing comes or goes for so long is given up."""
 
+_KEPT_CONNECTIONS = 32
 _TEMPORARY = frozenset({409, 423})
 """Statuses that other clients of the server bring about, and that pass (format 03 §2.4)."""
 _UNKNOWN_METHOD = frozenset({405, 501})
@@ -111,14 +113,15 @@ class WebDAVStorage(FsspecStorage):
         self._address = f"{host}:{url.port or _PORTS[url.scheme]}"
         origin = f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
         self._proxy = proxy_for(origin) if self._may_use_proxy else None
+        verify = (context or _context(options)) if url.scheme == "https" else False
         self._http = httpx.Client(
             auth=NegotiatedAuth(user, password) if user or password else None,
-            verify=(context or _context(options)) if url.scheme == "https" else False,
-            timeout=httpx.Timeout(timeout, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            transport=LendingTransport(
+                lambda: httpx.HTTPTransport(verify=verify, trust_env=False, proxy=self._proxy), _KEPT_CONNECTIONS
+            ),
+            timeout=timeout,
             headers={"Accept-Encoding": "identity", "User-Agent": "pykopia"},
             trust_env=False,
-            proxy=self._proxy,
         )
         root = folder_of(url.path)
         try:

@@ -1,9 +1,10 @@
 """``KOPIA_ADDITIONAL_ARGS``: flags of Kopia's commands, mapped to what they mean here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from pykopia.dataclass import dataclass
 from pykopia_mover.documents import DocumentError
 from pykopia_mover.failures import config_error
 from pykopia_mover.policy_files import bytes_per_second, seconds

@@ -6,11 +6,11 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pykopia import CachingOptions
+from pykopia.dataclass import dataclass
 from pykopia_mover.policy_files import RepositoryConfig
 from pykopia_mover.settings import Settings
 

@@ -8,10 +8,10 @@ import errno
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from pykopia import errors
+from pykopia.dataclass import dataclass
 from pykopia.storage import registry
 from pykopia.storage.options import StorageOptions
 from pykopia_mover.commands import advice

@@ -3,8 +3,9 @@
 The README of the mover lists exit statuses and messages.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from pykopia.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,8 +3,9 @@
 The same rows drive the tests, which run each of them: ``tests/mover/test_fork.py``.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from pykopia.dataclass import dataclass
 
 Kind = Literal["argument", "variable", "volume", "exit status", "log pattern"]
 Scenario = Literal["", "backup", "restore", "no-data", "maintenance", "failure"]

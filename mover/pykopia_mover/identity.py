@@ -5,10 +5,11 @@ Everything here is a decision: what the settings ask for, and which of the sourc
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Protocol
 
 from pykopia import SourceInfo
+from pykopia.dataclass import dataclass
 from pykopia_mover.failures import MoverError, config_error
 from pykopia_mover.settings import Settings
 

@@ -1,9 +1,10 @@
 """``KOPIA_MANUAL_CONFIG``: the parameters of a new repository, and of its cache (mover contract §3.1)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from pykopia.dataclass import dataclass
 from pykopia_mover.compression import compressor
 from pykopia_mover.documents import DocumentError, parse_document
 from pykopia_mover.failures import MoverError, config_error

@@ -8,10 +8,11 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 from pykopia import Policy, SourceInfo
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidPolicyError
 from pykopia.policies import EMPTY_POLICY
 from pykopia.snapshot.policy_change import check_change

@@ -1,10 +1,11 @@
 """Decides which policies a backup writes: the file wins over the spec, the spec over the stored policy."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from pykopia import Policy
+from pykopia.dataclass import dataclass
 from pykopia_mover.compression import DEFAULT, NONE
 from pykopia_mover.policy_files import PolicyFile, RepositoryConfig
 

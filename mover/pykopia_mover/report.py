@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Final, Literal
 
+from pykopia.dataclass import dataclass
 from pykopia_mover.explain import Place
 from pykopia_mover.failures import CODES, Code
 from pykopia_mover.redaction import Redactor

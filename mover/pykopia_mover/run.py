@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia_mover.additional_args import Additional
 from pykopia_mover.cache import CachePlace
 from pykopia_mover.explain import Place

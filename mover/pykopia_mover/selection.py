@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, Generic, Literal, Protocol, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia_mover.failures import config_error
 
 EXAMPLE: Final = "2022-08-10T20:01:03-04:00"

@@ -8,12 +8,12 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.storage.environment import (
     EnvironmentStorage,
     custom_authorities,

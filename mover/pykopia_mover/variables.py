@@ -6,8 +6,9 @@ so that a variable that nobody thought of is covered too.
 """
 
 import fnmatch
-from dataclasses import dataclass
 from typing import Final
+
+from pykopia.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

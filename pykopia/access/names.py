@@ -16,8 +16,8 @@ or the ID of a snapshot. A part of a source's path that looks like a moment itse
 """
 
 import re
-from dataclasses import dataclass
 
+from pykopia.dataclass import dataclass
 from pykopia.format.source import SourceInfo
 
 _CLIENT = re.compile(r"[^/@]*@[^/:]*:")

@@ -1,13 +1,13 @@
 """An open repository as one tree of names, see ``pykopia.access.names``; what was read is kept in memory."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from pykopia.access.catalog import Catalog
 from pykopia.access.chunks import KEPT_BYTES, ChunkStore
 from pykopia.access.files import ObjectReader
 from pykopia.access.names import Name
 from pykopia.api.repository import Repository
+from pykopia.dataclass import dataclass
 from pykopia.errors import PathNotInSnapshotError, PykopiaError
 from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import pykopia
 from pykopia.arguments import check_number
+from pykopia.dataclass import dataclass
 from pykopia.errors import CanceledError, PykopiaError, UsageError
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry
 from pykopia.snapshot.dividing import pieces_of, shared_out

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from pykopia import clock
 from pykopia.arguments import check_choice
+from pykopia.dataclass import dataclass
 from pykopia.errors import MaintenanceBusyError, MaintenanceNotOwnedError, UsageError
 from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.gotime import format_time

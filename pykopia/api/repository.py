@@ -1,9 +1,10 @@
 """An open repository: the one object that a user holds."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import pykopia
+from pykopia.dataclass import dataclass
 from pykopia.format.local_config import CachingOptions
 from pykopia.repository import format_blobs
 from pykopia.repository.core import Core

@@ -8,10 +8,11 @@ are stored once.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TypeAlias
 
 from pykopia.chunking.rolling_hash import WINDOW
+from pykopia.dataclass import dataclass
 from pykopia.errors import UnsupportedFormatError
 from pykopia.ids import Buffer
 

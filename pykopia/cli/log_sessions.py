@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pykopia import clock
 from pykopia.cli import formatting
 from pykopia.cli.flags.log_sessions import LogsCleanupOptions, LogSelectionFlags, LogsListOptions, LogsShowOptions
 from pykopia.cli.session import Session
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, NotFoundError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import LOG_PREFIX

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from pykopia import clock
 from pykopia.cli import formatting
+from pykopia.dataclass import dataclass
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -293,7 +294,7 @@ class VerifyProgress(_Progress["VerifyCounters"]):
         return parts
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SyncStatus:
     """What `--progress=json` says about a copy of a repository."""
 
@@ -337,7 +338,7 @@ class SyncProgress(_Progress["SyncCounters"]):
         return parts
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MaintenanceStatus:
     """What `--progress=json` says about maintenance."""
 

@@ -1,7 +1,7 @@
 """`snapshot list`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from pykopia.cli.references import source_hint
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import containing, parse_source
 from pykopia.cli.tags import parse_tags
+from pykopia.dataclass import dataclass
 from pykopia.errors import ContradictedViewError, PykopiaError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.retention import compact_reasons, reasons_despite_errors

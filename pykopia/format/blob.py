@@ -1,8 +1,8 @@
 """Metadata of a blob."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from pykopia.dataclass import dataclass
 from pykopia.format.gotime import moment
 from pykopia.ids import BlobID
 

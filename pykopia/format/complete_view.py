@@ -10,11 +10,12 @@ after its index is stored, so a pack with unknown contents and without a marker 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import RANGE_PREFIX, SESSION_PREFIX, is_pack

@@ -10,9 +10,10 @@ Kopia's compressor of the same name, on source text, documents and binaries in p
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DecompressionError, UnsupportedFormatError
 from pykopia.format import deflate, zstd
 from pykopia.ids import Buffer

@@ -12,11 +12,11 @@ the week with a leading zero is a Sunday.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import islice, product
 from typing import Final, NamedTuple, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidPolicyError
 from pykopia.format.calendar_time import date_of, day_of, to_local, utc_offset, weekday
 from pykopia.format.gotime import DAY_SECONDS, SECOND_NS

@@ -12,12 +12,12 @@ The functions here are the definition; ``_directory`` does in C what Kopia itsel
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectError, InvalidIDError, UsageError
 from pykopia.format import gojson
 from pykopia.format.file_mode import mode_text, parse_mode

@@ -7,9 +7,9 @@ and copying alone.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UncorrectableError, UnsupportedFormatError
 from pykopia.format.reedsolomon import (
     CRC_SIZE,

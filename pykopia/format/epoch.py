@@ -15,10 +15,11 @@ everything here is a pure function of listings. What maintenance does is planned
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Final, Self, TypeAlias
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import MARKER_PREFIX, RANGE_PREFIX, SINGLE_PREFIX, UNCOMPACTED_PREFIX, WATERMARK_PREFIX

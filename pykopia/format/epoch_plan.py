@@ -3,8 +3,7 @@
 All ages compare storage times with storage times: no local clock is asked.
 """
 
-from dataclasses import dataclass
-
+from pykopia.dataclass import dataclass
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.epoch import (
     BlobSet,

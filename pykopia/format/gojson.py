@@ -12,7 +12,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from types import UnionType
@@ -20,6 +19,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar, Union, cast, get_args, 
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, UsageError
 from pykopia.format.gotime import EPOCH_TEXT, ZERO_TIME_NS, format_time, parse_time, wrap_int64
 from pykopia.ids import Buffer

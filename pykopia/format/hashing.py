@@ -10,12 +10,13 @@ the key block is only copied for each content:
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TypeAlias
 
 from blake3 import blake3
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UnsupportedFormatError
 from pykopia.ids import Buffer
 

@@ -13,11 +13,11 @@ that says the same as the matching loop is held by a test.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from itertools import groupby
 from typing import Self
 
+from pykopia.dataclass import dataclass
 from pykopia.format.ignore_pattern import WHITE_SPACE, IgnorePattern, Token, Wildcard, plain
 from pykopia.format.policy import FilesPolicy
 

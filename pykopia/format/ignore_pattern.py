@@ -11,11 +11,11 @@ found out for a place in the pattern and a place in the path is remembered.
 import re
 import unicodedata
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import groupby
 from typing import Self, TypeAlias
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidPolicyError
 
 _SURROGATES = re.compile("[\ud800-\udfff]")

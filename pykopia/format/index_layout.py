@@ -4,11 +4,11 @@ All integers are big-endian. ``index`` reads such files and ``index_build`` make
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedIndexError
 from pykopia.format.content_id import MAX_HASH_LENGTH
 from pykopia.ids import BlobID, ContentID

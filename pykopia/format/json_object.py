@@ -20,9 +20,10 @@ Four other readers of JSON differ for a reason. They share the values (``json_va
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Final, NamedTuple, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError
 from pykopia.format import gojson, gotime, json_values
 from pykopia.format.gojson import Raw

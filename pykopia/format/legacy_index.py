@@ -6,9 +6,9 @@ and go in an order that makes a crash at any point harmless: outputs, then the `
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, DamagedIndexError
 from pykopia.format import gojson, json_values
 from pykopia.format.blob import BlobMetadata

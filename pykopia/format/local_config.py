@@ -8,10 +8,11 @@ import binascii
 import hashlib
 import os.path
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import ConnectionFileError, DamagedDataError
 from pykopia.format import gojson
 from pykopia.format.json_object import FLAG, INTEGER, NUMBER, RAW_OBJECT, TEXT, JSONObject, member, nested

@@ -6,10 +6,10 @@ seconds. A decision to keep something says why (``Rule``), so that a user can be
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import METADATA_PACK_PREFIX, PACK_PREFIXES, SESSION_PREFIX

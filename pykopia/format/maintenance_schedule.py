@@ -4,13 +4,14 @@ The schedule also tells of the last runs of each task; whether a task may run is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, UsageError
 from pykopia.format import gojson
 from pykopia.format.gojson import Raw

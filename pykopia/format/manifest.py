@@ -6,13 +6,14 @@ makes the whole repository unusable for Kopia, so what is written here is checke
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, DamagedManifestError, DecompressionError, UsageError
 from pykopia.format import gojson
 from pykopia.format.deflate import GZIP, decode_gzip, encoder

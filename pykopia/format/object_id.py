@@ -6,9 +6,9 @@ dropped when written.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidIDError
 from pykopia.format.content_id import parse_content_id, prefix_of
 from pykopia.ids import ContentID, ObjectID

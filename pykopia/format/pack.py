@@ -6,9 +6,9 @@ lie stands in the index alone. Random bytes are the caller's, so everything here
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedPackError, UsageError
 from pykopia.format.blob_names import DATA_PACK_PREFIX, METADATA_PACK_PREFIX
 from pykopia.format.content_id import prefix_of

@@ -7,8 +7,9 @@ A field of value ``None`` is unset and inherits. So do 0, an empty text, an empt
 not allow ``None``: there they mean "unset" to Kopia.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from pykopia.dataclass import dataclass
 from pykopia.format.policy_fields import BYTE_RANGE, Kind, Merge, Section, declared
 
 

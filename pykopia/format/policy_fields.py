@@ -7,10 +7,11 @@ named by its JSON path, such as ``retention.keepLatest``.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from enum import Enum, auto
 from typing import Any, NoReturn, Self, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, InvalidPolicyError, UsageError
 from pykopia.format import gojson
 

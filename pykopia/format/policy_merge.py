@@ -1,9 +1,10 @@
 """The policy that holds for a source, merged from those of its target and the targets above (format 05 §3.2)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from pykopia.dataclass import dataclass
 from pykopia.format.policy import DEFAULT_POLICY, Policy, TimeOfDay
 from pykopia.format.policy_fields import Kind, Merge, PolicyField, Section, fields_of
 from pykopia.format.policy_target import DefinedPolicy, policies_for

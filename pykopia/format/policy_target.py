@@ -1,9 +1,9 @@
 """To what a policy is attached, and which policies bear on a source (format 05 §1, §3.1)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidPolicyError
 from pykopia.format.manifest import TYPE_LABEL, ManifestEntry
 from pykopia.format.policy import EMPTY_POLICY, Policy

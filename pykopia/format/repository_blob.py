@@ -8,12 +8,13 @@ Both are encrypted under the format key, which comes from the password:
 """
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     DamagedDataError,
     DamagedFormatBlobError,

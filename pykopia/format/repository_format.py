@@ -5,9 +5,10 @@ of version 1 that was upgraded has the new index but still no password change.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     DamagedDataError,
     DamagedFormatBlobError,

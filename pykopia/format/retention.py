@@ -7,10 +7,10 @@ one set of names, in which ``2024-05`` is a month and a week.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Final, Generic, Protocol, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia.format.calendar_time import date_of, day_of, from_local, iso_week, local_day, to_local
 from pykopia.format.gotime import DAY_SECONDS, SECOND_NS
 from pykopia.format.policy import RetentionPolicy

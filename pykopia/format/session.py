@@ -4,9 +4,10 @@ It is stored before the first pack of a session and deleted after its index. Pac
 their session, so that maintenance spares the packs of a session whose marker is still there.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format import gojson
 from pykopia.format.blob_names import SESSION_PREFIX

@@ -8,12 +8,13 @@ manifest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, DamagedManifestError, DamagedObjectError, InvalidIDError, UsageError
 from pykopia.format import gojson
 from pykopia.format.directory import DirectoryEntry, StoredEntry, encode_entry

@@ -2,9 +2,9 @@
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format.manifest import TYPE_LABEL
 

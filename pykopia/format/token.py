@@ -8,9 +8,10 @@ The password in it is readable by anyone.
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import ConnectionFileError, DamagedDataError, UsageError
 from pykopia.format import gojson
 from pykopia.format.json_object import RAW_OBJECT, TEXT, JSONObject, member

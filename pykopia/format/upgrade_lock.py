@@ -3,9 +3,10 @@
 All decisions are functions of the lock and of ``now``; nothing here waits.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format.gotime import ZERO_TIME_NS
 from pykopia.format.json_object import INTEGER, TEXT, TIME, JSONObject, member

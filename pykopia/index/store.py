@@ -7,11 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from pykopia.crew import in_parallel
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobNotFoundError, ClosedError, DamagedIndexError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import PACK_PREFIXES

@@ -4,9 +4,9 @@ The cycle that orders the tasks is the same for all repositories; which tasks th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format import maintenance_plan as plan
 from pykopia.format.complete_view import CompleteView

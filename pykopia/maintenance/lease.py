@@ -20,11 +20,12 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,

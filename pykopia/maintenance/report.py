@@ -1,7 +1,8 @@
 """The summary of a maintenance run: what each task did, and which rule keeps the space that is not free yet."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from pykopia.dataclass import dataclass
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.content_id import ALL
 from pykopia.format.gotime import format_time

@@ -1,10 +1,10 @@
 """Moves contents out of packs that are mostly unused, so that the packs can be deleted (format 03 §13)."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from pykopia import clock
 from pykopia.crew import Crew, available_cpus
+from pykopia.dataclass import dataclass
 from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.content_id import ALL

@@ -7,9 +7,10 @@ what it refers to would be taken for unused.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobNotFoundError, DamagedDataError, MaintenanceError, NotFoundError, PykopiaError
 from pykopia.format.complete_view import CompleteView, ViewFacts, examine
 from pykopia.format.content_id import key_of

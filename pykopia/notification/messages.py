@@ -2,11 +2,11 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Any, Final
 
+from pykopia.dataclass import dataclass
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.notification.template import Function, TemplateError, render

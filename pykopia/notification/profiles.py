@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedManifestError, NotFoundError, UsageError
 from pykopia.format import gojson
 from pykopia.format.manifest import TYPE_LABEL, ManifestEntry

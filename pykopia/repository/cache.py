@@ -12,10 +12,10 @@ import logging
 import os
 import secrets
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

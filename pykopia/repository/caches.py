@@ -6,9 +6,9 @@ may share the folder: what one keeps there is never taken for another's.
 """
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 
+from pykopia.dataclass import dataclass
 from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.format.local_config import CachingOptions
 from pykopia.repository.cache import FORMAT_FOLDER_PREFIX, OWN_FOLDER, BlobCache, CacheUsage, tag_cache_folder

@@ -5,11 +5,11 @@ Facts: format 02 §7 (what deleted means), §12 (read path), §15 (verification)
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TypeAlias
 
 from pykopia.crew import Crew
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,

@@ -7,10 +7,11 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,

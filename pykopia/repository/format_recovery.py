@@ -5,8 +5,8 @@ is the only way.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobNotFoundError, DamagedFormatBlobError, PykopiaError, RepositoryExistsError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import FORMAT_BLOB_ID, PACK_PREFIXES

@@ -7,11 +7,11 @@ pack being written for it; such a content lives again until the next garbage col
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from pykopia import clock
 from pykopia.arguments import check_fields, check_number
 from pykopia.crew import Crew
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedPackError, PykopiaError, StorageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import INDEX_PREFIX, PACK_PREFIXES, is_pack

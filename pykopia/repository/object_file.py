@@ -2,8 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from pykopia.dataclass import dataclass
 from pykopia.ids import ContentID
 from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.seekable import SeekableFile

@@ -5,11 +5,11 @@ Facts: format 04 §2 (chunks, chunk lists, compression at two layers) and §3.1 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Protocol
 
 from pykopia.arguments import check_bytes
 from pykopia.chunking.splitters import Splitter, is_known, splitter
+from pykopia.dataclass import dataclass
 from pykopia.errors import ClosedError, UsageError
 from pykopia.format.compression import Compressor, usable_compressor
 from pykopia.format.content_id import key_of

@@ -1,8 +1,9 @@
 """How a repository is made and how a client uses it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from pykopia.arguments import check_fields
+from pykopia.dataclass import dataclass
 
 DEFAULT_FORMAT_CACHE_DURATION_NS = 15 * 60 * 1_000_000_000
 """Longest time for which a local copy of the format block is believed (format 01 §7.1)."""

@@ -1,8 +1,8 @@
 """Which contents are fetched together: neighbours in a pack by one request, each byte once."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
+from pykopia.dataclass import dataclass
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID
 

@@ -10,10 +10,11 @@ from bisect import bisect_right, insort
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import NamedTuple
 
+from pykopia.dataclass import dataclass
 from pykopia.ids import BlobID
 
 BLOCK = 128 << 10

@@ -8,10 +8,10 @@ stored again, as long as the source still has it.
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobNotFoundError, InvalidIDError, PykopiaError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import SESSION_PREFIX, is_pack

@@ -7,11 +7,12 @@ and deleted before them, so a copy that is cut off, or that others write to the 
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
 from pykopia.arguments import check_fields, check_number
 from pykopia.crew import in_parallel
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobNotFoundError,
     RepositoryExistsError,

@@ -7,8 +7,9 @@ many chunks as follow each other in it: so they need not be copied, and fill sev
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from pykopia.dataclass import dataclass
 from pykopia.ids import ObjectID
 from pykopia.repository.buffers import LargeBuffer, new_buffer
 from pykopia.repository.write_buffers import LEAST_TRAYS

@@ -7,9 +7,10 @@ with the one from before, and the lock goes. Until then the format block of befo
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobNotFoundError, DamagedIndexError, UpgradeInProgressError, UsageError
 from pykopia.format.blob_names import FORMAT_BLOB_ID
 from pykopia.format.index import IndexEntry

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pykopia import clock
 from pykopia.crew import in_parallel
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobNotFoundError,
     ContradictedViewError,

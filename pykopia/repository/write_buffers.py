@@ -1,8 +1,7 @@
 """How much of what is being written is in memory at one time."""
 
-from dataclasses import dataclass
-
 from pykopia.arguments import check_number
+from pykopia.dataclass import dataclass
 
 LEAST_TRAYS = 2
 """One is filled while another one is hashed and sealed."""

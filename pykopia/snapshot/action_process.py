@@ -13,10 +13,10 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia.errors import ActionFailedError, CanceledError
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import ActionFailedError
 from pykopia.format.policy import ActionCommand, ActionsPolicy
 

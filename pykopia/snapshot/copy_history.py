@@ -4,9 +4,10 @@ Only manifests are written; all data stay where they are.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format.snapshot_manifest import UNSAVED, SnapshotManifest
 from pykopia.format.source import SourceInfo

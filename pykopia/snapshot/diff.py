@@ -5,9 +5,9 @@ where Kopia only counts it, and of a folder its own time is compared, where Kopi
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from pykopia.dataclass import dataclass
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry, as_compared
 from pykopia.html_table import html_table, size_text
 from pykopia.repository.objects import ObjectStore

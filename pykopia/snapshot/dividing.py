@@ -6,8 +6,8 @@ of one source, go to the same part, so that what they share is looked at once.
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import PykopiaError
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.repository.objects import ObjectStore

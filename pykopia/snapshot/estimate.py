@@ -2,8 +2,9 @@
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import CanceledError, PykopiaError
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy_tree import PolicyTree

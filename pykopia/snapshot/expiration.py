@@ -1,7 +1,6 @@
 """Which snapshots of a source expire: the plan that is shown, and that is carried out."""
 
-from dataclasses import dataclass
-
+from pykopia.dataclass import dataclass
 from pykopia.format.retention import ExpirePlan
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo

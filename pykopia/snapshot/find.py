@@ -5,10 +5,11 @@ however many snapshots have it; and a folder in which nothing was found is not r
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby
 
 from pykopia.arguments import check_choice
+from pykopia.dataclass import dataclass
 from pykopia.errors import PykopiaError
 from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.format.gojson import stored_form

@@ -6,10 +6,11 @@ Facts: format 04 §15.2. A snapshot that changes is saved anew, with all it had 
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 from pykopia.arguments import check_fields, check_number
+from pykopia.dataclass import dataclass
 from pykopia.errors import PykopiaError, SnapshotNotFoundError, UsageError
 from pykopia.format.compression import decompress
 from pykopia.format.content_id import prefix_of

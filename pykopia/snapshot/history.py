@@ -1,8 +1,9 @@
 """The history of one path: in which state each snapshot has it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import PykopiaError
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest

@@ -6,12 +6,13 @@ once, and what a run before has copied is recognized by the snapshot that came o
 
 import logging
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import msgspec
 
 from pykopia import clock
 from pykopia.crew import Crew
+from pykopia.dataclass import dataclass
 from pykopia.errors import CanceledError, DamagedDataError, PykopiaError
 from pykopia.format.complete_view import Contradictions
 from pykopia.format.compression_policy import compressor_for

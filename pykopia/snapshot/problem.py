@@ -1,6 +1,6 @@
 """What an operation could not do while it went on with everything else."""
 
-from dataclasses import dataclass
+from pykopia.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

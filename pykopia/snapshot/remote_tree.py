@@ -8,10 +8,11 @@ seen as changed, and the time is right to a millisecond.
 import email.utils
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
+from pykopia.dataclass import dataclass
 from pykopia.format.gotime import nearest_time
 
 MILLISECOND_NS = 1_000_000

@@ -9,10 +9,11 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pykopia.crew import in_parallel
+from pykopia.dataclass import dataclass
 from pykopia.errors import PykopiaError, SourceNotFoundError, SourceReadError
 from pykopia.format.compression_policy import compressor_for
 from pykopia.format.directory import (

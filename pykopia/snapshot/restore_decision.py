@@ -1,11 +1,11 @@
 """Decides what a restore does with one entry; a restore carries it out, a dry run prints it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 

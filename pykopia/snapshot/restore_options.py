@@ -1,10 +1,11 @@
 """Options, progress and result of a restore."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, get_args
 
 from pykopia.arguments import check_choice, check_fields, check_number, texts
+from pykopia.dataclass import dataclass
 from pykopia.snapshot.problem import Problem
 
 RestoreMode = Literal["auto", "local", "tar", "tgz", "zip", "zip-nocompress"]

@@ -7,12 +7,12 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import PykopiaError
 from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
 from pykopia.repository.objects import ObjectStore

@@ -6,11 +6,12 @@ every folder anew and loses them.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, PykopiaError, UsageError
 from pykopia.format.directory import (
     DIRECTORY,

@@ -1,8 +1,8 @@
 """Storage that each snapshot of a list adds, as `snapshot list --storage-stats` shows it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from pykopia.dataclass import dataclass
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest, StorageStats, StorageUsage
 from pykopia.ids import ContentID, ObjectID

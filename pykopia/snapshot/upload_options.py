@@ -1,10 +1,11 @@
 """Options, progress and result of a snapshot."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO
 
 from pykopia.arguments import check_fields, check_number
+from pykopia.dataclass import dataclass
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.repository.write_buffers import WriteBuffers

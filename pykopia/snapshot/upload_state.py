@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from dataclasses import dataclass
 
 from pykopia.crew import Crew
+from pykopia.dataclass import dataclass
 from pykopia.format.directory import EntryFailure
 from pykopia.format.gojson import stored_form
 from pykopia.snapshot.problem import Problem

@@ -8,13 +8,13 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from queue import LifoQueue
 from typing import TypeAlias
 
 from pykopia.arguments import check_fields, check_number
 from pykopia.crew import Crew, available_cpus
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,

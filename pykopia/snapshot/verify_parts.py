@@ -1,10 +1,11 @@
 """Parts of a verification as values, and results put together again."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import msgspec
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.dividing import pieces_of, shared_out

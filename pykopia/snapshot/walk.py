@@ -8,8 +8,9 @@ import os
 import stat
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import SourceReadError
 from pykopia.format.ignore import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, IgnoreContext, is_cache_tag
 from pykopia.format.policy import FilesPolicy

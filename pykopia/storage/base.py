@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidIDError, InvalidRangeError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer

@@ -1,9 +1,10 @@
 """Connection of a storage: its type and Kopia's configuration of it (format 03 §4)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import ConnectionFileError, UnsupportedOptionError
 from pykopia.storage.options import StorageOptions
 

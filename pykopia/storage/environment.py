@@ -7,10 +7,10 @@ reads the process's own environment: the mapping is an argument, and so is what 
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidEnvironmentError, InvalidURLError
 from pykopia.storage import registry
 from pykopia.storage.connection import ConnectionInfo

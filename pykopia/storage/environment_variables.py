@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidEnvironmentError
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.options import StorageOptions

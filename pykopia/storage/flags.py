@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidIDError, StorageError
 from pykopia.ids import BlobID
 from pykopia.storage.base import check_blob_id, is_blob_id

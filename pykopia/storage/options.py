@@ -7,9 +7,10 @@ Each class lists its fields in the order in which Kopia writes them. A field is 
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Self, cast
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import ConnectionFileError, DamagedDataError, UsageError
 from pykopia.format import json_values
 from pykopia.format.duration import parse_duration

@@ -1,10 +1,10 @@
 """A bucket that keeps versions, as it was at a time (format 03 §3)."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobNotFoundError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID

@@ -6,9 +6,9 @@ A program adds one by ``register``. URLs, connection files, tokens and everythin
 """
 
 import importlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import UnsupportedOptionError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobExistsError, PykopiaError, StorageBusyError, StorageUnavailableError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer

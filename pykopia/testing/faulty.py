@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import StorageUnavailableError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer

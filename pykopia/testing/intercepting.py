@@ -1,9 +1,9 @@
 """One place through which all calls of a storage go, so that a test can watch, delay or break them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.base import (

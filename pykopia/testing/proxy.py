@@ -5,9 +5,11 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Literal, Self
+
+from pykopia.dataclass import dataclass
 
 Kind = Literal["kill_upload", "kill_download", "lose_answer", "stall", "refuse", "answer"]
 

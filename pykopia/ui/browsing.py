@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 import pykopia
+from pykopia.dataclass import dataclass
 from pykopia.errors import NotFoundError, PathNotInSnapshotError, PykopiaError, UsageError
 from pykopia.ui import plots
 from pykopia.ui.archives import ZipStream

@@ -1,7 +1,6 @@
 """Which status and heading a page has that tells of an error."""
 
-from dataclasses import dataclass
-
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobNotFoundError,
     CanceledError,

@@ -1,13 +1,13 @@
 """Pages with figures of the whole repository: growth and deduplication, maintenance and what it can free."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import pykopia
+from pykopia.dataclass import dataclass
 from pykopia.ui import plots
 from pykopia.ui.forms import Form, form_route, then
 from pykopia.ui.jobs import Job

@@ -1,12 +1,12 @@
 """Plots as SVG: pure functions from numbers to text. Colors are classes of the style sheet, so they follow dark mode."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from itertools import pairwise
 from typing import Final, TypeVar
 
+from pykopia.dataclass import dataclass
 from pykopia.ui.text import count, size, visible
 
 Value = TypeVar("Value")

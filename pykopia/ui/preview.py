@@ -1,8 +1,9 @@
 """What of a file can be shown in a page: a picture, text, or nothing."""
 
 import codecs
-from dataclasses import dataclass
 from typing import Final
+
+from pykopia.dataclass import dataclass
 
 TEXT_BYTES: Final = 256 * 1024
 """Bytes of a text that are shown."""

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import pykopia
+from pykopia.dataclass import dataclass
 from pykopia.errors import NotFoundError, PykopiaError, UsageError
 from pykopia.ui import text
 from pykopia.ui.browsing import descend, entry_of, file_name

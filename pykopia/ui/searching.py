@@ -1,7 +1,6 @@
 """Pages over several snapshots: compare two, find a name in all, the versions of one path."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Final
 
@@ -10,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import pykopia
+from pykopia.dataclass import dataclass
 from pykopia.errors import SnapshotNotFoundError
 from pykopia.ui.browsing import can_be_opened, descend
 from pykopia.ui.site import Site

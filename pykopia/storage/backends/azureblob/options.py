@@ -1,9 +1,10 @@
 """A container of Azure Blob Storage: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.storage.flags import Flag
 from pykopia.storage.options import (
     NO_LIMITS,

@@ -1,9 +1,10 @@
 """A bucket of Backblaze B2 by its own protocol: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.storage.flags import Flag
 from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits, base64_field, retry_field, text_field
 from pykopia.storage.url_parts import below, bucket_and_prefix

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidURLError, UsageError
 from pykopia.storage.flags import PARALLELISM, Flag, FlagContext
 from pykopia.storage.options import (

@@ -1,9 +1,10 @@
 """A bucket of Google Cloud Storage: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.storage.flags import EMBED_CREDENTIALS, Flag, FlagContext, read_credentials
 from pykopia.storage.options import (
     NO_LIMITS,

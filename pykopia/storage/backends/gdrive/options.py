@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidURLError
 from pykopia.storage.flags import EMBED_CREDENTIALS, Flag, FlagContext, read_credentials
 from pykopia.storage.options import (

@@ -1,9 +1,10 @@
 """The memory of this process: its configuration and its URLs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidURLError
 from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits, text_field
 

@@ -2,10 +2,10 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Self
 
 from pykopia.clock import now
+from pykopia.dataclass import dataclass
 from pykopia.errors import BlobExistsError, BlobNotFoundError, StorageAccessDeniedError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer

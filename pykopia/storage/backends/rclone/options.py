@@ -1,9 +1,10 @@
 """Anything that rclone reaches: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidURLError
 from pykopia.storage.flags import PARALLELISM, Flag, FlagContext, read_flag_file
 from pykopia.storage.options import (

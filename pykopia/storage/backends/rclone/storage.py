@@ -15,7 +15,6 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,

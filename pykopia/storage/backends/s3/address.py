@@ -5,8 +5,9 @@ want it there, and in the path everywhere else. A dot in the name of the bucket 
 """
 
 import re
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from pykopia.dataclass import dataclass
 
 DEFAULT_REGION = "us-east-1"
 STYLES = ("", "path", "virtual")

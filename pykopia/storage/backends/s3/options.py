@@ -4,9 +4,10 @@ import base64
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidURLError, UsageError
 from pykopia.storage.flags import Flag, FlagContext, read_flag_file
 from pykopia.storage.options import (

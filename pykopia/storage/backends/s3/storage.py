@@ -3,13 +3,13 @@
 import json
 import ssl
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,

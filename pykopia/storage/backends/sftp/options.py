@@ -1,9 +1,10 @@
 """A folder on an SSH server: its configuration, with Kopia's field names (format 03 §4), and its URLs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidURLError, UsageError
 from pykopia.storage.flags import PARALLELISM, Flag, FlagContext, file_or_text
 from pykopia.storage.options import (

@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+DEPENDENCIES := $(VENV)/.dependencies
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
@@ -21,7 +22,15 @@ CLUSTER := .servers/.cluster
 # PYTHONDONTWRITEBYTECODE is set, and found by a longer way.
 INSTALLED := .venv-installed
 
-.PHONY: help venv crds docs demo test test-slow test-operator soak lint lint-style lint-format lint-types lint-layers format bench bench-remote bench-results bench-micro clean
+# The programs that build and check packages, and the packages that a user of all extras has.
+PACKAGING := .venv-packaging
+RUNTIME := .venv-runtime
+
+# For example: make wheel-test WHEEL_PYTHONS="python3.11 python3.13" WHEEL_TEST="-- tests/format"
+WHEEL_PYTHONS ?= $(PYTHON)
+WHEEL_TEST ?=
+
+.PHONY: help venv crds docs demo test test-slow test-operator soak lint lint-style lint-format lint-types lint-layers format packages wheel-test pure-test oldest-test sbom licenses audit newcomer bench bench-remote bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -36,18 +45,32 @@ help:
 	@echo 'make bench-results  the same at length: writes benchmarks/RESULTS.md; half an hour of a quiet machine'
 	@echo 'make bench-micro  hashes, ciphers, compressors, splitters, indexes and opening, each by itself'
 	@echo 'make docs       the documentation as a site, in site/, and its spelling'
+	@echo 'make packages   the source distribution and the wheel, in dist/; the wheel is built twice, with equal bytes'
+	@echo 'make wheel-test  a part of the tests on the installed wheel; WHEEL_PYTHONS="python3.11 python3.13"'
+	@echo 'make pure-test  the same part on a wheel that was built without a compiler'
+	@echo 'make oldest-test  the same part with the oldest dependencies that pyproject.toml allows'
+	@echo 'make sbom       the dependencies, with all extras, as a bill of materials (CycloneDX)'
+	@echo 'make licenses   the licences of the dependencies'
+	@echo 'make audit      known weaknesses of the dependencies'
+	@echo 'make newcomer   what a new contributor does, in a clone: environment, change, test, lint, docs'
 	@echo 'make crds       generate the CustomResourceDefinitions of the operator'
 	@echo 'make venv       the virtual environment alone'
 	@echo 'make clean      remove what was built, and the virtual environment'
 
 venv: $(STAMP) $(TOOLS)
 
-# Built again when the dependencies or a native module changed; changes in Python take effect at once.
-$(STAMP): pyproject.toml setup.py $(NATIVE)
+# A change of the dependencies compiles nothing; a change of a native module compiles that module alone.
+# Changes in Python take effect at once.
+$(STAMP): $(DEPENDENCIES) setup.py $(NATIVE)
+	$(if $(filter-out $(DEPENDENCIES),$?),$(BIN)/python setup.py --quiet build_ext --inplace)
+	touch $@
+
+$(DEPENDENCIES): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev --group servers --editable '.[all]'
+	$(BIN)/python -m pip install --quiet --group dev --group servers
+	PYKOPIA_PURE=1 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[all]'
 	touch $@
 
 # Tools of single tests, in a list of their own: a change of it builds no native module again.
@@ -112,6 +135,50 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(PACKAGING)/.installed: scripts/requirements.txt
+	$(PYTHON) -m venv $(PACKAGING)
+	$(PACKAGING)/bin/python -m pip install --quiet --disable-pip-version-check --requirement scripts/requirements.txt
+	touch $@
+
+# One rule for both packages: an older wheel in dist/ is never tested in place of the new one.
+packages: $(PACKAGING)/.installed
+	rm -rf dist/packages
+	$(PACKAGING)/bin/python scripts/build_packages.py dist/packages
+
+wheel-test: packages
+	$(PACKAGING)/bin/python scripts/test_wheel.py $(WHEEL_PYTHONS:%=--python %) dist/packages/*.whl $(WHEEL_TEST)
+
+pure-test: $(PACKAGING)/.installed
+	rm -rf dist/pure
+	$(PACKAGING)/bin/python scripts/build_packages.py --pure dist/pure
+	$(PACKAGING)/bin/python scripts/test_wheel.py --pure --python $(PYTHON) dist/pure/*.whl $(WHEEL_TEST)
+
+oldest-test: packages
+	$(PACKAGING)/bin/python scripts/test_wheel.py --oldest --python $(PYTHON) dist/packages/*.whl $(WHEEL_TEST)
+
+$(RUNTIME)/.installed: pyproject.toml $(PACKAGING)/.installed
+	$(PACKAGING)/bin/uv venv --quiet --clear --python $(PYTHON) $(RUNTIME)
+	PYKOPIA_PURE=1 $(PACKAGING)/bin/uv pip install --quiet --python $(RUNTIME)/bin/python '.[all]'
+	touch $@
+
+sbom: $(RUNTIME)/.installed
+	mkdir -p dist
+	$(PACKAGING)/bin/cyclonedx-py environment --output-reproducible --output-file dist/sbom.cdx.json $(RUNTIME)/bin/python
+
+# An error for a package that may be passed on only under the GPL or the AGPL, or without a known licence.
+licenses: $(RUNTIME)/.installed
+	mkdir -p dist
+	$(PACKAGING)/bin/pip-licenses --python $(RUNTIME)/bin/python --from mixed --format markdown --output-file dist/licenses.md
+	! grep -E '\| +(UNKNOWN|A?GPL[^|]*|GNU (Affero )?General Public[^|]*) +\|$$' dist/licenses.md
+
+# Strict: a package that the service does not know is an error, not a pass.
+audit: $(RUNTIME)/.installed
+	$(PACKAGING)/bin/uv pip freeze --quiet --python $(RUNTIME)/bin/python | grep -v '^pykopia @' > $(RUNTIME)/packages.txt
+	$(PACKAGING)/bin/pip-audit --strict --no-deps --disable-pip --requirement $(RUNTIME)/packages.txt
+
+newcomer:
+	sh scripts/newcomer.sh $(PYTHON)
+
 $(INSTALLED)/.installed: pyproject.toml setup.py $(shell find pykopia mover -name '*.py') $(NATIVE)
 	$(PYTHON) -m venv --clear $(INSTALLED)
 	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check '.[all]'
@@ -132,6 +199,6 @@ bench-micro: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:randomly
 
 clean:
-	rm -rf $(VENV) $(INSTALLED) .servers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(INSTALLED) $(PACKAGING) $(RUNTIME) .servers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
 	find pykopia -name '__pycache__' -prune -exec rm -rf {} +
 	find pykopia \( -name '*.so' -o -name '*.c' \) -delete

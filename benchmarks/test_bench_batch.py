@@ -3,7 +3,7 @@
 import itertools
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ from pykopia.format.whole_blob import Sealer
 from pykopia.ids import Buffer, ObjectID
 from pykopia.sealing.batch import Batches, PythonBatches
 from pykopia.sealing.native_batch import batches_of
-from pykopia.snapshot import small_files
+from pykopia.snapshot import listing, small_files
+from pykopia.snapshot.source_folder import entry_from
 
 SMALL = [random.Random(number).randbytes(2000) + b"text that repeats, " * 300 for number in range(128)]
 LARGE = [random.Random(1).randbytes(2 << 20) + b"text that repeats, %d" % 5 * 100_000]
@@ -97,9 +98,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("listing", [small_files.list_folder, small_files.python_list_folder], ids=["native", "python"])
-def test_list_a_folder(benchmark: BenchmarkFixture, folder: Path, listing: object) -> None:
-    assert len(benchmark(listing, os.fsencode(folder))) == 500
+@pytest.mark.parametrize("listing", [listing.list_folders, listing.python_list_folders], ids=["native", "python"])
+def test_list_a_folder(
+    benchmark: BenchmarkFixture, folder: Path, listing: Callable[[list[bytes]], list[Sized]]
+) -> None:
+    (found,) = benchmark(listing, [os.fsencode(folder)])
+    assert len(found) == 500
+
+
+@pytest.mark.parametrize("sift", [listing.sift, listing.python_sift], ids=["native", "python"])
+def test_find_what_is_as_it_was(benchmark: BenchmarkFixture, folder: Path, sift: Callable[..., listing.Sifted]) -> None:
+    (listed,) = listing.list_folders([os.fsencode(folder)])
+    assert listed is not None
+    earlier = {name: entry_from(name, "f", status, ObjectID("00"), status.st_size) for name, status in listed}
+    assert len(benchmark(sift, listed, [earlier])[4]) == 500
 
 
 @pytest.mark.parametrize("reading", [small_files.read_files, small_files.python_read_files], ids=["native", "python"])

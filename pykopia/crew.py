@@ -5,8 +5,8 @@ lends helpers to callers that work on parts of something themselves.
 
 ``repository.packs`` and ``repository.trays`` have threads of their own: they live as long as a writer, go on after an error
 until the writer asks for it, and hand reused buffers from one stage to the next.
-So have ``access.chunks``, ``snapshot.remote_upload`` and ``repository.stored_packs``, where each task is waited for by itself, an
-error belongs to whoever asked for that piece, and the others go on.
+So have ``access.chunks``, ``snapshot.listing_ahead``, ``snapshot.remote_upload`` and ``repository.stored_packs``, where each task
+is waited for by itself, an error belongs to whoever asked for that piece, and the others go on.
 """
 
 import os

@@ -3,6 +3,9 @@
 
 import os
 
+from pykopia.format.directory import FILE, SYMLINK
+from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
+
 from libc.errno cimport EEXIST, EINTR, ENOENT, ENOMEM, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
@@ -406,19 +409,29 @@ cdef enum:
     PERMISSIONS = 0o7777
 
 
-cdef struct Found:
+cdef struct Told:
+    int64_t size
+    int64_t mtime
+    uint64_t dev
+    unsigned int mode
+    unsigned int uid
+    unsigned int gid
+
+
+cdef struct Each:
     Py_ssize_t name  # where it begins among the names
-    Py_ssize_t length
-    file_status status
+    int length
+    Told told
 
 
-cdef struct Listing:
-    Found *found
+cdef struct Table:
+    Each *each
     Py_ssize_t count
     Py_ssize_t room
     char *names
     Py_ssize_t used
     Py_ssize_t names_room
+    int result  # 0, or the errno of what could not be looked at
 
 
 cdef int64_t _nanoseconds(int64_t seconds, int64_t part) noexcept nogil:
@@ -430,14 +443,14 @@ cdef int64_t _nanoseconds(int64_t seconds, int64_t part) noexcept nogil:
     return seconds * 1000000000 + part
 
 
-cdef int _add(Listing *listing, const char *name, const file_status *status) noexcept nogil:
+cdef int _add(Table *listing, const char *name, const file_status *status) noexcept nogil:
     cdef Py_ssize_t length = strlen(name)
     cdef void *more
     if listing.count == listing.room:
-        more = realloc(listing.found, (2 * listing.room + 64) * sizeof(Found))
+        more = realloc(listing.each, (2 * listing.room + 64) * sizeof(Each))
         if more == NULL:
             return ENOMEM
-        listing.found = <Found *>more
+        listing.each = <Each *>more
         listing.room = 2 * listing.room + 64
     if listing.used + length > listing.names_room:
         more = realloc(listing.names, 2 * listing.names_room + length + 4096)
@@ -446,15 +459,20 @@ cdef int _add(Listing *listing, const char *name, const file_status *status) noe
         listing.names = <char *>more
         listing.names_room = 2 * listing.names_room + length + 4096
     memcpy(listing.names + listing.used, name, length)
-    listing.found[listing.count].name = listing.used
-    listing.found[listing.count].length = length
-    listing.found[listing.count].status = status[0]
+    listing.each[listing.count].name = listing.used
+    listing.each[listing.count].length = length
+    listing.each[listing.count].told.mode = status.st_mode
+    listing.each[listing.count].told.size = status.st_size
+    listing.each[listing.count].told.mtime = _nanoseconds(status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+    listing.each[listing.count].told.uid = status.st_uid
+    listing.each[listing.count].told.gid = status.st_gid
+    listing.each[listing.count].told.dev = status.st_dev
     listing.used += length
     listing.count += 1
     return 0
 
 
-cdef int _list(const char *path, Listing *listing) noexcept nogil:
+cdef int _list(const char *path, Table *listing) noexcept nogil:
     """Read a folder and the status of all in it; 0 or the first errno, of a name that is gone again none."""
     cdef int fd, result = 0
     cdef DIR *folder
@@ -487,62 +505,155 @@ cdef int _list(const char *path, Listing *listing) noexcept nogil:
     return result
 
 
-def list_folder(bytes path):
-    """Return name and status of all that is in a folder, None when anything of it can't be looked at."""
+cdef class Listing:
+    """Names and statuses of what is in a folder; objects are made of them when they are asked for."""
+
+    cdef Table table
+
+    def __dealloc__(self):
+        free(self.table.each)
+        free(self.table.names)
+
+    def __len__(self):
+        return self.table.count
+
+    def __iter__(self):
+        cdef Py_ssize_t number
+        cdef list found = []
+        for number in range(self.table.count):
+            found.append((self.name(number), self.status(number)))
+        return iter(found)
+
+    def __contains__(self, wanted):
+        """Whether there is a name."""
+        cdef bytes text = PyUnicode_EncodeFSDefault(wanted)
+        cdef const char *data = PyBytes_AsString(text)
+        cdef Py_ssize_t number, length = len(text)
+        cdef Each *each
+        for number in range(self.table.count):
+            each = &self.table.each[number]
+            if each.length == length and memcmp(self.table.names + each.name, data, length) == 0:
+                return True
+        return False
+
+    cdef str name(self, Py_ssize_t number):
+        cdef Each *each = &self.table.each[number]
+        return PyUnicode_DecodeFSDefaultAndSize(self.table.names + each.name, each.length)
+
+    cdef Status status(self, Py_ssize_t number):
+        cdef Told *told = &self.table.each[number].told
+        cdef Status status = Status.__new__(Status)
+        status.st_mode, status.st_size, status.st_mtime_ns = told.mode, told.size, told.mtime
+        status.st_uid, status.st_gid, status.st_dev = told.uid, told.gid, told.dev
+        return status
+
+
+def list_folders(list paths):
+    """Return name and status of all that is in each folder, None for one of which anything can't be looked at."""
+    cdef Py_ssize_t count = len(paths), number
+    cdef const char **places = <const char **>malloc(count * sizeof(char *))
+    cdef Table **tables = <Table **>malloc(count * sizeof(Table *))
+    cdef list listings = []
     cdef Listing listing
-    cdef const char *place = PyBytes_AsString(path)
-    cdef Py_ssize_t number
-    cdef Found *each
-    cdef Status status
-    cdef int result
-    cdef list found = []
-    listing.found, listing.names = NULL, NULL
-    listing.count = listing.room = listing.used = listing.names_room = 0
     try:
+        if places == NULL or tables == NULL:
+            raise MemoryError
+        for number in range(count):
+            listing = Listing.__new__(Listing)
+            listings.append(listing)
+            tables[number] = &listing.table
+            places[number] = PyBytes_AsString(paths[number])
         with nogil:
-            result = _list(place, &listing)
-        if result != 0:
-            return None
-        for number in range(listing.count):
-            each = &listing.found[number]
-            status = Status.__new__(Status)
-            status.st_mode = each.status.st_mode
-            status.st_size = each.status.st_size
-            status.st_mtime_ns = _nanoseconds(each.status.st_mtim.tv_sec, each.status.st_mtim.tv_nsec)
-            status.st_uid = each.status.st_uid
-            status.st_gid = each.status.st_gid
-            status.st_dev = each.status.st_dev
-            found.append((PyUnicode_DecodeFSDefaultAndSize(listing.names + each.name, each.length), status))
-        return found
+            for number in range(count):
+                tables[number].result = _list(places[number], tables[number])
+        for number in range(count):
+            if tables[number].result != 0:
+                listings[number] = None
+        return listings
     finally:
-        free(listing.found)
-        free(listing.names)
+        free(places)
+        free(tables)
 
 
 # --- what is as it was in an earlier snapshot
 
-def unchanged(listed, earlier, str kind):
-    """Return the entry of an earlier folder for each name that is as it was, None for the others."""
-    cdef list found = []
-    cdef Status status
-    for name, each in listed:
-        old = earlier.get(name)
-        if old is not None:
+cdef extern from "Python.h":
+    int64_t PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
+    Py_ssize_t PyUnicode_Tailmatch(
+        object text, object part, Py_ssize_t start, Py_ssize_t end, int direction
+    ) except -1
+
+cdef enum:
+    KIND = 0o170000
+    REGULAR = 0o100000
+    FOLDER = 0o040000
+    LINK = 0o120000
+
+
+cdef int _is(object value, int64_t number) except -1:
+    cdef int overflow = 0
+    cdef int64_t found = PyLong_AsLongLongAndOverflow(value, &overflow)
+    return overflow == 0 and found == number
+
+
+cdef object _as_it_was(str name, const Told *told, object earlier, str kind):
+    """Return the first earlier entry of a name that is as it was, else None."""
+    for entries in earlier:
+        old = entries.get(name)
+        if (
+            old is not None
+            and _is(old.mtime_ns, told.mtime)
+            and _is(old.size, told.size)
+            and _is(old.mode, told.mode & PERMISSIONS)
+            and _is(old.uid, told.uid)
+            and _is(old.gid, told.gid)
+            and old.type == kind
+            and not PyUnicode_Tailmatch(name, PLACEHOLDER_SUFFIX, 0, len(name), 1)
+        ):
+            return old
+    return None
+
+
+def sift(entries, earlier):
+    """Return folders, files, links, what is none of these, and the earlier entries of what is as it was."""
+    cdef list folders = [], files = [], links = [], unknown = [], taken = [], place, taken_links = []
+    cdef Listing listing = entries if isinstance(entries, Listing) else None
+    cdef list others = [] if listing is not None else list(entries)
+    cdef Py_ssize_t number, count = len(others) if listing is None else listing.table.count
+    cdef Told told
+    cdef Status known
+    cdef unsigned int kind
+    cdef str name
+    for number in range(count):
+        each = None
+        if listing is not None:
+            name = listing.name(number)
+            told = listing.table.each[number].told
+        else:
+            name, each = others[number]
             if isinstance(each, Status):
-                status = <Status>each
+                known = <Status>each
+                told.mode, told.size, told.uid, told.gid = known.st_mode, known.st_size, known.st_uid, known.st_gid
+                told.mtime = known.st_mtime_ns
             else:
-                status = Status.__new__(Status)
-                status.st_mode, status.st_size = each.st_mode, each.st_size
-                status.st_mtime_ns = min(max(each.st_mtime_ns, EARLIEST), LATEST)
-                status.st_uid, status.st_gid = each.st_uid, each.st_gid
-            if not (
-                old.mtime_ns == status.st_mtime_ns
-                and old.size == status.st_size
-                and old.mode == (status.st_mode & PERMISSIONS)
-                and old.uid == status.st_uid
-                and old.gid == status.st_gid
-                and old.type == kind
-            ):
-                old = None
-        found.append(old)
-    return found
+                told.mode, told.size, told.uid, told.gid = each.st_mode, each.st_size, each.st_uid, each.st_gid
+                told.mtime = min(max(each.st_mtime_ns, EARLIEST), LATEST)
+        kind = told.mode & KIND
+        if kind == REGULAR:
+            old = _as_it_was(name, &told, earlier, FILE)
+            if old is not None:
+                taken.append(old)
+                continue
+            place = files
+        elif kind == FOLDER:
+            place = folders
+        elif kind == LINK:
+            old = _as_it_was(name, &told, earlier, SYMLINK)
+            if old is not None:
+                taken_links.append(old)
+                continue
+            place = links
+        else:
+            place = unknown
+        place.append((name, listing.status(number) if listing is not None else each))
+    return folders, files, links, unknown, taken + taken_links

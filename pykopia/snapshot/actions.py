@@ -59,7 +59,8 @@ class Actions:
             canceled: whether the caller asked to stop; ends a before action.
         """
         self._root = root
-        self._enabled = enabled
+        self.enabled = enabled
+        """Whether programs may run."""
         self._environment = {"PATH": os.defpath, **environment}
         self._version = version
         self._canceled = canceled
@@ -113,7 +114,7 @@ class Actions:
         if before is None and after is None:
             return None
         kind = key[0]
-        if not self._enabled:
+        if not self.enabled:
             for when, action in (("before", before), ("after", after)):
                 if action is not None:
                     log.info("not running the %s-%s action of %s: disabled for this client", when, kind, path)

@@ -4,17 +4,15 @@ Facts: format 04 §11.2.
 """
 
 import logging
-import os
 import random
-import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
 from pykopia.errors import PykopiaError
-from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, Directory, DirectoryEntry, DirectorySummary
+from pykopia.format.directory import DIRECTORY, Directory, DirectoryEntry, DirectorySummary
 from pykopia.format.gojson import stored_form
-from pykopia.format.gotime import nearest_time
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import DirectoryReader, ObjectStore
+from pykopia.snapshot.listing import Named
 from pykopia.snapshot.source_folder import Folder
 from pykopia.snapshot.upload_state import UploadState
 from pykopia.snapshot.walk import Found
@@ -65,19 +63,13 @@ class PreviousEntries:
         if len(found) == len(folder.before) == 1:
             folder.earlier = folder.before[0]
 
-    def take_over(self, folder: Folder, found: Found) -> frozenset[str]:
-        """Take over what is as it was in an earlier snapshot and is still stored; return the names."""
-        if not folder.previous:
-            return frozenset()
-        taken: list[DirectoryEntry] = []
-        for kind, listed in ((FILE, found.files), (SYMLINK, found.links)):
-            if listed:
-                taken += filter(None, _as_they_were(listed, folder.previous, kind))
-        if self._force_hash:
-            taken = [old for old in taken if random.random() * 100 >= self._force_hash]  # noqa: S311
-        lacking = frozenset(self._lacking([old.object_id for old in taken]))
-        if lacking:  # to be read and stored again
-            taken = [old for number, old in enumerate(taken) if number not in lacking]
+    def take_over(self, folder: Folder, entries: Iterable[Named], found: Found) -> None:
+        """Sort out what is in a folder; take over what is as it was in an earlier snapshot and is still stored."""
+        found.take(entries, folder.previous)
+        again = self._to_store_again(found.taken) if found.taken else ()
+        if again:
+            found.take(entries, [_without(again, earlier) for earlier in folder.previous])
+        taken = found.taken
         folder.take_over(taken)
         if taken:
             files, size = len(taken), sum([old.size for old in taken])
@@ -85,7 +77,17 @@ class PreviousEntries:
                 self._state.statistics.cached_files += files
                 self._state.statistics.total_size += size
             self._state.progress.add(cached_files=files, cached_bytes=size)
-        return frozenset([old.name for old in taken])
+
+    def _to_store_again(self, taken: Sequence[DirectoryEntry]) -> Collection[str]:
+        """Return the names of unchanged files that are read all the same: some by chance, all that are not stored any more."""
+        names = {taken[number].name for number in self._lacking([old.object_id for old in taken])}
+        if self._force_hash:
+            names.update(old.name for old in taken if random.random() * 100 < self._force_hash)  # noqa: S311
+        return names
+
+
+def _without(names: Container[str], entries: Mapping[str, DirectoryEntry]) -> Mapping[str, DirectoryEntry]:
+    return {name: entry for name, entry in entries.items() if name not in names}
 
 
 def by_name(directories: Sequence[Directory]) -> Sequence[Mapping[str, DirectoryEntry]]:
@@ -120,44 +122,4 @@ def as_it_was(folder: Folder) -> tuple[ObjectID, DirectorySummary] | None:
     return old.object_id, summary
 
 
-def _as_they_were(
-    listed: Sequence[tuple[str, os.stat_result]], previous: Sequence[Mapping[str, DirectoryEntry]], kind: str
-) -> Sequence[DirectoryEntry | None]:
-    """Return of each name the first earlier entry that it still equals."""
-    first, *others = previous
-    found = unchanged(listed, first, kind)
-    for earlier in others:
-        more = unchanged(listed, earlier, kind)
-        found = [old or other for old, other in zip(found, more, strict=True)]
-    return found
-
-
-def python_unchanged(
-    listed: Sequence[tuple[str, os.stat_result]], earlier: Mapping[str, DirectoryEntry], kind: str
-) -> list[DirectoryEntry | None]:
-    """Return the entry of an earlier folder for each name that is as it was, None for the others.
-
-    A name is as it was if time, size, mode, owners and kind are the same (format 04 §11.2).
-    """
-    found = list[DirectoryEntry | None]()
-    for name, status in listed:
-        old = earlier.get(name)
-        same = (
-            old is not None
-            and old.mtime_ns == nearest_time(status.st_mtime_ns)
-            and old.size == status.st_size
-            and old.mode == stat.S_IMODE(status.st_mode)
-            and old.uid == status.st_uid
-            and old.gid == status.st_gid
-            and old.type == kind
-        )
-        found.append(old if same else None)
-    return found
-
-
-try:
-    from pykopia.snapshot._files import unchanged
-except ImportError:  # no compiler was there
-    unchanged = python_unchanged
-
-__all__ = ["PreviousEntries", "as_it_was", "by_name", "earlier_folders", "python_unchanged", "unchanged"]
+__all__ = ["PreviousEntries", "as_it_was", "by_name", "earlier_folders"]

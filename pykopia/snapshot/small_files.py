@@ -215,32 +215,10 @@ def python_finish_folder(descriptor: int, entry: DirectoryEntry, flags: int) -> 
         os.close(descriptor)
 
 
-def python_list_folder(path: bytes) -> list[tuple[str, os.stat_result]] | None:
-    """Return name and status of all that is in a folder, in any order; links are not followed.
-
-    The native twin's status has only the fields that snapshots need: mode, size, time in nanoseconds, owners, device.
-
-    Args:
-        path: of the folder.
-
-    Returns:
-        None when the folder, or anything in it, can't be looked at; what is gone again is left out.
-    """
-    found = []
-    try:
-        with os.scandir(os.fsdecode(path)) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    found.append((entry.name, entry.stat(follow_symlinks=False)))
-    except OSError:
-        return None
-    return found
-
-
 try:
-    from pykopia.snapshot._files import finish_folder, list_folder, make_folder, publish, read_files, write_files
+    from pykopia.snapshot._files import finish_folder, make_folder, publish, read_files, write_files
 except ImportError:  # no compiler was there
-    list_folder, read_files, write_files = python_list_folder, python_read_files, python_write_files
+    read_files, write_files = python_read_files, python_write_files
     make_folder, finish_folder, publish = python_make_folder, python_finish_folder, python_publish
 
 __all__ = [
@@ -256,11 +234,9 @@ __all__ = [
     "TIME",
     "change_owner",
     "finish_folder",
-    "list_folder",
     "make_folder",
     "publish",
     "python_finish_folder",
-    "python_list_folder",
     "python_make_folder",
     "python_publish",
     "python_read_files",

@@ -7,7 +7,7 @@ not grow with the source.
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pykopia.errors import CanceledError, PykopiaError, SourceReadError
 from pykopia.format.directory import Directory, DirectoryEntry
@@ -18,6 +18,8 @@ from pykopia.snapshot import walk
 from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.file_batches import FileBatches
 from pykopia.snapshot.folder_finishing import FolderFinisher
+from pykopia.snapshot.listing import Named
+from pykopia.snapshot.listing_ahead import ListingAhead
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.previous_entries import PreviousEntries, by_name, earlier_folders
 from pykopia.snapshot.source_folder import Folder
@@ -57,6 +59,7 @@ class Upload:
         self._state = state
         self._stored_entry = stored_entry
         self._checkpoint = checkpoint
+        self._ahead = ListingAhead(enabled=not actions.enabled)
 
     def run(
         self, path: str, name: str, status: os.stat_result, policies: PolicyTree, previous: Sequence[Directory]
@@ -70,7 +73,7 @@ class Upload:
         root = Folder(path, "", name, status, None, IgnoreContext.empty(), policies, (), by_name(previous))
         checkpoint = self._checkpoint
         meanwhile = None if checkpoint is None else lambda: checkpoint(root)
-        with self._state.crew as crew:
+        with self._ahead, self._state.crew as crew:
             stack = [root]
             while stack:
                 folder = stack.pop()
@@ -95,7 +98,7 @@ class Upload:
                 other = self._actions.before_folder(folder.relative, defined.actions)
                 if other is not None:
                     folder.take_instead(other)
-            found = _look(folder, effective.files, None if defined is None else defined.files)
+            entries, found = self._look(folder, stack, effective.files, None if defined is None else defined.files)
         except CanceledError:
             self._state.stop(CANCELED)
             self._folders.leave_out(folder)
@@ -105,19 +108,18 @@ class Upload:
             return
         self._count_excluded(found)
         self._previous.look_back(folder, stack)
-        taken = self._previous.take_over(folder, found)
+        self._previous.take_over(folder, entries, found)
         for name, status in found.files:
             if name.endswith(PLACEHOLDER_SUFFIX):
-                self._placeholder(folder, name, found)
-            elif name not in taken:
+                self._placeholder(folder, name, entries)
+            else:
                 self._files.add(folder, name, status)
         for name, status in found.links:
-            if name not in taken:
-                self._files.add(folder, name, status)
+            self._files.add(folder, name, status)
         self._record_failures(folder, found)
         for name, status in found.folders:
             if name.endswith(PLACEHOLDER_SUFFIX):
-                self._placeholder(folder, name, found)
+                self._placeholder(folder, name, entries)
                 continue
             inner = Folder(
                 f"{folder.path}/{name}" if folder.path != "/" else f"/{name}",
@@ -132,6 +134,25 @@ class Upload:
             self._folders.open(inner)
             stack.append(inner)
         self._folders.finished({folder: 1})
+
+    def _look(
+        self, folder: Folder, stack: Sequence[Folder], effective: FilesPolicy, defined: FilesPolicy | None
+    ) -> tuple[Iterable[Named], walk.Found]:
+        """Return what is in a folder and is to be taken, not sorted out yet; set the rules that hold in it."""
+        path, caches_left_out = folder.path, effective.ignore_cache_directories is not False
+        found = walk.Found()
+        listing = self._ahead.take(folder, stack)
+        if listing is None:
+            try:
+                listing = walk.step_by_step(path, found)
+            except OSError:
+                if not caches_left_out or not walk.is_cache_folder(path):
+                    raise
+                return (), found
+        folder.context = walk.rules_of(path, folder.rules_path, folder.context, defined, listing)
+        if caches_left_out and walk.is_cache_folder(path, listing):
+            return (), walk.Found()
+        return walk.wanted(listing, found, folder.rules_path, folder.context, folder.status.st_dev), found
 
     def _record_failures(self, folder: Folder, found: walk.Found) -> None:
         """Record what can't be looked at, and what is neither file, folder nor link."""
@@ -158,11 +179,11 @@ class Upload:
                 excluded_directories=found.excluded_folders,
             )
 
-    def _placeholder(self, folder: Folder, name: str, found: walk.Found) -> None:
+    def _placeholder(self, folder: Folder, name: str, entries: Iterable[Named]) -> None:
         """Take over the entry of a placeholder (format 04 §14.3)."""
         try:
             real = name.removesuffix(PLACEHOLDER_SUFFIX)
-            if any(real == other for listed in (found.files, found.folders, found.links) for other, _ in listed):
+            if any(real == other for other, _ in entries):
                 raise SourceReadError(f"both {real} and its placeholder {name} exist")
             entry = self._stored_entry(f"{folder.path}/{name}", real)
         except (OSError, PykopiaError) as error:
@@ -170,24 +191,6 @@ class Upload:
             self._state.entry_failed(folder, name, error, ignored=bool(ignored))
         else:
             folder.entries.append(entry)
-
-
-def _look(folder: Folder, effective: FilesPolicy, defined: FilesPolicy | None) -> walk.Found:
-    """Return what is in a folder and is to be taken; set the rules that hold in it."""
-    path, caches_left_out = folder.path, effective.ignore_cache_directories is not False
-    found = walk.Found()
-    try:
-        listed = walk.listed(path, found)
-    except OSError:
-        if not caches_left_out or not walk.is_cache_folder(path):
-            raise
-        return found
-    names = {name for name, _ in listed}
-    folder.context = walk.rules_of(path, folder.rules_path, folder.context, defined, names)
-    if caches_left_out and walk.is_cache_folder(path, names):
-        return walk.Found()
-    walk.sort_out(listed, found, folder.rules_path, folder.context, folder.status.st_dev)
-    return found
 
 
 def _special_kind(status: os.stat_result) -> str:

@@ -7,14 +7,15 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field
 
 from pykopia.dataclass import dataclass
 from pykopia.errors import SourceReadError
+from pykopia.format.directory import DirectoryEntry
 from pykopia.format.ignore import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, IgnoreContext, is_cache_tag
 from pykopia.format.policy import FilesPolicy
-from pykopia.snapshot.small_files import list_folder
+from pykopia.snapshot.listing import Listing, Named, PythonListing, list_folders, sift
 
 MAX_LINKS = 30
 """Symbolic links that are followed to an ignore file."""
@@ -29,11 +30,17 @@ class Found:
     links: list[tuple[str, os.stat_result]] = field(default_factory=list)
     unknown: list[tuple[str, os.stat_result]] = field(default_factory=list)
     """Devices, sockets, pipes."""
+    taken: list[DirectoryEntry] = field(default_factory=list)
+    """Entries of earlier snapshots: the files and links that are as they were then, and are in no other list."""
     failed: list[tuple[str, bool, OSError]] = field(default_factory=list)
     """Names that may not be looked at, whether they are folders, and why."""
     excluded_files: int = 0
     excluded_bytes: int = 0
     excluded_folders: int = 0
+
+    def take(self, entries: Iterable[Named], earlier: Sequence[Mapping[str, DirectoryEntry]] = ()) -> None:
+        """Sort out what is in the folder, see ``sift``."""
+        self.folders, self.files, self.links, self.unknown, self.taken = sift(entries, earlier)
 
 
 def rules_of(
@@ -41,7 +48,7 @@ def rules_of(
     relative: str,
     context: IgnoreContext,
     defined: FilesPolicy | None,
-    names: Collection[str] | None = None,
+    names: Container[str] | None = None,
 ) -> IgnoreContext:
     """Return the rules that hold in a folder.
 
@@ -65,7 +72,7 @@ def rules_of(
     return context.enter(relative, defined, files)
 
 
-def _may_be_there(name: str, names: Collection[str] | None) -> bool:
+def _may_be_there(name: str, names: Container[str] | None) -> bool:
     """Return True if a file of this name is worth a look; not every file system tells names apart as we do."""
     return names is None or name in names or "/" in name or sys.platform != "linux"
 
@@ -91,7 +98,7 @@ def _ignore_file(path: str) -> bytes | None:
         return file.read()
 
 
-def is_cache_folder(path: str, names: Collection[str] | None = None) -> bool:
+def is_cache_folder(path: str, names: Container[str] | None = None) -> bool:
     """Return True if a folder, with these names in it if they are known, is marked as a cache (format 05 §4.6)."""
     if not _may_be_there(CACHE_TAG_NAME, names):
         return False
@@ -106,7 +113,7 @@ def is_cache_folder(path: str, names: Collection[str] | None = None) -> bool:
 
 
 def look(path: str, relative: str, context: IgnoreContext, device: int) -> Found:
-    """Return what is in a folder.
+    """Return what is in a folder; all of it is new.
 
     Args:
         path: the folder.
@@ -118,51 +125,47 @@ def look(path: str, relative: str, context: IgnoreContext, device: int) -> Found
         OSError: the folder can't be read, or an entry of it fails in another way than by a lack of rights.
     """
     found = Found()
-    sort_out(listed(path, found), found, relative, context, device)
+    found.take(wanted(listed(path, found), found, relative, context, device))
     return found
 
 
-def sort_out(
-    entries: Iterable[tuple[str, os.stat_result]], found: Found, relative: str, context: IgnoreContext, device: int
-) -> None:
-    """Put what is in a folder where it belongs in ``found``, see ``look``."""
-    folders, files, links = found.folders, found.files, found.links
-    plain = not (context.rules or context.max_file_size or context.one_file_system)
+def wanted(
+    entries: Iterable[Named], found: Found, relative: str, context: IgnoreContext, device: int
+) -> Iterable[Named]:
+    """Return what the rules do not leave out of a folder, see ``look``; what they do is counted in ``found``."""
+    if not (context.rules or context.max_file_size or context.one_file_system):
+        return entries
+    kept = []
     for name, status in entries:
-        mode = status.st_mode
-        is_folder = stat.S_ISDIR(mode)
-        if not plain and context.excludes(
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not context.excludes(
             f"{relative}/{name}",
             is_directory=is_folder,
             size=status.st_size,
             device=status.st_dev,
             directory_device=device,
         ):
-            if is_folder:
-                found.excluded_folders += 1
-            else:
-                found.excluded_files += 1
-                found.excluded_bytes += status.st_size
-        elif stat.S_ISREG(mode):
-            files.append((name, status))
+            kept.append((name, status))
         elif is_folder:
-            folders.append((name, status))
-        elif stat.S_ISLNK(mode):
-            links.append((name, status))
+            found.excluded_folders += 1
         else:
-            found.unknown.append((name, status))
+            found.excluded_files += 1
+            found.excluded_bytes += status.st_size
+    return kept
 
 
-def listed(path: str, found: Found) -> Sequence[tuple[str, os.stat_result]]:
+def listed(path: str, found: Found) -> Listing:
     """Return name and status of what is in a folder; what may not be looked at is added to ``found``.
 
     Raises:
         OSError: the folder can't be read, or an entry of it fails in another way than by a lack of rights.
     """
-    there = list_folder(os.fsencode(path))
-    if there is not None:
-        return there
-    # again, step by step, to say what is wrong with it
+    (all_of_it,) = list_folders([os.fsencode(path)])
+    return step_by_step(path, found) if all_of_it is None else all_of_it
+
+
+def step_by_step(path: str, found: Found) -> Listing:
+    """List a folder of which something can't be looked at, see ``listed``: this says what."""
     there = []
     with os.scandir(path) as entries:
         for entry in entries:
@@ -172,7 +175,7 @@ def listed(path: str, found: Found) -> Sequence[tuple[str, os.stat_result]]:
                 continue  # gone since the folder was read
             except PermissionError as error:
                 found.failed.append((entry.name, _looks_like_folder(entry), error))
-    return there
+    return PythonListing(there)
 
 
 def _looks_like_folder(entry: "os.DirEntry[str]") -> bool:
@@ -181,4 +184,4 @@ def _looks_like_folder(entry: "os.DirEntry[str]") -> bool:
     return False
 
 
-__all__ = ["Found", "is_cache_folder", "listed", "look", "rules_of", "sort_out"]
+__all__ = ["Found", "is_cache_folder", "listed", "look", "rules_of", "step_by_step", "wanted"]

@@ -19,54 +19,13 @@ from pykopia.snapshot.small_files import (
     SHRANK,
     TIME,
     python_finish_folder,
-    python_list_folder,
     python_make_folder,
     python_publish,
     python_read_files,
     python_write_files,
 )
-from tests.trees import everything, raw_names
-
-FIELDS = ("st_mode", "st_size", "st_mtime_ns", "st_uid", "st_gid", "st_dev")
 
 Read = Callable[[list[bytes], list[int]], list[bytes | int]]
-
-
-def test_both_twins_list_the_same(tmp_path: Path) -> None:
-    everything(tmp_path)
-    raw_names(tmp_path)
-    os.utime(tmp_path, ns=(5, -1_500_000_001))
-    for folder in [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir() and not path.is_symlink())]:
-        listed = small_files.list_folder(os.fsencode(folder))
-        defined = python_list_folder(os.fsencode(folder))
-        assert listed is not None
-        assert defined is not None
-        assert {name: [getattr(status, field) for field in FIELDS] for name, status in listed} == {
-            name: [getattr(status, field) for field in FIELDS] for name, status in defined
-        }
-    (tmp_path / "far").mkdir()
-    (tmp_path / "far" / "old").write_bytes(b"")
-    os.utime(tmp_path / "far" / "old", ns=(0, -1_500_000_001))
-    ((name, status),) = small_files.list_folder(os.fsencode(tmp_path / "far")) or []
-    assert (name, status.st_mtime_ns) == ("old", os.lstat(tmp_path / "far" / "old").st_mtime_ns)
-
-
-def test_many_names_of_all_lengths_are_listed(tmp_path: Path) -> None:
-    names = {"n" * length for length in range(1, 256)} | {f"{number}" for number in range(500)}
-    for name in names:
-        (tmp_path / name).touch()
-    assert {name for name, _ in small_files.list_folder(os.fsencode(tmp_path)) or []} == names
-
-
-@pytest.mark.parametrize("listing", [small_files.list_folder, python_list_folder])
-def test_what_is_no_folder_is_not_listed(
-    tmp_path: Path, listing: Callable[[bytes], list[tuple[str, os.stat_result]] | None]
-) -> None:
-    (tmp_path / "file").touch()
-    assert listing(os.fsencode(tmp_path / "file")) is None
-    assert listing(os.fsencode(tmp_path / "absent")) is None
-    (tmp_path / "folder").mkdir()
-    assert listing(os.fsencode(tmp_path / "folder")) == []
 
 
 @pytest.mark.parametrize("read", [small_files.read_files, python_read_files])

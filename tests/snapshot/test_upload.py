@@ -235,7 +235,8 @@ def test_an_unreadable_root_makes_no_snapshot(
     def refuse(path: str) -> object:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("pykopia.snapshot.walk.list_folder", lambda path: None)  # the native one is not to be fooled
+    # the native one is not to be fooled
+    monkeypatch.setattr("pykopia.snapshot.listing_ahead.list_folders", lambda paths: [None] * len(paths))
     monkeypatch.setattr("pykopia.snapshot.walk.os.scandir", refuse)
     with pytest.raises(SourceReadError, match="Permission denied"):
         repository.snapshots.create(source)

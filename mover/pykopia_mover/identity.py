@@ -131,6 +131,8 @@ def wanted_by(
     for part, name in ((user, "user"), (host, "host")):
         if any(mark in part for mark in "\0\n\r"):
             raise config_error(f"the {name} of the identity holds a control character")
+        require_utf8(part, f"the {name} of the identity")
+    require_utf8(path, "the path that is recorded for the snapshots")
     return Wanted(
         user=user,
         host=host,
@@ -140,6 +142,18 @@ def wanted_by(
         owner=owner,
         lines=tuple(lines),
     )
+
+
+def require_utf8(text: str, what: str) -> None:
+    """Refuse a name that would be stored as another one, under which nothing would ever find its snapshots.
+
+    Raises:
+        MoverError: the name holds bytes that are not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise config_error(f"{what} is not UTF-8", "Write it in UTF-8 in the Secret or the spec") from None
 
 
 def _legacy(text: str) -> tuple[tuple[str, str], ...]:
@@ -251,6 +265,7 @@ __all__ = [
     "by_source",
     "recorded_path",
     "require_complete",
+    "require_utf8",
     "source_to_back_up",
     "source_to_restore",
     "wanted_by",

@@ -3,6 +3,7 @@
 What is done with each is logged (rules M-046, M-096, M-097, M-100).
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -138,7 +139,7 @@ def load_connection_document(
     path = places.credentials / CONFIG_NAME
     candidates: list[Callable[[], Mapping[str, Any]]] = []
     if settings.structured_config:
-        candidates.append(lambda: parse_document(settings.structured_config.encode(), STRUCTURED))
+        candidates.append(lambda: parse_document(os.fsencode(settings.structured_config), STRUCTURED))
     if path.is_file():
         redactor.add_document(read_if_path(str(path)))
         candidates.append(lambda: read_document(path))

@@ -10,7 +10,7 @@ from pykopia.errors import CanceledError, ClockError, DamagedDataError, Maintena
 from pykopia.maintenance.report import MaintenanceResult
 from pykopia_mover.connecting import OWNER_HOST, OWNER_USER, open_repository
 from pykopia_mover.failures import MoverError
-from pykopia_mover.identity import Wanted
+from pykopia_mover.identity import Wanted, require_utf8
 from pykopia_mover.output import timestamp
 from pykopia_mover.report import Outcome
 from pykopia_mover.run import Context
@@ -32,7 +32,12 @@ def owner_of(settings: Settings) -> tuple[str, str]:
 
     >>> owner_of(Settings(maintenance_username="nightly")), owner_of(Settings(maintenance_username="u@h"))
     (('nightly', 'volsync'), ('u', 'h'))
+
+    Raises:
+        MoverError: their names are not UTF-8.
     """
+    for name in (settings.maintenance_username, settings.maintenance_hostname):
+        require_utf8(name, "the owner of maintenance")
     user, at, host = settings.maintenance_username.partition("@")
     return user or OWNER_USER, host if at and host else settings.maintenance_hostname or OWNER_HOST
 

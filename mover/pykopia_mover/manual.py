@@ -1,5 +1,6 @@
 """``KOPIA_MANUAL_CONFIG``: the parameters of a new repository, and of its cache (mover contract §3.1)."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Final
@@ -49,7 +50,7 @@ def parse_manual_config(text: str) -> ManualConfig:
     if not text:
         return ManualConfig()
     try:
-        document = parse_document(text.encode(), VARIABLE)
+        document = parse_document(os.fsencode(text), VARIABLE)
     except DocumentError as error:
         raise config_error(str(error)) from None
     for name, part in document.items():

@@ -422,7 +422,7 @@ def load(environment: Mapping[str, str]) -> tuple[Settings, list[str]]:
             values[attribute] = msgspec.convert(
                 text if variable.secret or name in VERBATIM else text.strip(), hint, strict=False
             )
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             shown = "" if variable.secret else f" {text!r}"
             wrong.append(f"{name}{shown} can't be used ({_reason(str(error))}); it is: {variable.meaning}")
     if wrong:
@@ -454,7 +454,9 @@ def _reason(text: str) -> str:
         return f"it must be a whole number, at least {match[1]}"
     if "matching regex" in text:
         return "it is none of the values that it may have"
-    return "it must be a whole number" if "int" in text else text
+    if "int" in text or "codec" in text:  # a number with bytes that are not UTF-8
+        return "it must be a whole number"
+    return text
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

@@ -4,16 +4,15 @@ In Kopia's order: ``--password`` or ``KOPIA_PASSWORD``, then what was stored (ke
 then the terminal. A stored password is never used to create a repository or to connect.
 """
 
-import base64
-import binascii
 import getpass
 import hashlib
 import logging
+import os
 from pathlib import Path
 from typing import Protocol, TextIO, cast
 
 from pykopia.cli.global_flags import GlobalFlags
-from pykopia.errors import ConnectionFileError, InvalidPasswordError
+from pykopia.errors import ConnectionFileError, InvalidPasswordError, NotConnectedError
 from pykopia.repository.options import default_username
 
 _ATTEMPTS = 5
@@ -107,12 +106,14 @@ def recall(session: Session) -> str | None:
             found = None
         if found is not None:
             return found
-    path = _file(session)
+    from pykopia.repository.connection_file import password_file, read_password  # noqa: PLC0415
+
     try:
-        return base64.b64decode(path.read_bytes(), validate=True).decode()
-    except FileNotFoundError:
+        return read_password(session.config_path)
+    except NotConnectedError:
         return None
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ConnectionFileError as error:
+        path = password_file(session.config_path)
         message = f"the stored password {path} is damaged; delete it and give --password"
         raise ConnectionFileError(message) from error
 
@@ -129,9 +130,9 @@ def remember(session: Session, password: str) -> None:
             session.log.debug("the keyring can't be written: %s", error)
         else:
             return
-    from pykopia.private_file import write_private  # noqa: PLC0415
+    from pykopia.repository.connection_file import keep_password  # noqa: PLC0415
 
-    write_private(_file(session), base64.b64encode(password.encode()))
+    keep_password(session.config_path, password)
 
 
 def forget(session: Session) -> None:
@@ -144,12 +145,9 @@ def forget(session: Session) -> None:
             ring.delete_password(_ring_item(session), default_username())
         except Exception as error:  # noqa: BLE001 -- any backend may raise anything
             session.log.debug("the keyring can't be written: %s", error)
-    _file(session).unlink(missing_ok=True)
+    from pykopia.repository.connection_file import forget_password  # noqa: PLC0415
 
-
-def _file(session: Session) -> Path:
-    path = session.config_path
-    return path.with_name(path.name + ".kopia-password")
+    forget_password(session.config_path)
 
 
 def _keyring(session: Session) -> _Keyring | None:
@@ -167,7 +165,7 @@ def _keyring(session: Session) -> _Keyring | None:
 
 def _ring_item(session: Session) -> str:
     name = str(session.config_path)
-    return f"{session.config_path.name}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{session.config_path.name}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 __all__ = [

@@ -53,6 +53,11 @@ def read_config(config: Path) -> LocalConfig:
         raise ConnectionFileError(f"{config}: {error}") from error
 
 
+def password_file(config: Path) -> Path:
+    """Return the file that may keep the password beside a connection file."""
+    return _beside(config, PASSWORD_SUFFIX)
+
+
 def read_password(config: Path) -> str:
     """Return the password kept beside a connection file.
 
@@ -60,7 +65,7 @@ def read_password(config: Path) -> str:
         NotConnectedError: none is kept.
     """
     try:
-        return decode_password_file(_beside(config, PASSWORD_SUFFIX).read_bytes())
+        return decode_password_file(password_file(config).read_bytes())
     except FileNotFoundError:
         raise NotConnectedError(
             f"no password for the repository: none was given and none is kept beside {config}"
@@ -69,12 +74,12 @@ def read_password(config: Path) -> str:
 
 def keep_password(config: Path, password: str) -> None:
     """Keep a password beside a connection file, readable by its owner alone."""
-    write_private(_beside(config.absolute(), PASSWORD_SUFFIX), encode_password_file(password))
+    write_private(password_file(config.absolute()), encode_password_file(password))
 
 
 def forget_password(config: Path) -> None:
     """Remove a kept password."""
-    _beside(config, PASSWORD_SUFFIX).unlink(missing_ok=True)
+    password_file(config).unlink(missing_ok=True)
 
 
 def disconnect(config: StrPath | None = None) -> None:
@@ -101,6 +106,7 @@ __all__ = [
     "disconnect",
     "forget_password",
     "keep_password",
+    "password_file",
     "read_config",
     "read_password",
 ]

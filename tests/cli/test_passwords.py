@@ -128,3 +128,10 @@ def test_without_the_package_the_file_is_used(cli: Runner, tmp_path: Path, monke
     result = cli.ok("repo", "create", "filesystem", "--path", str(tmp_path / "s"), "--use-keyring")
     assert "pip install 'pykopia[keyring]'" in result.stderr
     assert cli.config.with_name("repository.config.kopia-password").exists()
+
+
+def test_a_password_that_is_not_utf8_is_kept_and_found_again(cli: Runner, tmp_path: Path) -> None:
+    word = b"caf\xe9".decode("utf-8", "surrogateescape")  # as the environment gives a word in Latin-1
+    cli.ok("repo", "create", "filesystem", "--path", str(tmp_path / "s"), KOPIA_PASSWORD=word)
+    assert cli.config.with_name("repository.config.kopia-password").read_bytes() == b"Y2Fm6Q=="  # as Kopia writes it
+    cli.ok("snapshot", "list", KOPIA_PASSWORD="")

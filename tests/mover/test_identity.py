@@ -182,3 +182,14 @@ def test_an_older_identity_may_be_any_of_a_namespace_for_a_restore() -> None:
 
 def test_incomplete_snapshots_are_no_source() -> None:
     assert by_source([Taken(source("a@b:/c"), incomplete="checkpoint")]) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["KOPIA_OVERRIDE_USERNAME", "KOPIA_OVERRIDE_HOSTNAME", "VOLSYNC_OWNER_NAME", "KOPIA_SOURCE_PATH_OVERRIDE"]
+)
+def test_a_name_that_would_be_stored_as_another_one_is_refused(name: str) -> None:
+    latin = b"/caf\xe9".decode("utf-8", "surrogateescape")  # as the environment gives a word in Latin-1
+    with pytest.raises(MoverError, match="is not UTF-8") as caught:
+        wanted(**{"VOLSYNC_OWNER_NAMESPACE": "ns", name: latin})
+    assert caught.value.code.name == "config"
+    assert wanted(**{name: "/caf\u00e9 \ufffd"})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pykopia_mover import settings
 from pykopia_mover.failures import MoverError
+from pykopia_mover.manual import parse_manual_config
 from pykopia_mover.settings import FIELDS, all_variables, load, unknown_variables
 from pykopia_mover.variables import STORAGE_VARIABLES, is_secret
 
@@ -56,12 +57,17 @@ def test_m_020_each_variable_alone_sets_its_field_and_an_empty_one_does_not(name
 
 
 @pytest.mark.parametrize("name", [name for name, (_, _, hint) in FIELDS.items() if "[int" in str(hint)])
-@pytest.mark.parametrize("text", ["-1", "many", "1.5"])
+@pytest.mark.parametrize("text", ["-1", "many", "1.5", "\udcff"])
 def test_a_number_that_is_none_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(MoverError, match=name) as caught:
         load({name: text})
     assert caught.value.code.name == "config"
-    assert text in str(caught.value)
+    assert repr(text) in str(caught.value)
+
+
+def test_a_document_that_is_not_utf8_is_refused_by_name() -> None:
+    with pytest.raises(MoverError, match="KOPIA_MANUAL_CONFIG is not UTF-8: byte 0"):
+        parse_manual_config("\udcff")
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

@@ -226,9 +226,12 @@ class GCSStorage(ObjectStore):
                 **more,
             )
             yield page.get("items", [])
-            if not page.get("nextPageToken"):
+            token = page.get("nextPageToken")
+            if not token:
                 return
-            more["pageToken"] = page["nextPageToken"]
+            if token == more.get("pageToken"):  # the same page again, without end
+                raise OtherServerError
+            more["pageToken"] = token
 
     def _object(self, key: str) -> str:
         return f"b/{quote(self.bucket)}/o/{quote(key, safe='')}"

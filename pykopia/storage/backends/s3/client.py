@@ -41,6 +41,9 @@ _HEADERS = {
 _OTHER_REGION = frozenset({301, 307, 400, 403})
 """Statuses by which a service may say that a bucket lies in another region."""
 
+_REGIONS = 3
+"""Regions that a request is tried with. Servers behind one address may name each other's region for ever."""
+
 
 class OtherServerError(OSError):
     """The server is not an S3 service."""
@@ -96,13 +99,13 @@ class S3Client:
     def list_objects_v2(self, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return a page of a listing."""
         tree = self._listing("ListBucketResult", {"list-type": "2"}, arguments)
-        return {"Contents": _items(tree, "Contents"), **_where_to_go_on(tree)}
+        return {"Contents": _items(tree, "Contents"), **_where_to_go_on(tree, arguments)}
 
     def list_object_versions(self, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return a page of a listing of all versions."""
         tree = self._listing("ListVersionsResult", {"versions": ""}, arguments)
         found = {"Versions": _items(tree, "Version"), "DeleteMarkers": _items(tree, "DeleteMarker")}
-        return {**found, **_where_to_go_on(tree)}
+        return {**found, **_where_to_go_on(tree, arguments)}
 
     def get_bucket_versioning(self, **_: str) -> dict[str, str]:
         """Return whether the bucket keeps versions."""
@@ -143,7 +146,7 @@ class S3Client:
         body: Any = None,  # noqa: ANN401 -- what urllib3 sends
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
-        """Make a request, and once more if the service says that the bucket lies in another region.
+        """Make a request, and again if the service says that the bucket lies in a region that was not tried yet.
 
         Raises:
             ClientError: What the service answered.
@@ -151,6 +154,7 @@ class S3Client:
             HTTPError: The connection failed.
         """
         region = self.region
+        tried = {region}
         while True:
             answer = self._send(method, key, query, headers, body, region)
             if answer.status < 300:
@@ -162,9 +166,10 @@ class S3Client:
                 return answer
             error = _error(method, answer)
             told = answer.headers.get("x-amz-bucket-region") or error.response["Error"].get("Region")
-            if answer.status not in _OTHER_REGION or not told or told == region:
+            if answer.status not in _OTHER_REGION or not told or told in tried or len(tried) == _REGIONS:
                 raise error
             self.region = region = told
+            tried.add(region)
 
     def _send(
         self,
@@ -263,14 +268,22 @@ def _items(tree: Element, tag: str) -> list[dict[str, Any]]:
     return found
 
 
-def _where_to_go_on(tree: Element) -> dict[str, Any]:
+def _where_to_go_on(tree: Element, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether another page follows, and the arguments that ask for it, with the SDK's prefix ``Next``.
+
+    Raises:
+        OtherServerError: The next page would be this one again, without end.
+    """
     marker = tree.findtext("NextKeyMarker") or ""
-    return {
-        "IsTruncated": tree.findtext("IsTruncated") == "true",
-        "NextContinuationToken": tree.findtext("NextContinuationToken") or "",
-        "NextKeyMarker": unquote_plus(marker) if tree.findtext("EncodingType") == "url" else marker,
-        "NextVersionIdMarker": tree.findtext("NextVersionIdMarker") or "",
+    markers = {
+        "ContinuationToken": tree.findtext("NextContinuationToken") or "",
+        "KeyMarker": unquote_plus(marker) if tree.findtext("EncodingType") == "url" else marker,
+        "VersionIdMarker": tree.findtext("NextVersionIdMarker") or "",
     }
+    truncated = (tree.findtext("IsTruncated") or "").strip().lower() == "true"
+    if truncated and all(arguments.get(name, "") == value for name, value in markers.items()):
+        raise OtherServerError("application/xml")
+    return {"IsTruncated": truncated, **{f"Next{name}": value for name, value in markers.items()}}
 
 
 __all__ = ["OtherServerError", "S3Client"]

@@ -9,6 +9,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pykopia import clock
 from pykopia.arguments import check_bytes
@@ -16,6 +17,7 @@ from pykopia.errors import (
     BlobNotFoundError,
     ClosedError,
     ContentNotFoundError,
+    NotVisibleError,
     PykopiaError,
     StorageError,
     WriteConflictError,
@@ -31,6 +33,7 @@ from pykopia.repository.contents import ContentStore
 from pykopia.repository.packs import PackStore, PendingPack
 from pykopia.sealing.batch import Packed, WritableBuffer
 from pykopia.sealing.content_sealer import ContentSealer, check_prefix
+from pykopia.storage.ahead import Request
 from pykopia.storage.base import BlobStorage
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class _Session:
         self.session_id = new_session_id(clock.now(), secrets.token_bytes(8))
         self.entries: dict[bytes, IndexEntry] = {}
         self.packs: dict[PackType, PendingPack] = {}
+        self.metadata_packs: list[BlobID] = []
         self.unfinished = 0
         """Contents whose place is reserved and that are still being filled in or handed on."""
         self.marker: BlobID | None = None
@@ -238,6 +242,8 @@ class ContentWriter:
                 session.marker_time_ns = clock.now()
                 session.marker = self._put_marker(session.session_id)
             pack = session.packs[kind] = self._packs.begin(kind, session.session_id, length)
+            if kind == METADATA_PACK_PREFIX:
+                session.metadata_packs.append(pack.blob_id)
         offset = pack.length
         pack.length += length
         pack.contents += 1
@@ -377,8 +383,31 @@ class ContentWriter:
         for pack in session.packs.values():
             self._packs.submit(pack)
         self._packs.wait()
-        self._store.indexes.write(session.entries.values(), session.session_id)
+        if self._storage.is_local:
+            self._check_stored(session.metadata_packs)
+            self._store.indexes.write(session.entries.values(), session.session_id)
+        else:
+            look = Request(partial(self._check_stored, session.metadata_packs))
+            self._store.indexes.write(session.entries.values(), session.session_id)
+            look.result()
         self._delete_marker(session)
+
+    def _check_stored(self, packs: Sequence[BlobID]) -> None:
+        """Verify that packs with manifests and folders are there: without them no reader finds a snapshot.
+
+        Those with the contents of files are not looked for here: the next snapshot does that, and stores again what is lost.
+
+        Raises:
+            NotVisibleError: one is not there, although the storage has confirmed that it was stored.
+        """
+        for pack in packs:
+            try:
+                self._storage.metadata(pack)
+            except BlobNotFoundError:
+                raise NotVisibleError(
+                    f"pack {pack} was written to {self._storage.display_name}, which confirmed it, and it is not there: what "
+                    "was just stored does not count as stored. Check that storage, then run the command again"
+                ) from None
 
     def _delete_marker(self, session: _Session) -> None:
         if session.marker is not None:

@@ -74,7 +74,16 @@ def test_a_list_takes_one_round_and_three_with_an_empty_cache(chain: Callable[..
     assert len(cold[2]) == SNAPSHOTS + 1  # that of the first policy too
 
 
-CREATE = ["list x|check", "list", "put s", "put p|put q", "put x", "list x", "delete s", "get kopia.maintenance"]
+CREATE = [
+    "list x|check",
+    "list",
+    "put s",
+    "put p|put q",
+    "put x|metadata q",
+    "list x",
+    "delete s",
+    "get kopia.maintenance",
+]
 OPEN_COLD = ["get kopia.repository|get kopia.blobcfg|list x|check", "get x", "get q"]
 
 

@@ -2,7 +2,9 @@
 
 import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,16 +18,19 @@ from pykopia.errors import (
     ContentNotFoundError,
     DamagedContentError,
     DamagedPackError,
+    NotVisibleError,
     ReadOnlyRepositoryError,
     StorageFullError,
     UsageError,
 )
+from pykopia.format.blob import BlobMetadata
 from pykopia.format.content_id import key_of
 from pykopia.format.pack import read_local_index
 from pykopia.ids import BlobID, Buffer, ContentID
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
+from pykopia.testing.intercepting import Call, InterceptingStorage
 from tests.repository.conftest import CLIENT, PASSWORD, UNIQUE_ID, NewRepository
 
 
@@ -375,3 +380,40 @@ def test_contents_of_another_length_than_expected_are_not_read(new_repository: N
     lengths: dict[str, int] = {large: 5, small: 5}
     assert repository.contents.get_many(lengths, lengths=lengths) == {small: b"small"}
     assert set(repository.contents.get_many([large], lengths={large: 1 << 20})) == {large}
+
+
+class _Forgetful(InterceptingStorage):
+    """Confirms puts of packs with metadata, and keeps none; it may be far away."""
+
+    far = False
+
+    def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
+        """Create or replace a blob, see ``BlobStorage.put``."""
+        return None if blob_id.startswith("q") else self.inner.put(blob_id, data, options)
+
+    def intercept(self, call: Call, proceed: Callable[[], Any]) -> Any:  # noqa: ANN401 -- of any call
+        """Pass a call on."""
+        return proceed()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is near."""
+        return not self.far
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_what_a_storage_confirms_and_does_not_keep_is_not_stored(
+    new_repository: NewRepository, storage: MemoryStorage, far: bool
+) -> None:
+    new_repository()
+    forgetful = _Forgetful(storage)
+    forgetful.far = far
+    with connect(forgetful, PASSWORD, client=CLIENT) as repository:
+        writer = repository.writer()
+        writer.manifests.put({"type": "t"}, b"{}")
+        with pytest.raises(NotVisibleError, match=r"pack q\S+ was written .* is not there"):
+            writer.flush()
+        with pytest.raises(NotVisibleError):
+            writer.flush()
+        writer.close()
+    assert far or not blobs(storage, "x")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
+from pykopia import clock
 from pykopia.crew import Crew
 from pykopia.errors import (
     BlobNotFoundError,
@@ -14,7 +15,7 @@ from pykopia.errors import (
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import LOG_PREFIX, SESSION_PREFIX
-from pykopia.format.complete_view import CompleteView
+from pykopia.format.complete_view import FUTURE_TOLERANCE_NS, CompleteView
 from pykopia.format.maintenance_plan import (
     CUTOFF_SLACK_NS,
     DELETED_BY_FULL,
@@ -112,6 +113,7 @@ def look_before_deletion(
             listed=listed,
             list_parallelism=list_parallelism,
             older_than_ns=started + CUTOFF_SLACK_NS - settles,
+            later_than_ns=max(started, clock.now()) + FUTURE_TOLERANCE_NS,
             sessions_before_ns=started + CUTOFF_SLACK_NS - safety.session_expiration_ns,
             unreadable_is_garbage=unreadable_is_garbage,
         ),

@@ -77,6 +77,7 @@ class Look:
         listed: packs, and perhaps other blobs, listed by the caller before; packs are listed now when it is None.
         list_parallelism: listings at one time, see ``MaintenanceParameters``.
         older_than_ns: packs that are younger, by the time of storage, are not looked into; nanoseconds since 1970.
+        later_than_ns: packs that are later are looked into as well: a clock was wrong when they were stored, or it is now.
         sessions_before_ns: look also into packs whose session has a marker if they are older than this.
         unreadable_is_garbage: see ``PackFacts``.
         refresh: load the index anew.
@@ -88,6 +89,7 @@ class Look:
     listed: Sequence[BlobMetadata] | None = None
     list_parallelism: int = 0
     older_than_ns: int | None = None
+    later_than_ns: int | None = None
     sessions_before_ns: int | None = None
     unreadable_is_garbage: bool = False
     refresh: bool = True
@@ -247,10 +249,10 @@ def _pack_facts(repository: Core, wanted: Look) -> PackFacts:
     for blob in packs:
         if blob.blob_id in named:
             continue
-        limit = wanted.older_than_ns
+        limit, later = wanted.older_than_ns, wanted.later_than_ns
         if session_of_blob(blob.blob_id) in sessions:
-            limit = -1 if wanted.sessions_before_ns is None else wanted.sessions_before_ns
-        if limit is None or blob.timestamp_ns <= limit:
+            limit, later = -1 if wanted.sessions_before_ns is None else wanted.sessions_before_ns, None
+        if limit is None or blob.timestamp_ns <= limit or (later is not None and blob.timestamp_ns > later):
             candidates.append(blob)
     return PackFacts(
         listed=(*packs, *markers),

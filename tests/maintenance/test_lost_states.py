@@ -10,6 +10,7 @@ from pykopia.errors import ContradictedViewError, PykopiaError
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
 from pykopia.repository.view import contradictions
 from tests.maintenance.lost_states import (
+    AGE_NS,
     EPOCHS,
     KEPT_BY_POLICY,
     LAYOUTS,
@@ -106,3 +107,17 @@ def test_nothing_contradicts_anything_in_a_complete_repository(version: int, lay
         assert kept == history.snapshots[-KEPT_BY_POLICY:]
         repository.snapshots.delete(kept[0])
         assert [each.id for each in repository.snapshots.list()] == kept[1:]
+
+
+@pytest.mark.parametrize(("version", "layout"), LAYOUTS)
+def test_a_clock_behind_all_packs_hides_no_loss(version: int, layout: str) -> None:
+    history = History(version, layout)
+    with history.scene.clock.installed():
+        history.scene.clock.set(history.now_ns - 2 * AGE_NS)
+        lost = [name for name in history.blobs if name.startswith(("n", "xn0", "xs0", "xr"))]
+        storage, repository = history.opened(history.without(lost))
+        with pytest.raises(ContradictedViewError, match="no index"):
+            repository.maintenance.run("full", safety="none", force=True, monotonic=history.scene.monotonic)
+        given_back(storage, {name: history.blobs[name] for name in lost})
+        _, whole = history.opened(taken(storage))
+        assert len(whole.snapshots.list()) == EPOCHS

@@ -130,22 +130,34 @@ class GCSStorage(ObjectStore):
         """
         gone = []
         beginnings: dict[BlobID, list[int]] = {}
-        for items in self._listing(prefix, self.page_size, versions="true"):
-            for item in items:
-                blob_id = self._listed_id(item["name"])
-                if blob_id is None:
-                    continue
-                created = nanoseconds(datetime.fromisoformat(item["timeCreated"]))
-                metadata = BlobMetadata(blob_id=blob_id, length=int(item["size"]), timestamp_ns=created)
-                yield BlobVersion(metadata=metadata, version=item["generation"])
-                beginnings.setdefault(blob_id, []).append(created)
-                if "timeDeleted" in item:
-                    gone.append((metadata, nanoseconds(datetime.fromisoformat(item["timeDeleted"]))))
+        pages = self._listing(prefix, self.page_size, versions="true")
+        while True:
+            with self._failing(f"list the versions of {self.display_name}"):
+                items = next(pages, None)
+                found = [] if items is None else self._versions_of(items)
+            if items is None:
+                break
+            for metadata, generation, deleted_ns in found:
+                yield BlobVersion(metadata=metadata, version=generation)
+                beginnings.setdefault(metadata.blob_id, []).append(metadata.timestamp_ns)
+                if deleted_ns is not None:
+                    gone.append((metadata, deleted_ns))
         for metadata, at in gone:
             if any(metadata.timestamp_ns < begun <= at for begun in beginnings[metadata.blob_id]):
                 continue
             ended = BlobMetadata(blob_id=metadata.blob_id, length=0, timestamp_ns=at)
             yield BlobVersion(metadata=ended, version="", deleted=True)
+
+    def _versions_of(self, items: Sequence[Mapping[str, Any]]) -> list[tuple[BlobMetadata, str, int | None]]:
+        """Return what a page tells of blobs: each version with its number, and when it ended."""
+        found = []
+        for item in items:
+            blob_id = self._listed_id(item["name"])
+            if blob_id is not None:
+                metadata = _metadata(blob_id, {**item, "metadata": None})  # the service's time, as for deletions
+                ended = _time_ns(item, "timeDeleted") if "timeDeleted" in item else None
+                found.append((metadata, str(item.get("generation", "")), ended))
+        return found
 
     def get_version(self, blob_id: BlobID, version: str, offset: int, length: int) -> bytes:
         """Return a range of one version of a blob, as ``get`` does; a length of 0 is not asked for."""
@@ -225,7 +237,10 @@ class GCSStorage(ObjectStore):
                 fields=f"nextPageToken,items({_FIELDS})",
                 **more,
             )
-            yield page.get("items", [])
+            items = page.get("items", [])
+            if not _is_listing(page, items):
+                raise OtherServerError
+            yield items
             token = page.get("nextPageToken")
             if not token:
                 return
@@ -289,9 +304,29 @@ def _retention(period_ns: int) -> dict[str, str]:
 
 def _metadata(blob_id: BlobID, item: Mapping[str, Any]) -> BlobMetadata:
     """Return length and time of what the service tells of an object."""
-    created = nanoseconds(datetime.fromisoformat(item["timeCreated"]))
-    time = stored_time_ns(item.get("metadata"), MTIME_KEY, created)
-    return BlobMetadata(blob_id=blob_id, length=int(item["size"]), timestamp_ns=time)
+    told = item.get("metadata")
+    time = stored_time_ns(told if isinstance(told, dict) else None, MTIME_KEY, _time_ns(item, "timeCreated"))
+    try:
+        length = int(item["size"])
+    except (KeyError, TypeError, ValueError):
+        raise OtherServerError("application/json") from None
+    return BlobMetadata(blob_id=blob_id, length=length, timestamp_ns=time)
+
+
+def _time_ns(item: Mapping[str, Any], name: str) -> int:
+    try:
+        return nanoseconds(datetime.fromisoformat(item[name]))
+    except (KeyError, TypeError, ValueError):
+        raise OtherServerError("application/json") from None
+
+
+def _is_listing(page: Mapping[str, Any], items: object) -> bool:
+    """Return False for the answer of another service: it must never be taken for an empty bucket."""
+    return (
+        isinstance(items, list)
+        and all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in items)
+        and ("items" in page or "kind" in page or page.keys() <= {"nextPageToken", "prefixes"})
+    )
 
 
 __all__ = ["GCSStorage"]

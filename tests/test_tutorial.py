@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 import pykopia
 from pykopia.format.source import SourceInfo
 from tests.servers.s3 import admin, until_later, versitygw
@@ -102,6 +104,45 @@ def test_what_was_deleted_in_a_locked_bucket_is_restored(tmp_path: Path) -> None
     assert "latest-1" in printed
     assert_trees_equal(tmp_path / "documents", tmp_path / "restored")
     assert not is_connected(tmp_path)
+
+
+def test_the_password_is_changed_and_the_snapshots_move_to_new_keys(tmp_path: Path) -> None:
+    small_tree(tmp_path / "documents")
+    before = {"KOPIA_PASSWORD": PASSWORD}
+    with pykopia.create(tmp_path / "backups", PASSWORD) as opened:
+        opened.snapshots.create(tmp_path / "documents")
+    command(tmp_path, "repository", "connect", "filesystem", f"--path={tmp_path / 'backups'}", variables=before)
+    typed("password.md", tmp_path, before)
+    with pytest.raises(pykopia.errors.InvalidPasswordError):
+        pykopia.connect(tmp_path / "backups", PASSWORD)
+    for folder in ("backups", "new-backups"):
+        with pykopia.connect(tmp_path / folder, "a new and longer password") as opened:
+            (snapshot,) = opened.snapshots.list()
+            opened.snapshots.restore(snapshot, tmp_path / f"restored-{folder}")
+        assert_trees_equal(tmp_path / "documents", tmp_path / f"restored-{folder}")
+
+
+def test_objects_of_restics_mover_become_objects_of_the_operator(tmp_path: Path) -> None:
+    printed = typed("from-restic.md", tmp_path)
+    for note in (
+        "retain.within: 3d has no counterpart",
+        "unlock is left out",
+        "Secret restic-config: add KOPIA_REPOSITORY",
+    ):
+        assert note in printed
+    assert "nothing was written" in printed
+    assert "kind: Job" in printed
+    assert "name: app-kopia" in printed
+    written = {path.name: path.read_text() for path in (tmp_path / "kopia").iterdir()}
+    assert set(written) == {"shop-replicationsource-app.yaml", "shop-replicationdestination-app-restore.yaml"}
+    assert all("restic:" not in text and "kopia:" in text for text in written.values())
+
+
+def command(folder: Path, *words: str, variables: Mapping[str, str]) -> None:
+    """Run pykopia as the user whose home is in a folder."""
+    (folder / "home").mkdir(exist_ok=True)
+    environment = {"HOME": str(folder / "home"), "LANG": "C.UTF-8", **variables}
+    subprocess.run([Path(sys.executable).parent / "pykopia", *words], env=environment, check=True, capture_output=True)
 
 
 def server_folder(folder: Path) -> Path:

@@ -201,6 +201,7 @@ def _override(fields: Mapping[str, Any]) -> ShardOverride:
     prefix = _present(fields.get("prefix"), "")
     if not isinstance(prefix, str):
         raise ValueError(f"a prefix must be text, not {type(prefix).__name__}")  # noqa: TRY004 -- bad bytes, not a bug
+    prefix = prefix.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # as Go reads half a pair
     return ShardOverride(prefix=prefix, shards=_lengths(fields.get("shards")))
 
 

@@ -1,6 +1,7 @@
 """Compressors against what Kopia's wrote and what Kopia's readers took or refused."""
 
 import base64
+import gzip
 import hashlib
 import itertools
 import json
@@ -13,6 +14,7 @@ import lz4.frame
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from isal import isal_zlib
 
 from pykopia.errors import DecompressionError, UnsupportedFormatError
 from pykopia.format.compression import (
@@ -24,6 +26,7 @@ from pykopia.format.compression import (
     usable_compressor,
 )
 from pykopia.format.zstd import MAX_WINDOW
+from pykopia.ids import Buffer
 from tests.format.conftest import InputGenerator, generate
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -211,3 +214,33 @@ def _sizes(name: str, labels: list[str]) -> tuple[int, int]:
         sum(len(COMPRESSORS[name].compress(INPUTS[label])) for label in labels),
         sum(len(base64.b64decode(recorded["compressed"][label])) for label in labels),
     )
+
+
+@pytest.mark.parametrize("name", ["gzip", "lz4"])
+def test_many_short_members_are_given_to_the_decoder_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder copies what it was given and did not need: with all of the rest each time, time would grow with the square."""
+    given = 0
+
+    class Counting:
+        def __init__(self, *arguments: int) -> None:
+            self.inner = made(*arguments)
+
+        def decompress(self, data: Buffer, most: int) -> bytes:
+            nonlocal given
+            given += len(data)
+            return bytes(self.inner.decompress(data, most))
+
+        def __getattr__(self, attribute: str) -> object:
+            return getattr(self.inner, attribute)
+
+    if name == "gzip":
+        made: Any = isal_zlib.decompressobj
+        monkeypatch.setattr(isal_zlib, "decompressobj", Counting)
+        body = gzip.compress(b"", mtime=0) * 3000
+    else:
+        made = lz4.frame.LZ4FrameDecompressor
+        monkeypatch.setattr(lz4.frame, "LZ4FrameDecompressor", Counting)
+        body = lz4.frame.compress(b"") * 3000
+    header = 0x1000 if name == "gzip" else 0x1400
+    assert decompress(header.to_bytes(4, "big") + body) == b""
+    assert len(body) <= given < 30 * len(body)

@@ -42,10 +42,15 @@ def prefetch(session: Session, options: CachePrefetchOptions) -> int:
 
 
 def _contents(repository: "Repository", entry: "DirectoryEntry") -> "Iterator[ContentID]":
-    yield from repository.objects.contents_of(entry.object_id)
-    if entry.type == "d":
-        for child in repository.objects.directory(entry.object_id).entries:
-            yield from _contents(repository, child)
+    pending, seen = [entry], set()
+    while pending:
+        here = pending.pop()
+        if here.object_id in seen:
+            continue
+        seen.add(here.object_id)
+        yield from repository.objects.contents_of(here.object_id)
+        if here.type == "d":
+            pending += reversed(repository.objects.directory(here.object_id).entries)
 
 
 def sync(session: Session, options: CacheSyncOptions) -> None:

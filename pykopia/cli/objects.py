@@ -1,5 +1,6 @@
 """`list` (`ls`), `show` (`cat`)."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
@@ -8,6 +9,7 @@ from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.references import entry_of
 from pykopia.cli.session import Session
 from pykopia.format.directory import DirectoryEntry, with_total
+from pykopia.snapshot.trail import Trail
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
@@ -24,19 +26,34 @@ def list_folder(session: Session, options: ListOptions) -> None:
             message = f"{options.object_path} is not a folder; `pykopia show` prints files"
             raise CommandLineError(message)
         prefix = "" if options.long else options.object_path.rstrip("/") + "/"
-        _Lister(session, repository, options).folder(repository.objects.directory(entry.object_id), prefix)
+        _Lister(session, repository, options).folder(entry, prefix)
 
 
 class _Lister:
     def __init__(self, session: Session, repository: "Repository", options: ListOptions) -> None:
         self._session, self._repository, self._options = session, repository, options
 
-    def folder(self, directory: "Directory", prefix: str) -> None:
-        for entry in directory.entries:
-            self._session.write(self._line(entry, prefix))
-            if self._options.recursive and entry.type == "d":
-                self.folder(self._repository.objects.directory(entry.object_id), f"{prefix}{entry.name}/")
-        self._tell_errors(directory)
+    def folder(self, folder: DirectoryEntry, prefix: str) -> None:
+        """List a folder, without recursion: trees may be deep."""
+        objects = self._repository.objects
+        trail = Trail(objects, folder)
+        entered: DirectoryEntry | None = folder
+        levels: list[tuple[Directory, Iterator[DirectoryEntry], str]] = []
+        while entered is not None or levels:
+            if entered is not None:
+                trail.enter(len(levels), entered.object_id)
+                directory = objects.directory(entered.object_id)
+                levels.append((directory, iter(directory.entries), prefix))
+                entered = None
+            directory, rest, prefix = levels[-1]
+            for entry in rest:
+                self._session.write(self._line(entry, prefix))
+                if self._options.recursive and entry.type == "d":
+                    entered, prefix = entry, f"{prefix}{entry.name}/"
+                    break
+            else:
+                self._tell_errors(directory)
+                levels.pop()
 
     def _line(self, entry: DirectoryEntry, prefix: str) -> str:
         options, session = self._options, self._session

@@ -173,24 +173,31 @@ def _decode_lz4(body: memoryview, limit: int) -> bytes:
     from lz4.frame import LZ4FrameDecompressor  # noqa: PLC0415 -- only old repositories need it
 
     pieces: list[bytes] = []
-    rest: memoryview | bytes | None = body
+    length = position = 0
+    window = len(body)
     try:
-        while rest:
+        while position < len(body):
             frame = LZ4FrameDecompressor()
             while not frame.eof:
-                piece = frame.decompress(rest, limit + 1 - sum(map(len, pieces)))
+                # what is given and not needed is copied: see ``deflate``
+                given = body[position : position + window] if frame.needs_input else b""
+                position += len(given)
+                window *= 2
+                piece = frame.decompress(given, limit + 1 - length)
                 pieces.append(piece)
-                if sum(map(len, pieces)) > limit:
+                length += len(piece)
+                if length > limit:
                     raise DecompressionError(f"an lz4 body of {len(body)} bytes holds more than {limit} bytes")
-                if not piece and not frame.eof and frame.needs_input:
+                if not piece and not frame.eof and frame.needs_input and position == len(body):
                     raise DecompressionError(f"an lz4 body of {len(body)} bytes ends within a frame")
-                rest = b""
-            rest = frame.unused_data
+            position -= len(frame.unused_data or b"")
+            window = _FIRST_LZ4_WINDOW
     except (RuntimeError, EOFError) as error:
         raise DecompressionError(f"an lz4 body of {len(body)} bytes can't be expanded: {error}") from error
     return b"".join(pieces)
 
 
+_FIRST_LZ4_WINDOW: Final = 256
 _ZSTD: Final = 0x11
 _DECODERS: Final[dict[int, Callable[[memoryview, int], bytes]]] = {
     0x10: deflate.decode_gzip,

@@ -15,6 +15,7 @@ GZIP: Final = 31
 RAW: Final = -15
 """``wbits`` of zlib for deflate without a wrapper."""
 
+_FIRST_WINDOW: Final = 256
 _ISAL_LEVEL: Final = 1  # its level 0 leaves a tenth more, and codes even an empty body in 117 bytes
 
 
@@ -49,13 +50,14 @@ def decode_gzip(body: memoryview, limit: int) -> bytes:
     Raises:
         DecompressionError: no member, damage, truncation, trailing bytes, or a longer result.
     """
-    data, rest = _member(body, limit, GZIP)
-    if not rest:
+    data, position = _member(body, limit, GZIP, window=len(body))
+    if position == len(body):
         return data
     pieces = [data]
-    while rest:
+    while position < len(body):
         limit -= len(pieces[-1])
-        data, rest = _member(rest, limit, GZIP)
+        data, length = _member(body[position:], limit, GZIP, window=_FIRST_WINDOW)
+        position += length
         pieces.append(data)
     return b"".join(pieces)
 
@@ -66,29 +68,39 @@ def decode_raw(body: memoryview, limit: int) -> bytes:
     Raises:
         DecompressionError: no stream, damage, truncation, or more than ``limit`` bytes.
     """
-    return _member(body, limit, RAW)[0]
+    return _member(body, limit, RAW, window=len(body))[0]
 
 
-def _member(body: memoryview | bytes, limit: int, wrapper: int) -> tuple[bytes, bytes]:
-    """Return what the first stream of ``body`` holds and the bytes after it."""
+def _member(body: memoryview, limit: int, wrapper: int, *, window: int) -> tuple[bytes, int]:
+    """Return what the first stream of ``body`` holds and the number of bytes of that stream.
+
+    The decoder copies what it was given and did not need. ``window`` bytes are given first, then twice as many each time, so
+    that a body of many short streams takes time in proportion to its length.
+    """
     from isal import isal_zlib  # noqa: PLC0415 -- as above
 
     stream = isal_zlib.decompressobj(wrapper)
     pieces: list[bytes] = []
-    length, rest = 0, body
+    length = position = 0
+    given: memoryview | bytes = b""
     try:
         while not stream.eof:
-            piece = stream.decompress(rest, limit + 1 - length)
+            if not given:
+                given = body[position : position + window]
+                position += len(given)
+                window *= 2
+            piece = stream.decompress(given, limit + 1 - length)
             length += len(piece)
             if length > limit:
                 raise DecompressionError(f"a deflate body of {len(body)} bytes holds more than {limit} bytes")
-            rest = stream.unconsumed_tail
-            if not piece and not stream.eof:
+            left = stream.unconsumed_tail
+            if not piece and not stream.eof and position == len(body) and len(left) in (0, len(given)):
                 raise DecompressionError(f"a deflate body of {len(body)} bytes ends within a stream")
             pieces.append(piece)
+            given = left
     except isal_zlib.IsalError as error:  # type: ignore[misc] # the stub has an instance where the class is
         raise DecompressionError(f"a deflate body of {len(body)} bytes can't be expanded: {error}") from error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces), stream.unused_data
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces), position - len(stream.unused_data)
 
 
 __all__ = ["GZIP", "RAW", "decode_gzip", "decode_raw", "encoder", "fast_encoder"]

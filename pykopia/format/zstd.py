@@ -184,7 +184,7 @@ def _frame(body: memoryview, position: int) -> tuple[int, int, int]:
     while not last:
         size_type_last = _integer(body, position, 3)
         size, kind, last = size_type_last >> 3, size_type_last >> 1 & 3, size_type_last & 1
-        bound += min(window, MAX_BLOCK) if kind == _COMPRESSED else size
+        bound += min(window, MAX_BLOCK) if kind == _COMPRESSED else min(size, MAX_BLOCK)
         position += 3 + (1 if kind == _RUN else size)
     if declared > bound:
         raise DecompressionError(f"a zstd frame of at most {bound} bytes claims to hold {declared}")

@@ -172,6 +172,8 @@ class _Marking:
         self._live = live
         self._check = check
         self._done: set[ManifestID] = set()
+        self._indirect: set[str] = set()
+        """Directories that are lists of chunks and were followed: few."""
         self._steps = 0
 
     def mark_snapshots(self) -> None:
@@ -219,8 +221,11 @@ class _Marking:
         self._count()
         parsed = parse_object_id(object_id)
         if parsed.indirection:
+            if object_id in self._indirect:
+                return False
+            self._indirect.add(object_id)
             self._object(object_id)
-            return True  # rare enough to be followed each time
+            return True
         return self._mark(parsed.content_id, LISTED)
 
     def _object(self, object_id: str) -> None:

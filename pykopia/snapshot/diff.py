@@ -11,6 +11,7 @@ from pykopia.dataclass import dataclass
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry, as_compared
 from pykopia.html_table import html_table, size_text
 from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.trail import Trail
 
 Kind = Literal["added", "removed", "changed", "modes", "sizes", "times", "owners", "groups"]
 
@@ -61,7 +62,7 @@ class Comparison:
 
     def __iter__(self) -> Iterator[Difference]:
         self.statistics = DiffStatistics(files=EntryStatistics(), directories=EntryStatistics())
-        return self._both(self._before, self._after, ".")
+        return self._walk()
 
     def __repr__(self) -> str:
         return f"<Comparison of {self._before.object_id} with {self._after.object_id}>"
@@ -73,7 +74,33 @@ class Comparison:
     def _entries(self, entry: DirectoryEntry) -> dict[str, DirectoryEntry]:
         return {each.name: each for each in self._objects.directory(entry.object_id).entries}
 
+    def _walk(self) -> Iterator[Difference]:
+        """Compare folder by folder, without recursion: trees may be deep."""
+        old_trail, new_trail = Trail(self._objects, self._before), Trail(self._objects, self._after)
+        yield from self._both(self._before, self._after, ".")
+        pending: list[tuple[DirectoryEntry | None, DirectoryEntry | None, str, int]] = []
+        pair: tuple[DirectoryEntry | None, DirectoryEntry | None] = self._before, self._after
+        path, depth = ".", 0
+        while True:
+            if _differ_below(*pair):
+                old = self._entered(pair[0], old_trail, depth)
+                new = self._entered(pair[1], new_trail, depth)
+                names = sorted(old.keys() | new.keys(), reverse=True)
+                pending += [(old.get(name), new.get(name), f"{path}/{name}", depth + 1) for name in names]
+            if not pending:
+                return
+            before, after, path, depth = pending.pop()
+            pair = before, after
+            yield from self._pair(before, after, path)
+
+    def _entered(self, entry: DirectoryEntry | None, trail: Trail, depth: int) -> dict[str, DirectoryEntry]:
+        if entry is None:
+            return {}
+        trail.enter(depth, entry.object_id)
+        return self._entries(entry)
+
     def _pair(self, before: DirectoryEntry | None, after: DirectoryEntry | None, path: str) -> Iterator[Difference]:
+        """Compare two entries of one path, without what is below them."""
         if before is not None and after is not None:
             if before.object_id != after.object_id:
                 before, after = as_compared(before), as_compared(after)
@@ -81,15 +108,9 @@ class Comparison:
         elif after is not None:
             self._of(after).added += 1
             yield Difference(kind="added", path=path, before=None, after=after)
-            if after.type == DIRECTORY:
-                for name, entry in sorted(self._entries(after).items()):
-                    yield from self._pair(None, entry, f"{path}/{name}")
         elif before is not None:
             self._of(before).removed += 1
             yield Difference(kind="removed", path=path, before=before, after=None)
-            if before.type == DIRECTORY:
-                for name, entry in sorted(self._entries(before).items()):
-                    yield from self._pair(entry, None, f"{path}/{name}")
 
     def _both(self, before: DirectoryEntry, after: DirectoryEntry, path: str) -> Iterator[Difference]:
         kinds = _metadata(before, after)
@@ -102,9 +123,6 @@ class Comparison:
             return
         counted.modified += bool(kinds)
         if folders == _BOTH:
-            old, new = self._entries(before), self._entries(after)
-            for name in sorted(old.keys() | new.keys()):
-                yield from self._pair(old.get(name), new.get(name), f"{path}/{name}")
             return
         files = before.type == after.type == FILE
         counted.modified += files
@@ -117,6 +135,14 @@ class Comparison:
 
 
 _BOTH = 2
+
+
+def _differ_below(before: DirectoryEntry | None, after: DirectoryEntry | None) -> bool:
+    """Return True if what is below two entries of one path is to be compared: they are different folders, or one is alone."""
+    there = [entry for entry in (before, after) if entry is not None]
+    if any(entry.type != DIRECTORY for entry in there):
+        return False
+    return before is None or after is None or before.object_id != after.object_id
 
 
 def _shown(entry: DirectoryEntry | None) -> str:

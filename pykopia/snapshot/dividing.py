@@ -16,6 +16,8 @@ PIECES_PER_PART = 4
 """Pieces that each part has at the least, so that parts can be made equal."""
 FILE_COST = 64 << 10
 """Bytes that can be read in the time that one more file takes."""
+MOST_DIVIDED = 10_000
+"""Folders that are read at the most: what folders say of their size may be wrong, and lead on and on."""
 SHARED = 10
 """Of further versions of a path, one part in so many is estimated to be new."""
 
@@ -58,7 +60,7 @@ def pieces_of(objects: ObjectStore, roots: Sequence[DirectoryEntry], parts: int,
     found: list[Piece] = []
     seen: set[str] = set()
     queue: list[tuple[int, int, Piece]] = []
-    total = number = 0
+    total = number = looked_into = 0
 
     def add(piece: Piece) -> None:
         nonlocal number
@@ -80,6 +82,10 @@ def pieces_of(objects: ObjectStore, roots: Sequence[DirectoryEntry], parts: int,
         if len(queue) + len(found) >= enough and largest.cost * enough <= total:
             break
         heapq.heappop(queue)
+        looked_into += 1
+        if looked_into > MOST_DIVIDED:
+            found.append(largest)
+            break
         try:
             entries = objects.directory(largest.entry.object_id).entries
         except PykopiaError:

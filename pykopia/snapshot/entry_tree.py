@@ -8,6 +8,7 @@ from pykopia.format.directory import DIRECTORY, Directory, DirectoryEntry
 from pykopia.ids import ObjectID
 from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.objects import DirectoryReader, ObjectStore
+from pykopia.snapshot.trail import Trail
 
 KEPT_BYTES = 32 << 20
 """Bytes of directories that a tree keeps in memory."""
@@ -72,12 +73,13 @@ class EntryTree:
             on_error: called with the folder and the error where one can't be read, which is then left out; without it the
                 error is raised.
         """
-        reader = DirectoryReader(self.objects)
+        reader, trail = DirectoryReader(self.objects), Trail(self.objects, folder)
         pending: list[tuple[tuple[str, ...], ObjectID]] = [((), folder.object_id)]
         while pending:
             parts, object_id = pending.pop()
             following = (each for _, each in reversed(pending))
             try:
+                trail.enter(len(parts), object_id)
                 entries = self._kept.get(object_id)
                 if entries is None:
                     entries = self._keep(object_id, reader.read(object_id, following))

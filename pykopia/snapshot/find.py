@@ -19,6 +19,7 @@ from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.selection import Patterns
+from pykopia.snapshot.trail import within_itself
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +109,7 @@ class Search:
 
     def _merged(self, patterns: Patterns, roots: dict[ObjectID, int]) -> Iterator[tuple[str, DirectoryEntry, int]]:
         """Walk the states of one folder together; yield path, entry, and a bit for each snapshot that has it."""
-        stack = [self._open("", roots, patterns)]
+        stack = [self._open("", roots, patterns, ())]
         while stack:
             here = stack[-1]
             if not here.names:
@@ -129,15 +130,18 @@ class Search:
                 if entry.type == DIRECTORY:
                     below[entry.object_id] = below.get(entry.object_id, 0) | which
             if below:
-                stack.append(self._open(path, below, patterns))
+                stack.append(self._open(path, below, patterns, stack))
 
-    def _open(self, path: str, states: dict[ObjectID, int], patterns: Patterns) -> "_Folder":
+    def _open(
+        self, path: str, states: dict[ObjectID, int], patterns: Patterns, above: "Sequence[_Folder]"
+    ) -> "_Folder":
         opened = _Folder(path)
         verdicts: dict[tuple[str, bool], bool] = {}
         for object_id, which in states.items():
             if object_id in self._barren:
                 continue
             try:
+                _check_lineage(object_id, above)
                 entries = self._objects.directory(object_id).entries
             except PykopiaError as error:
                 line = f"can't look into {stored_form(path) or 'the root'}: {error}"
@@ -176,6 +180,21 @@ class _Folder:
     """Of each state that could be read."""
     hits: set[ObjectID] = field(default_factory=set)
     """States in which something was found."""
+
+
+def _check_lineage(object_id: ObjectID, above: Sequence[_Folder]) -> None:
+    """Refuse a state of a folder that is within itself.
+
+    Raises:
+        DamagedObjectError: it is among the states that it is a part of, in the folders above.
+    """
+    if not any(object_id in folder.subfolders for folder in above):
+        return
+    line = {object_id}
+    for folder in reversed(above):
+        line = {state for state, below in folder.subfolders.items() if not below.isdisjoint(line)}
+        if object_id in line:
+            raise within_itself(object_id)
 
 
 def _chosen(snapshots: Sequence[SnapshotManifest], which: int) -> tuple[SnapshotManifest, ...]:

@@ -31,6 +31,7 @@ from pykopia.snapshot.manifests import read_snapshots
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.trail import Trail
 from pykopia.snapshot.upload_options import UploadCounters
 
 log = logging.getLogger(__name__)
@@ -245,6 +246,8 @@ class Migration:
         if known is not None:
             self._count_known(root)
             return msgspec.structs.replace(root, object_id=known)
+        trail = Trail()
+        trail.enter(0, root.object_id)
         stack = [self._open(crew, root, "", IgnoreContext.empty(), policies)]
         while True:
             here = stack[-1]
@@ -252,6 +255,8 @@ class Migration:
                 entry = here.folders.pop()
                 known = None if self._rules else self._known.get(entry.object_id)
                 if known is None:
+                    with _from_source():
+                        trail.enter(len(stack), entry.object_id)
                     below = f"{here.path}/{entry.name}"
                     stack.append(self._open(crew, entry, below, here.context, here.policies.child(entry.name)))
                 else:

@@ -21,6 +21,7 @@ from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_decision import apart, collide, unusable
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
 from pykopia.snapshot.selection import Selection
+from pykopia.snapshot.trail import Trail
 
 BATCH_FILES = 128
 BATCH_BYTES = 4 << 20
@@ -142,6 +143,7 @@ class Restore(Generic[Folder]):
         self._directories = DirectoryReader(repository.objects)
         self._batch: list[tuple[_Open[Folder], DirectoryEntry]] = []
         self._batch_size = 0
+        self._trail = Trail()
         self._most_open = min(MOST_OPEN, _open_files() // 4)
         self._unfinished = 0
         """Folders that are made and not finished."""
@@ -190,6 +192,7 @@ class Restore(Generic[Folder]):
 
     def _walk(self, root: DirectoryEntry) -> None:
         self._selection.look_into(root, self._repository.objects)
+        self._trail = Trail(self._repository.objects, root)
         top = _Open(self._output.root(root), root, "", None, included=self._selection.all_included)
         stack: deque[tuple[_Open[Folder], DirectoryEntry, int]] = deque()
         self._unfinished += 1
@@ -220,6 +223,7 @@ class Restore(Generic[Folder]):
         """Hand the files of a folder to threads, put its folders on the stack."""
         shallow = self._options.shallow_depth is not None and depth >= self._options.shallow_depth
         try:
+            self._trail.enter(depth, opened.entry.object_id)
             following = (entry.object_id for _, entry, _ in reversed(stack))
             entries: Sequence[DirectoryEntry] = self._directories.read(opened.entry.object_id, following).entries
             stored = entries = self._apart(opened, entries)

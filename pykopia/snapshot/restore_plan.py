@@ -36,6 +36,7 @@ from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.selection import Selection
 from pykopia.snapshot.small_files import FOLDER_FLAGS, TEMPORARY_NAME
 from pykopia.snapshot.target_folder import PARKED, existing_of, kind_of
+from pykopia.snapshot.trail import Trail
 
 ChangeKind = Literal["create", "replace", "attributes", "delete", "refuse"]
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -99,10 +100,12 @@ class RestorePlan:
             yield Change(kind="create", path="", entry=self._root)
         else:
             yield from self._attributes("", self._root, status)
-        stack = [top]
+        stack, trail = [top], Trail(self._objects, self._root)
         while stack:
             self._check()
-            yield from self._folder(stack.pop(), stack)
+            folder = stack.pop()
+            trail.enter(folder.depth, folder.entry.object_id)
+            yield from self._folder(folder, stack)
 
     @staticmethod
     def _is_empty(path: Path) -> bool:

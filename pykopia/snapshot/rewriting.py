@@ -27,6 +27,7 @@ from pykopia.repository.objects import ObjectStore
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.locating import LOST
+from pykopia.snapshot.trail import Trail
 
 Handling = Literal["stub", "keep", "fail", "remove"]
 """What becomes of an entry that can't be read: a file in its place that tells of it, nothing, an error, its end."""
@@ -90,11 +91,12 @@ class Rewriter:
     def _entry(self, path: str, entry: DirectoryEntry) -> DirectoryEntry | None:
         """Return what stands for an entry; folders are gone through with a stack, trees may be deep."""
         stack: list[_Open] = []
+        trail = Trail(self._objects, entry)
         result: DirectoryEntry | None = None
         arriving: tuple[str, DirectoryEntry] | None = (path, entry)
         while True:
             if arriving is not None:
-                opened = self._arrive(*arriving)
+                opened = self._arrive(*arriving, trail, len(stack))
                 arriving = None
                 if isinstance(opened, _Open):
                     stack.append(opened)
@@ -115,7 +117,7 @@ class Rewriter:
                 return result
             stack[-1].take(result)
 
-    def _arrive(self, path: str, entry: DirectoryEntry) -> "_Open | DirectoryEntry | None":
+    def _arrive(self, path: str, entry: DirectoryEntry, trail: Trail, depth: int) -> "_Open | DirectoryEntry | None":
         """Return a folder to go through, or what stands for the entry."""
         known = self._known.get(self._key(path, entry)) if entry.type == DIRECTORY else None
         if known is not None:
@@ -127,6 +129,7 @@ class Rewriter:
         if changed is None or changed.type != DIRECTORY:
             return changed
         try:
+            trail.enter(depth, changed.object_id)
             directory = self._objects.directory(changed.object_id)
         except LOST as error:
             self.unreadable.append(changed.object_id)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from pykopia.errors import InvalidPolicyError, UsageError
+from pykopia.errors import DamagedObjectError, InvalidPolicyError, UsageError
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy import FilesPolicy
 from pykopia.repository.objects import ObjectStore
+from pykopia.snapshot.trail import Trail
 
 
 class Patterns:
@@ -74,9 +75,13 @@ class Selection:
         """Find the folders that hold something included, before ``of_folder`` is asked."""
         if self._include is None:
             return
-        stack = [(root, "")]
+        stack, trail = [(root, "", 0)], Trail(objects, root)
         while stack:
-            folder, path = stack.pop()
+            folder, path, depth = stack.pop()
+            try:
+                trail.enter(depth, folder.object_id)
+            except DamagedObjectError:
+                continue  # the walk that follows reports it
             for entry in objects.directory(folder.object_id).entries:
                 below, is_directory = _join(path, entry.name), entry.type == DIRECTORY
                 if self._excludes(below, is_directory=is_directory):
@@ -87,7 +92,7 @@ class Selection:
                         self._needed.add(here)
                         here = here.rpartition("/")[0]
                 elif is_directory:
-                    stack.append((entry, below))
+                    stack.append((entry, below, depth + 1))
 
     def of_folder(self, path: str, entries: Sequence[DirectoryEntry], *, included: bool) -> Sequence[DirectoryEntry]:
         """Return the entries that are wanted of a folder, and those that lead to such.

@@ -13,6 +13,7 @@ from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.entry_tree import EntryTree
+from pykopia.snapshot.trail import Trail
 
 TYPE_BITS = {FILE: stat.S_IFREG, DIRECTORY: stat.S_IFDIR, SYMLINK: stat.S_IFLNK}
 """File type bits of ``st_mode`` by type of entry."""
@@ -166,13 +167,14 @@ class SnapshotPath:
 
         A folder comes before those in it; names that the caller removes from the list of folders are not walked.
         """
-        pending = [self]
+        pending, trail = [(0, self)], Trail(self._tree.objects, self.entry)
         while pending:
-            here = pending.pop()
+            depth, here = pending.pop()
+            trail.enter(depth, here.entry.object_id)
             inside = {each.name: each for each in here.iterdir()}
             folders = [name for name, each in inside.items() if each.is_dir()]
             yield here, folders, [name for name, each in inside.items() if not each.is_dir()]
-            pending += [inside[name] for name in reversed(folders) if name in inside]
+            pending += [(depth + 1, inside[name]) for name in reversed(folders) if name in inside]
 
     def readlink(self) -> str:
         """Return the target of a symbolic link.

@@ -37,6 +37,7 @@ from pykopia.snapshot.locating import Locator, check_length, length_of, size_lim
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_decision import unusable
+from pykopia.snapshot.trail import CountingTrail, check_number_of_folders
 
 READ_AT_ONCE = 3_000
 """Contents that are put in order of packs before they are read: a bound on memory, and on how long nothing is read yet."""
@@ -235,7 +236,7 @@ class Verifier:
         self._options = options
         self._progress = progress
         self._lock = threading.Lock()
-        self._seen: set[str] = set()
+        self._trail = CountingTrail()
         """Directories that were looked into."""
         self._lengths: dict[str, int] = {}
         """Bytes of the objects of files and links that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
@@ -296,21 +297,20 @@ class Verifier:
     # ------------------------------------------------------------------ walking
 
     def _walk(self, crew: Crew[None], root: Root) -> None:
-        stack = deque([(root.path, root.entry)])
+        stack = deque([(root.path, root.entry, 0)])
         while stack:
-            here, entry = stack.pop()
+            here, entry, depth = stack.pop()
             self._progress.check()
             if entry.type != DIRECTORY:
                 self._verify_files(crew, root, [(here, entry)])
                 continue
-            if entry.object_id in self._seen and not root.shallow:
-                continue
-            self._seen.add(entry.object_id)
             try:
+                if not root.shallow and not self._trail.enter(depth, entry.object_id):
+                    continue
                 following = (
                     each.object_id
-                    for _, each in reversed(stack)
-                    if each.type == DIRECTORY and each.object_id not in self._seen
+                    for _, each, _ in reversed(stack)
+                    if each.type == DIRECTORY and each.object_id not in self._trail
                 )
                 entries = self._directories.read(entry.object_id, following).entries
                 self._locator.locate(entry.object_id)
@@ -322,11 +322,15 @@ class Verifier:
             files = []
             for child in () if root.shallow else entries:
                 if child.type == DIRECTORY:
-                    stack.append((f"{here}/{child.name}", child))
+                    stack.append((f"{here}/{child.name}", child, depth + 1))
                 else:
                     files.append((f"{here}/{child.name}", child))
             self._progress.add(processed_objects=1)
             self._verify_files(crew, root, files)
+        try:
+            check_number_of_folders(self._trail.finish())
+        except PykopiaError as error:
+            self._report((root, root.path, root.entry.object_id), error)
 
     def _verify_files(self, crew: Crew[None], root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
         size = read = objects = 0

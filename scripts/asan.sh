@@ -23,7 +23,7 @@ sys.exit('$build' not in module.__file__ and f'{module.__file__} was not built w
 
 "$python" -m tests.fuzz --native --seconds "$seconds"
 
-"$python" -m pytest -q -n 0 -p no:randomly -m 'not slow' -o "pythonpath=$build . mover operator" \
+HYPOTHESIS_PROFILE=few "$python" -m pytest -q -n 0 -p no:randomly -m 'not slow' -o "pythonpath=$build . mover operator" \
     tests/format/test_directory_native.py tests/format/test_index_twins.py tests/format/test_reedsolomon.py \
     tests/format/test_s2.py tests/sealing/test_batch.py tests/chunking/test_splitters.py tests/snapshot/test_small_files.py \
-    tests/snapshot/test_unchanged.py
+    tests/snapshot/test_listing.py

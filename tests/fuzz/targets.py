@@ -52,6 +52,7 @@ from pykopia.format.whole_blob import Sealer
 from pykopia.sealing.batch import PythonBatches
 from pykopia.sealing.native_batch import NativeBatches, batches_of
 from pykopia.snapshot import small_files
+from pykopia.snapshot.listing import Listing, Sifted, python_list_folders, python_sift
 from pykopia.storage.layout import ShardParameters
 from tests.format.index_support import using
 
@@ -554,8 +555,8 @@ def files_and_folders(data: bytes) -> bool:
         for number, name in enumerate(names)
         if "/" not in name and "\0" not in name  # refused before
     ]
-    python = small_files.python_write_files, small_files.python_list_folder, small_files.python_read_files
-    found = _written_and_read(entries, module.write_files, module.list_folder, module.read_files)
+    found = _written_and_read(entries, module.write_files, module.list_folders, module.sift, module.read_files)
+    python = small_files.python_write_files, python_list_folders, python_sift, small_files.python_read_files
     assert found == _written_and_read(entries, *python)
     return 0 in found[0]
 
@@ -563,16 +564,24 @@ def files_and_folders(data: bytes) -> bool:
 def _written_and_read(
     entries: list[DirectoryEntry],
     write: Callable[..., list[int]],
-    listing: Callable[[bytes], Any],
+    listing: Callable[[list[bytes]], list[Listing | None]],
+    sift: Callable[..., Sifted],
     read: Callable[[list[bytes], list[int]], list[bytes | int]],
-) -> tuple[list[int], object, object, object]:
+) -> tuple[list[int], object, object, object, object]:
     folder = tempfile.mkdtemp(prefix="pykopia-fuzz-")
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        results = write([handle] * len(entries), entries, [b"abc"] * len(entries), small_files.MODE)
-        there = sorted((name, status.st_mode, status.st_size) for name, status in listing(os.fsencode(folder)))
+        flags = small_files.MODE | small_files.TIME
+        results = write([handle] * len(entries), entries, [b"abc"] * len(entries), flags)
+        listed, missing = listing([os.fsencode(folder), os.fsencode(folder) + b"/missing"])
+        assert listed is not None
+        assert missing is None
+        assert all(entry.name in listed for entry, result in zip(entries, results, strict=True) if result == 0)
+        there = sorted((name, status.st_mode, status.st_size) for name, status in listed)
+        *others, unchanged = sift(listed, [{entry.name: entry for entry in entries[::2]}])
+        sorted_out = [sorted(name for name, _ in each) for each in others], sorted(entry.name for entry in unchanged)
         paths = [os.fsencode(f"{folder}/{name}") for name, _, _ in there] + [os.fsencode(folder) + b"/missing"]
-        return results, there, read(paths, [3] * len(paths)), read(paths, [2] * len(paths))
+        return results, there, sorted_out, read(paths, [3] * len(paths)), read(paths, [2] * len(paths))
     finally:
         os.close(handle)
         shutil.rmtree(folder)

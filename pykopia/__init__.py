@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from pykopia.snapshot.restore_plan import Change, RestorePlan
     from pykopia.snapshot.restore_stream import ByteSink
     from pykopia.snapshot.snapshot_path import SnapshotPath
-    from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
+    from pykopia.snapshot.upload_options import EstimationType, SnapshotOptions, SnapshotResult, UploadCounters
     from pykopia.snapshot.verify import Root as VerifyRoot
     from pykopia.snapshot.verify import VerifyCounters, VerifyFailure, VerifyOptions, VerifyResult
     from pykopia.snapshot.verify_parts import VerifyPart
@@ -103,6 +103,7 @@ _PLACES = {
     "EntryError": "pykopia.format.directory",
     "EpochParameters": "pykopia.format.repository_format",
     "Estimate": "pykopia.snapshot.estimate",
+    "EstimationType": "pykopia.snapshot.upload_options",
     "Expiration": "pykopia.snapshot.expiration",
     "ExpirePlan": "pykopia.format.retention",
     "ExportFormat": "pykopia.snapshot.export",
@@ -223,6 +224,7 @@ __all__ = [
     "EntryError",
     "EpochParameters",
     "Estimate",
+    "EstimationType",
     "Expiration",
     "ExpirePlan",
     "ExportFormat",

@@ -144,6 +144,17 @@ def nanoseconds(name: str, value: object) -> int:
     return value
 
 
+def span_ns(name: str, value: object) -> int:
+    """Return a span of time in nanoseconds.
+
+    Raises:
+        UsageError: the value is no ``timedelta``, or negative.
+    """
+    if not isinstance(value, timedelta) or value < timedelta():
+        raise UsageError(f"{name} must be a timedelta of 0 or more, not {_shown(value)}")
+    return value // timedelta(microseconds=1) * 1000
+
+
 def _shown(value: object) -> str:
     """Return how a wrong value is named in a message: short, and as the caller wrote it."""
     if value is None or isinstance(value, bool | int | float):
@@ -162,5 +173,6 @@ __all__ = [
     "check_number",
     "check_text",
     "nanoseconds",
+    "span_ns",
     "texts",
 ]

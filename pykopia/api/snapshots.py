@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pykopia
-from pykopia.arguments import check_choice, check_text, nanoseconds, texts
+from pykopia.arguments import check_choice, check_text, nanoseconds, span_ns, texts
 from pykopia.errors import DamagedDataError, InvalidReferenceError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SNAPSHOT_LABELS, SourceInfo
 from pykopia.ids import ManifestID
@@ -665,14 +666,19 @@ class Snapshots:
             writer.manifests.delete(before.id)
         return replace(after, id=saved)
 
-    def expire(self, source: SourceLike | None = None, *, delete: bool = False) -> Sequence[pykopia.Expiration]:
+    def expire(
+        self, source: SourceLike | None = None, *, delete: bool = False, keep_within: timedelta | None = None
+    ) -> Sequence[pykopia.Expiration]:
         """Return which snapshots the policies of their sources do not keep, and delete them if asked to.
 
         Args:
             source: whose; fields of a ``SourceInfo`` that are empty match any. All when not given.
             delete: without it nothing is changed.
+            keep_within: keeps also all snapshots that began less than this before the newest one of their source. Policies
+                have no such rule: it holds for this call, not for what later snapshots let expire.
 
         Raises:
+            UsageError: ``keep_within`` is negative.
             ContradictedViewError: storage, index and snapshots contradict each other; nothing was deleted.
         """
         from pykopia.repository.view import require
@@ -680,7 +686,8 @@ class Snapshots:
         from pykopia.snapshot.retention import plan_expirations
 
         chosen = self._source(source)
-        expirations = plan_expirations(self._repository, chosen)
+        within_ns = 0 if keep_within is None else span_ns("keep_within", keep_within)
+        expirations = plan_expirations(self._repository, chosen, keep_within_ns=within_ns)
         if delete:
             with self._repository.writer() as writer:
                 clocks_ns = writer.contents.clocks() if any(each.plan.expired for each in expirations) else None

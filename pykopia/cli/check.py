@@ -48,18 +48,18 @@ def check(session: Session, options: CheckOptions) -> None:
         wrong += [str(each) for each in result.contradictions]
         damaged = [*repository.contents.indexes.known_damage.values(), *repository.manifests.known_damage.values()]
         wrong += [text for text in map(str, damaged) if text not in wrong]
-    if options.json:
-        options.write_json(
-            session,
-            {
-                "contents": contents,
-                "objects": result.counters.processed_objects,
-                "readFiles": result.counters.read_files,
-                "errorCount": len(wrong),
-                "errors": wrong,
-            },
-        )
-    _report(session, result, wrong, contents)
+        if options.json:
+            options.write_json(
+                session,
+                {
+                    "contents": contents,
+                    "objects": result.counters.processed_objects,
+                    "readFiles": result.counters.read_files,
+                    "errorCount": len(wrong),
+                    "errors": wrong,
+                },
+            )
+        _report(session, result, wrong, contents)
 
 
 def _report(session: Session, result: VerifyResult, wrong: list[str], contents: int) -> None:

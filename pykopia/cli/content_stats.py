@@ -84,10 +84,10 @@ def verify(session: Session, options: ContentVerifyOptions) -> None:
         for error in repository.contents.indexes.known_damage.values():
             progress.failed += 1
             log.error("%s", error)
-    log.info("Verified %d contents, %d errors.", progress.verified, progress.failed)
-    if progress.failed:
-        message = f"encountered {progress.failed} errors; `pykopia snapshot verify` shows what they affect"
-        raise VerifyError(message)
+        log.info("Verified %d contents, %d errors.", progress.verified, progress.failed)
+        if progress.failed:
+            message = f"encountered {progress.failed} errors; `pykopia snapshot verify` shows what they affect"
+            raise VerifyError(message)
 
 
 class _Progress:

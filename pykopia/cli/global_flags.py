@@ -4,8 +4,13 @@ Those of Kopia that mean nothing here (profiles, metrics, traces, colors, update
 that scripts move over as they are.
 """
 
+from typing import TYPE_CHECKING
+
 from pykopia.cli.parsing import Options, flag, flag_list
 from pykopia.cli.values import duration, integer, progress
+
+if TYPE_CHECKING:
+    from pykopia.snapshot.upload_options import EstimationType
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _SECOND = 1_000_000_000
@@ -61,13 +66,6 @@ class IgnoredFlags(Options):
     trace_storage = flag(True, "Ignored.", hidden=True)
     disable_repository_log = flag(False, "Ignored.", env="KOPIA_DISABLE_REPOSITORY_LOG", hidden=True)
     track_releasable = flag_list("Ignored.", env="KOPIA_TRACK_RELEASABLE", hidden=True)
-    error_notifications = flag(
-        "non-interactive",
-        "Ignored.",
-        env="KOPIA_SEND_ERROR_NOTIFICATIONS",
-        choices=("always", "never", "non-interactive"),
-        hidden=True,
-    )
     dump_allocator_stats = flag(False, "Ignored.", env="KOPIA_DUMP_ALLOCATOR_STATS", hidden=True)
     metrics_listen_addr = flag("", "Ignored.", hidden=True)
     enable_pprof = flag(False, "Ignored.", hidden=True)
@@ -93,8 +91,6 @@ class IgnoredFlags(Options):
     profile_cpu = flag(False, "Ignored.", hidden=True)
     profile_memory_rate = flag(-1, "Ignored.", kind=integer, hidden=True)
     profile_mutex_fraction = flag(-1, "Ignored.", kind=integer, hidden=True)
-    progress_estimation_type = flag("classic", "Ignored.", choices=("classic", "rough", "adaptive"), hidden=True)
-    adaptive_estimation_threshold = flag(300_000, "Ignored.", kind=integer, hidden=True)
     ignore_missing_required_features = flag(False, "Ignored.", hidden=True)
 
 
@@ -139,10 +135,26 @@ class GlobalFlags(LogFlags, IgnoredFlags):
         env="KOPIA_REPO_UPGRADE_NO_BLOCK",
         hidden=True,
     )
+    error_notifications = flag(
+        "non-interactive",
+        "When notification profiles are told of a command that fails: by default where stdout is no terminal.",
+        env="KOPIA_SEND_ERROR_NOTIFICATIONS",
+        choices=("always", "never", "non-interactive"),
+        hidden=True,
+    )
     progress: bool | str | None = flag(
         None,
         "Show progress: by default on a terminal, and every 30s elsewhere; --progress=json prints JSON lines on stderr.",
         kind=progress,
+    )
+    progress_estimation_type: "EstimationType" = flag(
+        "classic",
+        "Where the total of a snapshot's progress comes from: a second walk, or what is in use on the volume.",
+        choices=("classic", "rough", "adaptive"),
+        hidden=True,
+    )
+    adaptive_estimation_threshold = flag(
+        300_000, "Files on the volume from which on `adaptive` does not walk.", kind=integer, hidden=True
     )
     progress_update_interval = flag(
         300_000_000, "Time between two updates of the progress, 100ms at least.", kind=duration, hidden=True

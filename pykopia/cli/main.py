@@ -131,10 +131,12 @@ def _run_logged(session: "Session", invocation: "Invocation") -> int:
     except PykopiaError as error:
         log.debug("error", exc_info=error)
         log.error("%s", error)  # noqa: TRY400 -- a person reads the message; the file has the traceback
+        _notify(session, error, str(error))
         return error.exit_code
     except OSError as error:
         log.debug("error", exc_info=error)
         log.error("%s", _os_error_text(error))  # noqa: TRY400
+        _notify(session, error, _os_error_text(error))
         return 1
     except Stopped as stopped:
         log.error("%s", stopped)  # noqa: TRY400
@@ -142,10 +144,19 @@ def _run_logged(session: "Session", invocation: "Invocation") -> int:
     except Exception as error:
         log.debug("internal error", exc_info=error)
         log.error("internal error in `%s`: %s: %s", invocation.name, type(error).__name__, error)  # noqa: TRY400
+        _notify(session, error, f"internal error: {type(error).__name__}: {error}")
         return 1
     finally:
         logs.stop(handlers)
     return status or 0
+
+
+def _notify(session: "Session", error: Exception, text: str) -> None:
+    """Tell the recipients that the repository names of a failure."""
+    if session.recipients is not None:
+        from pykopia.cli import error_notifications  # noqa: PLC0415 -- few repositories name any
+
+        error_notifications.send(session, error, text)
 
 
 def _status_of_damage(session: "Session") -> int:

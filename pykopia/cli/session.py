@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pykopia.api.repository import Repository
+    from pykopia.cli.error_notifications import Recipients
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -49,6 +50,12 @@ class Session:
         """The line of progress that is on the terminal now; messages clear it first."""
         self.repository: Repository | None = None
         """Repository that ``open`` returned last."""
+        self.opened_ns = 0
+        """When that was, nanoseconds since 1970."""
+        self.recipients: Recipients | None = None
+        """Who is notified if the command fails; known when the repository was closed."""
+        self.failure_is_reported = False
+        """Whether a report has told the same recipients of the failure."""
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """Return the values of flags that a command above this one declares."""
@@ -190,6 +197,7 @@ class Session:
         Raises:
             NotConnectedError: There is no connection file.
         """
+        from pykopia import clock  # noqa: PLC0415
         from pykopia.api.opening import open_for  # noqa: PLC0415
         from pykopia.cli import early, passwords  # noqa: PLC0415
         from pykopia.errors import NotConnectedError  # noqa: PLC0415
@@ -198,6 +206,7 @@ class Session:
         if not path.exists():
             raise NotConnectedError(self.not_connected)
         password = passwords.for_opening(self)
+        self.opened_ns = clock.now()
         self.repository = open_for(
             path,
             password,
@@ -205,7 +214,16 @@ class Session:
             lists=early.lists_ahead(self.invocation.name),
             meanwhile=lambda: early.import_ahead(self.invocation.name),
         )
+        self.repository.call_before_close(self._keep_recipients)
         return self.repository
+
+    def _keep_recipients(self, error: BaseException | None) -> None:
+        from pykopia.cli import error_notifications  # noqa: PLC0415
+
+        if self.repository and error_notifications.are_wanted(
+            self.flags.error_notifications, terminal=self.stdout.isatty()
+        ):
+            self.recipients = error_notifications.recipients_of(self.repository, error)
 
     @property
     def not_connected(self) -> str:

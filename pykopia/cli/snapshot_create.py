@@ -112,6 +112,7 @@ class _Report:
         from pykopia.notification.messages import REPORT, severity_of, snapshot_report  # noqa: PLC0415
 
         severity = severity_of(self._outcomes)
+        self._session.failure_is_reported = severity == "error"
         notify(self._repository, REPORT, snapshot_report(self._outcomes), severity, self._session.zone)
 
 
@@ -190,6 +191,8 @@ def _snapshot_options(session: Session, source: SourceInfo | None, options: Crea
         end_time_ns=parse_timestamp(options.end_time) if options.end_time else None,
         stdin=session.binary_stdin if options.stdin_file else None,
         stdin_file_name=options.stdin_file,
+        estimation=session.flags.progress_estimation_type,
+        adaptive_estimation_files=session.flags.adaptive_estimation_threshold,
         enable_actions=_enable_actions(options),
         action_environment={name: text for name, text in session.environment.items() if name not in SECRETS},
     )

@@ -1,11 +1,13 @@
 """`snapshot expire`."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pykopia.cli.flags.snapshot_expire import ExpireOptions
 from pykopia.cli.maintenance import maintained
 from pykopia.cli.session import Session
 from pykopia.cli.snapshot_sources import parse_source
+from pykopia.format.retention import WITHIN
 from pykopia.repository.view import Look, look, require
 
 if TYPE_CHECKING:
@@ -29,7 +31,12 @@ def expire(session: Session, options: ExpireOptions) -> None:
             if source in done:
                 continue
             done.add(source)
-            expired = [each for found in snapshots.expire(source, delete=options.delete) for each in found.plan.expired]
+            within = timedelta(microseconds=options.keep_within // 1000) if options.keep_within else None
+            plans = [each.plan for each in snapshots.expire(source, delete=options.delete, keep_within=within)]
+            expired = [each for plan in plans for each in plan.expired]
+            kept = [each for plan in plans for each, why in plan.kept if why == (WITHIN,)]
+            for each in kept:
+                session.log.info("  %s %s is kept by --keep-within alone", session.time(each.start_time_ns), each.id)
             for each in expired:
                 session.log.debug("%s %s of %s", each.id, session.time(each.start_time_ns), each.source)
             if not expired:

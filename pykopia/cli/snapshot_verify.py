@@ -37,6 +37,16 @@ def verify(session: Session, options: VerifyFlags) -> None:
         )
         location = repository.storage.display_name
         progress.finish()
+        _report(session, options, result, location)
+
+
+def _report(session: Session, options: VerifyFlags, result: VerifyResult, location: str) -> None:
+    """Print what was found.
+
+    Raises:
+        VerifyError: Something can't be restored.
+        ContradictedViewError: Some snapshots may be missing.
+    """
     lines = [failure.described(session.time) for failure in result.problems]
     if options.json:
         options.write_json(session, _as_json(result, lines))

@@ -12,6 +12,8 @@ from pykopia.format.duration import parse_duration as duration
 
 _MOST_THREADS = 1024
 _UNITS = "KMGTPE"
+_LONG_UNITS = {"d": 24, "w": 7 * 24}
+"""Hours in each unit that Go's durations do not have."""
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -83,6 +85,22 @@ def waiting_time(value: str) -> int:
         msg = f"it must be 0 or more; it is {value}"
         raise ValueError(msg)
     return nanoseconds
+
+
+def long_time(value: str) -> int:
+    """Return a duration above 0, in nanoseconds; days and weeks are units too.
+
+    >>> long_time("2w") == long_time("14d") == long_time("336h")
+    True
+    """
+    number, unit = value[:-1], value[-1:]
+    if unit in _LONG_UNITS and number.isascii() and number.isdecimal():
+        return interval(f"{int(number) * _LONG_UNITS[unit]}h")
+    try:
+        return interval(value)
+    except ValueError as error:
+        msg = f"{error}; also 30d and 4w are understood"
+        raise ValueError(msg) from None
 
 
 def size(value: str) -> int:
@@ -187,6 +205,7 @@ __all__ = [
     "existing_path",
     "integer",
     "interval",
+    "long_time",
     "percentage",
     "port",
     "positive",

@@ -24,6 +24,9 @@ INCOMPLETE_COUNT: Final = 3
 INCOMPLETE: Final = "incomplete"
 """Reason to keep an incomplete snapshot."""
 
+WITHIN: Final = "within"
+"""Reason to keep a snapshot that no rule of the policy keeps, but the time that the caller asked for."""
+
 _RANKS = {"latest": 1, "hourly": 2, "daily": 3, "weekly": 4, "monthly": 5, "annual": 6}
 _NUMBER = re.compile(r"\+?[0-9]{1,18}")
 
@@ -83,6 +86,7 @@ def plan_expire(
     *,
     tz: tzinfo,
     has_errors: Callable[[AnySnapshot], bool] | None = None,
+    keep_within_ns: int = 0,
 ) -> ExpirePlan[AnySnapshot]:
     """Decide which snapshots of a source are deleted: those that have neither a reason to be kept nor a pin.
 
@@ -91,12 +95,20 @@ def plan_expire(
         policy: In effect for the source.
         tz: Local time zone.
         has_errors: See ``reasons_despite_errors``; without it the rule is Kopia's.
+        keep_within_ns: Keeps also all that began so many nanoseconds before the newest complete snapshot, or later. Policies
+            of Kopia have no such rule.
     """
     listed = list(snapshots)
     if has_errors is None:
         reasons = retention_reasons(listed, policy, tz=tz)
     else:
         reasons = reasons_despite_errors(listed, policy, tz=tz, has_errors=has_errors)
+    if keep_within_ns > 0:
+        since_ns = _newest_start(listed) - keep_within_ns
+        reasons = [
+            why if why or each.start_time_ns < since_ns else (WITHIN,)
+            for each, why in zip(listed, reasons, strict=True)
+        ]
     return ExpirePlan(
         kept=tuple((each, why) for each, why in zip(listed, reasons, strict=True) if why or each.pins),
         expired=tuple(each for each, why in zip(listed, reasons, strict=True) if not (why or each.pins)),
@@ -114,7 +126,7 @@ def retention_reasons(
         tz: Local time zone.
     """
     order = sorted(range(len(snapshots)), key=lambda i: (-snapshots[i].start_time_ns, -snapshots[i].end_time_ns))
-    newest = next((snapshots[i].start_time_ns for i in order if not snapshots[i].incomplete), 0)
+    newest = _newest_start(snapshots)
     periods = _periods(policy, newest, tz)
     reasons: list[tuple[str, ...]] = [()] * len(snapshots)
     used: set[str] = set()
@@ -139,6 +151,11 @@ def retention_reasons(
             break
         reasons[index] = (INCOMPLETE,)
     return reasons
+
+
+def _newest_start(snapshots: Iterable[RetainedSnapshot]) -> int:
+    """Return when the newest complete snapshot began; 0 without any."""
+    return max((each.start_time_ns for each in snapshots if not each.incomplete), default=0)
 
 
 def reasons_despite_errors(
@@ -261,6 +278,7 @@ __all__ = [
     "INCOMPLETE",
     "INCOMPLETE_AGE_NS",
     "INCOMPLETE_COUNT",
+    "WITHIN",
     "ExpirePlan",
     "RetainedSnapshot",
     "compact_reasons",

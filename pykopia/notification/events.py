@@ -8,13 +8,12 @@ from typing import Any
 from pykopia import __version__, clock
 from pykopia.errors import NotFoundError, PykopiaError
 from pykopia.notification import messages, sending
-from pykopia.notification.profiles import SEVERITIES, Profile, custom_templates, list_profiles
-from pykopia.repository.core import Core
+from pykopia.notification.profiles import SEVERITIES, Notifying, Profile, custom_templates, list_profiles
 
 log = logging.getLogger(__name__)
 
 
-def template_text(repository: Core, name: str) -> str:
+def template_text(repository: Notifying, name: str) -> str:
     """Return a template: the one that users stored, else the built-in one.
 
     Raises:
@@ -29,7 +28,7 @@ def template_text(repository: Core, name: str) -> str:
 
 
 def send_to(
-    repository: Core,
+    repository: Notifying,
     profile: Profile,
     template: str,
     event: Mapping[str, Any],
@@ -55,7 +54,7 @@ def send_to(
 
 
 def notify(
-    repository: Core, template: str, event: Mapping[str, Any], severity: str, zone: tzinfo | None = None
+    repository: Notifying, template: str, event: Mapping[str, Any], severity: str, zone: tzinfo | None = None
 ) -> None:
     """Send an event to all profiles whose least severity it has; what can't be sent is logged, and changes nothing."""
     try:

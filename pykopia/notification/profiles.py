@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedManifestError, NotFoundError, UsageError
 from pykopia.format import gojson
 from pykopia.format.manifest import TYPE_LABEL, ManifestEntry
-from pykopia.repository.core import Core
 from pykopia.repository.writer import RepositoryWriter
 
 PROFILE_TYPE: Final = "notificationProfile"
@@ -44,6 +43,25 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
 """Members of the configuration of each method, in the order in which Kopia writes them, with their defaults."""
 
 FORMATS: Final = ("html", "txt")
+
+
+class Manifests(Protocol):
+    """Where profiles and templates are looked up: the manifests of a repository, or those that were kept of one."""
+
+    def find(self, labels: Mapping[str, str]) -> list[ManifestEntry]:
+        """Return the manifests that carry all given labels, oldest first."""
+
+
+class Notifying(Protocol):
+    """A repository, or what was kept of one, as far as notifications need it."""
+
+    @property
+    def manifests(self) -> Manifests:
+        """Its manifests."""
+
+    @property
+    def hostname(self) -> str:
+        """Name of this machine, as the repository's client has it."""
 
 
 class ProfileNotFoundError(NotFoundError):
@@ -161,7 +179,7 @@ def _read(entry: ManifestEntry) -> Profile:
         ) from error
 
 
-def list_profiles(repository: Core) -> list[Profile]:
+def list_profiles(repository: Notifying) -> list[Profile]:
     """Return all profiles, oldest first.
 
     Raises:
@@ -170,7 +188,7 @@ def list_profiles(repository: Core) -> list[Profile]:
     return [_read(entry) for entry in repository.manifests.find({TYPE_LABEL: PROFILE_TYPE})]
 
 
-def get_profile(repository: Core, name: str) -> Profile:
+def get_profile(repository: Notifying, name: str) -> Profile:
     """Return the profile of a name.
 
     Raises:
@@ -203,7 +221,7 @@ def _template_labels(name: str) -> dict[str, str]:
     return {TYPE_LABEL: TEMPLATE_TYPE, "template": name}
 
 
-def custom_templates(repository: Core) -> dict[str, tuple[str, int]]:
+def custom_templates(repository: Notifying) -> dict[str, tuple[str, int]]:
     """Return the templates that users have stored: text, and nanoseconds since 1970 of the change, by name."""
     return {
         entry.labels.get("template", ""): (_template_text(entry), entry.modified_ns)
@@ -234,7 +252,9 @@ def reset_template(writer: RepositoryWriter, name: str) -> bool:
 __all__ = [
     "FORMATS",
     "SEVERITIES",
+    "Manifests",
     "Method",
+    "Notifying",
     "Profile",
     "ProfileNotFoundError",
     "custom_templates",

@@ -1,6 +1,7 @@
 """The parts of an open repository that everything else works with: storage, format, keys, indexes, contents, objects."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,6 +80,7 @@ class Core:
         if blobs.unread_configuration:
             log.warning("%s", UNREAD_CONFIGURATION)
         self._closed = False
+        self._before_close: list[Callable[[BaseException | None], None]] = []
         self._blobs = blobs
         self._read_at_ns = clock.now()
         self.client = client.resolved()
@@ -264,13 +266,26 @@ class Core:
                 "connect it again without --readonly"
             )
 
+    def call_before_close(self, function: Callable[[BaseException | None], None]) -> None:
+        """Call a function when the repository is about to be closed, while it can still be read.
+
+        Args:
+            function: gets the error that leaves the ``with`` block, or None.
+        """
+        self._before_close.append(function)
+
     def close(self) -> None:
         """Close the repository; later reads and writes raise ``ClosedError``.
 
         The storage is closed too, unless the caller has opened it and passed it on.
         """
+        self._close(None)
+
+    def _close(self, error: BaseException | None) -> None:
         if self._closed:
             return
+        for function in self._before_close:
+            function(error)
         self._closed = True
         self.storage = ClosedStorage(self.storage)
         self.contents.close(self.storage)
@@ -285,7 +300,7 @@ class Core:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._close(error)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.unique_id.hex()[:16]} in {self.storage.display_name!r}>"

@@ -71,6 +71,11 @@ class ManifestStore:
         """Like ``damaged``, but never loads the manifests: reports only what earlier loads found."""
         return MappingProxyType(self._damaged)
 
+    @property
+    def are_loaded(self) -> bool:
+        """Whether the manifests are in memory, so that asking for them reads nothing."""
+        return self._entries is not None
+
     def check_complete(self, what: str) -> None:
         """Refuse what must not be done while manifests may be missing.
 

@@ -213,7 +213,10 @@ class _Taking:
             )
             roots = self._previous_roots()
             previous = roots[0].summary if roots else None
-            with estimated(path, status, self._tree, previous, self._progress):
+            with estimated(
+                path, status, self._tree, previous, self._progress,
+                estimation=options.estimation, adaptive_files=options.adaptive_estimation_files,
+            ):  # fmt: skip
                 root = upload.run(path, name, status, self._tree, roots)
         self.statistics, self.stop_reason, self.problems = state.statistics, state.stop_reason, state.problems
         return root

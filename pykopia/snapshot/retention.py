@@ -24,12 +24,15 @@ from pykopia.snapshot.policies import Policies
 log = logging.getLogger(__name__)
 
 
-def plan_expirations(repository: Core, source: SourceInfo | None = None) -> list[Expiration]:
+def plan_expirations(
+    repository: Core, source: SourceInfo | None = None, *, keep_within_ns: int = 0
+) -> list[Expiration]:
     """Decide which snapshots expire, source by source.
 
     Args:
         repository: Where they are.
         source: Whose; fields that are empty match any. All when not given.
+        keep_within_ns: See ``plan_expire``.
 
     Raises:
         DamagedManifestError: Manifests can't be read: which snapshots or policies they hold is not known.
@@ -42,7 +45,7 @@ def plan_expirations(repository: Core, source: SourceInfo | None = None) -> list
         of_source = list(group)
         here = SourceInfo.from_labels(of_source[0].labels)
         policy = Policies(repository).effective(here).policy
-        expirations.append(Expiration(source=here, plan=_plan(here, of_source, policy)))
+        expirations.append(Expiration(source=here, plan=_plan(here, of_source, policy, keep_within_ns=keep_within_ns)))
     return expirations
 
 
@@ -81,7 +84,7 @@ def apply_retention(
 
 
 def _plan(
-    source: SourceInfo, entries: Sequence[ManifestEntry], policy: Policy, *, taken: str = ""
+    source: SourceInfo, entries: Sequence[ManifestEntry], policy: Policy, *, taken: str = "", keep_within_ns: int = 0
 ) -> ExpirePlan[SnapshotManifest]:
     """Return the plan for one source.
 
@@ -95,7 +98,13 @@ def _plan(
         except DamagedDataError as error:
             log.error("no snapshot of %s expires: %s", source, error)  # noqa: TRY400 -- no traceback for the user
             return ExpirePlan(kept=(), expired=())
-    plan = plan_expire(snapshots, policy.retention, tz=clock.LOCAL_TIMEZONE, has_errors=lambda each: each.has_errors)
+    plan = plan_expire(
+        snapshots,
+        policy.retention,
+        tz=clock.LOCAL_TIMEZONE,
+        has_errors=lambda each: each.has_errors,
+        keep_within_ns=keep_within_ns,
+    )
     newest = max(snapshots, key=lambda each: each.start_time_ns, default=None)
     kept_all: dict[ManifestID, str] = {ManifestID(taken): "just-taken"}
     if newest is not None and newest.start_time_ns > clock.now() + FUTURE_TOLERANCE_NS:

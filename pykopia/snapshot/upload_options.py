@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import BinaryIO
+from typing import BinaryIO, Literal, get_args
 
-from pykopia.arguments import check_fields, check_number
+from pykopia.arguments import check_choice, check_fields, check_number
 from pykopia.dataclass import dataclass
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
@@ -13,6 +13,10 @@ from pykopia.snapshot.problem import Problem
 
 CHECKPOINT_INTERVAL_SECONDS = 45 * 60
 """Time between two checkpoints; Kopia allows no longer one (format 04 §11.5)."""
+
+EstimationType = Literal["classic", "rough", "adaptive"]
+ADAPTIVE_ESTIMATION_FILES = 300_000
+"""Files on a volume from which on ``adaptive`` takes its totals; Kopia's number."""
 
 CANCELED = "canceled"
 LIMIT_REACHED = "limit reached"
@@ -53,6 +57,11 @@ class SnapshotOptions:
     stdin: BinaryIO | None = None
     """Take this stream as the only file, named ``stdin_file_name``."""
     stdin_file_name: str = ""
+    estimation: EstimationType = "classic"
+    """Where the totals of the progress come from: ``classic`` walks the folder beside the snapshot, ``rough`` takes what is
+    in use on its volume, which costs nothing, ``adaptive`` the latter where the volume has many files."""
+    adaptive_estimation_files: int = ADAPTIVE_ESTIMATION_FILES
+    """Files on the volume from which on ``adaptive`` walks no more."""
     enable_actions: bool | None = None
     """Whether policies may run programs before and after; as the client was connected when not given."""
     action_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -62,6 +71,7 @@ class SnapshotOptions:
     def __post_init__(self) -> None:
         """Check the values."""
         check_fields(self)
+        check_choice("estimation", self.estimation, get_args(EstimationType))
         if self.parallel is not None:
             check_number("parallel", self.parallel, least=1)
         check_number("force_hash_percent", self.force_hash_percent, least=0, most=100)
@@ -126,10 +136,12 @@ class SnapshotResult:
 
 
 __all__ = [
+    "ADAPTIVE_ESTIMATION_FILES",
     "CANCELED",
     "CHECKPOINT",
     "CHECKPOINT_INTERVAL_SECONDS",
     "LIMIT_REACHED",
+    "EstimationType",
     "SnapshotOptions",
     "SnapshotResult",
     "UploadCounters",

@@ -21,8 +21,14 @@ from pykopia.cli import tree
 from pykopia.cli.parsing import parse
 from pykopia.cli.progress import SLOW_INTERVAL, Part, RestoreProgress, UploadProgress, VerifyProgress, fitted
 from pykopia.cli.session import Session
+from pykopia.format.directory import DirectorySummary
+from pykopia.format.policy import DEFAULT_POLICY
+from pykopia.format.policy_tree import PolicyTree
+from pykopia.snapshot import estimating
+from pykopia.snapshot.estimating import VolumeUse, estimated, rough_totals, volume_use
+from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore_options import RestoreCounters
-from pykopia.snapshot.upload_options import UploadCounters
+from pykopia.snapshot.upload_options import EstimationType, UploadCounters
 from pykopia.snapshot.verify import VerifyCounters
 from tests.cli_runner import Runner
 
@@ -184,6 +190,66 @@ def test_a_second_snapshot_has_the_first_as_its_estimate(tmp_path: Path) -> None
         repository.snapshots.create(tmp_path / "source", progress=told.append)
     assert {(each.estimated_files, each.estimated_bytes) for each in told} == {(20, 20_000)}
     assert (told[-1].cached_files, told[-1].hashed_files) == (20, 0)
+
+
+@pytest.mark.parametrize(
+    ("estimation", "files", "rough"),
+    [("classic", 10**9, False), ("rough", 0, True), ("adaptive", 99, False), ("adaptive", 100, True)],
+)
+def test_a_volume_stands_for_the_total_where_that_is_asked_for(
+    estimation: EstimationType, files: int, *, rough: bool
+) -> None:
+    volume = VolumeUse(files=files, size=5000)
+    assert rough_totals(estimation, volume, adaptive_files=100) == (volume if rough else None)
+
+
+def test_a_volume_that_tells_nothing_is_walked() -> None:
+    assert rough_totals("rough", None, adaptive_files=0) is None
+    assert rough_totals("rough", VolumeUse(files=0, size=0), adaptive_files=0) is None
+
+
+@pytest.mark.parametrize("estimation", ["rough", "adaptive"])
+def test_a_rough_estimate_is_there_at_once_and_what_was_done_in_the_end(
+    tmp_path: Path, estimation: EstimationType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimating, "volume_use", lambda _: VolumeUse(files=70, size=90_000))
+    progress = Progress(UploadCounters(), lambda _: None)
+    previous = DirectorySummary(files=3, size=3000)
+    with estimated(str(tmp_path), tmp_path.stat(), PolicyTree(DEFAULT_POLICY, None), previous, progress,
+                   estimation=estimation, adaptive_files=70):  # fmt: skip
+        assert (progress.counters.estimated_files, progress.counters.estimated_bytes) == (70, 90_000)
+        progress.add(hashed_files=2, hashed_bytes=1001)
+    assert (progress.counters.estimated_files, progress.counters.estimated_bytes) == (2, 1001)
+
+
+def test_the_command_line_takes_kopias_flags_of_the_estimate(
+    cli: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    real = estimating.rough_totals
+    monkeypatch.setattr(estimating, "volume_use", lambda _: VolumeUse(files=70, size=90_000))
+    monkeypatch.setattr(estimating, "rough_totals", lambda *a, **b: taken.append((a[0], b)) or real(*a, **b))
+    (tmp_path / "source").mkdir()
+    cli.ok("repository", "create", "filesystem", "--path", str(tmp_path / "storage"))
+    for flags in ([], ["--progress-estimation-type=rough"],
+                  ["--progress-estimation-type=adaptive", "--adaptive-estimation-threshold=5"]):  # fmt: skip
+        cli.ok("snapshot", "create", str(tmp_path / "source"), "--progress=json", *flags)
+    assert [(kind, each["adaptive_files"]) for kind, each in taken] == [
+        ("classic", 300_000), ("rough", 300_000), ("adaptive", 5),
+    ]  # fmt: skip
+
+
+def test_the_use_of_a_volume_is_that_of_the_system(tmp_path: Path) -> None:
+    volume = os.statvfs(tmp_path)
+    found = volume_use(str(tmp_path))
+    assert found is not None
+    assert 0 < found.size <= volume.f_blocks * volume.f_frsize
+    assert volume_use(str(tmp_path / "missing")) is None
+
+
+def test_an_unknown_way_to_estimate_is_refused() -> None:
+    with pytest.raises(pykopia.errors.UsageError, match="classic, rough, adaptive"):
+        pykopia.SnapshotOptions(estimation="guess")  # type: ignore[arg-type]
 
 
 # --- a real terminal ---

@@ -116,3 +116,29 @@ def test_history_is_copied_and_moved(client: Runner, source: Path) -> None:
 def test_histories_of_several_are_never_made_one(client: Runner, words: list[str]) -> None:
     for command in ("copy-history", "move-history"):
         assert client.fails("snapshot", command, *words).stderr
+
+
+def test_keep_within_keeps_what_is_young_in_the_preview_and_in_the_act(client: Runner, source: Path) -> None:
+    for day in (1, 20, 28, 29, 30):
+        (source / "file").write_text(str(day))
+        client.ok("snapshot", "create", str(source), "--start-time", f"2026-06-{day:02d} 12:00:00 UTC")
+    oldest, second, third, *_ = ids(client)
+    client.ok("policy", "set", "--global", *KEEP_TWO)
+    assert "3 snapshot(s)" in client.ok("snapshot", "expire", str(source)).stderr
+    told = client.ok("snapshot", "expire", str(source), "--keep-within=10d").stderr  # 20 June is just within
+    assert "1 snapshot(s)" in told
+    assert f"{oldest}\n" in told
+    for kept in (second, third):
+        assert f"{kept} is kept by --keep-within alone" in told
+    client.ok("snapshot", "expire", str(source), "--keep-within=10d", "--delete")
+    assert oldest not in ids(client)
+    assert len(ids(client)) == 4
+    client.ok("snapshot", "expire", str(source), "--keep-within=2w", "--delete")
+    assert len(ids(client)) == 4
+    client.ok("snapshot", "expire", str(source), "--keep-within=48h", "--delete")
+    assert len(ids(client)) == 3
+
+
+@pytest.mark.parametrize("wrong", ["-3d", "0d", "10", "d", "1.5d", "tomorrow"])
+def test_a_keep_within_that_is_no_time_is_refused(client: Runner, source: Path, wrong: str) -> None:
+    assert "--keep-within" in client.fails("snapshot", "expire", str(source), f"--keep-within={wrong}").stderr

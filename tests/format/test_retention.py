@@ -188,6 +188,17 @@ def test_a_larger_count_keeps_no_less(
     assert kept <= {id(each) for each, _ in plan_expire(snapshots, larger, tz=zone).kept}
 
 
+@given(sources(), policies, zones, st.integers(1, 30_000))
+def test_keep_within_keeps_all_of_that_time_and_whatever_the_policy_keeps(
+    snapshots: list[Snapshot], policy: RetentionPolicy, zone: tzinfo, hours: int
+) -> None:
+    plain = plan_expire(snapshots, policy, tz=zone)
+    plan = plan_expire(snapshots, policy, tz=zone, keep_within_ns=hours * HOUR_NS)
+    complete = [each for each in snapshots if not each.incomplete]
+    since = newest(complete).start_time_ns - hours * HOUR_NS if complete else -hours * HOUR_NS
+    assert list(plan.expired) == [each for each in plain.expired if each.start_time_ns < since]
+
+
 def retention_counts(policy: RetentionPolicy) -> int:
     return sum(getattr(policy, field) or 0 for field in COUNTS)
 

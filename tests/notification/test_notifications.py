@@ -139,6 +139,65 @@ def test_a_failed_snapshot_is_reported_as_an_error(client: Runner, web: Web, tmp
     assert "<table" in body
 
 
+def hook(client: Runner, web: Web) -> None:
+    client.ok(*PROFILE, "configure", "webhook", "--profile-name=hook", "--endpoint", web.url)
+
+
+def test_a_command_that_fails_is_reported(client: Runner, web: Web) -> None:
+    hook(client, web)
+    client.ok("snapshot", "list")
+    assert web.received == []
+    client.fails("ls", "k0000000000000000000000000000000f")
+    ((_, headers, body),) = web.received
+    assert headers["Subject"].startswith("list failed on ")
+    assert "k0000000000000000000000000000000f" in body
+
+
+@pytest.mark.parametrize(
+    ("choice", "terminal", "sent"),
+    [("always", True, 1), ("always", False, 1), ("never", False, 0), ("non-interactive", True, 0)],
+)
+def test_whether_a_failure_is_reported_can_be_chosen(
+    client: Runner, web: Web, choice: str, *, terminal: bool, sent: int
+) -> None:
+    hook(client, web)
+    assert client("ls", "k0f", f"--error-notifications={choice}", terminal=terminal).status
+    assert client("ls", "k0f", terminal=terminal, KOPIA_SEND_ERROR_NOTIFICATIONS=choice).status
+    assert len(web.received) == 2 * sent
+
+
+def test_a_verification_that_finds_damage_is_reported(client: Runner, web: Web, tmp_path: Path) -> None:
+    hook(client, web)
+    (tmp_path / "source" / "large").write_bytes(bytes(range(256)) * 1000)
+    client.ok("snapshot", "create", str(tmp_path / "source"), "--no-send-snapshot-report")
+    (pack,) = (tmp_path / "repository").glob("p*/**/*.f")
+    pack.unlink()
+    for words in (["snapshot", "verify"], ["content", "verify"], ["check"]):
+        web.received.clear()
+        client.fails(*words)
+        ((_, headers, _),) = web.received
+        assert headers["Subject"].startswith(f"{' '.join(words)} failed on ")
+
+
+def test_a_failure_is_reported_once(client: Runner, web: Web, tmp_path: Path) -> None:
+    hook(client, web)
+    missing = str(tmp_path / "missing")
+    client.fails("snapshot", "create", missing)
+    client.fails("snapshot", "create", missing, "--no-send-snapshot-report")
+    assert [headers["Subject"].partition(" ")[0] for _, headers, _ in web.received] == ["Failed", "snapshot"]
+
+
+def test_a_failure_that_cant_be_reported_keeps_its_status(client: Runner, web: Web) -> None:
+    status = client("ls", "k0f").status
+    hook(client, web)
+    web.answer = 503
+    result = client("ls", "k0f")
+    assert "the server answered 503" in result.stderr
+    assert result.status == status
+    client.fails(*PROFILE, "test", "--profile-name=hook")
+    assert len(web.received) == 2
+
+
 def test_a_server_that_refuses_changes_nothing_but_is_told(client: Runner, web: Web, tmp_path: Path) -> None:
     client.ok(*PROFILE, "configure", "webhook", "--profile-name=hook", "--endpoint", web.url)
     web.answer = 503

@@ -674,15 +674,13 @@ class Snapshots:
         Args:
             source: whose; fields of a ``SourceInfo`` that are empty match any. All when not given.
             delete: without it nothing is changed.
-            keep_within: keeps also all snapshots that began less than this before the newest one of their source. Policies
-                have no such rule: it holds for this call, not for what later snapshots let expire.
+            keep_within: keeps also what began within this time before the newest snapshot; in this call alone.
 
         Raises:
             UsageError: ``keep_within`` is negative.
             ContradictedViewError: storage, index and snapshots contradict each other; nothing was deleted.
         """
-        from pykopia.repository.view import require
-        from pykopia.snapshot.expiry import apply_expirations, view_for_expiry
+        from pykopia.snapshot.expiry import carry_out
         from pykopia.snapshot.retention import plan_expirations
 
         chosen = self._source(source)
@@ -690,10 +688,7 @@ class Snapshots:
         expirations = plan_expirations(self._repository, chosen, keep_within_ns=within_ns)
         if delete:
             with self._repository.writer() as writer:
-                clocks_ns = writer.contents.clocks() if any(each.plan.expired for each in expirations) else None
-                found = view_for_expiry(self._repository, chosen, clocks_ns=clocks_ns)
-                view = require(found, "expire snapshots", self._repository)
-                apply_expirations(writer, view, expirations)
+                carry_out(self._repository, writer, chosen, expirations)
         return expirations
 
     def copy_history(

@@ -9,8 +9,9 @@ from pykopia.errors import CanceledError, PykopiaError
 from pykopia.format import manifest
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from pykopia.api.repository import Repository
-    from pykopia.cli.session import Session
     from pykopia.format.manifest import ManifestEntry
 
 
@@ -64,17 +65,27 @@ def recipients_of(repository: "Repository", error: BaseException | None) -> Reci
     return Recipients(manifests=KeptManifests(entries), hostname=repository.hostname) if entries else None
 
 
-def send(session: "Session", error: Exception, text: str) -> None:
-    """Notify of a command that failed; what can't be sent is logged and changes nothing."""
-    if session.recipients is None or session.failure_is_reported or isinstance(error, CanceledError):
-        return
-    if session.invocation.name.startswith("notification "):  # most failures of these are that nothing can be sent
+def send(
+    recipients: Recipients, operation: str, error: Exception, text: str, *, started_ns: int, zone: "tzinfo | None"
+) -> None:
+    """Notify of a command that failed; what can't be sent is logged and changes nothing.
+
+    Args:
+        recipients: who is notified.
+        operation: the command.
+        error: what it failed with; nobody is told of what the user canceled.
+        text: the message.
+        started_ns: when the command began, nanoseconds since 1970.
+        zone: of the times in the message.
+    """
+    # most failures of `notification` itself are that nothing can be sent
+    if isinstance(error, CanceledError) or operation.startswith("notification "):
         return
     from pykopia.notification.events import notify  # noqa: PLC0415 -- most repositories have no profiles
     from pykopia.notification.messages import ERROR, error_report  # noqa: PLC0415
 
-    event = error_report(session.invocation.name, text, start_ns=session.opened_ns, end_ns=clock.now())
-    notify(session.recipients, ERROR, event, "error", session.zone)
+    event = error_report(operation, text, start_ns=started_ns, end_ns=clock.now())
+    notify(recipients, ERROR, event, "error", zone)
 
 
 __all__ = ["KeptManifests", "Recipients", "are_wanted", "recipients_of", "send"]

@@ -153,10 +153,17 @@ def _run_logged(session: "Session", invocation: "Invocation") -> int:
 
 def _notify(session: "Session", error: Exception, text: str) -> None:
     """Tell the recipients that the repository names of a failure."""
-    if session.recipients is not None:
+    if session.recipients is not None and not session.failure_is_reported:
         from pykopia.cli import error_notifications  # noqa: PLC0415 -- few repositories name any
 
-        error_notifications.send(session, error, text)
+        error_notifications.send(
+            session.recipients,
+            session.invocation.name,
+            error,
+            text,
+            started_ns=session.opened_ns,
+            zone=session.zone,
+        )
 
 
 def _status_of_damage(session: "Session") -> int:

@@ -8,7 +8,7 @@ from pykopia.format.complete_view import CompleteView, Contradictions
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.repository.core import Core
-from pykopia.repository.view import Look, complete_view, look, snapshot_facts_of
+from pykopia.repository.view import Look, complete_view, look, require, snapshot_facts_of
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.expiration import Expiration
 from pykopia.snapshot.manifests import labels_for
@@ -69,6 +69,19 @@ def apply_expirations(writer: RepositoryWriter, view: CompleteView, expirations:
     delete_snapshots(writer, view, (each.id for expiration in expirations for each in expiration.plan.expired))
 
 
+def carry_out(
+    repository: Core, writer: RepositoryWriter, source: SourceInfo | None, expirations: Sequence[Expiration]
+) -> None:
+    """Delete what expires, once storage, index and snapshots are proven to fit together.
+
+    Raises:
+        ContradictedViewError: they contradict each other; nothing was deleted.
+    """
+    clocks_ns = writer.contents.clocks() if any(each.plan.expired for each in expirations) else None
+    found = view_for_expiry(repository, source, clocks_ns=clocks_ns)
+    apply_expirations(writer, require(found, "expire snapshots", repository), expirations)
+
+
 def delete_if_proven(
     repository: Core,
     writer: RepositoryWriter,
@@ -89,6 +102,7 @@ def delete_if_proven(
 
 __all__ = [
     "apply_expirations",
+    "carry_out",
     "delete_if_proven",
     "delete_snapshots",
     "view_for_deletion",

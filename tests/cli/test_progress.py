@@ -225,18 +225,18 @@ def test_a_rough_estimate_is_there_at_once_and_what_was_done_in_the_end(
 def test_the_command_line_takes_kopias_flags_of_the_estimate(
     cli: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = []
-    real = estimating.rough_totals
-    monkeypatch.setattr(estimating, "volume_use", lambda _: VolumeUse(files=70, size=90_000))
-    monkeypatch.setattr(estimating, "rough_totals", lambda *a, **b: taken.append((a[0], b)) or real(*a, **b))
+    taken: list[tuple[EstimationType, int]] = []
+
+    def record(estimation: EstimationType, _: VolumeUse | None, *, adaptive_files: int) -> None:
+        taken.append((estimation, adaptive_files))
+
+    monkeypatch.setattr(estimating, "rough_totals", record)
     (tmp_path / "source").mkdir()
     cli.ok("repository", "create", "filesystem", "--path", str(tmp_path / "storage"))
     for flags in ([], ["--progress-estimation-type=rough"],
                   ["--progress-estimation-type=adaptive", "--adaptive-estimation-threshold=5"]):  # fmt: skip
         cli.ok("snapshot", "create", str(tmp_path / "source"), "--progress=json", *flags)
-    assert [(kind, each["adaptive_files"]) for kind, each in taken] == [
-        ("classic", 300_000), ("rough", 300_000), ("adaptive", 5),
-    ]  # fmt: skip
+    assert taken == [("classic", 300_000), ("rough", 300_000), ("adaptive", 5)]
 
 
 def test_the_use_of_a_volume_is_that_of_the_system(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ from pykopia.snapshot.small_files import (
     TIME,
     change_owner,
     finish_folder,
+    lacks_rights,
     make_folder,
     publish,
     set_attributes,
@@ -283,8 +284,8 @@ class LocalOutput:
         flags = self._flags & ~FLUSH
         try:
             finish_folder(os.dup(handle), entry, flags & ~IGNORE_RIGHTS)
-        except PermissionError:
-            if not flags & IGNORE_RIGHTS:
+        except OSError as error:
+            if not (flags & IGNORE_RIGHTS and lacks_rights(error)):
                 raise
             self._count_unset(set_attributes(handle, entry, flags))
         finally:

@@ -180,10 +180,20 @@ def change_owner(file: int | str, uid: int, gid: int, **where: Any) -> None:  # 
     """
     try:
         os.chown(file, uid, gid, **where)
-    except PermissionError:
+    except OSError as error:
+        if not lacks_rights(error):
+            raise
         with contextlib.suppress(OSError):
             os.chown(file, -1, gid, **where)
-        raise
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM)) from error
+
+
+def lacks_rights(error: OSError) -> bool:
+    """Return whether an attribute could not be set for lack of rights.
+
+    A user namespace, such as that of a rootless container, refuses owners that it does not have as invalid (chown(2)).
+    """
+    return isinstance(error, PermissionError) or error.errno == errno.EINVAL
 
 
 def python_make_folder(parent: int, name: str) -> tuple[int, bool]:
@@ -234,6 +244,7 @@ __all__ = [
     "TIME",
     "change_owner",
     "finish_folder",
+    "lacks_rights",
     "make_folder",
     "publish",
     "python_finish_folder",

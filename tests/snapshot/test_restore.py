@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from pykopia.snapshot import file_writing, restore
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
+from tests.cli_runner import Runner
 from tests.trees import MIB, TreeBuilder, assert_trees_equal, big_files, everything, noise, scan, stored_path, text
 
 Take = Callable[[], ManifestID]
@@ -524,3 +527,27 @@ def test_what_the_user_has_no_right_to_set_is_passed_over_or_told(
     assert result.counters.unset_attributes() == "The owner of 1 entry could not be set for lack of rights"
     with pytest.raises(RestoreError, match="Operation not permitted"):
         repository.snapshots.restore(snapshot, target, options=RestoreOptions(ignore_permission_errors=False))
+
+
+@as_root
+def test_owners_that_a_rootless_container_does_not_have_are_passed_over(tmp_path: Path) -> None:
+    """In its user namespace the system calls them invalid, which is no lack of rights to it."""
+    inside = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    if subprocess.run([*inside, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    cli = Runner(tmp_path / "client")
+    with TreeBuilder(tmp_path / "source") as tree:
+        tree.file("folder/name", b"data")
+        tree.file("other", b"more")
+    os.chown(tmp_path / "source" / "other", 4321, 4321)
+    cli.ok("repository", "create", "filesystem", "--path", str(tmp_path / "storage"))
+    cli.ok("snapshot", "create", str(tmp_path / "source"))
+    done = subprocess.run(
+        [*inside, sys.executable, "-m", "pykopia", "--config-file", str(cli.config), "--disable-file-logging",
+         "restore", "latest", str(tmp_path / "target")],
+        check=False, capture_output=True, text=True, env=os.environ | {"KOPIA_PASSWORD": cli.password},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "target" / "folder" / "name").read_bytes() == b"data"
+    assert (tmp_path / "target" / "other").read_bytes() == b"more"
+    assert "The owner" in done.stderr

@@ -1,10 +1,10 @@
 """Notifications of commands that fail, for the notification profiles of the repository (``--error-notifications``)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pykopia import clock
+from pykopia.dataclass import dataclass
 from pykopia.errors import CanceledError, PykopiaError
 from pykopia.format import manifest
 

@@ -9,8 +9,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from pykopia.dataclass import dataclass
 from pykopia.errors import CanceledError, PykopiaError
 from pykopia.format.directory import DirectorySummary
 from pykopia.format.policy_tree import PolicyTree

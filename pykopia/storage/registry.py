@@ -6,6 +6,9 @@ A program adds one by ``register``. URLs, connection files, tokens and everythin
 """
 
 import importlib
+import os
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pykopia.dataclass import dataclass
@@ -166,11 +169,39 @@ def _with_scheme(scheme: str) -> tuple[str, Backend] | None:
 
 def _load_others(kind: str = "") -> None:
     """Add what packages that are installed add; only the type ``kind`` if it is given."""
+    if not _may_have_entry_points(sys.path):
+        return
     from importlib.metadata import entry_points  # noqa: PLC0415 -- takes longer than all else here
 
     for point in entry_points(group=ENTRY_POINTS):
         if point.name not in known() and kind in {"", point.name}:
             BACKENDS[point.name] = _loaded(point)
+
+
+def _may_have_entry_points(places: Iterable[str]) -> bool:
+    """Return False if no package that is installed adds a kind of storage.
+
+    ``importlib.metadata`` would tell too, but importing it alone takes longer than a whole ``--help``.
+
+    Args:
+        places: where Python looks for packages; an archive among them counts as if there were one.
+    """
+    for place in places:
+        try:
+            with os.scandir(place or os.curdir) as found:
+                names = [each.path for each in found if each.name.endswith((".dist-info", ".egg-info"))]
+        except NotADirectoryError:
+            return True
+        except OSError:
+            continue
+        for name in names:
+            try:
+                with open(f"{name}/entry_points.txt", "rb") as file:
+                    if ENTRY_POINTS.encode() in file.read():
+                        return True
+            except OSError:
+                continue
+    return False
 
 
 def _of_folder(name: str) -> Backend | None:

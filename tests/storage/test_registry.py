@@ -160,3 +160,34 @@ def test_how_long_a_busy_storage_is_asked_is_a_field_of_the_connection(text: str
     options = S3Options(bucket="b", endpoint="e", retry_for=text)
     assert retry_schedule(options).patience == seconds
     assert options.to_config().get("retryFor", "") == text
+
+
+def test_packages_are_not_searched_where_none_can_add_a_kind(tmp_path: Path) -> None:
+    """That takes longer than everything else that a help text needs."""
+    assert not registry._may_have_entry_points([str(tmp_path), str(tmp_path / "missing"), ""])
+    info = tmp_path / "other-1.0.dist-info"
+    info.mkdir()
+    assert not registry._may_have_entry_points([str(tmp_path)])
+    (info / "entry_points.txt").write_text("[console_scripts]\nother = other:main\n")
+    assert not registry._may_have_entry_points([str(tmp_path)])
+    (info / "entry_points.txt").write_text("[console_scripts]\nother = other:main\n[pykopia.storage]\ntape = t:B\n")
+    assert registry._may_have_entry_points([str(tmp_path / "missing"), str(tmp_path)])
+
+
+def test_an_archive_of_packages_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "packages.zip").write_bytes(b"PK")
+    assert registry._may_have_entry_points([str(tmp_path / "packages.zip")])
+
+
+@pytest.mark.parametrize("words", ["repository create", "repository create azure", "repository connect filesystem"])
+def test_help_on_storages_imports_no_package_metadata(words: str) -> None:
+    script = """
+from pykopia.cli.main import run
+run(sys.argv[1:], environment={}, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+print("importlib.metadata" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys\nsys.path += {sys.path!r}\n{script}", *words.split(), "--help"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "False"

@@ -14,6 +14,7 @@ PYTEST ?= -n auto
 CLUSTER_PYTEST ?=
 FUZZ_SECONDS ?= 28800
 ASAN_SECONDS ?= 120
+MUTATION ?=
 BENCH ?=
 REMOTE ?=
 
@@ -32,7 +33,7 @@ RUNTIME := .venv-runtime
 WHEEL_PYTHONS ?= $(PYTHON)
 WHEEL_TEST ?=
 
-.PHONY: help venv crds docs demo test test-slow test-operator soak fuzz asan lint lint-style lint-format lint-types lint-layers format packages wheel-test pure-test oldest-test sbom licenses audit newcomer bench bench-remote bench-results bench-micro clean
+.PHONY: help venv crds docs demo test test-slow test-operator soak faults fuzz asan mutation lint lint-style lint-format lint-types lint-layers format packages wheel-test pure-test oldest-test sbom licenses audit newcomer bench bench-remote bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -40,8 +41,10 @@ help:
 	@echo 'make test-slow  the slow tests'
 	@echo 'make test-operator  the operator on a real Kubernetes API server, which Go builds once in some minutes'
 	@echo 'make soak       the slow tests and all properties with many more examples: an hour or more'
+	@echo 'make faults     every operation with a fault at each call of its storage; writes the table in docs/reliability.md'
 	@echo 'make fuzz       all decoders with changed golden data, for FUZZ_SECONDS (8 hours); what fails is kept in tests/fuzz/corpus'
 	@echo 'make asan       native modules built with sanitizers: the fuzz targets for ASAN_SECONDS, and the tests of native code'
+	@echo 'make mutation   small faults in decoders and decisions, which their tests must notice; MUTATION="--most 200 pykopia.format.pack"'
 	@echo 'make lint       style, types and import layers'
 	@echo 'make format     let ruff correct what it can'
 	@echo 'make bench      pykopia beside kopia, restic and borg, as far as they are on the machine'
@@ -118,11 +121,17 @@ test-operator: $(STAMP) $(CLUSTER)
 soak: $(STAMP) $(TOOLS)
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -m 'not cluster' $(PYTEST)
 
+faults: $(STAMP) $(TOOLS)
+	$(BIN)/python -m tests.faults --write
+
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 asan: $(STAMP) $(TOOLS)
 	sh scripts/asan.sh $(BIN)/python $(ASAN_SECONDS)
+
+mutation: $(STAMP) $(TOOLS)
+	$(BIN)/python -m tests.mutation $(MUTATION)
 
 # Parts of their own, so that `make --keep-going lint` tells all at once.
 lint: lint-style lint-format lint-types lint-layers

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.__main__ import END, START
+from tests.faults.campaign import CASES
+from tests.faults.harness import FATES
+from tests.faults.programs import PROGRAMS
+
 PROJECT = Path(__file__).parents[1]
 NAMED = re.compile(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`")
 PAGES = ("docs/reliability.md", "SECURITY.md")
@@ -25,3 +30,15 @@ def test_every_claim_of_the_threat_model_names_a_test() -> None:
     assert len(rows) > 10
     for row in rows:
         assert NAMED.search(row), f"SECURITY.md claims without a test: {row}"
+
+
+def test_the_table_of_faults_has_every_operation_and_fate() -> None:
+    text = (PROJECT / "docs/reliability.md").read_text()
+    table = text[text.index(START) : text.index(END)]
+    assert "| Operation | Calls | " + " | ".join(FATES) + " |" in table
+    for name in PROGRAMS:
+        cells = next(line for line in table.splitlines() if line.startswith(f"| {name} |")).strip("| ").split(" | ")
+        assert int(cells[1]) > 0
+        for fate, cell in zip(FATES, cells[2:], strict=True):
+            assert (cell == "-") == ((name, fate) not in CASES)
+            assert cell == "-" or int(cell) > 0

@@ -216,6 +216,7 @@ class ContentWriter:
                 self._packs.submit(pack)
             packed.seal_into(keys, buffers, offsets, os.urandom(NONCE_SIZE * len(keys)))
         except BaseException as error:
+            del packed  # it holds the caller's buffers, as long as the error has this frame
             if filled:
                 self._failure = error
             raise

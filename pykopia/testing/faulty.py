@@ -116,9 +116,9 @@ class FaultyStorage(InterceptingStorage):
             self._faults.append(fault)
         return fault
 
-    def kill(self, method: Method | None = None, *, at: int = 1, prefix: str = "", effect: Effect = "before") -> None:
+    def kill(self, method: Method | None = None, *, at: int = 1, prefix: str = "", effect: Effect = "before") -> Fault:
         """Plan a death: that call and all later ones, of any method and thread, raise ``SimulatedCrash``."""
-        self.fail(method, at=at, prefix=prefix, effect=effect, error=self._die)
+        return self.fail(method, at=at, prefix=prefix, effect=effect, error=self._die)
 
     @property
     def dead(self) -> bool:

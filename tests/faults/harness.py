@@ -1,13 +1,17 @@
 """Runs a program against a storage that fails at a chosen call, and looks at what is left behind.
 
-Everything is in memory. What a program may do at the n-th call of its storage: fail once and be told so, fail once after
-the call took effect, die before or after the call, or leave half a blob behind and die.
+Everything is in memory. What may happen at the n-th call of its storage: the call fails once and says so, it fails once after it
+took effect, the program dies before or after the call, it dies and leaves half a blob behind, or it is interrupted by a signal
+and can still clean up.
 """
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
@@ -19,14 +23,19 @@ from pykopia.snapshot.verify import VerifyOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage, PutOptions
 from pykopia.testing import CountingStorage, FakeClock, FaultyStorage, SimulatedCrash
+from pykopia.testing.intercepting import Call, InterceptingStorage
+
+_T = TypeVar("_T")
+Effect = Literal["before", "after", "torn"]
 
 PASSWORD = "correct horse"
 UNIQUE_ID = b"the same, so keys are cached ..."
 CLIENT = ClientOptions(username="ann", hostname="box")
 
-Fate = Literal["error", "lost answer", "death", "death after", "torn"]
-FATES: tuple[Fate, ...] = ("error", "lost answer", "death", "death after", "torn")
+Fate = Literal["error", "lost answer", "death", "death after", "torn", "interrupt"]
+FATES: tuple[Fate, ...] = ("error", "lost answer", "death", "death after", "torn", "interrupt")
 Program = Callable[[BlobStorage], object]
+Check = Callable[[MemoryStorage, bool], None]
 
 
 @dataclass
@@ -41,6 +50,10 @@ class Ground:
     """One of these opens it afterwards."""
     clock: FakeClock | None = None
     """The time of the program and of what comes after it; the true one when there is none."""
+    unchanged: bool = False
+    """Whether the program only reads."""
+    check: "Check | None" = None
+    """Looks at what the program leaves elsewhere; takes the blobs that are left and whether the program came to its end."""
     finish: "Program | None" = None
     """What a person does next, before the repository is whole again: such as going on with an upgrade."""
 
@@ -72,23 +85,86 @@ def calls_to_fail(count: int, most: int | None) -> Iterator[int]:
     yield from sorted({1 + round(step * (count - 1) / (most - 1)) for step in range(most)})
 
 
-def run_until(ground: Ground, program: Program, call: int, fate: Fate) -> MemoryStorage:
-    """Run a program that meets its fate at a call; return the storage that is left."""
+@dataclass(frozen=True)
+class Left:
+    """What a program left that met its fate."""
+
+    storage: MemoryStorage
+    reached: bool
+    """Whether the call was made that should fail."""
+    finished: bool
+    """Whether the program came to its end."""
+
+
+def run_until(ground: Ground, program: Program, call: int, fate: Fate) -> Left:
+    """Run a program that meets its fate at a call."""
     left = copy_of(ground.storage)
+    if fate == "interrupt":
+        return _interrupted(left, program, call)
     storage = FaultyStorage(left)
     if fate == "error":
-        storage.fail(at=call)
+        fault = storage.fail(at=call)
     elif fate == "lost answer":
-        storage.fail(at=call, effect="after")
+        fault = storage.fail(at=call, effect="after")
     else:
-        storage.kill(at=call, effect={"death": "before", "death after": "after", "torn": "torn"}[fate])  # type: ignore[arg-type]
+        effect: Effect = "before" if fate == "death" else "after" if fate == "death after" else "torn"
+        fault = storage.kill(at=call, effect=effect)
+    finished = False
     try:
         program(storage)
+        finished = True
     except SimulatedCrash:
         assert fate not in {"error", "lost answer"}
     except PykopiaError:
         pass
-    return left
+    return Left(left, fault.hits > 0, finished)
+
+
+class _InterruptingStorage(InterceptingStorage):
+    """Sends the main thread a signal at one call, as a person does who presses Ctrl-C."""
+
+    def __init__(self, inner: BlobStorage, call: int) -> None:
+        super().__init__(inner)
+        self._numbers = count(1)
+        self._call = call
+        self.reached = False
+
+    def intercept(self, call: Call, proceed: Callable[[], _T]) -> _T:
+        """Send the signal if it is time to, and pass the call on."""
+        if next(self._numbers) == self._call:
+            self.reached = True
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        return proceed()
+
+
+def _interrupted(left: MemoryStorage, program: Program, call: int) -> Left:
+    storage = _InterruptingStorage(left, call)
+    armed, finished = True, False
+
+    def interrupt(*_: object) -> None:
+        if armed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        program(storage)
+        armed, finished = False, True
+    except (KeyboardInterrupt, PykopiaError):
+        pass
+    finally:
+        armed = False
+        signal.signal(signal.SIGUSR1, before)
+    return Left(left, storage.reached, finished)
+
+
+def assert_survived(ground: Ground, left: Left, *, torn: bool = False) -> None:
+    """Assert that a fault was met, and that all is as it should be after it (see ``assert_sound``)."""
+    assert left.reached, "the program never made the call that should fail"
+    if ground.unchanged:
+        assert blob_ids(left.storage) == blob_ids(ground.storage)
+    assert_sound(ground, left.storage, torn=torn)
+    if ground.check is not None:
+        ground.check(left.storage, left.finished)
 
 
 def assert_sound(ground: Ground, left: MemoryStorage, *, torn: bool = False) -> None:

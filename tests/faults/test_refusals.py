@@ -17,7 +17,7 @@ from pykopia.testing import FaultyStorage
 from tests.maintenance.scene import data
 
 from .harness import CLIENT, PASSWORD, Ground, assert_everything_whole, assert_sound, copy_of, opened
-from .test_every_call import ground_of
+from .programs import ground_of
 
 SIZE = 24 << 20
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 import pykopia
 from pykopia.api.repository import Repository
-from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, UsageError
+from pykopia.errors import ContentNotFoundError, DamagedObjectError, PykopiaError, StorageUnavailableError, UsageError
 from pykopia.format.compression import COMPRESSORS
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
@@ -27,6 +27,7 @@ from pykopia.repository.object_writer import ObjectWriter, WrittenObject
 from pykopia.repository.objects import MOST_AHEAD, DirectoryReader, ObjectStore
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing.counting import CountingStorage
+from pykopia.testing.faulty import FaultyStorage
 from tests.repository.conftest import NewRepository
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "indirect.json").read_text())
@@ -417,3 +418,12 @@ def test_a_list_of_chunks_that_repeats_its_own_chunks_is_refused() -> None:
     outer = indirect(contents, *[(len(piece) * 1000, repeated)] * 1000)
     with pytest.raises(DamagedObjectError, match="repeats its own chunks"):
         store_over(contents).chunks(f"I{outer}")
+
+
+def test_an_error_of_the_storage_is_reported_as_such_though_it_holds_a_buffer() -> None:
+    storage = FaultyStorage(MemoryStorage())
+    with pykopia.create(storage, "pw") as repository, repository.writer() as writer:
+        storage.fail("put", times=-1)
+        with pytest.raises(StorageUnavailableError, match="simulated fault"):
+            writer.objects.write_stream(io.BytesIO(b"shorter than a chunk").readinto, writer.objects.splitter(""))
+        storage.heal()

@@ -15,9 +15,20 @@ SPECIAL = ("__enter__", "__iter__", "__len__", "__truediv__")
 """Special methods that belong to the surface; ``__init__`` is the signature of its class."""
 
 
+class _OwnDataclass(griffe.Extension):
+    """Take ``pykopia.dataclass.dataclass`` for the one that it stands for."""
+
+    def on_module_members(self, *, mod: griffe.Module, **_: object) -> None:
+        """Change what the name stands for, before signatures are made."""
+        name = mod.members.get("dataclass")
+        if isinstance(name, griffe.Alias) and name.target_path == "pykopia.dataclass.dataclass":
+            name.target_path = "dataclasses.dataclass"
+
+
 def surface() -> str:
     """Return the surface, a line for each member."""
-    package = griffe.load("pykopia", search_paths=[str(ROOT)], try_relative_path=False)
+    extensions = griffe.load_extensions(_OwnDataclass)
+    package = griffe.load("pykopia", search_paths=[str(ROOT)], try_relative_path=False, extensions=extensions)
     return "\n".join(line for name in MODULES for line in _module(package, name)) + "\n"
 
 

@@ -70,7 +70,7 @@ def _report(session: Session, result: VerifyResult, wrong: list[str], contents: 
         counters.processed_objects,
         session.size(counters.processed_bytes),
         counters.read_files,
-        session.size(counters.read_bytes),
+        session.size(counters.read_files_size),
     )
     for text in wrong:
         session.log.error("%s", text)

@@ -6,6 +6,7 @@ from pykopia import clock
 from pykopia.cli import formatting, jsontext, passwords
 from pykopia.cli.flags.repository_status import StatusOptions
 from pykopia.cli.session import Session
+from pykopia.repository.connection_file import read_config
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
@@ -51,6 +52,9 @@ def _as_json(session: Session, repository: "Repository") -> dict[str, object]:
     client_members["enableActions"] = client.enable_actions
     if client.format_blob_cache_duration_ns:
         client_members["formatBlobCacheDuration"] = client.format_blob_cache_duration_ns
+    limits = read_config(session.config_path).throttling
+    if limits is not None:
+        client_members["throttlingLimits"] = limits
     result: dict[str, object] = {
         "configFile": str(session.config_path),
         "uniqueIDHex": repository.unique_id.hex(),

@@ -8,9 +8,11 @@ from pykopia.cli.connection_file import change_connection
 from pykopia.cli.flags.repository_throttle import ThrottleGetOptions, ThrottleSetOptions
 from pykopia.cli.parsing import CommandLineError
 from pykopia.cli.session import Session
+from pykopia.repository.connection_file import read_config
+from pykopia.storage.options import ThrottlingLimits
 
 if TYPE_CHECKING:
-    from pykopia.storage.options import ThrottlingLimits
+    from pykopia.api.repository import Repository
 
 _WITHOUT_LIMIT = frozenset({"unlimited", "-"})
 
@@ -18,7 +20,7 @@ _WITHOUT_LIMIT = frozenset({"unlimited", "-"})
 def get(session: Session, options: ThrottleGetOptions) -> None:
     """Show the limits."""
     with session.open() as repository:
-        limits = repository.storage.connection_info().options().throttling
+        limits = _limits(session, repository)
     if options.json:
         options.write_json(session, limits.to_config())
         return
@@ -34,17 +36,23 @@ def get(session: Session, options: ThrottleGetOptions) -> None:
 def set_limits(session: Session, options: ThrottleSetOptions) -> None:
     """Change limits; they are kept in the connection file."""
     with session.open() as repository:
-        info = repository.storage.connection_info()
-    storage_options = info.options()
-    limits = _changed(session, storage_options.throttling, options)
-    if limits == storage_options.throttling:
+        before = _limits(session, repository)
+    limits = _changed(session, before, options)
+    if limits == before:
         session.log.info("No changes made.")
         return
-    config = type(info).from_options(replace(storage_options, throttling=limits))  # type: ignore[type-var]
-    change_connection(session.config_path, storage=config.to_json())
+    change_connection(session.config_path, throttling=limits.to_config())
 
 
-def _changed(session: Session, limits: "ThrottlingLimits", options: ThrottleSetOptions) -> "ThrottlingLimits":
+def _limits(session: Session, repository: "Repository") -> ThrottlingLimits:
+    """Return the limits of the connection: its own, where it has some, before those of its storage."""
+    own = read_config(session.config_path).throttling
+    return (
+        repository.storage.connection_info().options().throttling if own is None else ThrottlingLimits.from_config(own)
+    )
+
+
+def _changed(session: Session, limits: ThrottlingLimits, options: ThrottleSetOptions) -> ThrottlingLimits:
     rates = (
         ("download_bytes_per_second", "max download speed", options.download_bytes_per_second),
         ("upload_bytes_per_second", "max upload speed", options.upload_bytes_per_second),

@@ -49,7 +49,7 @@ def _report(session: Session, options: VerifyFlags, result: VerifyResult, locati
     """
     lines = [failure.described(session.time) for failure in result.problems]
     if options.json:
-        options.write_json(session, _as_json(result, lines))
+        options.write_json(session, _as_json(result, lines), margin="  ")
     elif result.snapshots:
         session.log.info("Finished processing %s", _text(session, result.counters))
     else:
@@ -101,7 +101,7 @@ def _references(session: Session, repository: "Repository", options: VerifyFlags
 def _text(session: Session, counters: VerifyCounters) -> str:
     return (
         f"{counters.processed_objects} objects ({session.size(counters.processed_bytes)}). "
-        f"Read {counters.read_files} files ({session.size(counters.read_bytes)})."
+        f"Read {counters.read_files} files ({session.size(counters.read_files_size)})."
     )
 
 
@@ -112,7 +112,7 @@ def _as_json(result: VerifyResult, lines: list[str]) -> dict[str, object]:
             "processedObjectCount": counters.processed_objects,
             "processedBytes": counters.processed_bytes,
             "readFileCount": counters.read_files,
-            "readBytes": counters.read_bytes,
+            "readBytes": counters.read_files_size,
             "expectedTotalObjectCount": counters.expected_objects,
             "expectedTotalFileCount": counters.expected_files,
             "expectedTotalBytes": counters.expected_bytes,

@@ -112,7 +112,7 @@ class JSONObject:
         written: dict[str, object] = {}
         for one in _members_of(type(self)).values():
             value = getattr(self, one.attribute)
-            if value or one.always:
+            if value or one.always or (one.codec is RAW_OBJECT and value is not None):  # an empty one says something
                 written[one.name] = one.codec.write(value)
         written.update(self.unknown)
         return written

@@ -79,7 +79,10 @@ class VerifyCounters:
     processed_objects: int = 0
     processed_bytes: int = 0
     read_files: int = 0
+    read_files_size: int = 0
+    """Bytes of these files."""
     read_bytes: int = 0
+    """Bytes that were read for them; fewer where files share contents, which are read once."""
     expected_objects: int = 0
     expected_files: int = 0
     expected_bytes: int = 0
@@ -333,7 +336,7 @@ class Verifier:
             self._report((root, root.path, root.entry.object_id), error)
 
     def _verify_files(self, crew: Crew[None], root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
-        size = read = objects = 0
+        size = read = read_size = objects = 0
         for path, entry in files:
             known = self._lengths.get(entry.object_id)
             try:
@@ -351,13 +354,14 @@ class Verifier:
             size += entry.size
             if self._options.files_percent > 0 and random.random() * 100 < self._options.files_percent:  # noqa: S311
                 read += 1
+                read_size += entry.size
                 for chunk, found in chunks:
                     self._to_read.setdefault(found, (root, path, entry.object_id))
                     if chunk.compressed:
                         self._compressed[chunk.content_id] = chunk
                 if len(self._to_read) >= READ_AT_ONCE:
                     self._send(crew)
-        self._progress.add(processed_objects=objects, processed_bytes=size, read_files=read)
+        self._progress.add(processed_objects=objects, processed_bytes=size, read_files=read, read_files_size=read_size)
 
     # ------------------------------------------------------------------ reading, by several threads
 

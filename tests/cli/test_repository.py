@@ -184,6 +184,23 @@ def test_parameters_are_changed(connected: Runner) -> None:
     assert "10" in connected.fails("repository", "set-parameters", "--max-pack-size-mb=1").stderr
 
 
+def test_limits_of_the_connection_win_over_those_of_its_storage(connected: Runner) -> None:
+    """Kopia writes them so: those of the storage come from `--max-upload-speed` when it was connected."""
+    file = json.loads(connected.config.read_text())
+    file["storage"]["config"]["maxUploadSpeedBytesPerSecond"] = 1000
+    connected.config.write_text(json.dumps(file))
+    assert connected.ok("repository", "throttle", "get", "--json").json == {"maxUploadSpeedBytesPerSecond": 1000}
+    connected.ok("repository", "throttle", "set", "--upload-bytes-per-second=2000")
+    written = json.loads(connected.config.read_text())
+    assert written["throttlingLimits"] == {"maxUploadSpeedBytesPerSecond": 2000}
+    assert written["storage"] == file["storage"]
+    status = connected.ok("repository", "status", "--json").json
+    assert status["clientOptions"]["throttlingLimits"] == {"maxUploadSpeedBytesPerSecond": 2000}
+    connected.ok("repository", "throttle", "set", "--upload-bytes-per-second=unlimited")
+    assert connected.ok("repository", "throttle", "get", "--json").json == {}
+    assert json.loads(connected.config.read_text())["throttlingLimits"] == {}
+
+
 def test_throttling_is_kept_in_the_connection_file(connected: Runner) -> None:
     assert connected.ok("repository", "throttle", "get", "--json").stdout == "{}\n"
     connected.ok(

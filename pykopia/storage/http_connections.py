@@ -84,4 +84,15 @@ def send(
     )
 
 
-__all__ = ["PIECE", "Body", "connections", "send"]
+def part_asked_for(content: bytes, asked: str) -> bytes:
+    """Return the part of a whole object that a header ``Range`` asked for, where a server or a proxy passed it over.
+
+    Args:
+        content: The whole object.
+        asked: Such as ``bytes=0-99`` or ``bytes=5-``.
+    """
+    first, _, last = asked.removeprefix("bytes=").partition("-")
+    return content[int(first) : int(last) + 1 if last else None]
+
+
+__all__ = ["PIECE", "Body", "connections", "part_asked_for", "send"]

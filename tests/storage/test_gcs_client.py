@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pykopia.errors import StorageAccessDeniedError, WrongServerError
+from pykopia.errors import InvalidRangeError, StorageAccessDeniedError, WrongServerError
 from pykopia.ids import BlobID
 from pykopia.storage.backends.gcs.options import GCSOptions
 from pykopia.storage.backends.gcs.storage import GCSStorage
@@ -80,3 +80,25 @@ def test_a_refused_listing_is_told(monkeypatch: pytest.MonkeyPatch, look: Callab
     error = {"error": {"message": "no", "errors": [{"reason": "forbidden"}]}}
     with pytest.raises(StorageAccessDeniedError, match="list the"):
         asked(monkeypatch, look, error, 403)
+
+
+class WithoutRanges(Answering):
+    """Sends the whole object, whatever part of it is asked for."""
+
+    def on_get(self) -> None:
+        """Answer."""
+        self.send(200, b"0123456789", **{"Content-Type": "application/octet-stream"})
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "part"), [(0, 4, b"0123"), (3, 4, b"3456"), (6, -1, b"6789"), (0, -1, b"0123456789")]
+)
+def test_a_server_that_knows_no_ranges_is_read_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, offset: int, length: int, part: bytes
+) -> None:
+    with serving(WithoutRanges) as port:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{HOST}:{port}")
+        with GCSStorage(GCSOptions(bucket="b"), checked=False) as storage:
+            assert storage.get(BlobID("x1"), offset, length) == part
+            with pytest.raises(InvalidRangeError):
+                storage.get(BlobID("x1"), 8, 4)

@@ -1,11 +1,12 @@
-"""The requests of S3 to a server that leads astray: each ends with an error after a few requests."""
+"""The requests of S3 to servers that are not as S3 is."""
 
 from collections.abc import Callable
 from itertools import cycle
 
 import pytest
 
-from pykopia.errors import PykopiaError, WrongServerError
+from pykopia.errors import InvalidRangeError, PykopiaError, WrongServerError
+from pykopia.ids import BlobID
 from pykopia.storage.backends.s3.options import S3Options
 from pykopia.storage.backends.s3.storage import S3Storage
 from tests.servers.imitation import Answering, serving
@@ -27,11 +28,15 @@ class Bucket(Answering):
         self.send(status, text.encode(), **headers)
 
 
-def listed(port: int) -> list[str]:
+def bucket(port: int) -> S3Storage:
     options = S3Options(
         bucket="b", endpoint=f"{HOST}:{port}", do_not_use_tls=True, access_key_id="a", secret_access_key="s", region="r"
     )
-    with S3Storage(options, checked=False) as storage:
+    return S3Storage(options, checked=False)
+
+
+def listed(port: int) -> list[str]:
+    with bucket(port) as storage:
         return [blob.blob_id for blob in storage.list("x")]
 
 
@@ -58,3 +63,14 @@ def test_servers_that_name_each_others_region_are_given_up() -> None:
     ):
         listed(port)
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "part"), [(0, 4, b"0123"), (3, 4, b"3456"), (6, -1, b"6789"), (0, -1, b"0123456789")]
+)
+def test_a_server_that_knows_no_ranges_is_read_all_the_same(offset: int, length: int, part: bytes) -> None:
+    answer = (200, "0123456789", {"Content-Type": "application/octet-stream"})
+    with serving(Bucket, answer=lambda: answer, asked=[]) as port, bucket(port) as storage:
+        assert storage.get(BlobID("x1"), offset, length) == part
+        with pytest.raises(InvalidRangeError):
+            storage.get(BlobID("x1"), 8, 4)

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from pykopia import clock
 from pykopia.storage.backends.gcs.options import GCSOptions
-from pykopia.storage.http_connections import connections, send
+from pykopia.storage.http_connections import connections, part_asked_for, send
 from pykopia.storage.object_store import CONNECTIONS
 from pykopia.storage.trust import tls_context
 
@@ -127,6 +127,8 @@ class GCSClient:
         kind = answer.headers.get("Content-Type", "")
         if kind.partition(";")[0].strip() == "text/html":
             raise OtherServerError("text/html")
+        if answer.status == 200 and "Range" in sent:
+            return part_asked_for(content, sent["Range"])
         return content
 
     def close(self) -> None:

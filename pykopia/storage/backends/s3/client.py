@@ -73,7 +73,7 @@ class S3Client:
     def get_object(self, *, Key: str, Range: str = "", VersionId: str = "", **_: str) -> dict[str, Any]:  # noqa: N803
         """Return an object, or a range of it: ``Body`` is to be read and closed."""
         answer = self._request("GET", Key, {"versionId": VersionId}, {"Range": Range}, stream=True)
-        return {"Body": answer}
+        return {"Body": answer, "ResponseMetadata": {"HTTPStatusCode": answer.status}}
 
     def put_object(self, *, Key: str, Body: Any, **more: Any) -> dict[str, str]:  # noqa: ANN401, N803
         """Create or replace an object; ``Body`` has a length and gives pieces."""

@@ -12,7 +12,7 @@ from isal import isal_zlib
 
 from pykopia.errors import StorageUnavailableError
 from pykopia.ids import Buffer
-from pykopia.storage.http_connections import Body
+from pykopia.storage.http_connections import Body, part_asked_for
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,10 @@ class S3Transfer:
         """
         answer = self.client.get_object(Bucket=self._bucket, Key=key, **more)
         with contextlib.closing(answer["Body"]) as body:
-            return cast("bytes", body.read())
+            content = cast("bytes", body.read())
+        if "Range" in more and answer["ResponseMetadata"]["HTTPStatusCode"] == 200:
+            return part_asked_for(content, more["Range"])
+        return content
 
     def put(self, key: str, data: Buffer, **more: object) -> None:
         """Create or replace an object.

@@ -135,7 +135,8 @@ def main() -> None:
             environment.install(f"{wheel}[all]", "--group", "test")
             copy = tests_alone(work / "checkout")
             tests = options.pytest or ["-n", "auto", "-m", "not slow and not cluster", *TESTS]
-            environment.run(environment.python, "-m", "pytest", "-q", *tests, folder=copy)
+            warnings = ["-W", "default::DeprecationWarning"] if options.oldest else []  # old packages beside newer ones
+            environment.run(environment.python, "-m", "pytest", "-q", *warnings, *tests, folder=copy)
 
 
 if __name__ == "__main__":

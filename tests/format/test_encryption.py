@@ -23,10 +23,10 @@ def make(case: dict[str, Any]) -> tuple[Encryptor, bytes, bytes]:
 
 @pytest.fixture(params=[True, False], ids=["into", "copied"])
 def _both_ways_into_a_buffer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param:
-        assert encryption._WRITES_INTO_BUFFERS
-    else:
+    if not request.param:
         monkeypatch.setattr(encryption, "_WRITES_INTO_BUFFERS", False)
+    elif not encryption._WRITES_INTO_BUFFERS:
+        pytest.skip("this release of cryptography returns new bytes only")
 
 
 def test_the_algorithms_are_those_of_kopia() -> None:

@@ -78,7 +78,7 @@ def changed(node: ast.AST) -> ast.AST | None:
             return ast.copy_location(ast.Break(), node)
         case ast.Break():
             return ast.copy_location(ast.Continue(), node)
-        case ast.Return(value=ast.expr()):
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
             new.value = ast.Constant(None)
         case _:
             return None

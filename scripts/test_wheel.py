@@ -27,7 +27,6 @@ TESTS = [
     "tests/sealing",
     "tests/index",
     "tests/snapshot/test_small_files.py",
-    "tests/snapshot/test_unchanged.py",
     "tests/snapshot/test_upload.py",
     "tests/snapshot/test_restore.py",
     "tests/snapshot/test_verify.py",

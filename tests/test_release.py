@@ -47,6 +47,12 @@ def test_the_notes_of_the_next_version_can_be_read() -> None:
     assert "### Added" in script("release_notes.py")["notes"]((ROOT / "CHANGELOG.md").read_text(), "Unreleased")
 
 
+def test_the_tests_of_an_installed_wheel_exist() -> None:
+    tests = script("test_wheel.py")["TESTS"]
+    assert len(tests) > 10
+    assert [name for name in tests if not (ROOT / name).exists()] == []
+
+
 def test_wheels_that_differ_are_found_with_the_members_that_differ(tmp_path: Path) -> None:
     differences = script("build_packages.py")["differences"]
     first = wheel(tmp_path / "1" / "a.whl", same="1", other="2")

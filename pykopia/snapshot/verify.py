@@ -25,7 +25,7 @@ from pykopia.errors import (
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.complete_view import Contradiction
 from pykopia.format.compression import decompress
-from pykopia.format.directory import DIRECTORY, DirectoryEntry
+from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
 from pykopia.format.gotime import format_time, moment
 from pykopia.format.index import IndexEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
@@ -241,13 +241,15 @@ class Verifier:
         self._lock = threading.Lock()
         self._trail = CountingTrail()
         """Directories that were looked into."""
-        self._lengths: dict[str, int] = {}
-        """Bytes of the objects of files and links that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
+        self._lengths: dict[tuple[bool, str], int] = {}
+        """Bytes of the objects of links (True) and files that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
         self._failures: list[VerifyFailure] = []
         self._locator = Locator(repository, packs)
         self._directories = DirectoryReader(repository.objects)
         self._to_read: dict[IndexEntry, Place] = {}
         self._compressed: dict[str, Chunk] = {}
+        self._targets: set[str] = set()
+        """Contents that links lead to; they are read to be looked at."""
         self._fetched: list[Fetched] = []
         self._buffers: LifoQueue[LargeBuffer] = LifoQueue()
         for _ in range(FETCHED_RUNS):
@@ -338,15 +340,16 @@ class Verifier:
     def _verify_files(self, crew: Crew[None], root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
         size = read = read_size = objects = 0
         for path, entry in files:
-            known = self._lengths.get(entry.object_id)
+            key = entry.type == SYMLINK, entry.object_id  # a link's target is looked at, also where a file shares it
+            known = self._lengths.get(key)
             try:
                 if known is not None:
                     check_length(entry, known)
                     continue
                 objects += 1
-                self._lengths[entry.object_id] = UNKNOWN_LENGTH
+                self._lengths[key] = UNKNOWN_LENGTH
                 chunks = self._locator.locate(entry.object_id, limit=size_limit(entry))
-                self._lengths[entry.object_id] = length = length_of(chunks)
+                self._lengths[key] = length = length_of(chunks)
                 check_length(entry, length)
             except PykopiaError as error:
                 self._report((root, path, entry.object_id), error)
@@ -359,6 +362,9 @@ class Verifier:
                     self._to_read.setdefault(found, (root, path, entry.object_id))
                     if chunk.compressed:
                         self._compressed[chunk.content_id] = chunk
+                    if entry.type == SYMLINK:
+                        self._targets.add(found.content_id)
+                        self._to_read[found] = (root, path, entry.object_id)  # the entry to name, if a file shares it
                 if len(self._to_read) >= READ_AT_ONCE:
                     self._send(crew)
         self._progress.add(processed_objects=objects, processed_bytes=size, read_files=read, read_files_size=read_size)
@@ -372,7 +378,7 @@ class Verifier:
 
     def _read(self, run: Run, paths: dict[IndexEntry, Place]) -> None:
         """Fetch a run; check it together with others once they are enough."""
-        if any(entry.content_id in self._compressed for entry in run.entries):
+        if any(entry.content_id in self._compressed or entry.content_id in self._targets for entry in run.entries):
             self._read_now(run, paths)
             return
         buffer = self._buffers.get()
@@ -432,6 +438,8 @@ class Verifier:
                 if isinstance(data, PykopiaError):
                     raise data
                 size += self._length_of(entry, data)
+                if entry.content_id in self._targets and b"\0" in data:
+                    raise DamagedObjectError("no restore can make the link: its target has a NUL byte")
             except PykopiaError as error:
                 self._report(paths[entry], error)
         self._progress.add(read_bytes=size)

@@ -125,6 +125,8 @@ def assert_restored(target: Path, nodes: list[Node]) -> None:
 @given(trees)
 @example([Node("a", "d", children=[Node("b", "f", content=b"hello", stored="chunked")]), Node("c", "s", content=b"a")])
 @example([Node("a", "d", stored="self")])
+@example([Node("a", "s", content=b"a\0b")])
+@example([Node("a", "f", content=b"a\0b"), Node("b", "s", content=b"a\0b")])
 @example([Node("a", "f", content=b"hello", stored="own list")])
 def test_what_verify_finds_well_is_restored_as_it_is(
     repository: Repository, tmp_path_factory: pytest.TempPathFactory, nodes: list[Node]

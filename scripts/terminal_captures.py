@@ -9,16 +9,26 @@ the same bytes.
 
 # ruff: noqa: INP001, S108, T201 -- a program; the folder is that of the kept snapshots
 
+import fcntl
 import io
+import os
+import struct
 import sys
 import tarfile
 import tempfile
+import termios
 from html import escape
 from pathlib import Path
 
 import pyte
 
+from pykopia import clock
+from pykopia.cli import tree
 from pykopia.cli.main import run
+from pykopia.cli.parsing import parse
+from pykopia.cli.progress import UploadProgress
+from pykopia.cli.session import Session
+from pykopia.snapshot.upload_options import UploadCounters
 
 ROOT = Path(__file__).parents[1]
 CAPTURES = ROOT / "docs" / "captures"
@@ -80,6 +90,46 @@ def output(words: list[str], folder: Path) -> str:
     return buffer.getvalue().decode()
 
 
+PROGRESS_COLUMNS = (40, 80, 100)
+"""Widths of the terminals on which progress is shown."""
+MOMENT = UploadCounters(
+    hashing_files=2,
+    hashed_files=1841,
+    hashed_bytes=12_400_000_000,
+    cached_files=20_417,
+    cached_bytes=81_300_000_000,
+    uploaded_bytes=4_100_000_000,
+    ignored_errors=1,
+    estimated_files=31_000,
+    estimated_bytes=131_000_000_000,
+)
+"""A snapshot that is under way."""
+
+
+def progress_line(columns: int, seconds: float) -> str:
+    """Return what the progress of a snapshot writes on a terminal, so many seconds after its begin."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    moments = iter([0.0, seconds, seconds])
+    real, clock.monotonic = clock.monotonic, lambda: next(moments)
+    try:
+        with os.fdopen(slave, "w") as terminal:
+            invocation = parse(tree.ROOT, ["snapshot", "create", "/home"], {})
+            stdin, stdout = io.StringIO(), io.StringIO()
+            progress = UploadProgress(Session(invocation, environment={}, stdin=stdin, stdout=stdout, stderr=terminal))
+            progress(MOMENT)
+            terminal.flush()
+            return os.read(master, 65536).decode().strip("\r")
+    finally:
+        clock.monotonic = real
+        os.close(master)
+
+
+def progress_scene() -> str:
+    """Return the progress of one snapshot on terminals of several widths."""
+    return "\n".join(f"# {columns} columns\n{progress_line(columns, 612.0)}" for columns in PROGRESS_COLUMNS)
+
+
 def connect(folder: Path) -> None:
     """Unpack the kept repository and connect to it as its user, for reading."""
     with tarfile.open(ROOT / "tests" / "golden" / "default.tar.gz") as archive:
@@ -132,6 +182,7 @@ def pictures() -> dict[str, str]:
             for words in commands:
                 text += f"$ pykopia {' '.join(words)}\n{output(words, folder).rstrip()}\n"
             found[f"{scene}.svg"] = drawn(text.replace(str(folder), "/backup").rstrip())
+    found["progress.svg"] = drawn(progress_scene())
     return found
 
 

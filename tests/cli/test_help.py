@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 
 from pykopia.chunking.splitters import SPLITTERS
@@ -85,3 +87,32 @@ def test_the_names_of_algorithms_are_those_of_the_registries() -> None:
     assert tuple(sorted(HASHES)) == algorithms.HASH_NAMES
     assert tuple(sorted(KEY_DERIVATIONS)) == algorithms.KEY_DERIVATION_NAMES
     assert tuple(sorted(SPLITTERS)) == algorithms.SPLITTER_NAMES
+
+
+HEAVY = frozenset(
+    {"asyncio", "concurrent", "email", "hashlib", "importlib.metadata", "json", "logging", "msgspec",
+     "secrets", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "zipfile"}
+)  # fmt: skip
+"""Modules that no help text needs; any one of them takes longer than the text."""
+
+
+def test_no_help_imports_what_takes_long() -> None:
+    """All texts in one process: whatever any of them imports is seen."""
+    script = """
+import io, sys
+sys.path += PATHS
+from pykopia.cli.main import run
+for line in sys.stdin.read().splitlines():
+    streams = {name: io.StringIO() for name in ("stdin", "stdout", "stderr")}
+    assert run([*line.split(), "--help"], environment={}, **streams) == 0, line
+    assert streams["stdout"].getvalue().startswith("usage: "), line
+print(*sys.modules)
+"""
+    lines = "\n".join(" ".join(command.name for command in path[1:]) for path in commands())
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script.replace("PATHS", repr(sys.path))],  # -S: what an editable install imports
+        input=lines, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(lines.splitlines()) > 150
+    assert HEAVY & set(done.stdout.split()) == set()

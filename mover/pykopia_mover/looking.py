@@ -57,7 +57,7 @@ def look(words: Sequence[str], environment: Environment) -> int:
             cache_root=Path(folder) / "cache",
         )
         passed = environment.without_own() | {"KOPIA_PASSWORD": password, "HOME": folder}
-        command = [sys.executable, "-m", "pykopia", f"--config-file={config}", f"--log-dir={folder}/logs", *words]
+        command = [sys.executable, "-P", "-m", "pykopia", f"--config-file={config}", f"--log-dir={folder}/logs", *words]
         return subprocess.run(command, env=passed, check=False).returncode
 
 

@@ -101,7 +101,7 @@ def _in_background(session: Session, options: MountOptions, folder: Path) -> int
     words += ["--fuse-allow-non-empty-mount"] if options.fuse_allow_non_empty_mount else []
     with tempfile.TemporaryFile() as messages, open(ready, "rb") as waiting:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pykopia", *words],
+            [sys.executable, "-P", "-m", "pykopia", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=messages,

@@ -304,8 +304,10 @@ def client(files: Path, tmp_path: Path) -> Iterator[Runner]:
 
 @real
 def test_a_mount_in_the_background_is_there_when_the_command_returns(
-    client: Runner, files: Path, tmp_path: Path
+    client: Runner, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "pykopia").mkdir()  # a folder of that name here is not the program
+    monkeypatch.chdir(tmp_path)
     result = client.ok("mount", "--background", "latest", f"{tmp_path}/at")
     assert "mounted latest on" in result.stderr
     assert tree_of(tmp_path / "at") == tree_of(files)
@@ -317,7 +319,7 @@ def test_a_mount_in_the_background_is_there_when_the_command_returns(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_unmounts_and_the_program_ends_well(client: Runner, tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pykopia", "--config-file", client.config, "mount", "all", tmp_path / "at"],
+        [sys.executable, "-P", "-m", "pykopia", "--config-file", client.config, "mount", "all", tmp_path / "at"],
         env={**os.environ, "KOPIA_PASSWORD": client.password, "HOME": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,

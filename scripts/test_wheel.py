@@ -36,6 +36,8 @@ TESTS = [
     "tests/cli/test_snapshots.py",
 ]
 """The format, the native functions beside their definitions, round trips, the command line."""
+PURE_TESTS = ["tests/format", "tests/index", "tests/snapshot/test_restore.py", "tests/test_tutorial.py"]
+"""Without native modules chunking is very slow: what splits megabytes is left to the whole suite."""
 
 WHAT_IS_INSTALLED = """
 import importlib.util, pathlib, sys
@@ -133,7 +135,13 @@ def main() -> None:
             environment.run("sh", str(ROOT / "scripts" / "demo.sh"), folder=work)
             environment.install(f"{wheel}[all]", "--group", "test")
             copy = tests_alone(work / "checkout")
-            tests = options.pytest or ["-n", "auto", "-m", "not slow and not cluster", *TESTS]
+            tests = options.pytest or [
+                "-n",
+                "auto",
+                "-m",
+                "not slow and not cluster",
+                *(PURE_TESTS if options.pure else TESTS),
+            ]
             warnings = ["-W", "default::DeprecationWarning"] if options.oldest else []  # old packages beside newer ones
             environment.run(environment.python, "-m", "pytest", "-q", *warnings, *tests, folder=copy)
 

@@ -4,7 +4,7 @@ Facts: format 02 §7 (what deleted means), §12 (read path), §15 (verification)
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeAlias
 
@@ -307,8 +307,18 @@ class ContentStore:
         alone = len(run.entries) == 1
         return memoryview(self._spans.get(run.pack_blob, run.offset, run.length, alone=alone, cuts=_gaps(run)))
 
-    def check_runs(self, fetched: Sequence[tuple[Run, memoryview]]) -> Iterator[tuple[IndexEntry, PykopiaError | None]]:
-        """Open and hash the contents of runs that were fetched, all at once; yield each entry with what is wrong with it."""
+    def check_runs(
+        self, fetched: Sequence[tuple[Run, memoryview]], wanted: Container[str] = frozenset()
+    ) -> Iterator[tuple[IndexEntry, bytes | PykopiaError | None]]:
+        """Open and hash the contents of runs that were fetched, all at once.
+
+        Args:
+            fetched: the runs and their bytes.
+            wanted: IDs of contents that are not only checked.
+
+        Yields:
+            Each entry with what is wrong with it, else with its content if that is wanted.
+        """
         rows = [(run, data, entry) for run, data in fetched for entry in run.entries]
         good = self.sealer.batches.check(
             [data for _, data, _ in rows],
@@ -319,14 +329,14 @@ class ContentStore:
             [entry.original_length for _, _, entry in rows],
         )
         for (run, data, entry), well in zip(rows, good, strict=True):
-            error = None
-            if not well:
+            found: bytes | PykopiaError | None = None
+            if not well or entry.content_id in wanted:
                 start = entry.pack_offset - run.offset
                 try:
-                    self._unsealed(entry, data[start : start + entry.packed_length], check=True)
+                    found = self._unsealed(entry, data[start : start + entry.packed_length], check=True)
                 except PykopiaError as wrong:
-                    error = wrong
-            yield entry, error
+                    found = wrong
+            yield entry, found
 
     def _open(
         self, run: Run, entries: Sequence[IndexEntry], data: memoryview, *, check: bool

@@ -378,7 +378,7 @@ class Verifier:
 
     def _read(self, run: Run, paths: dict[IndexEntry, Place]) -> None:
         """Fetch a run; check it together with others once they are enough."""
-        if any(entry.content_id in self._compressed or entry.content_id in self._targets for entry in run.entries):
+        if any(entry.content_id in self._compressed for entry in run.entries):
             self._read_now(run, paths)
             return
         buffer = self._buffers.get()
@@ -421,11 +421,16 @@ class Verifier:
     def _check(self, fetched: Sequence[Fetched]) -> None:
         paths = {entry: each.paths[entry] for each in fetched for entry in each.run.entries}
         size = 0
-        for entry, error in self._repository.contents.check_runs([(each.run, each.data) for each in fetched]):
+        runs = [(each.run, each.data) for each in fetched]
+        for entry, found in self._repository.contents.check_runs(runs, self._targets):
             self._progress.check()
-            if error is None:
+            try:
+                if isinstance(found, PykopiaError):
+                    raise found
                 size += entry.original_length
-            else:
+                if found is not None:
+                    self._check_target(entry, found)
+            except PykopiaError as error:
                 self._report(paths[entry], error)
         self._progress.add(read_bytes=size)
 
@@ -438,11 +443,14 @@ class Verifier:
                 if isinstance(data, PykopiaError):
                     raise data
                 size += self._length_of(entry, data)
-                if entry.content_id in self._targets and b"\0" in data:
-                    raise DamagedObjectError("no restore can make the link: its target has a NUL byte")
+                self._check_target(entry, data)
             except PykopiaError as error:
                 self._report(paths[entry], error)
         self._progress.add(read_bytes=size)
+
+    def _check_target(self, entry: IndexEntry, data: bytes) -> None:
+        if entry.content_id in self._targets and b"\0" in data:
+            raise DamagedObjectError("no restore can make the link: its target has a NUL byte")
 
     def _length_of(self, entry: IndexEntry, data: bytes) -> int:
         chunk = self._compressed.get(entry.content_id)

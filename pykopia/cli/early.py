@@ -27,6 +27,7 @@ _ALWAYS: Final = (
     "cryptography.hazmat.primitives.kdf.hkdf",
     "isal.isal_zlib",  # manifests are gzip
     "pykopia.api.snapshots",
+    "pykopia.cli.error_notifications",
     "pykopia.index.epoch_layout",
 )
 _CONTENTS: Final = ("pykopia.snapshot.resolve", "zstandard", "pykopia.sealing._batch")

@@ -241,8 +241,10 @@ class Verifier:
         self._lock = threading.Lock()
         self._trail = CountingTrail()
         """Directories that were looked into."""
-        self._lengths: dict[tuple[bool, str], int] = {}
-        """Bytes of the objects of links (True) and files that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
+        self._lengths: dict[str, int] = {}
+        """Bytes of the objects of files and links that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
+        self._links: set[str] = set()
+        """Objects of links among them: what a link leads to is looked at, also where a file shares it."""
         self._failures: list[VerifyFailure] = []
         self._locator = Locator(repository, packs)
         self._directories = DirectoryReader(repository.objects)
@@ -340,31 +342,38 @@ class Verifier:
     def _verify_files(self, crew: Crew[None], root: Root, files: Sequence[tuple[str, DirectoryEntry]]) -> None:
         size = read = read_size = objects = 0
         for path, entry in files:
-            key = entry.type == SYMLINK, entry.object_id  # a link's target is looked at, also where a file shares it
-            known = self._lengths.get(key)
+            object_id, is_link = entry.object_id, entry.type == SYMLINK
+            known = self._lengths.get(object_id)
+            is_new = known is None
             try:
                 if known is not None:
                     check_length(entry, known)
-                    continue
-                objects += 1
-                self._lengths[key] = UNKNOWN_LENGTH
-                chunks = self._locator.locate(entry.object_id, limit=size_limit(entry))
-                self._lengths[key] = length = length_of(chunks)
+                    if not is_link or object_id in self._links or known == UNKNOWN_LENGTH:
+                        continue
+                else:
+                    objects += 1
+                    self._lengths[object_id] = UNKNOWN_LENGTH
+                chunks = self._locator.locate(object_id, limit=size_limit(entry))
+                self._lengths[object_id] = length = length_of(chunks)
                 check_length(entry, length)
             except PykopiaError as error:
-                self._report((root, path, entry.object_id), error)
+                self._report((root, path, object_id), error)
                 continue
-            size += entry.size
+            if is_link:
+                self._links.add(object_id)
+            if is_new:
+                size += entry.size
             if self._options.files_percent > 0 and random.random() * 100 < self._options.files_percent:  # noqa: S311
-                read += 1
-                read_size += entry.size
+                if is_new:
+                    read += 1
+                    read_size += entry.size
                 for chunk, found in chunks:
-                    self._to_read.setdefault(found, (root, path, entry.object_id))
+                    self._to_read.setdefault(found, (root, path, object_id))
                     if chunk.compressed:
                         self._compressed[chunk.content_id] = chunk
-                    if entry.type == SYMLINK:
+                    if is_link:
                         self._targets.add(found.content_id)
-                        self._to_read[found] = (root, path, entry.object_id)  # the entry to name, if a file shares it
+                        self._to_read[found] = (root, path, object_id)  # the entry to name, if a file shares it
                 if len(self._to_read) >= READ_AT_ONCE:
                     self._send(crew)
         self._progress.add(processed_objects=objects, processed_bytes=size, read_files=read, read_files_size=read_size)

@@ -181,7 +181,7 @@ def _load_others(kind: str = "") -> None:
 def _may_have_entry_points(places: Iterable[str]) -> bool:
     """Return False if no package that is installed adds a kind of storage.
 
-    ``importlib.metadata`` would tell too, but importing it alone takes longer than a whole ``--help``.
+    ``importlib.metadata`` would tell too, but importing it alone takes longer than a whole command that prints its help.
 
     Args:
         places: where Python looks for packages; an archive among them counts as if there were one.

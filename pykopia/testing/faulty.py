@@ -82,7 +82,7 @@ class FaultyStorage(InterceptingStorage):
     ...         _ = storage.put(name, b"")
     >>> for calls in range(1, 4):
     ...     storage = FaultyStorage(MemoryStorage())
-    ...     storage.kill("put", at=calls)
+    ...     _ = storage.kill("put", at=calls)
     ...     try:
     ...         program(storage)
     ...     except SimulatedCrash:

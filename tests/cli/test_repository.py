@@ -204,13 +204,13 @@ def test_limits_of_the_connection_win_over_those_of_its_storage(connected: Runne
 def test_throttling_is_kept_in_the_connection_file(connected: Runner) -> None:
     assert connected.ok("repository", "throttle", "get", "--json").stdout == "{}\n"
     connected.ok(
-        "repository", "throttle", "set", "--download-bytes-per-second=1000000", "--upload-bytes-per-second=500000",
+        "repository", "throttle", "set", "--download-bytes-per-second=1000000000", "--upload-bytes-per-second=500000",
         "--read-requests-per-second=10", "--concurrent-reads=3",
     )  # fmt: skip
     assert connected.ok("repository", "throttle", "get", "--json").json == {
         "readsPerSecond": 10,
         "maxUploadSpeedBytesPerSecond": 500000,
-        "maxDownloadSpeedBytesPerSecond": 1000000,
+        "maxDownloadSpeedBytesPerSecond": 1000000000,
         "concurrentReads": 3,
     }
     assert "Max Upload Speed:              500 KB/s" in connected.ok("repository", "throttle", "get").stdout

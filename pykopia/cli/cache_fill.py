@@ -1,6 +1,5 @@
 """`cache prefetch`, `cache sync`: fill the local cache before the data is needed."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pykopia.cli.flags.cache_fill import CachePrefetchOptions, CacheSyncOptions
@@ -9,10 +8,9 @@ from pykopia.cli.session import Session
 from pykopia.crew import Crew, in_parallel
 from pykopia.errors import PykopiaError
 from pykopia.format.blob_names import METADATA_PACK_PREFIX
+from pykopia.snapshot.trail import contents_below
 
 if TYPE_CHECKING:
-    from pykopia.api.repository import Repository
-    from pykopia.format.directory import DirectoryEntry
     from pykopia.ids import ContentID
 
 _AT_ONCE = 8
@@ -23,7 +21,7 @@ def prefetch(session: Session, options: CachePrefetchOptions) -> int:
     failed = 0
     with session.open() as repository:
         entries = [entry_of(session, repository, text) for text in options.object]
-        needed = list(dict.fromkeys(found for entry in entries for found in _contents(repository, entry)))
+        needed = list(dict.fromkeys(found for entry in entries for found in contents_below(entry, repository.objects)))
 
         def fetch(content_id: "ContentID") -> PykopiaError | None:
             try:
@@ -39,18 +37,6 @@ def prefetch(session: Session, options: CachePrefetchOptions) -> int:
                 failed += 1
     session.log.info("Prefetched %d contents.", len(needed) - failed)
     return 1 if failed else 0
-
-
-def _contents(repository: "Repository", entry: "DirectoryEntry") -> "Iterator[ContentID]":
-    pending, seen = [entry], set()
-    while pending:
-        here = pending.pop()
-        if here.object_id in seen:
-            continue
-        seen.add(here.object_id)
-        yield from repository.objects.contents_of(here.object_id)
-        if here.type == "d":
-            pending += reversed(repository.objects.directory(here.object_id).entries)
 
 
 def sync(session: Session, options: CacheSyncOptions) -> None:

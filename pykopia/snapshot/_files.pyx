@@ -621,7 +621,6 @@ def sift(entries, earlier):
     cdef list others = [] if listing is not None else list(entries)
     cdef Py_ssize_t number, count = len(others) if listing is None else listing.table.count
     cdef Told told
-    cdef Status known
     cdef unsigned int kind
     cdef str name
     for number in range(count):
@@ -631,13 +630,8 @@ def sift(entries, earlier):
             told = listing.table.each[number].told
         else:
             name, each = others[number]
-            if isinstance(each, Status):
-                known = <Status>each
-                told.mode, told.size, told.uid, told.gid = known.st_mode, known.st_size, known.st_uid, known.st_gid
-                told.mtime = known.st_mtime_ns
-            else:
-                told.mode, told.size, told.uid, told.gid = each.st_mode, each.st_size, each.st_uid, each.st_gid
-                told.mtime = min(max(each.st_mtime_ns, EARLIEST), LATEST)
+            told.mode, told.size, told.uid, told.gid = each.st_mode, each.st_size, each.st_uid, each.st_gid
+            told.mtime = min(max(each.st_mtime_ns, EARLIEST), LATEST)
         kind = told.mode & KIND
         if kind == REGULAR:
             old = _as_it_was(name, &told, earlier, FILE)

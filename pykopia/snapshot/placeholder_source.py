@@ -2,15 +2,15 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
 from pykopia.errors import SourceReadError
-from pykopia.format.directory import DIRECTORY, DirectoryEntry
-from pykopia.ids import ContentID
+from pykopia.format.directory import DirectoryEntry
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, entry_of_placeholder
+from pykopia.snapshot.trail import contents_below
 
 MAX_BYTES = 1 << 20
 """A placeholder holds one entry: more is something else."""
@@ -44,26 +44,13 @@ def stored_entry(path: str, name: str, objects: ObjectStore, exists: Callable[[s
         DamagedObjectError: it is no placeholder.
     """
     entry = read_placeholder(path)
-    for content_id in _contents(entry, objects):
+    for content_id in contents_below(entry, objects):
         if not exists(content_id):
             raise SourceReadError(
                 f"the placeholder stands for {entry.object_id}, and content {content_id} of it is not in this repository: "
                 "restore it in full from where it came"
             )
     return msgspec.structs.replace(entry, name=name)
-
-
-def _contents(entry: DirectoryEntry, objects: ObjectStore) -> Iterator[ContentID]:
-    """Yield every content that an entry needs, with all below it."""
-    pending, seen = [entry], set()
-    while pending:
-        here = pending.pop()
-        if here.object_id in seen:
-            continue
-        seen.add(here.object_id)
-        yield from objects.contents_of(here.object_id)
-        if here.type == DIRECTORY:
-            pending += objects.directory(here.object_id).entries
 
 
 __all__ = ["read_placeholder", "stored_entry"]

@@ -5,12 +5,12 @@ with contents each time they are read. A few folders that name each other severa
 holds. Both are damage, named by every walk; without that a walk would have no end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pykopia.errors import DamagedObjectError, PykopiaError
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
-from pykopia.ids import ObjectID
+from pykopia.ids import ContentID, ObjectID
 from pykopia.repository.objects import ObjectStore
 
 MOST_FOLDERS: Final = 1 << 32
@@ -146,4 +146,25 @@ def count_folders(objects: ObjectStore, root: DirectoryEntry) -> int:
     return trail.finish()
 
 
-__all__ = ["MOST_FOLDERS", "CountingTrail", "Trail", "check_number_of_folders", "count_folders", "within_itself"]
+def contents_below(entry: DirectoryEntry, objects: ObjectStore) -> Iterator[ContentID]:
+    """Yield the contents of an entry and of all below it; what is named several times is gone through once."""
+    pending, seen = [entry], set()
+    while pending:
+        here = pending.pop()
+        if here.object_id in seen:
+            continue
+        seen.add(here.object_id)
+        yield from objects.contents_of(here.object_id)
+        if here.type == DIRECTORY:
+            pending += objects.directory(here.object_id).entries
+
+
+__all__ = [
+    "MOST_FOLDERS",
+    "CountingTrail",
+    "Trail",
+    "check_number_of_folders",
+    "contents_below",
+    "count_folders",
+    "within_itself",
+]

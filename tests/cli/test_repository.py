@@ -226,16 +226,22 @@ def test_the_storage_can_be_validated(connected: Runner, storage: Path) -> None:
     assert [path for path in (storage / "z").rglob("*") if path.is_file()] == []
 
 
-def test_what_is_prefetched_is_read_from_the_cache(connected: Runner, storage: Path, tmp_path: Path) -> None:
+def test_all_contents_below_an_entry_are_prefetched_and_lost_ones_are_told(
+    connected: Runner, storage: Path, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     (source / "below").mkdir(parents=True)
     for name, text in {"file": "text", "copy": "text", "below/other": "more"}.items():
         (source / name).write_text(text)
     connected.ok("snapshot", "create", str(source))
     assert "Prefetched 4 contents." in connected.ok("cache", "prefetch", str(source)).stderr  # two files, two folders
-    for pack in storage.rglob("p*.f"):
+    packs = [*storage.glob("p*/**/*.f")]
+    assert packs
+    for pack in packs:
         pack.unlink()
-    assert connected.ok("show", f"{source}/below/other").stdout == "more"
+    result = connected.fails("cache", "prefetch", str(source))
+    assert result.stderr.count("can't be read") == 2
+    assert "Prefetched 2 contents." in result.stderr
 
 
 def test_the_cache_is_shown_changed_and_cleared(connected: Runner) -> None:

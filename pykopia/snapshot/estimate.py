@@ -11,6 +11,7 @@ from pykopia.format.policy_tree import PolicyTree
 from pykopia.format.source import SourceInfo
 from pykopia.repository.core import Core
 from pykopia.snapshot import walk
+from pykopia.snapshot.listing import list_folders
 from pykopia.snapshot.policies import Policies
 from pykopia.snapshot.problem import Problem
 from pykopia.snapshot.progress import Cancel
@@ -85,14 +86,12 @@ def count_source(
         here, relative, status, context, policies = pending.pop()
         counted.directories += 1
         try:
-            defined = policies.defined
-            context = walk.rules_of(here, relative, context, None if defined is None else defined.files)
-            if policies.effective.files.ignore_cache_directories is not False and walk.is_cache_folder(here):
-                continue
-            found = walk.look(here, relative, context, status.st_dev)
+            (listing,) = list_folders([os.fsencode(here)])
+            entries, found, context = walk.look(here, relative, status.st_dev, context, policies, listing)
         except (OSError, PykopiaError) as error:
             counted.problems.append(Problem(path=here, error=error))
             continue
+        found.take(entries)
         counted.symlinks += len(found.links)
         counted.excluded_files += found.excluded_files
         counted.excluded_bytes += found.excluded_bytes

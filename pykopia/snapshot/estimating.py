@@ -20,7 +20,7 @@ from pykopia.snapshot.upload_options import EstimationType, UploadCounters
 
 log = logging.getLogger(__name__)
 
-DELAY_SECONDS = 2.0
+DELAY_SECONDS = 5.0
 """Time before the walk begins: most snapshots are done by then, and should not pay for a second walk."""
 DELAY_AFTER_PREVIOUS_SECONDS = 10.0
 """The same where the previous snapshot serves as an estimate, which is mostly close."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pykopia.errors import CanceledError, PykopiaError, SourceReadError
 from pykopia.format.directory import Directory, DirectoryEntry
 from pykopia.format.ignore import IgnoreContext
-from pykopia.format.policy import FilesPolicy
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.snapshot import walk
 from pykopia.snapshot.actions import Actions
@@ -90,7 +89,6 @@ class Upload:
 
     def _take(self, folder: Folder, stack: list[Folder]) -> None:
         """Look at a folder, hand on what must be read, put its folders on the stack."""
-        effective = folder.policies.effective
         self._state.progress.set(current_directory=folder.path)
         try:
             defined = folder.policies.defined
@@ -98,7 +96,14 @@ class Upload:
                 other = self._actions.before_folder(folder.relative, defined.actions)
                 if other is not None:
                     folder.take_instead(other)
-            entries, found = self._look(folder, stack, effective.files, None if defined is None else defined.files)
+            entries, found, folder.context = walk.look(
+                folder.path,
+                folder.rules_path,
+                folder.status.st_dev,
+                folder.context,
+                folder.policies,
+                self._ahead.take(folder, stack),
+            )
         except CanceledError:
             self._state.stop(CANCELED)
             self._folders.leave_out(folder)
@@ -134,25 +139,6 @@ class Upload:
             self._folders.open(inner)
             stack.append(inner)
         self._folders.finished({folder: 1})
-
-    def _look(
-        self, folder: Folder, stack: Sequence[Folder], effective: FilesPolicy, defined: FilesPolicy | None
-    ) -> tuple[Iterable[Named], walk.Found]:
-        """Return what is in a folder and is to be taken, not sorted out yet; set the rules that hold in it."""
-        path, caches_left_out = folder.path, effective.ignore_cache_directories is not False
-        found = walk.Found()
-        listing = self._ahead.take(folder, stack)
-        if listing is None:
-            try:
-                listing = walk.step_by_step(path, found)
-            except OSError:
-                if not caches_left_out or not walk.is_cache_folder(path):
-                    raise
-                return (), found
-        folder.context = walk.rules_of(path, folder.rules_path, folder.context, defined, listing)
-        if caches_left_out and walk.is_cache_folder(path, listing):
-            return (), walk.Found()
-        return walk.wanted(listing, found, folder.rules_path, folder.context, folder.status.st_dev), found
 
     def _record_failures(self, folder: Folder, found: walk.Found) -> None:
         """Record what can't be looked at, and what is neither file, folder nor link."""

@@ -15,7 +15,8 @@ from pykopia.errors import SourceReadError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.format.ignore import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, IgnoreContext, is_cache_tag
 from pykopia.format.policy import FilesPolicy
-from pykopia.snapshot.listing import Listing, Named, PythonListing, list_folders, sift
+from pykopia.format.policy_tree import PolicyTree
+from pykopia.snapshot.listing import Listing, Named, PythonListing, sift
 
 MAX_LINKS = 30
 """Symbolic links that are followed to an ignore file."""
@@ -43,12 +44,12 @@ class Found:
         self.folders, self.files, self.links, self.unknown, self.taken = sift(entries, earlier)
 
 
-def rules_of(
+def _rules_of(
     path: str,
     relative: str,
     context: IgnoreContext,
     defined: FilesPolicy | None,
-    names: Container[str] | None = None,
+    names: Container[str],
 ) -> IgnoreContext:
     """Return the rules that hold in a folder.
 
@@ -57,7 +58,7 @@ def rules_of(
         relative: its path below the root of the snapshot, empty for the root, such as ``/a/b`` below it.
         context: the rules of the folder above.
         defined: the policy that is defined for just this folder.
-        names: of all that is in the folder, if they are known.
+        names: of all that is in the folder.
 
     Raises:
         OSError: an ignore file can't be read.
@@ -98,7 +99,7 @@ def _ignore_file(path: str) -> bytes | None:
         return file.read()
 
 
-def is_cache_folder(path: str, names: Container[str] | None = None) -> bool:
+def _is_cache_folder(path: str, names: Container[str] | None = None) -> bool:
     """Return True if a folder, with these names in it if they are known, is marked as a cache (format 05 §4.6)."""
     if not _may_be_there(CACHE_TAG_NAME, names):
         return False
@@ -112,24 +113,49 @@ def is_cache_folder(path: str, names: Container[str] | None = None) -> bool:
         return False
 
 
-def look(path: str, relative: str, context: IgnoreContext, device: int) -> Found:
-    """Return what is in a folder; all of it is new.
+def look(
+    path: str,
+    relative: str,
+    device: int,
+    context: IgnoreContext,
+    policies: PolicyTree,
+    listing: Listing | None,
+) -> tuple[Iterable[Named], Found, IgnoreContext]:
+    """Look at a folder by the rules that hold in it.
 
     Args:
         path: the folder.
         relative: its path below the root of the snapshot, empty for the root.
-        context: the rules that hold in it.
         device: number of the device that it is on.
+        context: the rules of the folder above.
+        policies: of the folder.
+        listing: what is in it, None where it, or anything in it, can't be looked at.
+
+    Returns:
+        What is in it and is to be taken, not sorted out yet; what is left out or can't be looked at; the rules.
 
     Raises:
-        OSError: the folder can't be read, or an entry of it fails in another way than by a lack of rights.
+        OSError: the folder or an ignore file can't be read, or an entry fails in another way than by a lack of rights.
+        SourceReadError: an ignore file is a link that leads to no file.
+        InvalidPolicyError: a rule makes no sense.
     """
     found = Found()
-    found.take(wanted(listed(path, found), found, relative, context, device))
-    return found
+    caches_left_out = policies.effective.files.ignore_cache_directories is not False
+    if listing is None:
+        try:
+            listing = _step_by_step(path, found)
+        except OSError:
+            if not caches_left_out or not _is_cache_folder(path):
+                raise
+            return (), found, context
+    defined = policies.defined
+    context = _rules_of(path, relative, context, None if defined is None else defined.files, listing)
+    if caches_left_out and _is_cache_folder(path, listing):
+        return (), Found(), context
+    return _wanted(listing, found, relative, context, device), found, context
 
 
-def wanted(
+def _wanted(
     entries: Iterable[Named], found: Found, relative: str, context: IgnoreContext, device: int
 ) -> Iterable[Named]:
     """Return what the rules do not leave out of a folder, see ``look``; what they do is counted in ``found``."""
@@ -154,18 +180,8 @@ def wanted(
     return kept
 
 
-def listed(path: str, found: Found) -> Listing:
-    """Return name and status of what is in a folder; what may not be looked at is added to ``found``.
-
-    Raises:
-        OSError: the folder can't be read, or an entry of it fails in another way than by a lack of rights.
-    """
-    (all_of_it,) = list_folders([os.fsencode(path)])
-    return step_by_step(path, found) if all_of_it is None else all_of_it
-
-
-def step_by_step(path: str, found: Found) -> Listing:
-    """List a folder of which something can't be looked at, see ``listed``: this says what."""
+def _step_by_step(path: str, found: Found) -> Listing:
+    """List a folder of which something can't be looked at; this says what."""
     there = []
     with os.scandir(path) as entries:
         for entry in entries:
@@ -184,4 +200,4 @@ def _looks_like_folder(entry: "os.DirEntry[str]") -> bool:
     return False
 
 
-__all__ = ["Found", "is_cache_folder", "listed", "look", "rules_of", "step_by_step", "wanted"]
+__all__ = ["Found", "look"]

@@ -162,6 +162,16 @@ def in_parallel(work: Callable[[Item], Result], items: Iterable[Item], *, thread
         return list(crew.map(work, items))
 
 
+def both(first: Callable[[], Result], second: Callable[[], Item]) -> tuple[Result, Item]:
+    """Return what two calls return, each in a thread of its own, as when each asks a storage that is far away.
+
+    Raises:
+        Exception: the first error of them.
+    """
+    one, other = in_parallel(lambda call: call(), (first, second), threads=2, name="pykopia-both")
+    return one, other  # type: ignore[return-value]
+
+
 class Parts(Generic[Part]):
     """Threads that help callers with the parts of something; shared by all callers, started when they are needed."""
 
@@ -239,4 +249,4 @@ class _Left(Iterator[Part]):
         self._stopped = True
 
 
-__all__ = ["Crew", "Parts", "available_cpus", "in_parallel"]
+__all__ = ["Crew", "Parts", "available_cpus", "both", "in_parallel"]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pykopia import clock
 from pykopia.arguments import check_choice
+from pykopia.crew import both
 from pykopia.dataclass import dataclass
 from pykopia.errors import MaintenanceBusyError, MaintenanceNotOwnedError, UsageError
 from pykopia.format.blob_names import PACK_PREFIXES
@@ -175,9 +176,8 @@ class Maintenance:
             return MaintenanceResult(mode=None, reason="the repository is connected read-only")
         repository.check_writable("maintain the repository")
         repository.check_not_locked()
-        repository.manifests.check_complete("run maintenance")
+        schedule, _ = both(self.schedule, lambda: repository.manifests.check_complete("run maintenance"))
         parameters = self._owned_parameters(may_take=mode != "auto")
-        schedule = self.schedule()
         client, now = client_name(repository), clock.now()
         result = MaintenanceResult(
             mode=None,

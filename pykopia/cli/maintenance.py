@@ -12,7 +12,6 @@ from pykopia.cli.session import Session
 from pykopia.errors import PykopiaError
 from pykopia.format.gotime import format_time
 from pykopia.format.maintenance_schedule import CycleParameters, TaskRun, TaskStatistics
-from pykopia.format.maintenance_warnings import last_success_ns
 
 if TYPE_CHECKING:
     from pykopia.api.maintenance import MaintenanceInfo
@@ -30,8 +29,6 @@ def run(session: Session, options: RunOptions) -> None:
     """Maintain the repository and tell what was done, what will be free when, and why not yet."""
     with session.open() as repository:
         maintenance = repository.maintenance
-        owner, last = maintenance.parameters().owner, last_success_ns(maintenance.schedule())
-        session.log.info("Maintenance is owned by %s, and last succeeded %s.", owner or "nobody", _ago(last))
         progress = MaintenanceProgress(session, _TASKS, _FULL_TASKS if options.full else _QUICK_TASKS)
         result = maintenance.run(
             "full" if options.full else "quick", safety=options.safety, force=options.force, on_task=progress
@@ -64,6 +61,8 @@ _TASKS = {
 
 def _tell(session: Session, result: "MaintenanceResult") -> None:
     log = session.log
+    owner, last = result.owner, result.last_success_ns
+    log.info("Maintenance is owned by %s; before this run it last succeeded %s.", owner or "nobody", _ago(last))
     for report in result.tasks:
         if report.left_out:
             until = f" (from {session.time(report.until_ns)})" if report.until_ns is not None else ""

@@ -69,7 +69,7 @@ def plan_unused_packs(
     return plan_pack_deletion(
         view.listed,
         view.named,
-        active_sessions(repository),
+        active_sessions(repository, view.listed),
         started=started,
         safety=safety,
         prefixes=prefixes,
@@ -154,14 +154,20 @@ def pack_statistics(plan: PackDeletion, *, deleted: Sequence[BlobMetadata] = ())
     )
 
 
-def active_sessions(repository: Core) -> dict[str, SessionMarker]:
+def active_sessions(repository: Core, listed: Iterable[BlobMetadata] | None = None) -> dict[str, SessionMarker]:
     """Return the markers of all sessions by their ID.
+
+    Args:
+        repository: open.
+        listed: markers, and perhaps other blobs; markers are listed now when it is None.
 
     Raises:
         DamagedDataError: one can't be read: its packs can't be told from unused ones then.
     """
     found = {}
-    for blob in repository.storage.list(SESSION_PREFIX):
+    for blob in repository.storage.list(SESSION_PREFIX) if listed is None else listed:
+        if not blob.blob_id.startswith(SESSION_PREFIX):
+            continue
         try:
             stored = repository.storage.get(blob.blob_id)
             marker = SessionMarker.from_json(repository.sealer.sealer.open(blob.blob_id, stored))

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pykopia import clock
+from pykopia.crew import both
 from pykopia.errors import PykopiaError
 from pykopia.format import maintenance_plan as plan
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import MAINTENANCE_ID, METADATA_PACK_PREFIX, PACK_PREFIXES
 from pykopia.format.complete_view import CompleteView
+from pykopia.format.index_merge import MergedIndex
 from pykopia.format.maintenance_plan import DELETED_BY_FULL, DELETED_BY_QUICK, Mode, PackDeletion, Safety
 from pykopia.format.maintenance_schedule import MaintenanceParameters, MaintenanceSchedule, TaskRun, TaskStatistics
 from pykopia.maintenance import blobs, rewrite
@@ -68,8 +70,9 @@ class Cycle:
         self._full_run = False
         self._uncollected = "it is still to come"
         self._deletion: PackDeletion | None = None
-        self._packs: list[BlobMetadata] = []
+        self._packs: list[BlobMetadata] | None = None
         self._view: CompleteView | None = None
+        self._seen_index: MergedIndex | None = None
         self._schedule = MaintenanceSchedule()
         self._unrecorded: list[tuple[str, TaskRun]] = []
         self._unrecorded_since = 0
@@ -114,26 +117,35 @@ class Cycle:
             return schedule
 
         self._schedule = change_schedule(self._repository, postponed)
-        self._started = self._repository.storage.metadata(MAINTENANCE_ID).timestamp_ns
+        thorough = mode == "full" or self._asked_for
+        both(self._read_time, self._list_packs if thorough else self._repository.refresh)
         check_clocks(self._started, clock.now())
-        self._repository.refresh()
         self._repository.contents.indexes.check_complete("run maintenance")
         self._repository.manifests.check_complete("run maintenance")
+
+    def _read_time(self) -> None:
+        self._started = self._repository.storage.metadata(MAINTENANCE_ID).timestamp_ns
+
+    def _list_packs(self) -> None:
+        self._packs = blobs.list_blobs(self._repository.storage, PACK_PREFIXES, self._parameters.list_parallelism)
 
     def _look(self, mode: Mode) -> None:
         """Verify that storage and index fit together before anything is marked, moved, merged or deleted.
 
-        Packs are listed once, here: those that come later are too young to be deleted by this run.
+        Packs are listed once, before the index is loaded anew: those that come later are too young to be deleted by this run.
         """
         repository = self._repository
         first = plan.SNAPSHOT_GC if mode == "full" else plan.COMPACT_EPOCH
         start = clock.now()
         try:
-            if mode == "full" or self._asked_for or self._indexes.needs_packs():
-                self._packs = blobs.list_blobs(repository.storage, PACK_PREFIXES, self._parameters.list_parallelism)
-                self._view = self._look_again("run maintenance")
-            else:
+            if self._packs is None and self._indexes.needs_packs():
+                self._list_packs()
+            if self._packs is None:
                 self._view = complete_view(repository, "run maintenance")
+            else:
+                self._view = self._look_again("run maintenance")
+            self._seen_index = repository.contents.indexes.merged
+            repository.manifests.check_complete("run maintenance")
         except PykopiaError as error:
             with contextlib.suppress(PykopiaError):
                 self._record(first, TaskRun(start_ns=start, end_ns=clock.now(), error=str(error)))
@@ -232,8 +244,10 @@ class Cycle:
         if self._full_run and self._uncollected:
             self._left_out(task, f"garbage was not collected: {self._uncollected}")
             return
-        # of this moment: another program of the same owner, Kopia for one, knows nothing of the lease
-        schedule = _with_runs(read_schedule(self._repository), self._unrecorded)
+        schedule = self.schedule
+        if plan.may_delete_packs(schedule, self._safety, now=clock.now()):
+            # of this moment: another program of the same owner, Kopia for one, knows nothing of the lease
+            schedule = _with_runs(read_schedule(self._repository), self._unrecorded)
         if not plan.may_delete_packs(schedule, self._safety, now=clock.now()):
             until = plan.may_delete_packs_from(schedule, self._safety)
             self._left_out(task, "contents have just been moved, and other clients may not know yet", until)
@@ -277,10 +291,20 @@ class Cycle:
         )
 
     def _make_ledger(self) -> Ledger:
-        deletion = self._deletion or self._plan_deletion(self._look_again("look for unused packs"), "full")
+        repository, deletion = self._repository, self._deletion
+        unchanged = repository.contents.indexes.merged is self._seen_index
+        if deletion is None:
+            deletion = self._plan_deletion(
+                self.view if unchanged else self._look_again("look for unused packs"), "full"
+            )
+        if unchanged and self._packs is not None:
+            gone = {blob.blob_id for blob in self.deleted.delete}
+            packs = [blob for blob in self._packs if blob.blob_id not in gone]
+        else:
+            packs = blobs.list_blobs(repository.storage, PACK_PREFIXES)
         return make_ledger(
-            self._repository,
-            blobs.list_blobs(self._repository.storage, PACK_PREFIXES),
+            repository,
+            packs,
             deletion,
             self._collection,
             delete_from_ns=plan.may_delete_packs_from(self.schedule, self._safety),

@@ -18,8 +18,10 @@ from pykopia.format.local_config import (
     default_cache_directory_name,
 )
 from pykopia.ids import BlobID
+from pykopia.index.first_blobs import first_index_blobs
 from pykopia.private_file import write_private
 from pykopia.repository import format_blobs
+from pykopia.repository.cache import index_is_cached
 from pykopia.repository.connection_file import default_cache_root, default_config_path, read_config, read_password
 from pykopia.repository.format_blobs import FormatBlobs
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
@@ -269,7 +271,8 @@ def open_for(
         copies = format_blobs.cached_copies(local.caching.folder(config), info)
         duration_ns = local.format_blob_cache_duration_ns
         gets = format_blobs.not_copied(copies, duration_ns)
-        storage = open_ahead(info, limits=limits, gets=gets, lists=lists, meanwhile=meanwhile)
+        following = {} if index_is_cached(local.caching.folder(config)) else {EPOCH_PREFIX: first_index_blobs}
+        storage = open_ahead(info, limits=limits, gets=gets, lists=lists, following=following, meanwhile=meanwhile)
     except ConnectionFileError as error:
         raise ConnectionFileError(f"{config}: {error}") from error
     client = ClientOptions(

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 OWN_FOLDER = "pykopia"
 """Folder for all of this program inside the cache folder of a connection."""
+INDEX_FOLDER = "indexes"
+"""Folder in ``OWN_FOLDER`` with a folder of decrypted index files for each repository."""
 FORMAT_FOLDER_PREFIX = "format-"
 """Folders in ``OWN_FOLDER`` with the copies of the format blobs; the rest of the name stands for the storage."""
 MAC_LENGTH = 32
@@ -160,6 +162,11 @@ class BlobCache:
         self._uncounted = size
 
 
+def index_is_cached(cache: Path | None) -> bool:
+    """Return True if a cache folder holds any index file, of whichever repository."""
+    return cache is not None and any((cache / OWN_FOLDER / INDEX_FOLDER).glob("*/*.idx"))
+
+
 def tag_cache_folder(folder: Path) -> None:
     """Make a cache folder that backups pass over."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -168,4 +175,13 @@ def tag_cache_folder(folder: Path) -> None:
         tag.write_bytes(TAG)
 
 
-__all__ = ["FORMAT_FOLDER_PREFIX", "OWN_FOLDER", "TAG_NAME", "BlobCache", "CacheUsage", "tag_cache_folder"]
+__all__ = [
+    "FORMAT_FOLDER_PREFIX",
+    "INDEX_FOLDER",
+    "OWN_FOLDER",
+    "TAG_NAME",
+    "BlobCache",
+    "CacheUsage",
+    "index_is_cached",
+    "tag_cache_folder",
+]

@@ -11,7 +11,14 @@ from pathlib import Path
 from pykopia.dataclass import dataclass
 from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
 from pykopia.format.local_config import CachingOptions
-from pykopia.repository.cache import FORMAT_FOLDER_PREFIX, OWN_FOLDER, BlobCache, CacheUsage, tag_cache_folder
+from pykopia.repository.cache import (
+    FORMAT_FOLDER_PREFIX,
+    INDEX_FOLDER,
+    OWN_FOLDER,
+    BlobCache,
+    CacheUsage,
+    tag_cache_folder,
+)
 from pykopia.repository.contents import ContentCaches
 
 
@@ -52,7 +59,7 @@ class Caches:
             tag_cache_folder(folder)
             tag_cache_folder(own)
         self.folder = folder
-        self.index_folder = own / "indexes" / unique_id.hex()[:16]
+        self.index_folder = own / INDEX_FOLDER / unique_id.hex()[:16]
         if local_storage:
             return
         metadata = BlobCache(own / "metadata", limit_bytes=caching.metadata_limit, mac_key=mac_key)

@@ -1,7 +1,7 @@
 """What every opening of a repository reads is asked for at once, while the rest of the opening is still going on."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -12,6 +12,9 @@ from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, R
 
 BELIEVED_SECONDS = 10.0
 """Age after which a result is not used any more: a later request would see what others wrote meanwhile."""
+
+Following = Callable[[Sequence[BlobMetadata]], Sequence[BlobID]]
+"""Returns the blobs that will be read next, as a whole, from a listing."""
 
 _T = TypeVar("_T")
 _Key = TypeVar("_Key", bound=str)
@@ -27,6 +30,7 @@ class AheadStorage(StorageWrapper):
         inner: The storage; safe for threads, as all are.
         gets: Blobs that will be read as a whole.
         lists: Prefixes that will be listed.
+        following: By prefix, which blobs will be read once the listing is there; they are asked for as soon as it is.
         timer: Gives seconds of a clock that never goes back.
     """
 
@@ -36,12 +40,14 @@ class AheadStorage(StorageWrapper):
         *,
         gets: Sequence[BlobID] = (),
         lists: Sequence[str] = (),
+        following: Mapping[str, Following] | None = None,
         timer: Callable[[], float] = clock.monotonic,
     ) -> None:
         super().__init__(inner)
         self._timer, self._began = timer, timer()
+        self._following = following or {}
         self._gets = {blob_id: Request(partial(inner.get, blob_id)) for blob_id in gets}
-        self._lists = {prefix: Request(partial(_listed, inner, prefix)) for prefix in lists}
+        self._lists = {prefix: Request(partial(self._list, prefix, self._gets)) for prefix in lists}
 
     def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
         """Return a range of a blob, see ``BlobStorage.get``."""
@@ -74,6 +80,14 @@ class AheadStorage(StorageWrapper):
         """Forget remembered listings, see ``BlobStorage.flush_caches``."""
         self._forget()
         self.inner.flush_caches()
+
+    def _list(self, prefix: str, gets: "dict[BlobID, Request[bytes]]") -> Sequence[BlobMetadata]:
+        found = list(self.inner.list(prefix))
+        following = self._following.get(prefix)
+        for blob_id in () if following is None else following(found):
+            if self._gets is gets:  # not forgotten
+                gets[blob_id] = Request(partial(self.inner.get, blob_id))
+        return found
 
     def _forget(self) -> None:
         self._gets, self._lists = {}, {}
@@ -112,8 +126,4 @@ class Request(threading.Thread, Generic[_T]):
         return found[0]
 
 
-def _listed(storage: BlobStorage, prefix: str) -> list[BlobMetadata]:
-    return list(storage.list(prefix))
-
-
-__all__ = ["BELIEVED_SECONDS", "AheadStorage", "Request"]
+__all__ = ["BELIEVED_SECONDS", "AheadStorage", "Following", "Request"]

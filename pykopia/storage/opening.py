@@ -1,11 +1,11 @@
 """From a connection to an open storage; backends are imported when one is opened."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pykopia.errors import UsageError
 from pykopia.format.duration import parse_duration
 from pykopia.ids import BlobID
-from pykopia.storage.ahead import AheadStorage, Request
+from pykopia.storage.ahead import AheadStorage, Following, Request
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.options import NO_LIMITS, StorageOptions, ThrottlingLimits
@@ -38,6 +38,7 @@ def open_ahead(
     limits: ThrottlingLimits | None = None,
     gets: Sequence[BlobID] = (),
     lists: Sequence[str] = (),
+    following: Mapping[str, Following] | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> BlobStorage:
     """Open a storage and begin requests that come next; see ``open_storage``.
@@ -48,6 +49,7 @@ def open_ahead(
         limits: How fast it may be used.
         gets: Blobs that will be read at once, which are asked for while the storage is still being looked at.
         lists: Prefixes that will be listed at once, likewise; not used where listings are slow.
+        following: Blobs that will be read after a listing, see ``AheadStorage``.
         meanwhile: Called while the requests are under way.
     """
     options = info.options()
@@ -63,7 +65,7 @@ def open_ahead(
     if storage.has_slow_listings:
         lists = ()
     if (gets or lists) and not storage.is_local:
-        storage = AheadStorage(storage, gets=gets, lists=lists)
+        storage = AheadStorage(storage, gets=gets, lists=lists, following=following)
     if meanwhile is None:
         looked_at.check()
     elif storage.is_local:

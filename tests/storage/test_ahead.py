@@ -1,11 +1,15 @@
 """Requests that are begun at once: each result is used once, while it is young, and never after a write."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from pykopia.errors import BlobNotFoundError, StorageUnavailableError
+from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
+from pykopia.index import first_blobs
+from pykopia.index.first_blobs import MOST_BLOBS, first_index_blobs
 from pykopia.storage.ahead import BELIEVED_SECONDS, AheadStorage
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing.counting import CountingStorage
@@ -101,3 +105,35 @@ def test_two_threads_get_one_result_each_from_the_storage(counting: CountingStor
         thread.join()
     assert found == [b"pack"] * 4
     assert counting.count("get") == 4
+
+
+def test_what_follows_a_listing_is_asked_for_before_anybody_wants_it(counting: CountingStorage) -> None:
+    storage = AheadStorage(counting, lists=["x"], following={"x": lambda listed: [blob.blob_id for blob in listed]})
+    assert [blob.blob_id for blob in storage.list("x")] == [MARKER]
+    counting.inner.delete(MARKER)
+    assert storage.get(MARKER) == b"x"
+    assert counting.count() == 2
+
+
+def test_nothing_that_follows_is_asked_for_after_a_write(counting: CountingStorage) -> None:
+    written = threading.Event()
+
+    def following(listed: Sequence[BlobMetadata]) -> list[BlobID]:
+        written.wait()
+        return [blob.blob_id for blob in listed]
+
+    storage = AheadStorage(counting, lists=["x"], following={"x": following})
+    listing = storage._lists["x"]
+    storage.put(PACK, b"another")
+    written.set()
+    listing.join()
+    assert counting.count("get") == 0
+
+
+def test_the_first_index_blobs_are_few_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [BlobMetadata(blob_id=BlobID(f"xn0_{n:032x}-s{n}-c1"), length=100, timestamp_ns=n) for n in range(40)]
+    assert len(first_index_blobs(listed)) == MOST_BLOBS
+    assert set(first_index_blobs(listed[:3])) == {blob.blob_id for blob in listed[:3]}
+    monkeypatch.setattr(first_blobs, "MOST_BYTES", 250)
+    assert len(first_index_blobs(listed)) == 2
+    assert first_index_blobs([]) == []

@@ -1,7 +1,8 @@
 """Flags that every command accepts.
 
-Those of Kopia that mean nothing here (profiles, metrics, traces, colors, update checks) are accepted and ignored, so
-that scripts move over as they are.
+Those of Kopia that mean nothing here (content logs, update checks, the memory of Go) are accepted and ignored, so that scripts
+move over as they are. Those that ask for metrics, traces or profiles are accepted with a warning: whoever waits for the numbers
+must learn that none will come.
 """
 
 from typing import TYPE_CHECKING
@@ -67,9 +68,9 @@ class IgnoredFlags(Options):
     disable_repository_log = flag(False, "Ignored.", env="KOPIA_DISABLE_REPOSITORY_LOG", hidden=True)
     track_releasable = flag_list("Ignored.", env="KOPIA_TRACK_RELEASABLE", hidden=True)
     dump_allocator_stats = flag(False, "Ignored.", env="KOPIA_DUMP_ALLOCATOR_STATS", hidden=True)
-    metrics_listen_addr = flag("", "Ignored.", hidden=True)
-    enable_pprof = flag(False, "Ignored.", hidden=True)
-    metrics_push_addr = flag("", "Ignored.", env="KOPIA_METRICS_PUSH_ADDR", hidden=True)
+    metrics_listen_addr = flag("", "No effect, with a warning.", hidden=True)
+    enable_pprof = flag(False, "No effect, with a warning.", hidden=True)
+    metrics_push_addr = flag("", "No effect, with a warning.", env="KOPIA_METRICS_PUSH_ADDR", hidden=True)
     metrics_push_interval = flag(5 * _SECOND, "Ignored.", kind=duration, env="KOPIA_METRICS_PUSH_INTERVAL", hidden=True)
     metrics_push_job = flag("kopia", "Ignored.", env="KOPIA_METRICS_JOB", hidden=True)
     metrics_push_grouping = flag_list("Ignored.", env="KOPIA_METRICS_PUSH_GROUPING", hidden=True)
@@ -82,16 +83,37 @@ class IgnoredFlags(Options):
         choices=("open-metrics", "open-metrics-0.0.1", "proto-compact", "proto-delim", "proto-text", "text"),
         hidden=True,
     )
-    otlp_trace = flag(False, "Ignored.", env="KOPIA_ENABLE_OTLP_TRACE", hidden=True)
+    otlp_trace = flag(False, "No effect, with a warning.", env="KOPIA_ENABLE_OTLP_TRACE", hidden=True)
     diagnostics_output_directory = flag("", "Ignored.", hidden=True)
-    metrics_store_on_exit = flag(False, "Ignored.", hidden=True)
-    profile_store_on_exit = flag(False, "Ignored.", hidden=True)
+    metrics_store_on_exit = flag(False, "No effect, with a warning.", hidden=True)
+    profile_store_on_exit = flag(False, "No effect, with a warning.", hidden=True)
     profile_go_gc_before_dump = flag(False, "Ignored.", hidden=True)
     profile_blocking_rate = flag(-1, "Ignored.", kind=integer, hidden=True)
-    profile_cpu = flag(False, "Ignored.", hidden=True)
+    profile_cpu = flag(False, "No effect, with a warning.", hidden=True)
     profile_memory_rate = flag(-1, "Ignored.", kind=integer, hidden=True)
     profile_mutex_fraction = flag(-1, "Ignored.", kind=integer, hidden=True)
     ignore_missing_required_features = flag(False, "Ignored.", hidden=True)
+
+
+OBSERVING = (
+    "metrics_listen_addr",
+    "metrics_push_addr",
+    "metrics_store_on_exit",
+    "otlp_trace",
+    "enable_pprof",
+    "profile_store_on_exit",
+    "profile_cpu",
+)
+"""Flags that ask for numbers which this program does not collect."""
+
+
+def without_effect(flags: IgnoredFlags) -> str:
+    """Return the warning about flags that ask for metrics, traces or profiles; empty if none does."""
+    names = [f"--{name.replace('_', '-')}" for name in OBSERVING if getattr(flags, name)]
+    if not names:
+        return ""
+    subject = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no effect"
+    return f"{subject}: pykopia collects no metrics, traces or profiles; use the log, or the results by --json"
 
 
 class GlobalFlags(LogFlags, IgnoredFlags):

@@ -114,11 +114,14 @@ def _dispatch(session: "Session", invocation: "Invocation") -> int:
 
 def _run_logged(session: "Session", invocation: "Invocation") -> int:
     from pykopia.cli import logs  # noqa: PLC0415 -- `--version` and `--help` do without
+    from pykopia.cli.global_flags import without_effect  # noqa: PLC0415
     from pykopia.errors import PykopiaError  # noqa: PLC0415
 
     handlers = logs.start(session)
     log = session.log
     log.debug("pykopia %s: %s", __version__, invocation.name)
+    if warning := without_effect(session.flags):
+        log.warning("%s", warning)
     try:
         command = invocation.command
         arguments = (invocation.options(command.options),) if command.takes_options else ()

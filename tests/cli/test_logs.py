@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from pykopia.cli import logs
 from pykopia.cli.global_flags import LogFlags
 from tests.cli_runner import Runner
@@ -41,6 +43,28 @@ def test_no_secret_gets_into_the_log(cli: Runner) -> None:
 def test_logging_to_files_can_be_switched_off(cli: Runner) -> None:
     cli.fails("repository", "connect", "filesystem", "--path", "/none", "--disable-file-logging")
     assert log_files(cli) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "warning"),
+    [
+        (("--metrics-listen-addr=localhost:1234",), {}, "--metrics-listen-addr has no effect"),
+        (("--metrics-store-on-exit",), {}, "--metrics-store-on-exit has no effect"),
+        (("--profile-cpu", "--enable-pprof"), {}, "--enable-pprof, --profile-cpu have no effect"),
+        ((), {"KOPIA_METRICS_PUSH_ADDR": "http://user:canary@gateway"}, "--metrics-push-addr has no effect"),
+        ((), {"KOPIA_ENABLE_OTLP_TRACE": "true"}, "--otlp-trace has no effect"),
+        (("--metrics-push-interval=30s", "--metrics-push-password=canary"), {}, ""),
+    ],
+)
+def test_who_asks_for_metrics_or_traces_learns_that_none_will_come(
+    cli: Runner, words: tuple[str, ...], environment: dict[str, str], warning: str, tmp_path: Path
+) -> None:
+    cli.ok("repository", "create", "filesystem", f"--path={tmp_path}/repository")
+    cli.environment |= environment
+    result = cli.ok("repository", "status", *words)
+    assert result.stderr.count("no effect") == bool(warning)
+    assert warning in result.stderr
+    assert "canary" not in result.stderr
 
 
 def test_the_log_file_can_be_named(cli: Runner, tmp_path: Path) -> None:

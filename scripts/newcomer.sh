@@ -72,4 +72,5 @@ git -c user.name=Newcomer -c user.email=newcomer@example.org commit --quiet --me
 [ -z "$(git status --porcelain)" ] || { git status --short; exit 1; }
 
 step "done"
-echo "all steps: $(($(date +%s) - started)) seconds"
+echo "all steps: $(($(date +%s) - started)) seconds; processor time of this shell and of what it ran, user and system:"
+times

@@ -1,4 +1,4 @@
-"""What GitHub runs: workflows that actionlint accepts, which call what is there; links between pages that lead somewhere."""
+"""What GitHub runs: workflows that actionlint and zizmor accept, and that call what is there; links between pages."""
 
 import re
 import subprocess
@@ -20,6 +20,22 @@ def test_actionlint_finds_nothing() -> None:
     command = [str(actionlint), "-no-color", *map(str, WORKFLOWS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_zizmor_finds_no_weakness() -> None:
+    zizmor = programs.require("zizmor", install="make venv")
+    command = [str(zizmor), "--offline", "--no-progress", "--format=plain", "--min-severity=medium", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_of_others_are_named_by_their_commit_and_jobs_get_few_rights(workflow: Path) -> None:
+    text = workflow.read_text()
+    used = re.findall(r"uses: (?!\./)(.*)$", text, re.MULTILINE)
+    assert [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", each)] == []
+    assert "\npermissions: {contents: read}\n" in text
+    assert "secrets." not in text
 
 
 def test_each_target_of_make_that_is_named_anywhere_exists() -> None:

@@ -57,7 +57,7 @@ make --silent venv PYTHON="$python"
 [ pykopia/chunking/_splitters.abi3.so -nt pykopia/chunking/_splitters.pyx ] || { echo "the module was not built"; exit 1; }
 
 step "the tests of what was changed"
-.venv/bin/python -m pytest -q -n auto -m 'not slow and not cluster' tests/format tests/chunking
+HYPOTHESIS_PROFILE=quick .venv/bin/python -m pytest -q -n auto -m 'not slow and not cluster' tests/format tests/chunking
 
 step "lint"
 make --silent lint PYTHON="$python"

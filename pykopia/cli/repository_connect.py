@@ -1,5 +1,6 @@
 """`repository create`, `connect`, `disconnect`."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pykopia.cli import passwords
@@ -7,6 +8,7 @@ from pykopia.cli.connect_flags import ConnectFlags, CreateFlags
 from pykopia.cli.session import Session
 from pykopia.cli.storage_flags import StorageFlags
 from pykopia.errors import InvalidPasswordError, RepositoryExistsError
+from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
 
 if TYPE_CHECKING:
     from pykopia.api.repository import Repository
@@ -51,11 +53,16 @@ def create(session: Session, options: StorageFlags) -> None:
 
 def connect(session: Session, options: StorageFlags) -> None:
     """Connect to a repository and store its password."""
-    from pykopia.api import opening  # noqa: PLC0415
-    from pykopia.storage.opening import open_storage  # noqa: PLC0415
+    from pykopia.storage.opening import open_ahead  # noqa: PLC0415
 
     flags = session.options(ConnectFlags)
-    with open_storage(options.connection(session, create=False)) as storage:
+    with open_ahead(
+        options.connection(session, create=False),
+        gets=(FORMAT_BLOB_ID, BLOBCFG_ID),
+        meanwhile=lambda: import_module("pykopia.api.opening"),
+    ) as storage:
+        from pykopia.api import opening  # noqa: PLC0415 -- the requests are under way
+
         password = passwords.for_connecting(session)
         try:
             repository = opening.connect(

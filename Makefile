@@ -103,6 +103,9 @@ docs: $(STAMP)
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
 
+# Tests start hundreds of programs; where nothing keeps bytecode, each start compiles all packages again.
+unexport PYTHONDONTWRITEBYTECODE
+
 test: $(STAMP) $(TOOLS) $(SERVERS)
 	$(BIN)/python -m pytest -q -m 'not slow and not cluster' $(PYTEST)
 

@@ -1,7 +1,9 @@
 """What holds for all tests."""
 
 import functools
+import gc
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,13 @@ from pykopia.format import keys
 from tests import golden_repositories
 from tests.servers.fixtures import *  # noqa: F403 -- servers for every test that asks for one
 
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# Hundreds of tests start programs, and every worker imports all packages: without kept bytecode each start compiles
+# them again, for about three seconds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=30)  # others in each run
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)
 hypothesis.settings.register_profile("few", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=2000)
@@ -21,6 +28,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os
 
 # A password derivation takes a third of a second by intention. Tests that open one repository many times derive its key once.
 keys.KEY_DERIVATIONS = {name: functools.cache(derive) for name, derive in keys.KEY_DERIVATIONS.items()}
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of garbage collections: movers collect, and it takes a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ def client(cli: Runner, tmp_path: Path) -> Runner:
 def test_the_line_of_progress_stays_one_line(client: Runner, tmp_path: Path, columns: int) -> None:
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "KOPIA_PASSWORD": client.password, "TERM": "xterm",
-        "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
     }  # fmt: skip
     words = [
         "--config-file", str(client.config), "--disable-file-logging", "snapshot", "create", str(tmp_path / "source"),

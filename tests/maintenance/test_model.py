@@ -70,6 +70,7 @@ class Maintained(RuleBasedStateMachine):
         self.work: dict[int, Work] = {}
         self.needed: dict[ManifestID, list[ContentID]] = {}
         self.dropped: set[ContentID] = set()
+        self.checked: object = None
 
     # ------------------------------------------------------------------ writers
 
@@ -149,11 +150,15 @@ class Maintained(RuleBasedStateMachine):
     def nothing_needed_is_lost(self) -> None:
         if not hasattr(self, "scene"):
             return
+        state = ([(blob.blob_id, blob.timestamp_ns) for blob in self.scene.inner.list()], dict(self.needed))
+        if state == self.checked:
+            return  # nothing was stored or deleted since the last look
         with self._fresh() as fresh:
             assert {each.id for each in fresh.snapshots.list()} == set(self.needed)
             for contents in self.needed.values():
                 for content_id in contents:
                     fresh.contents.get(content_id, check=True)
+        self.checked = state
 
     def teardown(self) -> None:
         if not hasattr(self, "scene"):
@@ -170,11 +175,18 @@ class Maintained(RuleBasedStateMachine):
             self.scene.__exit__(None, None, None)
 
 
-bounded = settings.get_profile("default").max_examples == settings().max_examples
+at_length = settings().max_examples >= settings.get_profile("soak").max_examples
 TestMaintained = Maintained.TestCase
-TestMaintained.settings = settings(
-    max_examples=50 if bounded else 300, stateful_step_count=40 if bounded else 100, deadline=None
-)
+TestMaintained.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.slow
+class TestMaintainedForLonger(Maintained.TestCase):  # type: ignore[name-defined, misc]
+    """The same model with more and longer lives."""
+
+    settings = settings(
+        max_examples=300 if at_length else 50, stateful_step_count=100 if at_length else 40, deadline=None
+    )
 
 
 def test_the_model_notices_a_loss() -> None:

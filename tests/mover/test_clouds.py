@@ -261,7 +261,9 @@ def test_rows_58_59_a_wrong_key_and_a_bucket_in_other_letters_are_told(mover: Mo
 @pytest.fixture
 def drive(fake_drive: DriveServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the variables of an empty folder; where the API is can't be set, so the test does."""
-    monkeypatch.setitem(GoogleDriveStorage.__init__.__kwdefaults__ or {}, "api_root", fake_drive.url)
+    defaults = GoogleDriveStorage.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "api_root", fake_drive.url)
+    monkeypatch.setitem(defaults, "sleep", lambda _: None)  # the fake lists a new file at once
     monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{fake_drive.url}/token")
     fake_drive.errors.clear()
     fake_drive.lists_new_files = True

@@ -24,7 +24,7 @@ from pykopia.format.directory import Directory, DirectoryEntry, encode_directory
 from pykopia.format.index import IndexEntry
 from pykopia.ids import BlobID, Buffer, ContentID, ObjectID
 from pykopia.repository.object_writer import ObjectWriter, WrittenObject
-from pykopia.repository.objects import MOST_AHEAD, DirectoryReader, ObjectStore
+from pykopia.repository.objects import MAX_NESTED_PIECES, MOST_AHEAD, DirectoryReader, ObjectStore
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.testing.counting import CountingStorage
 from pykopia.testing.faulty import FaultyStorage
@@ -351,8 +351,13 @@ def test_a_list_of_chunks_that_is_in_itself_is_refused() -> None:
         store_over(contents).chunks(f"I{own}")
 
 
-@pytest.mark.parametrize("length", [0, 1])
-def test_lists_of_lists_that_stand_for_more_pieces_than_bytes_are_refused(length: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "most"), [(0, 1 << 13), (1, 1 << 13), pytest.param(1, MAX_NESTED_PIECES, marks=pytest.mark.slow)]
+)
+def test_lists_of_lists_that_stand_for_more_pieces_than_bytes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, length: int, most: int
+) -> None:
+    monkeypatch.setattr("pykopia.repository.objects.MAX_NESTED_PIECES", most)
     contents = PlainContents()
     contents.stored[ContentID("0" * 32)] = b""
     piece, size = "0" * 32, 0

@@ -47,6 +47,7 @@ def new_folder() -> str:
 
 
 class TestOpenSSH(StorageTests):
+    many_blobs = 350
     supports_do_not_recreate = True
     supports_set_mtime = True
     mtime_precision_ns = 1_000_000_000

@@ -50,6 +50,7 @@ def new_folder() -> str:
 
 
 class TestApache(StorageTests):
+    many_blobs = 120
     tests_atomicity = False
 
     @pytest.fixture

@@ -4,13 +4,14 @@ import functools
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from pykopia.format import keys
+from pykopia.storage import trust
 from tests import golden_repositories
 from tests.servers.fixtures import *  # noqa: F403 -- servers for every test that asks for one
 
@@ -34,6 +35,18 @@ def pytest_collection_finish() -> None:
     """Leave what was imported and collected out of garbage collections: movers collect, and it takes a second."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no client trust the public authorities: servers of tests need none, and each client reads 300 of them."""
+    folder = tmp_path_factory.mktemp("authorities")
+    (folder / "none.pem").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(folder / "none.pem"))
+        patch.setenv("SSL_CERT_DIR", str(folder))
+        patch.setattr(trust, "_add_certifi", lambda context: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -180,13 +180,14 @@ TestMaintained = Maintained.TestCase
 TestMaintained.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
 
 
-@pytest.mark.slow
-class TestMaintainedForLonger(Maintained.TestCase):  # type: ignore[name-defined, misc]
-    """The same model with more and longer lives."""
+class MaintainedForLonger(Maintained):
+    """The same model, whose lives are more and longer."""
 
-    settings = settings(
-        max_examples=300 if at_length else 50, stateful_step_count=100 if at_length else 40, deadline=None
-    )
+
+TestMaintainedForLonger = pytest.mark.slow(MaintainedForLonger.TestCase)
+TestMaintainedForLonger.settings = settings(
+    max_examples=300 if at_length else 50, stateful_step_count=100 if at_length else 40, deadline=None
+)
 
 
 def test_the_model_notices_a_loss() -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from pykopia import clock
+from pykopia.crew import both
 from pykopia.dataclass import dataclass
 from pykopia.errors import (
     BlobExistsError,
@@ -141,16 +142,17 @@ class Lease:
         self._renewed = now
         self._renewing = threading.Lock()
         self._lost: MaintenanceBusyError | ClockError | None = None
-        self._blob_id, stored_ns = self._create()
+        self._blob_id, stored = self._create()
         try:
+            stored_ns, others = both(lambda: self._time_of(stored), self._others)
             check_clocks(stored_ns, now)
-            self._refuse_if_held(self._others(), now)
+            self._refuse_if_held(others, now)
         except BaseException:
             self._repository.storage.delete(self._blob_id)
             raise
 
-    def _create(self) -> tuple[BlobID, int]:
-        """Store a lease blob, unless one of this number exists; return its name and its time of storage."""
+    def _create(self) -> tuple[BlobID, BlobMetadata | None]:
+        """Store a lease blob, unless one of this number exists; return its name and what the storage tells of it."""
         name = BlobID(f"{LEASE_PREFIX}{self._number}")
         try:
             return name, self._put(name, PutOptions(do_not_recreate=True))
@@ -160,12 +162,14 @@ class Lease:
             name = BlobID(f"{name}-{self._document.lease_id}")
             return name, self._put(name, PutOptions())
 
-    def _put(self, name: BlobID, options: PutOptions) -> int:
-        storage = self._repository.storage
+    def _put(self, name: BlobID, options: PutOptions) -> BlobMetadata | None:
         plain = gojson.dumps(self._document.members())
         key, nonce = self._repository.maintenance_key, secrets.token_bytes(NONCE_LENGTH)
-        stored = storage.put(name, seal_with_key(plain, key, nonce, LEASE_CONTEXT), options)
-        return (stored or storage.metadata(name)).timestamp_ns
+        return self._repository.storage.put(name, seal_with_key(plain, key, nonce, LEASE_CONTEXT), options)
+
+    def _time_of(self, stored: BlobMetadata | None) -> int:
+        """Return when the lease blob was stored, by the storage's clock."""
+        return (stored or self._repository.storage.metadata(self._blob_id)).timestamp_ns
 
     def _others(self) -> list[FoundLease]:
         mine = self._document.lease_id
@@ -217,7 +221,7 @@ class Lease:
         renewed = clock.now()
         ended = renewed - self._renewed > LEASE_NS
         self._refuse_if_lost()
-        stored_ns = self._put(self._blob_id, PutOptions())
+        stored_ns = self._time_of(self._put(self._blob_id, PutOptions()))
         if clock.now() - renewed > LEASE_NS:
             raise _lost()  # this process was suspended before its write: another one may have come, and gone again
         if ended:

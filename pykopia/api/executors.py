@@ -10,10 +10,11 @@ from typing import Generic, TypeVar
 import pykopia
 from pykopia.arguments import check_number
 from pykopia.dataclass import dataclass
-from pykopia.errors import CanceledError, PykopiaError, UsageError
+from pykopia.errors import CanceledError, PykopiaError, RestoreError, UsageError
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry
 from pykopia.snapshot.dividing import pieces_of, shared_out
 from pykopia.snapshot.progress import Progress
+from pykopia.snapshot.restore import describe
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
 from pykopia.snapshot.verify import Root, Verifier, VerifyCounters, VerifyOptions, VerifyResult
 from pykopia.snapshot.verify_parts import VerifyPart, divide, joined
@@ -193,14 +194,21 @@ def restore_by(
     pieces = [
         piece
         for piece in pieces_of(repository.objects, [entry], parts, distinct=False)
-        if piece.path and not piece.shallow and piece.entry.type in (DIRECTORY, FILE) and _is_plain(piece.path)
+        if piece.path
+        and not piece.shallow
+        and piece.entry.type in (DIRECTORY, FILE)
+        and _is_plain(piece.path)
+        and not _is_blocked(target, piece.path)
     ]
     here = replace(options, delete_extra=False, ignore_errors=True)
     plan = [
         RestorePart(target=target, entries=tuple((piece.path, piece.entry) for piece in group), options=here)
         for group in shared_out(pieces, [""], parts)
     ]
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RestoreError(describe(str(target), error)) from error
     handing = Handing(executor, restore_part, repository.connection, cancel or (lambda: False))
     done = RestoreCounters()
     for counters in handing.results(plan):
@@ -246,6 +254,16 @@ def _check(options: RestoreOptions) -> None:
 def _is_plain(path: str) -> bool:
     """Return whether a path stays where it seems to lead; the last pass reports those that do not."""
     return all(part not in ("", ".", "..") and "\0" not in part for part in path[1:].split("/"))
+
+
+def _is_blocked(target: Path, path: str) -> bool:
+    """Return whether a link is on the way from the target to a path; the last pass, which follows none, reports it."""
+    place = target
+    for part in path[1:].split("/"):
+        place /= part
+        if place.is_symlink():
+            return True
+    return False
 
 
 def _sum(one: RestoreCounters, other: RestoreCounters) -> RestoreCounters:

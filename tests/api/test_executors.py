@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import pykopia
-from pykopia.errors import CanceledError, StorageUnavailableError, UsageError
+from pykopia.errors import CanceledError, RestoreError, StorageUnavailableError, UsageError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.snapshot.dividing import cost, pieces_of, shared_out
 from tests.servers.s3 import S3Server, admin
@@ -275,3 +275,17 @@ def test_a_cluster_of_two_workers_verifies_over_s3_and_one_that_is_lost_is_made_
         result = repository.snapshots.verify(options=EVERY, executor=executor, parts=12, progress=lose_a_worker)
         assert result == local
         assert len(done) > 1
+
+
+def test_a_restore_in_parts_follows_no_link_below_the_target(repository: pykopia.Repository, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "c").mkdir(parents=True)
+    for link in ("a", "c/d"):
+        (tmp_path / "out" / link).symlink_to(tmp_path / "elsewhere")
+    options = pykopia.RestoreOptions(ignore_errors=True)
+    with ThreadPoolExecutor(2) as executor:
+        result = repository.snapshots.restore("latest", tmp_path / "out", options=options, executor=executor, parts=30)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert [problem.path for problem in result.problems] == ["a", "c/d"]
+    with ThreadPoolExecutor(2) as executor, pytest.raises(RestoreError, match="can't restore"):
+        repository.snapshots.restore("latest", tmp_path / "out" / "c" / "file0" / "x", executor=executor)

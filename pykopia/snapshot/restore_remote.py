@@ -3,19 +3,21 @@
 Such filesystems keep names and contents. Times, modes and owners are not set; links can't be made, and are warned of.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pykopia.crew import in_parallel
-from pykopia.errors import CanceledError, PykopiaError, RestoreError, TargetExistsError, UsageError
+from pykopia.errors import CanceledError, DuplicateNameError, PykopiaError, RestoreError, TargetExistsError, UsageError
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry
 from pykopia.repository.core import Core
-from pykopia.snapshot.entry_tree import EntryTree
+from pykopia.repository.objects import DirectoryReader
 from pykopia.snapshot.problem import Problem, reason
 from pykopia.snapshot.progress import Progress
-from pykopia.snapshot.restore_decision import unusable
+from pykopia.snapshot.restore_decision import Existing, Refuse, apart, collide, decide, unusable
+from pykopia.snapshot.restore_mode import archive_mode
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
 from pykopia.snapshot.selection import Selection
+from pykopia.snapshot.trail import Trail
 
 AT_ONCE = 8 << 20
 """Bytes up to which a file is written by one request."""
@@ -32,7 +34,7 @@ def restore_to_url(
     """
     from fsspec.core import url_to_fs  # noqa: PLC0415 -- other restores do without
 
-    _check(options)
+    _check(options, entry, url)
     try:
         fs, root = url_to_fs(url, skip_instance_cache=True, **options.target_options)
     except (ImportError, ValueError) as error:
@@ -40,10 +42,16 @@ def restore_to_url(
     return _Restore(repository, fs, root.rstrip("/"), options, progress).run(entry)
 
 
-def _check(options: RestoreOptions) -> None:
+def _check(options: RestoreOptions, entry: DirectoryEntry, url: str) -> None:
     for name in ("skip_existing", "only_differences", "delete_extra", "shallow_depth"):
         if getattr(options, name) not in (False, None):
             raise UsageError(f"{name} can't be used for a URL: other filesystems do not keep the times of files")
+    named = archive_mode(url) if options.mode == "auto" and entry.type == DIRECTORY else options.mode
+    if named not in ("auto", "local"):
+        raise UsageError(
+            f"no archive is made at a URL such as {url}: export to a stream that leads there, or choose the mode local for a "
+            "folder of this name"
+        )
 
 
 class _Restore:
@@ -61,45 +69,105 @@ class _Restore:
         self._options, self._progress = options, progress
         self._selection = Selection(options.include, options.exclude)
         self._problems: list[Problem] = []
+        self._collisions: list[DuplicateNameError] = []
         self._warnings: list[str] = []
 
     def run(self, entry: DirectoryEntry) -> RestoreResult:
         """Restore an entry with all below it."""
         if entry.type == DIRECTORY:
             in_parallel(self._restore, self._files(entry), threads=self._options.parallel, name="pykopia-restore")
-        else:
+        elif entry.type == FILE:
+            self._make_above(entry)
             self._restore(("", entry))
+        else:
+            raise RestoreError(f"can't restore {entry.name}: it is a symbolic link, which this filesystem can't hold")
+        if self._collisions and not self._options.ignore_errors:
+            raise self._collisions[0]
         return RestoreResult(
             counters=self._progress.counters,
             problems=tuple(sorted(self._problems, key=lambda each: each.path)),
             warnings=tuple(self._warnings),
         )
 
+    def _make_above(self, entry: DirectoryEntry) -> None:
+        """Make the folder that a single file is put into."""
+        above = self._root.rpartition("/")[0]
+        try:
+            if above:
+                self._fs.makedirs(above, exist_ok=True)
+        except Exception as error:
+            raise RestoreError(f"can't restore {entry.name}: {reason(error)}") from error
+
     def _files(self, root: DirectoryEntry) -> Iterator[tuple[str, DirectoryEntry]]:
-        """Yield the files that are to be restored, with their paths below the root."""
-        for parts, entries in EntryTree(self._repository.objects, root).walk(root):
+        """Make the folders; yield the files that are to be restored, with their paths below the root."""
+        objects = self._repository.objects
+        self._selection.look_into(root, objects)
+        reader, trail = DirectoryReader(objects), Trail(objects, root)
+        pending = [("", root, 0, self._selection.all_included)]
+        while pending:
             self._progress.check()
-            here = "/".join(parts)
-            self._progress.add(restored_directories=1)
-            if not entries and not self._selection.everything:
+            here, folder, depth, included = pending.pop()
+            try:
+                trail.enter(depth, folder.object_id)
+                following = (each.object_id for _, each, *_ in reversed(pending))
+                entries: Sequence[DirectoryEntry] = reader.read(folder.object_id, following).entries
+                self._make_folder(here)
+            except Exception as error:  # noqa: BLE001 -- each filesystem raises its own
+                self._failed(here, folder, error)
                 continue
-            self._fs.makedirs("/".join(filter(None, (self._root, here))), exist_ok=True)
-            for name, entry in [*entries.items()]:
-                path = f"{here}/{name}" if here else name
+            self._progress.add(restored_directories=1)
+            folders = []
+            for entry in self._selection.of_folder(here, self._apart(here, entries), included=included):
+                path = f"{here}/{entry.name}" if here else entry.name
                 bad = unusable(entry)
                 if bad is not None:
-                    del entries[name]
                     self._failed(path, entry, RestoreError(f"can't restore {path}: {bad.reason}"))
                 elif entry.type == DIRECTORY:
-                    continue
-                elif not self._selection.wants(path, is_directory=False):
-                    self._progress.add(skipped_files=1, skipped_bytes=entry.size)
+                    folders.append(
+                        (path, entry, depth + 1, included or self._selection.includes(path, is_directory=True))
+                    )
                 elif entry.type == FILE:
                     yield path, entry
                 else:
                     self._warnings.append(
                         f"{path} is a symbolic link, which this filesystem can't hold: it was left out"
                     )
+            pending += reversed(folders)
+
+    def _make_folder(self, path: str) -> None:
+        folder = "/".join(filter(None, (self._root, path)))
+        if not path and not self._options.overwrite_directories:
+            decision = decide(
+                DirectoryEntry(name="root", type=DIRECTORY), self._existing(), self._options, lambda: False
+            )
+            if isinstance(decision, Refuse):
+                raise TargetExistsError(f"can't restore {self._root}: {decision.reason}")
+        self._fs.makedirs(folder, exist_ok=True)
+
+    def _existing(self) -> Existing | None:
+        """Return what is in the place of the root; only the root: if that is empty, all below it is new."""
+        try:
+            names = self._fs.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return None
+        if self._fs.isfile(self._root):
+            return Existing(FILE)
+        return Existing(DIRECTORY, empty=all(name.strip("/") == self._root.strip("/") for name in names))
+
+    def _apart(self, here: str, entries: Sequence[DirectoryEntry]) -> Sequence[DirectoryEntry]:
+        """Return the entries of a folder, those whose name an earlier one has under names of their own."""
+        if not collide(entries, str):
+            return entries
+        restored = []
+        for entry, renamed in apart(entries, str):
+            restored.append(renamed or entry)
+            path = f"{here}/{entry.name}" if here else entry.name
+            if renamed is not None and self._selection.wants(path, is_directory=entry.type == DIRECTORY):
+                error = DuplicateNameError(path, f"{here}/{renamed.name}" if here else renamed.name)
+                self._collisions.append(error)
+                self._problems.append(Problem(path=path, object_id=entry.object_id, error=error, line=str(error)))
+                self._progress.add(ignored_errors=1)
+        return restored
 
     def _restore(self, item: tuple[str, DirectoryEntry]) -> None:
         path, entry = item
@@ -118,18 +186,17 @@ class _Restore:
 
     def _write(self, entry: DirectoryEntry, target: str) -> None:
         objects = self._repository.objects
+        length = objects.length(entry.object_id)
+        if length != entry.size:
+            raise RestoreError(f"its object has {length} bytes, its entry says {entry.size}: one of both is damaged")
         if entry.size <= AT_ONCE:
             self._fs.pipe_file(target, objects.read(entry.object_id))
             return
-        written = 0
         with self._fs.open(target, "wb") as file:
             for part in objects.parts(objects.chunks(entry.object_id, limit=entry.size)):
                 self._progress.check()
                 for _, data in objects.read_part(part):
                     file.write(data)
-                    written += len(data)
-        if written != entry.size:
-            raise RestoreError(f"{target} has {written} bytes, and its entry says {entry.size}: one of both is damaged")
 
     def _failed(self, path: str, entry: DirectoryEntry, error: Exception) -> None:
         if not self._options.ignore_errors:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from pykopia.errors import DamagedObjectError, InvalidPolicyError, UsageError
+from pykopia.errors import InvalidPolicyError, PykopiaError, UsageError
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy import FilesPolicy
@@ -80,19 +80,24 @@ class Selection:
             folder, path, depth = stack.pop()
             try:
                 trail.enter(depth, folder.object_id)
-            except DamagedObjectError:
-                continue  # the walk that follows reports it
-            for entry in objects.directory(folder.object_id).entries:
+                entries = objects.directory(folder.object_id).entries
+            except PykopiaError:
+                self._need(path)  # something in it may be included: the walk that follows reports the error
+                continue
+            for entry in entries:
                 below, is_directory = _join(path, entry.name), entry.type == DIRECTORY
                 if self._excludes(below, is_directory=is_directory):
                     continue
                 if self.includes(below, is_directory=is_directory):
-                    here = path
-                    while here and here not in self._needed:
-                        self._needed.add(here)
-                        here = here.rpartition("/")[0]
+                    self._need(path)
                 elif is_directory:
                     stack.append((entry, below, depth + 1))
+
+    def _need(self, path: str) -> None:
+        """Note that a folder and those above it are to be walked."""
+        while path and path not in self._needed:
+            self._needed.add(path)
+            path = path.rpartition("/")[0]
 
     def of_folder(self, path: str, entries: Sequence[DirectoryEntry], *, included: bool) -> Sequence[DirectoryEntry]:
         """Return the entries that are wanted of a folder, and those that lead to such.

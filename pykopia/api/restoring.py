@@ -80,7 +80,7 @@ def restore(
 def plan(
     repository: pykopia.Repository,
     entry: pykopia.DirectoryEntry,
-    target: Path,
+    target: str | os.PathLike[str],
     options: pykopia.RestoreOptions,
     cancel: pykopia.Cancel | None,
 ) -> pykopia.RestorePlan:
@@ -88,14 +88,17 @@ def plan(
     from pykopia.snapshot.restore_differences import Differences
     from pykopia.snapshot.restore_plan import RestorePlan
 
-    if restore_mode(options.mode, entry, target) != "local":
+    if isinstance(target, str) and is_url(target):
+        raise UsageError(f"what a restore would change can be told of folders and files, and {target} is a URL")
+    place = Path(target)
+    if restore_mode(options.mode, entry, place) != "local":
         raise UsageError(f"what a restore would change can be told of folders and files, and {target} is an archive")
     objects = repository.objects
     return RestorePlan(
         objects,
         Differences(objects, repository.sealer.hash),
         with_length(entry, objects),
-        target,
+        place,
         options,
         check=Progress(RestoreCounters(), cancel=cancel).check,
     )

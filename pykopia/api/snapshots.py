@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pykopia
@@ -474,13 +473,13 @@ class Snapshots:
             What to iterate over.
 
         Raises:
-            UsageError: the target is an archive.
+            UsageError: the target is an archive or a URL.
             SnapshotNotFoundError: no such ID.
         """
         from pykopia.api.restoring import plan
         from pykopia.snapshot.restore_options import RestoreOptions
 
-        return plan(self._repository, self.resolve(reference), Path(target), options or RestoreOptions(), cancel)
+        return plan(self._repository, self.resolve(reference), target, options or RestoreOptions(), cancel)
 
     # ------------------------------------------------------------------ checking and deleting
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import IO
 
@@ -12,11 +13,12 @@ from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
 from pykopia.repository.core import Core
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import ENTRY_ERRORS, describe
-from pykopia.snapshot.restore_decision import unusable
+from pykopia.snapshot.restore_decision import Refuse, unusable
 from pykopia.snapshot.restore_local import LocalFolder, LocalOutput
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions, RestoreResult
-from pykopia.snapshot.restore_stream import FullWriter, opened_in_place, written_in_place
+from pykopia.snapshot.restore_stream import FullWriter, opened_in_place
 from pykopia.snapshot.selection import Selection
+from pykopia.snapshot.target_folder import look_at_target
 
 COPY_BYTES = 1 << 20
 
@@ -35,19 +37,22 @@ def restore_single(
     Raises:
         RestoreError: it can't be restored.
     """
-    if entry.type == FILE and written_in_place(target) and not target.is_file():
+    if takes_contents(entry, target):
         with opened_in_place(target) as stream:
             return restore_to_stream(repository, entry, stream, progress)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    named = msgspec.structs.replace(entry, name=target.name)
+    found = look_at_parent(named, target)
+    if isinstance(found, Refuse):
+        raise RestoreError(f"can't restore {target}: {found.reason}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RestoreError(describe(str(target), error)) from error
     selection = Selection()
     output = LocalOutput(
         target.parent, repository.contents, repository.objects, repository.sealer.hash, options, progress, selection
     )
-    named = msgspec.structs.replace(entry, name=target.name)
-    problem = unusable(named)
-    if problem is not None:
-        raise RestoreError(f"can't restore {target}: {problem.reason}")
-    handle = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         make = output.symlink if entry.type == SYMLINK else output.file
         made = make(LocalFolder(handle, fresh=False), named, target.name)
@@ -63,6 +68,28 @@ def restore_single(
     size = entry.size if made and not output.counts(entry) else 0
     progress.add(restored_symlinks=links, restored_files=files, restored_bytes=size, skipped_files=not made)
     return RestoreResult(counters=progress.counters, warnings=tuple(output.warnings))
+
+
+def takes_contents(entry: DirectoryEntry, target: Path) -> bool:
+    """Return True if the target is a pipe or a device, or leads to one: the contents of a file are written to that."""
+    if entry.type != FILE:
+        return False
+    try:
+        mode = os.stat(target).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def look_at_parent(entry: DirectoryEntry, target: Path) -> os.stat_result | Refuse | None:
+    """Return the status of the folder that gets an entry with the name of the target, see ``look_at_target``."""
+    problem = unusable(entry)
+    if problem is not None:
+        return problem
+    found = look_at_target(target.parent)
+    if isinstance(found, os.stat_result) and not stat.S_ISDIR(found.st_mode):
+        return Refuse(f"{target.parent} is no folder")
+    return found
 
 
 def restore_to_stream(
@@ -95,4 +122,4 @@ def restore_to_stream(
     return RestoreResult(counters=progress.counters)
 
 
-__all__ = ["restore_single", "restore_to_stream"]
+__all__ = ["look_at_parent", "restore_single", "restore_to_stream", "takes_contents"]

@@ -25,7 +25,16 @@ from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.file_writing import FileWriter, write_all
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
-from pykopia.snapshot.restore import FULL_ERRNOS, SMALL_FILE, Failed, Item, fetched_together, link_target, one_by_one
+from pykopia.snapshot.restore import (
+    FULL_ERRNOS,
+    SMALL_FILE,
+    Failed,
+    Item,
+    describe,
+    fetched_together,
+    link_target,
+    one_by_one,
+)
 from pykopia.snapshot.restore_decision import (
     MAKE,
     NAME_MAX,
@@ -66,6 +75,7 @@ from pykopia.snapshot.target_folder import (
     allow_owner,
     existing_of,
     kind_of,
+    look_at_target,
     made_writable,
     opened,
     remove,
@@ -181,17 +191,16 @@ class LocalOutput:
         """Make or open the target folder; a link to a folder is followed here, because the caller named it."""
         options = self._options
         try:
-            status: os.stat_result | None = os.stat(self._target)
-        except FileNotFoundError:
-            status = None
-        empty = True
-        if status is not None and stat.S_ISDIR(status.st_mode) and not options.overwrite_directories:
-            empty = not os.listdir(self._target)
-        decision = decide(root_entry(entry), existing_of(status, empty=empty), options, lambda: False)
-        if isinstance(decision, Refuse):
-            raise self._refused("", decision)
-        self._target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            status = look_at_target(self._target)
+            decision = decide_root(entry, self._target, status, options)
+            if isinstance(decision, Refuse):
+                raise self._refused("", decision)
+            self._target.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except RestoreError:
+            raise
+        except OSError as error:
+            raise RestoreError(describe(str(self._target), error)) from error
         return self._opened(LocalFolder(handle, fresh=status is None, mode=made_writable(handle)))
 
     def _opened(self, folder: LocalFolder) -> LocalFolder:
@@ -622,9 +631,26 @@ class LocalOutput:
             os.close(folder.handle)
 
 
-def root_entry(entry: DirectoryEntry) -> DirectoryEntry:
-    """Return the entry of a root as a decision takes it: its name, often a whole path, is not used."""
-    return msgspec.structs.replace(entry, name="root")
+def decide_root(
+    entry: DirectoryEntry, target: Path, found: os.stat_result | Refuse | None, options: RestoreOptions
+) -> Decision:
+    """Decide what is done with the folder that a snapshot's root directory becomes.
+
+    Args:
+        entry: the root; its name, often a whole path, is not used.
+        target: the folder.
+        found: what is there, see ``look_at_target``.
+        options: of the restore.
+
+    Raises:
+        OSError: the folder can't be listed.
+    """
+    if isinstance(found, Refuse):
+        return found
+    empty = True
+    if found is not None and stat.S_ISDIR(found.st_mode) and not options.overwrite_directories:
+        empty = not os.listdir(target)
+    return decide(msgspec.structs.replace(entry, name="root"), existing_of(found, empty=empty), options, lambda: False)
 
 
 def leftover_names(names: Iterable[str], entries: Sequence[DirectoryEntry]) -> list[str]:
@@ -664,4 +690,4 @@ def _closing(handle: int) -> Iterator[int]:
         os.close(handle)
 
 
-__all__ = ["LocalFolder", "LocalOutput", "leftover_names", "root_entry"]
+__all__ = ["LocalFolder", "LocalOutput", "decide_root", "leftover_names"]

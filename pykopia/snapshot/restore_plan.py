@@ -17,6 +17,7 @@ from pykopia.errors import PykopiaError
 from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
+from pykopia.snapshot.problem import reason as reason_of
 from pykopia.snapshot.restore_decision import (
     Decision,
     Keep,
@@ -31,14 +32,16 @@ from pykopia.snapshot.restore_decision import (
     extra_names,
 )
 from pykopia.snapshot.restore_differences import Differences
-from pykopia.snapshot.restore_local import leftover_names, root_entry
+from pykopia.snapshot.restore_file import look_at_parent, takes_contents
+from pykopia.snapshot.restore_local import decide_root, leftover_names
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.selection import Selection
 from pykopia.snapshot.small_files import FOLDER_FLAGS, TEMPORARY_NAME
-from pykopia.snapshot.target_folder import PARKED, existing_of, kind_of
+from pykopia.snapshot.target_folder import PARKED, existing_of, kind_of, look_at_target, status_of
 from pykopia.snapshot.trail import Trail
 
 ChangeKind = Literal["create", "replace", "attributes", "delete", "refuse"]
+RESTORED = "what it stands for is restored"
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,7 +52,7 @@ class Change:
     kind: ChangeKind
     """``replace``: the contents differ; ``attributes``: only owner, mode or time do; ``refuse``: it would fail here."""
     path: str
-    """Below the target; empty for the target itself."""
+    """Below the target; empty for the target itself; ``../NAME`` for the placeholder beside it."""
     entry: DirectoryEntry | None
     """Entry in the snapshot; None for a path that would be deleted."""
     reason: str = ""
@@ -89,46 +92,58 @@ class RestorePlan:
             yield from self._single()
             return
         self._selection.look_into(self._root, self._objects)
-        top = _Folder(self._root, "", 0, self._selection.all_included, exists=self._target.exists())
-        status = os.stat(self._target) if top.exists else None
-        empty = self._options.overwrite_directories or status is None or self._is_empty(self._target)
-        decision = decide(root_entry(self._root), existing_of(status, empty=empty), self._options, lambda: False)
+        status = look_at_target(self._target)
+        decision = decide_root(self._root, self._target, status, self._options)
         if isinstance(decision, Refuse):
             yield Change(kind="refuse", path="", entry=self._root, reason=decision.reason)
             return
-        if status is None:
-            yield Change(kind="create", path="", entry=self._root)
-        else:
+        top = _Folder(self._root, "", 0, self._selection.all_included, status is not None)
+        if isinstance(status, os.stat_result):
             yield from self._attributes("", self._root, status)
+        else:
+            yield Change(kind="create", path="", entry=self._root)
+        if os.path.lexists(self._target.parent / (self._target.name + PLACEHOLDER_SUFFIX)):
+            top.placeholder = f"../{self._target.name}{PLACEHOLDER_SUFFIX}"
         stack, trail = [top], Trail(self._objects, self._root)
         while stack:
             self._check()
             folder = stack.pop()
-            trail.enter(folder.depth, folder.entry.object_id)
-            yield from self._folder(folder, stack)
-
-    @staticmethod
-    def _is_empty(path: Path) -> bool:
-        return not path.is_dir() or not os.listdir(path)
+            if folder.looked_into:
+                if folder.placeholder and not folder.refused:
+                    yield Change(kind="delete", path=folder.placeholder, entry=None, reason=RESTORED)
+                continue
+            folder.looked_into = True
+            stack.append(folder)
+            try:
+                trail.enter(folder.depth, folder.entry.object_id)
+                entries = self._objects.directory(folder.entry.object_id).entries
+            except PykopiaError as error:
+                if not self._options.ignore_errors:
+                    raise
+                folder.refuse()
+                yield Change(kind="refuse", path=folder.path, entry=folder.entry, reason=reason_of(error))
+                continue
+            yield from self._folder(folder, entries, stack)
 
     def _single(self) -> Iterator[Change]:
         """Compare a file or link that is restored by itself."""
-        try:
-            status: os.stat_result | None = os.lstat(self._target)
-        except FileNotFoundError:
-            status = None
         entry = msgspec.structs.replace(self._root, name=self._target.name)
-        if status is None:
-            yield from self._told(decide(entry, None, self._options, lambda: False), PARKED, entry, "", None, ())
+        if takes_contents(entry, self._target):
+            reason = "its contents are written to the pipe or device that is there"
+            yield Change(kind="replace", path="", entry=self._root, reason=reason)
+            return
+        found = look_at_parent(entry, self._target)
+        if found is None or isinstance(found, Refuse):
+            yield from self._told(found or Make(), PARKED, entry, "", None, ())
             return
         with _opened(os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+            status = status_of(entry.name, folder)
             decision = self._decide(folder, entry, status, shallow=False)
             yield from self._told(decision, folder, entry, "", status, os.listdir(folder))
 
-    def _folder(self, folder: "_Folder", stack: "list[_Folder]") -> Iterator[Change]:
-        """Compare what is in a folder; put the folders in it on the stack."""
+    def _folder(self, folder: "_Folder", listed: Sequence[DirectoryEntry], stack: "list[_Folder]") -> Iterator[Change]:
+        """Compare the entries of a folder with what is there; put the folders in it on the stack."""
         path, options = folder.path, self._options
-        listed: Sequence[DirectoryEntry] = self._objects.directory(folder.entry.object_id).entries
         if collide(listed, str):
             listed = [renamed or entry for entry, renamed in apart(listed, str)]
         shallow = options.shallow_depth is not None and folder.depth >= options.shallow_depth
@@ -154,10 +169,23 @@ class RestorePlan:
             for entry in self._selection.of_folder(path, listed, included=folder.included):
                 below, status = _join(path, entry.name), there.get(entry.name)
                 decision = self._decide(here, entry, status, shallow=shallow)
+                if isinstance(decision, Refuse):
+                    folder.refuse()
                 yield from self._told(decision, here, entry, below, status, there)
                 if entry.type == DIRECTORY and isinstance(decision, Make | SetAttributes):
                     included = folder.included or self._selection.includes(below, is_directory=True)
-                    inner.append(_Folder(entry, below, folder.depth + 1, included, exists=status is not None))
+                    placeholder = below + PLACEHOLDER_SUFFIX if entry.name + PLACEHOLDER_SUFFIX in there else ""
+                    inner.append(
+                        _Folder(
+                            entry,
+                            below,
+                            folder.depth + 1,
+                            included,
+                            status is not None,
+                            above=folder,
+                            placeholder=placeholder,
+                        )
+                    )
         stack += reversed(inner)
 
     def _open(self, path: str) -> int:
@@ -210,9 +238,9 @@ class RestorePlan:
                 yield Change(kind="replace", path=path, entry=entry, reason=reason)
             case _ if status is not None:
                 yield from self._attributes(path, entry, status)
-        if placeholder in there:
-            reason = "what it stands for is restored"
-            yield Change(kind="delete", path=path + PLACEHOLDER_SUFFIX, entry=None, reason=reason)
+        if placeholder in there and entry.type != DIRECTORY:  # a folder's goes when all that is in it is restored
+            path = path or f"../{entry.name}"
+            yield Change(kind="delete", path=path + PLACEHOLDER_SUFFIX, entry=None, reason=RESTORED)
 
     def _difference(self, folder: int, entry: DirectoryEntry, status: os.stat_result) -> str:
         """Return in what the contents of a file, or the target of a link, differ; empty if they do not."""
@@ -253,6 +281,19 @@ class _Folder:
     included: bool
     """Whether it, or one above it, is included."""
     exists: bool
+    above: "_Folder | None" = None
+    placeholder: str = ""
+    """Path of its placeholder, empty if there is none."""
+    looked_into: bool = False
+    refused: bool = False
+    """Whether anything in it, at any depth, is refused."""
+
+    def refuse(self) -> None:
+        """Note that something in this folder is refused."""
+        folder: _Folder | None = self
+        while folder is not None and not folder.refused:
+            folder.refused = True
+            folder = folder.above
 
 
 @contextlib.contextmanager

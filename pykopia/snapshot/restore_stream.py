@@ -72,16 +72,20 @@ class FileSink:
 
         Raises:
             TargetExistsError: a folder is there, or a file that may not be replaced.
+            RestoreError: no file can be made there.
         """
         if target.is_dir():
             raise TargetExistsError(f"can't write an archive to {target}: a folder is there")
         if target.exists() and not overwrite:
             raise TargetExistsError(f"{target} exists and files may not be overwritten; it was left as it is")
-        target.parent.mkdir(parents=True, exist_ok=True)
         self._target = target
         self._temporary = target.with_name(f".pykopia-{secrets.token_hex(8)}")
         self.scratch: str | None = str(target.parent)
-        self.stream: IO[bytes] = open(self._temporary, "xb")  # noqa: SIM115 -- closed by close()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.stream: IO[bytes] = open(self._temporary, "xb")  # noqa: SIM115 -- closed by close()
+        except OSError as error:
+            raise RestoreError(f"can't write an archive to {target}: {error.strerror}") from error
 
     def close(self, *, complete: bool) -> None:
         """Give the file its name, or remove it."""

@@ -5,8 +5,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
-from pykopia.snapshot.restore_decision import Existing
+from pykopia.snapshot.restore_decision import NAME_MAX, Existing, Refuse
 from pykopia.snapshot.small_files import FOLDER_FLAGS
 
 PATH_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -100,6 +101,30 @@ def status_of(name: str, folder: int) -> os.stat_result | None:
         return os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
         return None
+
+
+def look_at_target(path: Path) -> os.stat_result | Refuse | None:
+    """Return the status of what is where a folder is to be filled; links are followed, because the caller named them.
+
+    Returns:
+        None if the folder is to be made first; a refusal if it can't be, or can't be looked at.
+    """
+    for place in (path, *path.parents):
+        try:
+            status = os.stat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            if place.is_symlink():
+                return Refuse(f"{place} is a symbolic link that leads nowhere")
+            length = len(os.fsencode(place.name))
+            if length > NAME_MAX:
+                return Refuse(f"the name {place.name} has {length} bytes, and file systems take {NAME_MAX}")
+            continue
+        except OSError as error:
+            return Refuse(f"{place} can't be looked at: {error.strerror}")
+        if place == path:
+            return status
+        return None if stat.S_ISDIR(status.st_mode) else Refuse(f"{place} is no folder")
+    return None
 
 
 def existing_of(status: os.stat_result | None, *, empty: bool = True) -> Existing | None:
@@ -230,6 +255,7 @@ __all__ = [
     "existing_of",
     "identity_of",
     "kind_of",
+    "look_at_target",
     "made_writable",
     "opened",
     "remove",

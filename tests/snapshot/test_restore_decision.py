@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pykopia.api.repository import Repository
-from pykopia.errors import RestoreError
-from pykopia.format.directory import DirectoryEntry
+from pykopia.errors import ContentNotFoundError, RestoreError, UsageError
+from pykopia.format.directory import Directory, DirectoryEntry
+from pykopia.ids import ObjectID
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.restore_decision import (
     Existing,
@@ -280,3 +281,153 @@ def test_entries_of_one_name_are_told_apart() -> None:
     assert [(renamed or entry).name for entry, renamed in apart(cases, alike)] == [
         "Readme", "README.duplicate-2", "straße", "STRASSE.duplicate-2",
     ]  # fmt: skip
+
+
+# --- the target itself ---
+
+
+def occupy(path: Path, what: str) -> None:
+    """Put something where a restore is to go, or where a folder above it would be."""
+    if what == "link to a folder":
+        path.with_name("real").mkdir()
+        path.symlink_to("real")
+    elif what == "link to a file":
+        path.with_name("real").write_bytes(b"mine")
+        path.symlink_to("real")
+    elif what == "dangling link":
+        path.symlink_to("nowhere")
+    elif what == "loop":
+        path.symlink_to(path.name)
+    elif what == "placeholder beside":
+        path.with_name(path.name + PLACEHOLDER_SUFFIX).write_bytes(b"{}")
+    else:
+        put(path, what)
+
+
+def everything(folder: Path) -> dict[str, State | None]:
+    return {path.relative_to(folder).as_posix(): contents(path) for path in folder.rglob("*")}
+
+
+TARGETS = (
+    "nothing", "other size", "same file", "empty folder", "full folder", "pipe", "link to a folder", "link to a file",
+    "dangling link", "loop", "placeholder beside",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TARGETS)
+def test_a_dry_run_tells_what_becomes_of_each_target(
+    repository: Repository, source: Path, tmp_path: Path, what: str
+) -> None:
+    (source / "file").write_bytes(b"right")
+    (source / "link").symlink_to("right")
+    os.utime(source / "file", ns=(TIME_NS, TIME_NS))
+    snapshot = repository.snapshots.create(source).manifest.id
+    cases = itertools.product(["", "/file", "/link"], ["", "new", "new/er", "n" * 256], [True, False])
+    for number, (inside, below, overwrite) in enumerate(cases):
+        if (inside, what, below) == ("/file", "pipe", ""):
+            continue  # it would wait for a reader
+        place = tmp_path / f"place-{number}"
+        place.mkdir()
+        occupy(place / "target", what)
+        options = RestoreOptions(
+            overwrite_files=overwrite, overwrite_directories=overwrite, overwrite_symlinks=overwrite
+        )
+        compare_target(repository, f"{snapshot}{inside}", place, place / "target" / below, options)
+
+
+def compare_target(repository: Repository, reference: str, place: Path, target: Path, options: RestoreOptions) -> None:
+    """Restore to one target, and compare what has changed in ``place`` with what was told."""
+    before = everything(place)
+    plan = list(repository.snapshots.plan_restore(reference, target, options=options))
+    told = {(change.kind, change.path) for change in plan if change.kind != "attributes"}
+    assert everything(place) == before
+    refused = ""
+    try:
+        repository.snapshots.restore(reference, target, options=options)
+    except RestoreError as error:
+        refused = str(error)
+    after = everything(place)
+    changed = {located(place / name) for name in before | after if before.get(name) != after.get(name)}
+    if refused:
+        assert told == {("refuse", "")}, refused
+        assert changed == set()
+    else:
+        made_above = {located(each) for each in target.parents}
+        assert changed - made_above == {located(target / path) for _, path in told}, told
+
+
+def located(path: Path) -> Path:
+    """Return a path without links above its last part."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def test_the_contents_of_a_file_go_to_the_pipe_that_is_the_target(
+    repository: Repository, source: Path, tmp_path: Path
+) -> None:
+    (source / "file").write_bytes(b"right")
+    reference = f"{repository.snapshots.create(source).manifest.id}/file"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        (told,) = repository.snapshots.plan_restore(reference, tmp_path / "pipe")
+        repository.snapshots.restore(reference, tmp_path / "pipe")
+        assert os.read(reader, 100) == b"right"
+    finally:
+        os.close(reader)
+    assert (told.kind, told.reason) == ("replace", "its contents are written to the pipe or device that is there")
+
+
+def test_a_dry_run_of_a_url_is_refused(repository: Repository, source: Path) -> None:
+    snapshot = repository.snapshots.create(source).manifest
+    with pytest.raises(UsageError, match="memory://there is a URL"):
+        repository.snapshots.plan_restore(snapshot, "memory://there")
+
+
+def test_a_dry_run_keeps_the_placeholder_of_a_folder_that_is_not_restored_in_full(
+    repository: Repository, source: Path, tmp_path: Path
+) -> None:
+    for folder in ("whole", "part"):
+        (source / folder / "inner").mkdir(parents=True)
+        source_entry(source / folder / "inner" / "x", "f")
+        (tmp_path / "target" / folder / "inner").mkdir(parents=True)
+        for name in (folder, f"{folder}/inner"):
+            (tmp_path / "target" / (name + PLACEHOLDER_SUFFIX)).write_bytes(b"{}")
+    (tmp_path / f"target{PLACEHOLDER_SUFFIX}").write_bytes(b"{}")
+    (tmp_path / "target" / "part" / "inner" / "x").mkdir()
+    snapshot = repository.snapshots.create(source).manifest
+    options = RestoreOptions(ignore_errors=True)
+    told = {
+        change.path
+        for change in repository.snapshots.plan_restore(snapshot, tmp_path / "target", options=options)
+        if change.kind == "delete"
+    }
+    assert told == {f"whole{PLACEHOLDER_SUFFIX}", f"whole/inner{PLACEHOLDER_SUFFIX}"}
+    repository.snapshots.restore(snapshot, tmp_path / "target", options=options)
+    assert {each.name for each in tmp_path.rglob("*" + PLACEHOLDER_SUFFIX)} == {
+        f"part{PLACEHOLDER_SUFFIX}", f"inner{PLACEHOLDER_SUFFIX}", f"target{PLACEHOLDER_SUFFIX}"
+    }  # fmt: skip
+    assert not (tmp_path / "target" / f"whole{PLACEHOLDER_SUFFIX}").exists()
+
+
+def test_a_dry_run_goes_on_after_a_damaged_folder_as_the_restore_does(repository: Repository, tmp_path: Path) -> None:
+    lost = DirectoryEntry(name="lost", type="d", mode=0o700, object_id=ObjectID("k" + "00" * 16))
+    with repository.writer() as writer:
+        root_id = writer.objects.write(
+            Directory((lost, replace_entry(FILE, writer.objects.write(b"right")))).to_bytes(), prefix="k"
+        )
+    root = DirectoryEntry(name="root", type="d", mode=0o700, object_id=root_id)
+    options = RestoreOptions(ignore_errors=True)
+    told = list(repository.snapshots.plan_restore(root, tmp_path / "target", options=options))
+    assert [(each.kind, each.path) for each in told] == [
+        ("create", ""), ("create", "lost"), ("create", "x"), ("refuse", "lost"),
+    ]  # fmt: skip
+    (problem,) = repository.snapshots.restore(root, tmp_path / "target", options=options).problems
+    assert (problem.path, problem.message) == ("lost", told[-1].reason)
+    with pytest.raises(ContentNotFoundError):
+        list(repository.snapshots.plan_restore(root, tmp_path / "target"))
+
+
+def replace_entry(entry: DirectoryEntry, object_id: ObjectID) -> DirectoryEntry:
+    return DirectoryEntry(
+        name=entry.name, type=entry.type, size=entry.size, mtime_ns=entry.mtime_ns, mode=0o600, object_id=object_id
+    )

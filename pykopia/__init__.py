@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pykopia.format.complete_view import Contradiction
     from pykopia.format.complete_view import Kind as ContradictionKind
     from pykopia.format.directory import Directory, DirectoryEntry, DirectorySummary, EntryError
+    from pykopia.format.extended_attributes import ExtendedAttributes
     from pykopia.format.gojson import Raw as RawJSON
     from pykopia.format.index_layout import IndexEntry
     from pykopia.format.local_config import CachingOptions
@@ -104,6 +105,7 @@ _PLACES = {
     "EpochParameters": "pykopia.format.repository_format",
     "Estimate": "pykopia.snapshot.estimate",
     "EstimationType": "pykopia.snapshot.upload_options",
+    "ExtendedAttributes": "pykopia.format.extended_attributes",
     "Expiration": "pykopia.snapshot.expiration",
     "ExpirePlan": "pykopia.format.retention",
     "ExportFormat": "pykopia.snapshot.export",
@@ -228,6 +230,7 @@ __all__ = [
     "Expiration",
     "ExpirePlan",
     "ExportFormat",
+    "ExtendedAttributes",
     "FormatBlob",
     "Found",
     "FoundLease",

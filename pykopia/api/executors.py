@@ -246,6 +246,7 @@ def _check(options: RestoreOptions) -> None:
         "overwrite_directories": True,
         "overwrite_symlinks": True,
         "skip_times": False,
+        "extended_attributes": False,
     }.items():
         if getattr(options, name) != usual:
             raise UsageError(f"{name} can't be used with an executor: a part does not see the whole target")

@@ -34,6 +34,10 @@ def restore(
     from pykopia.snapshot.restore import Restore
     from pykopia.snapshot.selection import Selection
 
+    if options.extended_attributes:
+        from pykopia.snapshot.extended_attributes import check_supported
+
+        check_supported()
     objects = repository.objects
     entry = with_length(entry, objects)
     counting = Progress(RestoreCounters(), progress, cancel)
@@ -44,6 +48,10 @@ def restore(
             return restore_to_url(repository, entry, target, options, counting)
     place = Path(target) if isinstance(target, str | os.PathLike) else target
     mode = restore_mode(options.mode, entry, place)
+    if options.extended_attributes and (mode != "local" or not isinstance(place, Path)):
+        raise UsageError(
+            "extended attributes and hard links can be restored to a folder only, not to an archive or stream"
+        )
     if executor is not None and mode == "local" and entry.type == DIRECTORY and isinstance(place, Path):
         from pykopia.api.executors import restore_by
 

@@ -76,6 +76,12 @@ def restore(session: Session, options: RestoreFlags) -> None:
             session.log.info("%s", _summary(session, result.counters))
             if unset := result.counters.unset_attributes():
                 session.log.info("%s.", unset)
+            if left := result.counters.left_extended_attributes:
+                session.log.info(
+                    "Extended attributes or hard links of %d %s were recorded and not restored: --extended-attributes does.",
+                    left,
+                    "entry" if left == 1 else "entries",
+                )
             if options.json:
                 options.write_json(session, _result_members(target, result))
 
@@ -142,6 +148,7 @@ def _result_members(target: str, result: RestoreResult) -> dict[str, object]:
         "unsetOwners": counters.unset_owners,
         "unsetModes": counters.unset_modes,
         "unsetTimes": counters.unset_times,
+        "unsetExtendedAttributes": counters.unset_extended_attributes,
         "errors": list(result.errors),
     }
 
@@ -254,6 +261,7 @@ def _restore_options(options: RestoreFlags, *, placeholder: bool) -> RestoreOpti
         skip_owners=options.skip_owners,
         skip_permissions=options.skip_permissions,
         skip_times=options.skip_times,
+        extended_attributes=options.extended_attributes,
         ignore_permission_errors=options.ignore_permission_errors,
         ignore_errors=options.ignore_errors,
         parallel=options.parallel or _PARALLEL,

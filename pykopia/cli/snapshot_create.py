@@ -1,7 +1,6 @@
 """`snapshot create`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pykopia.cli import formatting
@@ -186,6 +185,7 @@ def _snapshot_options(session: Session, source: SourceInfo | None, options: Crea
         checkpoint_interval_seconds=interval,
         upload_limit_bytes=options.upload_limit_mb * _MIB,
         fail_fast=options.fail_fast,
+        extended_attributes=options.extended_attributes,
         force_hash_percent=options.force_hash,
         start_time_ns=parse_timestamp(options.start_time) if options.start_time else None,
         end_time_ns=parse_timestamp(options.end_time) if options.end_time else None,
@@ -215,8 +215,7 @@ def _report(session: Session, options: CreateOptions, result: SnapshotResult) ->
         log.info("\n Not saving snapshot because no files have been changed since previous snapshot")
         return
     if options.json:
-        known = replace(manifest, extra={})  # readers of this output refuse what they do not know
-        options.write_json(session, Raw(known.to_output(stats=options.json_verbose)))
+        options.write_json(session, Raw(manifest.as_kopia_has_it().to_output(stats=options.json_verbose)))
     else:
         partial = " partial" if manifest.incomplete else ""
         took = (manifest.end_time_ns - manifest.start_time_ns) // _SECOND * _SECOND

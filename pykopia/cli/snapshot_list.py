@@ -1,7 +1,7 @@
 """`snapshot list`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -91,8 +91,9 @@ def _write_json(
         manifests = _selected(group, options)
         reasons = _reasons(session, repository, manifests) if options.retention else {}
         for manifest, stats in zip(manifests, _storage_stats(repository, options, manifests), strict=True):
-            known = replace(manifest, extra={})  # readers of this output refuse what they do not know
-            text = known.to_output(storage_stats=stats, retention_reasons=reasons.get(manifest.id, ()))
+            text = manifest.as_kopia_has_it().to_output(
+                storage_stats=stats, retention_reasons=reasons.get(manifest.id, ())
+            )
             printer.add_text(text.decode("utf-8", "surrogateescape"))
     printer.end()
 

@@ -5,7 +5,7 @@ directory would be stored twice. What Kopia can't read back is never written: an
 one it can't parse makes the whole directory unreadable, and of two equal names it sees only one.
 
 Names are text as ``os.fsdecode`` gives it; bytes that are not UTF-8 are stored as U+FFFD and can't be got back. Unknown
-keys that others put into entries are not kept.
+keys that others put into entries are not kept. One key is our own, see ``extended_attributes``.
 
 The functions here are the definition; ``_directory`` does in C what Kopia itself writes, for snapshots of many files.
 """
@@ -13,6 +13,7 @@ The functions here are the definition; ``_directory`` does in C what Kopia itsel
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -20,6 +21,11 @@ import msgspec
 from pykopia.dataclass import dataclass
 from pykopia.errors import CollidingNamesError, DamagedDataError, DamagedObjectError, InvalidIDError, UsageError
 from pykopia.format import gojson
+from pykopia.format.extended_attributes import (
+    ExtendedAttributes,
+    extended_attributes_of,
+    extended_attributes_text,
+)
 from pykopia.format.file_mode import mode_text, parse_mode
 from pykopia.format.gotime import moment, nearest_time
 from pykopia.format.object_id import CANONICAL, parse_object_id
@@ -83,11 +89,21 @@ class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     object_id: ObjectID = ObjectID("")
     summary: DirectorySummary | None = None
     """Totals of a directory, or of a file that is the root of a snapshot; None for other entries."""
+    extended: ExtendedAttributes | None = None
+    """Recorded where the snapshot was asked to; Kopia does not know them."""
 
     @property
     def mtime(self) -> datetime | None:
         """Modification time in UTC; parts of a microsecond are cut."""
         return moment(self.mtime_ns)
+
+
+_EXTENDED = attrgetter("extended")
+
+
+def any_extended(entries: Iterable[DirectoryEntry]) -> bool:
+    """Return True if an entry has extended attributes or is a hard link."""
+    return any(map(_EXTENDED, entries))
 
 
 def with_total(entry: DirectoryEntry) -> DirectoryEntry:
@@ -256,7 +272,7 @@ def encode_directory(entries: Sequence[DirectoryEntry], summary: DirectorySummar
         CollidingNamesError: Two names are equal once they are stored.
     """
     data = None
-    if _directory is not None:
+    if _directory is not None and not any_extended(entries):
         data = _directory.encode_directory(entries, summary, msgspec.structs.astuple, _summary_text)
     return python_encode_directory(entries, summary) if data is None else data
 
@@ -346,6 +362,8 @@ def _entry_text(entry: DirectoryEntry) -> str:
     parts.append(f'"obj":"{entry.object_id}"')
     if entry.summary is not None:
         parts.append(f'"summ":{_summary_text(entry.summary)}')
+    if entry.extended is not None:
+        parts.append(f'"pykopia":{extended_attributes_text(entry.extended)}')
     return f"{{{','.join(parts)}}}"
 
 
@@ -400,6 +418,7 @@ class StoredEntry(msgspec.Struct, forbid_unknown_fields=True):
     gid: gojson.Uint32 = 0
     obj: str | None = ""
     summ: _StoredSummary | None = None
+    pykopia: object = None
 
     def entry(self) -> DirectoryEntry:
         """Return what the JSON stands for.
@@ -443,6 +462,7 @@ def _entry(stored: StoredEntry) -> DirectoryEntry:
         stored.gid,
         ObjectID(object_id),
         None if stored.summ is None else _summary(stored.summ),
+        extended_attributes_of(stored.pykopia),
     )
 
 
@@ -493,6 +513,7 @@ __all__ = [
     "EntryError",
     "EntryFailure",
     "StoredEntry",
+    "any_extended",
     "as_compared",
     "colliding_names",
     "decode_entry",

@@ -197,6 +197,11 @@ class SnapshotManifest:
             members["retentionReason"] = list(retention_reasons)
         return gojson.dumps(members, indent=indent)
 
+    def as_kopia_has_it(self) -> "SnapshotManifest":
+        """Return the snapshot without what Kopia does not know: readers of the output of commands refuse it."""
+        root = self.root_entry
+        return replace(self, extra={}, root_entry=root and msgspec.structs.replace(root, extended=None))
+
     def _members(
         self, manifest_id: str, *, stats: bool, storage_stats: StorageStats | None = None
     ) -> dict[str, object]:

@@ -30,6 +30,7 @@ from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
 from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.estimating import estimated
+from pykopia.snapshot.extended_attributes import AttributeReader, check_supported
 from pykopia.snapshot.file_batches import FileBatches
 from pykopia.snapshot.folder_finishing import FolderFinisher
 from pykopia.snapshot.manifests import read_snapshots
@@ -69,6 +70,10 @@ def create_snapshot(
     session: RepositoryWriter | None = None,
 ) -> SnapshotResult:
     """Take a snapshot; see ``Snapshots.create``."""
+    if options.extended_attributes:
+        check_supported()
+        if is_url(path):
+            raise UsageError(f"extended attributes are of files of this machine, and the source is {path}")
     source = options.source or local_source(repository, path)
     tags = stored_tags(options.tags)
     taking = _Taking(repository, source, options, progress, session)
@@ -196,15 +201,25 @@ class _Taking:
                 name = os.path.basename(path) or "/"
             lacking = StoredObjects(repository, writer.contents, self.packs).lacking
             folders = FolderFinisher(writer.objects, actions, state)
+            attributes = AttributeReader(status.st_dev) if options.extended_attributes else None
             upload = Upload(
-                PreviousEntries(repository.objects, lacking, state, force_hash_percent=options.force_hash_percent),
-                FileBatches(reader, folders, state, upload_limit_bytes=options.upload_limit_bytes),
+                PreviousEntries(
+                    repository.objects,
+                    lacking,
+                    state,
+                    force_hash_percent=options.force_hash_percent,
+                    extended_attributes=options.extended_attributes,
+                ),
+                FileBatches(
+                    reader, folders, state, attributes=attributes, upload_limit_bytes=options.upload_limit_bytes
+                ),
                 folders,
                 actions,
                 state,
                 stored_entry=lambda placeholder, real: stored_entry(
                     placeholder, real, repository.objects, repository.contents.exists
                 ),
+                attributes=attributes,
                 checkpoint=Checkpoints(
                     options.checkpoint_interval_seconds,
                     writer.objects,
@@ -256,7 +271,8 @@ class _Taking:
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1)
         self._progress.add(hashed_files=1)
         summary = summarize_file(size, status.st_mtime_ns)
-        return entry_from(name, FILE, status, object_id, size, summary)
+        extended = AttributeReader(status.st_dev).of(path, status) if self._options.extended_attributes else None
+        return entry_from(name, FILE, status, object_id, size, summary, extended)
 
     def _write(self, writer: RepositoryWriter, file: BinaryIO, packer: str) -> tuple[ObjectID, int]:
         written = writer.objects.write_stream(

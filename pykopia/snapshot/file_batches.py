@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pykopia.errors import CanceledError, PykopiaError
 from pykopia.format.directory import FILE, DirectoryEntry
+from pykopia.snapshot.extended_attributes import AttributeReader
 from pykopia.snapshot.folder_finishing import FolderFinisher
 from pykopia.snapshot.reading import FileReader
 from pykopia.snapshot.source_folder import Folder, Item
@@ -23,7 +24,13 @@ class FileBatches:
     """Hands files and links to the threads of an upload, a batch at a time."""
 
     def __init__(
-        self, reader: FileReader, folders: FolderFinisher, state: UploadState, *, upload_limit_bytes: int = 0
+        self,
+        reader: FileReader,
+        folders: FolderFinisher,
+        state: UploadState,
+        *,
+        attributes: AttributeReader | None = None,
+        upload_limit_bytes: int = 0,
     ) -> None:
         """Prepare.
 
@@ -31,11 +38,13 @@ class FileBatches:
             reader: reads and stores.
             folders: told what is done in each folder.
             state: of the upload.
+            attributes: reads extended attributes and hard links; None where they are not recorded.
             upload_limit_bytes: read no further file once so many bytes were read; 0 for no limit.
         """
         self._reader = reader
         self._folders = folders
         self._state = state
+        self._attributes = attributes
         self._limit = upload_limit_bytes
         self._batch: list[Item] = []
         self._size = 0
@@ -64,6 +73,8 @@ class FileBatches:
         if small and not state.stopping:
             items = [item for item, _ in small]
             entries = self._reader.stored(items, [data for _, data in small])
+            if self._attributes is not None:
+                entries = [self._attributes.added_to(*each) for each in zip(entries, items, strict=True)]
             for (folder, _, status), entry in zip(items, entries, strict=True):
                 folder.entries.append(entry)
                 done.append((status, entry, 1))
@@ -103,6 +114,8 @@ class FileBatches:
             ignored = folder.policies.effective.error_handling.ignore_file_errors
             self._state.entry_failed(folder, name, error, ignored=bool(ignored))
         else:
+            if self._attributes is not None:
+                entry = self._attributes.added_to(entry, item)
             folder.entries.append(entry)
             done.append((status, entry, parts))
 

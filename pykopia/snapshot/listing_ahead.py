@@ -6,7 +6,7 @@ are as quick as one. What is listed ahead is bounded, so memory does not grow wi
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
@@ -29,9 +29,13 @@ class ListingAhead:
 
     Args:
         enabled: Without it nothing is listed ahead, as where a program may change a folder just before the walk.
+        list_folders: Lists folders; another one where more is asked of a status than the native one has.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(
+        self, *, enabled: bool, list_folders: Callable[[list[bytes]], list[Listing | None]] = list_folders
+    ) -> None:
+        self._list_folders = list_folders
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pykopia-list") if enabled else None
         self._tasks: dict[Folder, tuple[Future[list[Listing | None]], int]] = {}
         """The task that lists a folder, and the place of its listing in the result."""
@@ -63,7 +67,7 @@ class ListingAhead:
         task = self._tasks.pop(folder, None)
         self._ask(stack)
         if task is None:
-            (listing,) = list_folders([os.fsencode(folder.path)])
+            (listing,) = self._list_folders([os.fsencode(folder.path)])
             return listing
         future, number = task
         listings = future.result()
@@ -85,7 +89,7 @@ class ListingAhead:
                 self._tasks[folder] = future, number
 
     def _list(self, paths: list[bytes]) -> list[Listing | None]:
-        listings = list_folders(paths)
+        listings = self._list_folders(paths)
         self._count(sum(map(_size, listings)))
         return listings
 

@@ -7,8 +7,10 @@ import logging
 import random
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
+import msgspec
+
 from pykopia.errors import PykopiaError
-from pykopia.format.directory import DIRECTORY, Directory, DirectoryEntry, DirectorySummary
+from pykopia.format.directory import DIRECTORY, Directory, DirectoryEntry, DirectorySummary, any_extended
 from pykopia.format.gojson import stored_form
 from pykopia.ids import ObjectID
 from pykopia.repository.objects import DirectoryReader, ObjectStore
@@ -30,6 +32,7 @@ class PreviousEntries:
         state: UploadState,
         *,
         force_hash_percent: float = 0,
+        extended_attributes: bool = False,
     ) -> None:
         """Prepare.
 
@@ -38,11 +41,14 @@ class PreviousEntries:
             lacking: returns which of some objects, by their position, are not stored as a whole.
             state: of the upload.
             force_hash_percent: share of the unchanged files that are read all the same.
+            extended_attributes: whether this snapshot records them. One that does not never has those of an earlier one:
+                they may be others by now.
         """
         self._directories = DirectoryReader(objects)
         self._lacking = lacking
         self._state = state
         self._force_hash = force_hash_percent
+        self._extended = extended_attributes
 
     def look_back(self, folder: Folder, stack: Sequence[Folder]) -> None:
         """Read what was in a folder in earlier snapshots.
@@ -60,7 +66,9 @@ class PreviousEntries:
                 log.warning("can't use the previous state of %s: %s", stored_form(folder.path), error)
         if folder.before:
             folder.previous = by_name(found)
-        if len(found) == len(folder.before) == 1:
+        if not self._extended and any(any_extended(each.values()) for each in folder.previous):
+            folder.previous = [{name: _plain(old) for name, old in each.items()} for each in folder.previous]
+        elif len(found) == len(folder.before) == 1:
             folder.earlier = folder.before[0]
 
     def take_over(self, folder: Folder, entries: Iterable[Named], found: Found) -> None:
@@ -84,6 +92,11 @@ class PreviousEntries:
         if self._force_hash:
             names.update(old.name for old in taken if random.random() * 100 < self._force_hash)  # noqa: S311
         return names
+
+
+def _plain(entry: DirectoryEntry) -> DirectoryEntry:
+    """Return an entry without extended attributes."""
+    return msgspec.structs.replace(entry, extended=None)
 
 
 def _without(names: Container[str], entries: Mapping[str, DirectoryEntry]) -> Mapping[str, DirectoryEntry]:

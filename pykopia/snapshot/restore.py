@@ -241,8 +241,9 @@ class Restore(Generic[Folder]):
             needed = self._output.needed(opened.folder, entries)
             self._repository.contents.expect(entry.object_id for entry in needed if fetched_together(entry))
         folders: list[DirectoryEntry] = []
-        total = files = links = 0
+        total = files = links = left = 0
         for entry in entries:
+            left += entry.extended is not None
             if shallow and self._shallow(opened, entry):
                 continue
             if entry.type == DIRECTORY:
@@ -252,6 +253,8 @@ class Restore(Generic[Folder]):
             files += entry.type != SYMLINK
             total += entry.size
             self._enqueue(opened, entry)
+        if left and not self._options.extended_attributes:
+            self._progress.add(left_extended_attributes=left)
         if not self._total_is_known:
             self._progress.add(
                 enqueued_files=files, enqueued_symlinks=links, enqueued_directories=len(folders), enqueued_bytes=total

@@ -23,6 +23,7 @@ from pykopia.ids import Buffer
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.file_writing import FileWriter, write_all
+from pykopia.snapshot.hard_links import HardLinks, note_first
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import (
@@ -35,6 +36,7 @@ from pykopia.snapshot.restore import (
     link_target,
     one_by_one,
 )
+from pykopia.snapshot.restore_attributes import AttributeWriter
 from pykopia.snapshot.restore_decision import (
     MAKE,
     NAME_MAX,
@@ -54,6 +56,7 @@ from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreCounters, RestoreOptions
 from pykopia.snapshot.selection import Selection
 from pykopia.snapshot.small_files import (
+    EXTENDED,
     FLUSH,
     IGNORE_RIGHTS,
     MODE,
@@ -125,6 +128,11 @@ class LocalOutput:
         """Owner and group that this process may not give to its own files, as was seen with one of them."""
         self.warnings: list[str] = []
         """Deviations from the usual way, one line each."""
+        self._extended = AttributeWriter(options, self._warn) if options.extended_attributes else None
+        """Sets extended attributes, where they are to be restored."""
+        self._hard_links = HardLinks()
+        self._root: LocalFolder | None = None
+        """The target, once it is open."""
         self._flags = (
             OWNER * (not options.skip_owners)
             | MODE * (not options.skip_permissions)
@@ -201,7 +209,8 @@ class LocalOutput:
             raise
         except OSError as error:
             raise RestoreError(describe(str(self._target), error)) from error
-        return self._opened(LocalFolder(handle, fresh=status is None, mode=made_writable(handle)))
+        self._root = self._opened(LocalFolder(handle, fresh=status is None, mode=made_writable(handle)))
+        return self._root
 
     def _opened(self, folder: LocalFolder) -> LocalFolder:
         self._open.add(folder)
@@ -286,18 +295,23 @@ class LocalOutput:
             self._take_back(parent, handle)
         if folder.mode is not None and not self._flags & MODE:
             os.fchmod(handle, folder.mode)
-        self._finish_folder(handle, entry)
+        self._finish_folder(handle, entry, path)
 
-    def _finish_folder(self, handle: int, entry: DirectoryEntry) -> None:
+    def _finish_folder(self, handle: int, entry: DirectoryEntry, path: str) -> None:
         """Set the attributes of a folder and close it; those that may not be set are counted."""
-        flags = self._flags & ~FLUSH
+        flags, unset = self._flags & ~FLUSH, 0
         try:
-            finish_folder(os.dup(handle), entry, flags & ~IGNORE_RIGHTS)
-        except OSError as error:
-            if not (flags & IGNORE_RIGHTS and lacks_rights(error)):
-                raise
-            self._count_unset(set_attributes(handle, entry, flags))
+            unset = self._extended.before(handle, entry, path or ".") if self._extended else 0
+            try:
+                finish_folder(os.dup(handle), entry, flags & ~IGNORE_RIGHTS)
+            except OSError as error:
+                if not (flags & IGNORE_RIGHTS and lacks_rights(error)):
+                    raise
+                unset |= set_attributes(handle, entry, flags)
+            if self._extended is not None:
+                unset |= self._extended.after(handle, entry, path or ".", unset)
         finally:
+            self._count_unset(unset)
             os.close(handle)
 
     def _take_back(self, parent: LocalFolder, handle: int) -> None:
@@ -347,6 +361,8 @@ class LocalOutput:
         small = [
             item for item in items if item[0].fresh and fetched_together(item[1]) and item[1].mtime_ns in COMMON_TIMES
         ]
+        if self._extended is not None:
+            small = [item for item in small if item[1].extended is None]
         lengths: dict[str, int] = {entry.object_id: entry.size for _, entry, _ in small}
         contents = self._contents.get_many(lengths, lengths=lengths)
         ready = [item for item in small if len(contents.get(item[1].object_id, WRONG)) == item[1].size]
@@ -389,6 +405,15 @@ class LocalOutput:
 
         A file has its name only when it is whole, unless it is to be written in place.
         """
+        if self._extended is None or entry.extended is None or not entry.extended.hard_link:
+            return self._file(parent, entry, path)
+        with self._hard_links.making(entry) as names:
+            made = self._file(parent, entry, path)
+            if made:
+                note_first(names, path, self._handle(parent), entry.name)
+            return made
+
+    def _file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
         handle, name = self._handle(parent), entry.name
         status = None if parent.fresh else status_of(name, handle)
         decision = MAKE if status is None else self._decide(parent, entry, status)
@@ -484,6 +509,8 @@ class LocalOutput:
     def _write_new(self, folder: int, entry: DirectoryEntry, path: str, *, old: int | None = None) -> str:
         """Write a file under a temporary name and return this name; nothing is left after an error."""
         temporary = temporary_name()
+        if self._linked(folder, entry, temporary):
+            return temporary
         handle = os.open(temporary, FILE_FLAGS, 0o600, dir_fd=folder)
         try:
             with _closing(handle):
@@ -497,6 +524,16 @@ class LocalOutput:
                 os.unlink(temporary, dir_fd=folder)
             raise
         return temporary
+
+    def _linked(self, folder: int, entry: DirectoryEntry, temporary: str) -> bool:
+        """Make a name of a file that is restored already; return whether there is one to do this with."""
+        if self._extended is None or self._root is None or entry.extended is None or not entry.extended.hard_link:
+            return False
+        if not self._hard_links.link(entry, self._root.handle, folder, temporary):
+            return False
+        if self.counts(entry):
+            self._progress.add(restored_bytes=entry.size)
+        return True
 
     def _complete(self, handle: int, entry: DirectoryEntry, path: str) -> int:
         unset = self._attributes(handle, entry, path)
@@ -532,6 +569,9 @@ class LocalOutput:
 
     def _link_attributes(self, folder: int, entry: DirectoryEntry, path: str) -> None:
         name, unset = entry.name, 0
+        place = f"/proc/self/fd/{folder}/{name}"
+        if self._extended is not None:
+            unset |= self._extended.before(place, entry, path)
         if not self._options.skip_owners:
             unset |= self._may_lack_rights(
                 OWNER, lambda: change_owner(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
@@ -541,6 +581,8 @@ class LocalOutput:
             unset |= self._may_lack_rights(TIME, lambda: os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False))
             if entry.mtime_ns not in COMMON_TIMES and not unset & TIME:
                 self._compare_time(os.lstat(name, dir_fd=folder), entry, path)
+        if self._extended is not None:
+            unset |= self._extended.after(place, entry, path, unset)
         self._count_unset(unset)
 
     # ------------------------------------------------------------------ attributes
@@ -548,6 +590,8 @@ class LocalOutput:
     def _attributes(self, handle: int, entry: DirectoryEntry, path: str) -> int:
         """Set owner, then mode (a change of owner clears set-uid bits), then time; return those that could not be set."""
         options, unset = self._options, 0
+        if self._extended is not None:
+            unset |= self._extended.before(handle, entry, path)
         if not options.skip_owners:
             unset |= self._may_lack_rights(OWNER, lambda: change_owner(handle, entry.uid, entry.gid))
         if not options.skip_permissions:
@@ -556,6 +600,8 @@ class LocalOutput:
             unset |= self._may_lack_rights(TIME, lambda: os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns)))
             if entry.mtime_ns not in COMMON_TIMES and not unset & TIME:
                 self._compare_time(os.fstat(handle), entry, path)
+        if self._extended is not None:
+            unset |= self._extended.after(handle, entry, path, unset)
         self._count_unset(unset)
         return unset
 
@@ -567,6 +613,7 @@ class LocalOutput:
                 unset_owners=bool(unset & OWNER),
                 unset_modes=bool(unset & MODE),
                 unset_times=bool(unset & TIME),
+                unset_extended_attributes=bool(unset & EXTENDED),
             )
 
     def _compare_time(self, found: os.stat_result, entry: DirectoryEntry, path: str) -> None:
@@ -611,7 +658,7 @@ class LocalOutput:
         handle = os.open(name, FILE_FLAGS, 0o600, dir_fd=folder)
         with _closing(handle):
             write_all(handle, data, 0)
-            self._attributes(handle, entry, path)
+            self._attributes(handle, msgspec.structs.replace(entry, extended=None), path)
             if not self._options.skip_permissions:
                 self._may_lack_rights(MODE, lambda: os.chmod(handle, entry.mode & ~0o222))
 

@@ -49,6 +49,9 @@ class RestoreOptions:
     skip_owners: bool = False
     skip_permissions: bool = False
     skip_times: bool = False
+    extended_attributes: bool = False
+    """Set the extended attributes, POSIX ACLs among them, and make the hard links that the snapshot has recorded. Into a folder
+    only. Attributes that can't be set for lack of rights are passed over as owners are."""
     ignore_permission_errors: bool = True
     """Go on where owner, mode or time can't be set for lack of rights."""
     ignore_errors: bool = False
@@ -92,6 +95,9 @@ class RestoreCounters:
     unset_owners: int = 0
     unset_modes: int = 0
     unset_times: int = 0
+    unset_extended_attributes: int = 0
+    left_extended_attributes: int = 0
+    """Entries with extended attributes or hard links that the restore was not asked for."""
     enqueued_files: int = 0
     enqueued_directories: int = 0
     enqueued_symlinks: int = 0
@@ -103,7 +109,12 @@ class RestoreCounters:
         >>> RestoreCounters(unset_entries=3, unset_owners=3, unset_times=1).unset_attributes()
         'The owner of 3 entries and the time of 1 entry could not be set for lack of rights'
         """
-        counts = {"owner": self.unset_owners, "mode": self.unset_modes, "time": self.unset_times}
+        counts = {
+            "owner": self.unset_owners,
+            "mode": self.unset_modes,
+            "time": self.unset_times,
+            "extended attributes": self.unset_extended_attributes,
+        }
         parts = [
             f"the {name} of {count} {'entry' if count == 1 else 'entries'}" for name, count in counts.items() if count
         ]

@@ -43,6 +43,8 @@ def restore_to_url(
 
 
 def _check(options: RestoreOptions, entry: DirectoryEntry, url: str) -> None:
+    if options.extended_attributes:
+        raise UsageError("extended_attributes can't be used for a URL: other filesystems do not have them")
     for name in ("skip_existing", "only_differences", "delete_extra", "shallow_depth"):
         if getattr(options, name) not in (False, None):
             raise UsageError(f"{name} can't be used for a URL: other filesystems do not keep the times of files")

@@ -34,6 +34,8 @@ TIME = 4
 IGNORE_RIGHTS = 8
 """Ignore permission errors when owner, mode or time is set."""
 FLUSH = 16
+EXTENDED = 32
+"""Extended attributes; no function here sets them."""
 
 
 def python_read_files(paths: list[bytes], sizes: list[int]) -> list[bytes | int]:
@@ -232,6 +234,7 @@ except ImportError:  # no compiler was there
     make_folder, finish_folder, publish = python_make_folder, python_finish_folder, python_publish
 
 __all__ = [
+    "EXTENDED",
     "FLUSH",
     "FOLDER_FLAGS",
     "GREW",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from pykopia.format.directory import DIRECTORY, DirectoryEntry, DirectorySummary, EntryFailure
+from pykopia.format.extended_attributes import ExtendedAttributes
 from pykopia.format.gojson import stored_form
 from pykopia.format.gotime import EARLIEST_NS, LATEST_NS, nearest_time
 from pykopia.format.ignore import IgnoreContext
@@ -52,6 +53,7 @@ class Folder:
         "context",
         "earlier",
         "entries",
+        "extended",
         "failures",
         "name",
         "parent",
@@ -93,6 +95,8 @@ class Folder:
         self.taken_over = 0
         """How many of the first entries are those of an earlier snapshot."""
         self.failures: list[EntryFailure] = []
+        self.extended: ExtendedAttributes | None = None
+        """Extended attributes of the folder itself, where they are recorded."""
         self.unfinished = 1  # the walk itself
         self.subfolders: dict[str, Folder] = {}
         """Open folders in this one, for checkpoints."""
@@ -114,7 +118,7 @@ class Folder:
 
     def entry(self, object_id: ObjectID, summary: DirectorySummary) -> DirectoryEntry:
         """Return the entry of this folder in the one above."""
-        return entry_from(self.name, DIRECTORY, self.status, object_id, 0, summary)
+        return entry_from(self.name, DIRECTORY, self.status, object_id, 0, summary, self.extended)
 
 
 Item = tuple[Folder, str, os.stat_result]
@@ -128,6 +132,7 @@ def entry_from(
     object_id: ObjectID,
     size: int,
     summary: DirectorySummary | None = None,
+    extended: ExtendedAttributes | None = None,
 ) -> DirectoryEntry:
     """Return a directory entry from what the file system says of a file, folder or link."""
     mtime_ns = nearest_time(status.st_mtime_ns)
@@ -145,6 +150,7 @@ def entry_from(
         gid=status.st_gid,
         object_id=object_id,
         summary=summary,
+        extended=extended,
     )
 
 

@@ -15,9 +15,10 @@ from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.snapshot import walk
 from pykopia.snapshot.actions import Actions
+from pykopia.snapshot.extended_attributes import AttributeReader
 from pykopia.snapshot.file_batches import FileBatches
 from pykopia.snapshot.folder_finishing import FolderFinisher
-from pykopia.snapshot.listing import Named
+from pykopia.snapshot.listing import Named, list_folders, python_list_folders
 from pykopia.snapshot.listing_ahead import ListingAhead
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.previous_entries import PreviousEntries, by_name, earlier_folders
@@ -38,6 +39,7 @@ class Upload:
         state: UploadState,
         *,
         stored_entry: Callable[[str, str], DirectoryEntry],
+        attributes: AttributeReader | None = None,
         checkpoint: Callable[[Folder], None] | None = None,
     ) -> None:
         """Prepare.
@@ -49,6 +51,7 @@ class Upload:
             actions: that run before a folder.
             state: shared by all of them.
             stored_entry: returns the entry that a placeholder stands for, from its path and the entry's name.
+            attributes: reads extended attributes and hard links; None where they are not recorded.
             checkpoint: called with the root now and then.
         """
         self._previous = previous
@@ -57,8 +60,11 @@ class Upload:
         self._actions = actions
         self._state = state
         self._stored_entry = stored_entry
+        self._attributes = attributes
         self._checkpoint = checkpoint
-        self._ahead = ListingAhead(enabled=not actions.enabled)
+        self._ahead = ListingAhead(
+            enabled=not actions.enabled, list_folders=list_folders if attributes is None else python_list_folders
+        )
 
     def run(
         self, path: str, name: str, status: os.stat_result, policies: PolicyTree, previous: Sequence[Directory]
@@ -112,8 +118,12 @@ class Upload:
             self._folders.failed(folder, error)
             return
         self._count_excluded(found)
+        if self._attributes is not None:
+            folder.extended = self._attributes.of(folder.path, folder.status)
         self._previous.look_back(folder, stack)
         self._previous.take_over(folder, entries, found)
+        if self._attributes is not None:
+            self._attributes.refresh(folder, entries)
         for name, status in found.files:
             if name.endswith(PLACEHOLDER_SUFFIX):
                 self._placeholder(folder, name, entries)

@@ -47,6 +47,9 @@ class SnapshotOptions:
     """Stop after so many bytes of files were read; 0: no limit."""
     fail_fast: bool = False
     """Stop at the first error that is not to be ignored."""
+    extended_attributes: bool = False
+    """Record extended attributes, POSIX ACLs among them, and hard links, for restores by this program with the option of the
+    same name; Kopia ignores them (docs/extended-attributes.md)."""
     force_hash_percent: float = 0
     """Share of unchanged files that are read all the same."""
     start_time_ns: int | None = None

@@ -34,6 +34,10 @@ class RestoreFlags(JsonFlags):
     skip_owners = flag(False, "Don't restore owners.")
     skip_permissions = flag(False, "Don't restore permissions.")
     skip_times = flag(False, "Don't restore times.")
+    extended_attributes = flag(
+        False,
+        "Restore extended attributes, ACLs and hard links where `snapshot create --extended-attributes` recorded them.",
+    )
     ignore_permission_errors = flag(True, "Go on where attributes can't be set for lack of rights.")
     write_files_atomically = flag(True, "Replace a file only when the new one is complete.")
     ignore_errors = flag(False, "Go on after entries that can't be restored.")

@@ -18,6 +18,10 @@ class CreateOptions(JsonFlags):
     parallel = flag(0, "Files read at one time.", kind=threads, placeholder="N")
     start_time = flag("", "Time to record as the start.")
     end_time = flag("", "Time to record as the end.")
+    extended_attributes = flag(
+        False,
+        "Record extended attributes, ACLs and hard links, which Kopia ignores, for `restore --extended-attributes`.",
+    )
     force_enable_actions = flag(
         False, "Run the actions of policies even if this client was connected without.", hidden=True
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pykopia.repository.core import Core
     from pykopia.repository.manifests import ManifestStore, ManifestWriter
     from pykopia.repository.object_file import Chunk
-    from pykopia.repository.object_writer import ObjectWriter, Readable, WrittenObject
+    from pykopia.repository.object_writer import ObjectWriter, Readable, WrittenObject, Zeros
     from pykopia.repository.objects import ObjectStore, Part
     from pykopia.repository.runs import Run
     from pykopia.sealing.batch import Packed
@@ -46,6 +46,7 @@ _PLACES = {
     "Splitter": "pykopia.chunking.splitters",
     "SplitterRun": "pykopia.chunking.splitters",
     "WrittenObject": "pykopia.repository.object_writer",
+    "Zeros": "pykopia.repository.object_writer",
 }
 """Module of each public name."""
 
@@ -80,4 +81,5 @@ __all__ = [
     "Splitter",
     "SplitterRun",
     "WrittenObject",
+    "Zeros",
 ]

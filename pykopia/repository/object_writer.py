@@ -47,6 +47,16 @@ class Readable(Protocol):
         """Fill the buffer; 0 at the end."""
 
 
+class Zeros(Protocol):
+    """Knows where a source has zeros that need not be read, such as the holes of a sparse file."""
+
+    def zeros_end(self, position: int) -> int:
+        """Return where the zeros that begin at a position of the object end; the position itself if none begin there."""
+
+    def skip(self, count: int) -> None:
+        """Let the source go on so many bytes further."""
+
+
 class ObjectWriter:
     """Adds objects to a repository; safe for threads."""
 
@@ -159,6 +169,7 @@ class ObjectWriter:
         limit: int | None = None,
         on_bytes: Callable[[int], None] | None = None,
         on_chunk: Callable[[int, "Future[ObjectID]"], None] | None = None,
+        zeros: Zeros | None = None,
     ) -> "WrittenObject":
         """Store the chunks of what ``readinto`` gives, to its end or to ``limit`` bytes.
 
@@ -170,6 +181,7 @@ class ObjectWriter:
             limit: bytes after which the object ends.
             on_bytes: told of bytes read; may raise to stop.
             on_chunk: told of the length and the coming object ID of each chunk after its cut.
+            zeros: of the source, None if it has none that are known. The object is the same as if they were read.
         """
         self._check_open()
         state = chosen.start()
@@ -195,6 +207,30 @@ class ObjectWriter:
             if on_chunk is not None:
                 on_chunk(lengths[-1], chunks[-1])
 
+        def repeat_zeros() -> None:
+            """Take the chunks that equal the last one without reading them, where all of it and of them is zeros.
+
+            A splitter begins each chunk anew, so equal bytes behind a cut are cut alike.
+            """
+            nonlocal total, filled
+            assert zeros is not None
+            length, position = lengths[-1], total - (filled - begun)
+            end = zeros.zeros_end(position - length)
+            count = ((end if limit is None else min(end, limit)) - position) // length
+            unread = count * length - (filled - begun)
+            # what was read may have been something else than it is now
+            if unread <= 0 or tray.buffer[begun - length : begun] != bytes(length):
+                return
+            zeros.skip(unread)
+            total, filled = total + unread, begun
+            for _ in range(count):
+                chunks.append(chunks[-1])
+                lengths.append(length)
+                if on_chunk is not None:
+                    on_chunk(length, chunks[-1])
+            if on_bytes is not None:
+                on_bytes(unread)
+
         try:
             while True:
                 read = filled - begun
@@ -213,6 +249,8 @@ class ObjectWriter:
                     on_bytes(count)
                 while (cut := state.next_cut(memoryview(tray.buffer), scanned, filled)) >= 0:
                     end_chunk(cut)
+                    if zeros is not None:
+                        repeat_zeros()
                     if begun + chosen.maximum > len(tray.buffer):
                         rest = tray.buffer[begun:filled]
                         hand_on()
@@ -307,4 +345,4 @@ def _reader_of(data: memoryview) -> Callable[[memoryview], int]:
     return readinto
 
 
-__all__ = ["ObjectWriter", "Readable", "WrittenObject"]
+__all__ = ["ObjectWriter", "Readable", "WrittenObject", "Zeros"]

@@ -24,6 +24,7 @@ from pykopia.format.snapshot_manifest import TAG_PREFIX, SnapshotManifest, Snaps
 from pykopia.format.source import SourceInfo, previous_snapshots
 from pykopia.ids import ObjectID
 from pykopia.repository.core import Core
+from pykopia.repository.object_writer import Zeros
 from pykopia.repository.stored_packs import StoredObjects, StoredPacks
 from pykopia.repository.writer import RepositoryWriter
 from pykopia.snapshot.actions import Actions
@@ -44,6 +45,7 @@ from pykopia.snapshot.retention import apply_retention
 from pykopia.snapshot.source_folder import entry_from
 from pykopia.snapshot.source_path import local_source, source_root
 from pykopia.snapshot.source_url import is_url
+from pykopia.snapshot.sparse_file import sparse_file
 from pykopia.snapshot.upload import Upload
 from pykopia.snapshot.upload_options import (
     CHECKPOINT,
@@ -265,7 +267,9 @@ class _Taking:
         packer = compressor_for(self.policy.compression, name, status.st_size)
         try:
             with open(path, "rb", buffering=0) as file:
-                object_id, size = self._write(writer, file, packer)
+                sparse = sparse_file(file.fileno())
+                readinto = sparse.readinto if sparse else file.readinto
+                object_id, size = self._write(writer, readinto, packer, zeros=sparse)
         except OSError as error:
             raise SourceReadError(f"can't read {path}: {error.strerror}") from error
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1)
@@ -274,12 +278,20 @@ class _Taking:
         extended = AttributeReader(status.st_dev).of(path, status) if self._options.extended_attributes else None
         return entry_from(name, FILE, status, object_id, size, summary, extended)
 
-    def _write(self, writer: RepositoryWriter, file: BinaryIO, packer: str) -> tuple[ObjectID, int]:
+    def _write(
+        self,
+        writer: RepositoryWriter,
+        readinto: Callable[[memoryview], int | None],
+        packer: str,
+        *,
+        zeros: Zeros | None = None,
+    ) -> tuple[ObjectID, int]:
         written = writer.objects.write_stream(
-            file.readinto,  # type: ignore[attr-defined]
+            readinto,
             writer.objects.splitter(self.policy.splitter.algorithm),
             compressor=packer,
             on_bytes=self._count,
+            zeros=zeros,
         )
         packer = self.policy.metadata_compression.compressor_name
         return writer.objects.finish(written, metadata_compressor=packer), written.length
@@ -295,7 +307,8 @@ class _Taking:
         name = self._options.stdin_file_name
         if not name or "/" in name:
             raise UsageError(f"the name for standard input must be that of a file, not {name!r}")
-        object_id, size = self._write(writer, stream, compressor_for(self.policy.compression, name, 0))
+        packer = compressor_for(self.policy.compression, name, 0)
+        object_id, size = self._write(writer, stream.readinto, packer)  # type: ignore[attr-defined]
         entry = DirectoryEntry(name=name, type=FILE, mode=STREAM_MODE, size=size, mtime_ns=started, object_id=object_id)
         summary = summarize([entry], own_mtime_ns=STREAM_ROOT_TIME_NS)
         root = write_directory(writer.objects, [entry], summary, self.policy.metadata_compression.compressor_name)

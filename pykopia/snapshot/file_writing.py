@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable
 
 from pykopia.crew import Parts
 from pykopia.errors import RestoreError
 from pykopia.format.directory import DirectoryEntry
-from pykopia.repository.objects import UNKNOWN_LENGTH, ObjectStore, Part
+from pykopia.repository.objects import UNKNOWN_LENGTH, Chunk, ObjectStore, Part
 from pykopia.snapshot.restore import FULL_ERRNOS
 from pykopia.snapshot.restore_differences import Differences
 from pykopia.snapshot.restore_options import RestoreOptions
@@ -19,6 +20,8 @@ MOST_PARTS = 4
 """Parts of large files that are read and written at one time: a bound on memory, for each takes some 12 to 20 MiB."""
 SPARSE_BLOCK = 4096
 """Bytes of zeros that become a hole where holes are asked for."""
+FEWEST_ZEROS = 4
+"""Chunks of a file that are the same content before it is looked whether they are zeros."""
 LONG_SPARSE_BLOCK = 1 << 16
 """Bytes of zeros that become a hole where holes are left as the data has them."""
 
@@ -80,7 +83,8 @@ class FileWriter:
         if len(chunks) > 1 and not hole:
             _allocate(handle, entry.size)
         if old is None and entry.size >= LARGE_FILE and all(chunk.length != UNKNOWN_LENGTH for chunk in chunks):
-            self._parts.run(lambda part: self._write_part(handle, part, hole), self._objects.parts(chunks))
+            written = self._without_zeros(chunks) if hole else chunks
+            self._parts.run(lambda part: self._write_part(handle, part, hole), self._objects.parts(written))
             position, chunks = chunks[-1].start + chunks[-1].length, []
         for chunk in chunks:
             self._check()
@@ -100,6 +104,18 @@ class FileWriter:
             )
         if hole:
             os.ftruncate(handle, position)
+
+    def _without_zeros(self, chunks: list[Chunk]) -> list[Chunk]:
+        """Return the chunks without the one that a large hole was stored as, again and again."""
+        (content_id, number), *_ = Counter(chunk.content_id for chunk in chunks).most_common(1)
+        if number < FEWEST_ZEROS:
+            return chunks
+        same = [chunk for chunk in chunks if chunk.content_id == content_id]
+        lengths = {(chunk.length, chunk.compressed) for chunk in same}
+        if len(lengths) > 1 or self._objects.read_chunk(same[0]) != bytes(same[0].length):
+            return chunks
+        self._count(sum(chunk.length for chunk in same))
+        return [chunk for chunk in chunks if chunk.content_id != content_id]
 
     def _write_part(self, handle: int, part: Part, hole: int) -> None:
         for chunk, data in self._objects.read_part(part):

@@ -12,7 +12,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from pykopia.snapshot.listing import Listing, list_folders
+from pykopia.snapshot.listing import Listing, list_folders, python_list_folders
 from pykopia.snapshot.source_folder import Folder
 
 THREADS = 4
@@ -29,13 +29,13 @@ class ListingAhead:
 
     Args:
         enabled: Without it nothing is listed ahead, as where a program may change a folder just before the walk.
-        list_folders: Lists folders; another one where more is asked of a status than the native one has.
+        full_status: Whether the walk needs more of a status than the native listing has.
     """
 
-    def __init__(
-        self, *, enabled: bool, list_folders: Callable[[list[bytes]], list[Listing | None]] = list_folders
-    ) -> None:
-        self._list_folders = list_folders
+    def __init__(self, *, enabled: bool, full_status: bool = False) -> None:
+        self._list_folders: Callable[[list[bytes]], list[Listing | None]] = (
+            python_list_folders if full_status else list_folders
+        )
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pykopia-list") if enabled else None
         self._tasks: dict[Folder, tuple[Future[list[Listing | None]], int]] = {}
         """The task that lists a folder, and the place of its listing in the result."""

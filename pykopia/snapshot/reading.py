@@ -18,6 +18,7 @@ from pykopia.repository.object_writer import SMALLEST_CHUNK, ObjectWriter, Writt
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.small_files import READ_FLAGS, read_files
 from pykopia.snapshot.source_folder import Folder, Item, PartialFile, entry_from
+from pykopia.snapshot.sparse_file import sparse_file
 from pykopia.snapshot.upload_options import UploadCounters
 
 log = logging.getLogger(__name__)
@@ -113,12 +114,14 @@ class FileReader:
                 # it has grown: read it from its start, to wherever it ends now
                 os.lseek(descriptor, 0, os.SEEK_SET)
             partial = folder.streams[name] = PartialFile(status)
+            sparse = sparse_file(descriptor)
             written = self._writer.write_stream(
-                lambda buffer: os.readv(descriptor, [buffer]),
+                sparse.readinto if sparse else lambda buffer: os.readv(descriptor, [buffer]),
                 chosen,
                 compressor=packer,
                 on_bytes=self._count,
                 on_chunk=partial.add,
+                zeros=sparse,
             )
             object_id = self._writer.finish(written, metadata_compressor=policy.metadata_compression.compressor_name)
             if written.length != size:
@@ -169,6 +172,7 @@ class FileReader:
         packer: str,
     ) -> WrittenObject:
         position = start
+        sparse = sparse_file(descriptor, start)
         folder.streams[f"{start} {descriptor}"] = partial
 
         def readinto(buffer: memoryview) -> int:
@@ -179,12 +183,13 @@ class FileReader:
 
         try:
             return self._writer.write_stream(
-                readinto,
+                sparse.readinto if sparse else readinto,
                 self._writer.splitter(splitter),
                 compressor=packer,
                 limit=None if limit == NO_LIMIT else limit,
                 on_bytes=self._count,
                 on_chunk=partial.add,
+                zeros=sparse,
             )
         finally:
             folder.streams.pop(f"{start} {descriptor}", None)

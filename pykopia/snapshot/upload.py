@@ -18,7 +18,7 @@ from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.extended_attributes import AttributeReader
 from pykopia.snapshot.file_batches import FileBatches
 from pykopia.snapshot.folder_finishing import FolderFinisher
-from pykopia.snapshot.listing import Named, list_folders, python_list_folders
+from pykopia.snapshot.listing import Named
 from pykopia.snapshot.listing_ahead import ListingAhead
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.previous_entries import PreviousEntries, by_name, earlier_folders
@@ -62,9 +62,7 @@ class Upload:
         self._stored_entry = stored_entry
         self._attributes = attributes
         self._checkpoint = checkpoint
-        self._ahead = ListingAhead(
-            enabled=not actions.enabled, list_folders=list_folders if attributes is None else python_list_folders
-        )
+        self._ahead = ListingAhead(enabled=not actions.enabled, full_status=attributes is not None)
 
     def run(
         self, path: str, name: str, status: os.stat_result, policies: PolicyTree, previous: Sequence[Directory]

@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 NATIVE := $(shell find pykopia -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
+PACKAGED := $(wildcard pyproject.toml setup.py MANIFEST.in README.md LICENSE scripts/build_packages.py $(shell git ls-files pykopia mover operator 2>/dev/null))
+
 # For example: make test PYTEST="-k splitter", make bench BENCH="--sets big --rounds 5",
 # make bench-remote REMOTE="--round-trips 50 --rounds 5"
 PYTEST ?= -n auto
@@ -33,7 +35,7 @@ RUNTIME := .venv-runtime
 WHEEL_PYTHONS ?= $(PYTHON)
 WHEEL_TEST ?=
 
-.PHONY: help venv crds docs demo test test-slow test-operator soak faults fuzz asan mutation lint lint-style lint-format lint-types lint-layers format packages wheel-test pure-test oldest-test sbom licenses audit newcomer bench bench-remote bench-results bench-micro clean
+.PHONY: help venv crds docs demo test test-slow test-operator soak faults fuzz asan mutation lint lint-style lint-format lint-types lint-layers format packages wheel-test pure-test oldest-test stranger sbom licenses audit newcomer bench bench-remote bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
@@ -56,6 +58,7 @@ help:
 	@echo 'make wheel-test  a part of the tests on the installed wheel; WHEEL_PYTHONS="python3.11 python3.13"'
 	@echo 'make pure-test  the same part on a wheel that was built without a compiler'
 	@echo 'make oldest-test  the same part with the oldest dependencies that pyproject.toml allows'
+	@echo 'make stranger   the wheel on a fresh Debian without a compiler, where a new user types the tutorial; as root'
 	@echo 'make sbom       the dependencies, with all extras, as a bill of materials (CycloneDX)'
 	@echo 'make licenses   the licences of the dependencies'
 	@echo 'make audit      known weaknesses of the dependencies'
@@ -162,10 +165,14 @@ $(PACKAGING)/.installed: scripts/requirements.txt
 	$(PACKAGING)/bin/python -m pip install --quiet --disable-pip-version-check --requirement scripts/requirements.txt
 	touch $@
 
-# One rule for both packages: an older wheel in dist/ is never tested in place of the new one.
-packages: $(PACKAGING)/.installed
+# One rule for both packages: an older wheel in dist/ is never tested in place of the new one. Folders are among what they
+# depend on, for files that were removed.
+dist/packages/.built: $(PACKAGING)/.installed $(PACKAGED) $(filter-out ./,$(sort $(dir $(PACKAGED))))
 	rm -rf dist/packages
 	$(PACKAGING)/bin/python scripts/build_packages.py dist/packages
+	touch $@
+
+packages: dist/packages/.built
 
 wheel-test: packages
 	$(PACKAGING)/bin/python scripts/test_wheel.py $(WHEEL_PYTHONS:%=--python %) dist/packages/*.whl $(WHEEL_TEST)
@@ -177,6 +184,10 @@ pure-test: $(PACKAGING)/.installed
 
 oldest-test: packages
 	$(PACKAGING)/bin/python scripts/test_wheel.py --oldest --python $(PYTHON) dist/packages/*.whl $(WHEEL_TEST)
+
+# Exit status 77 says that mmdebstrap is missing, or the rights of root.
+stranger: packages
+	$(PYTHON) scripts/stranger.py dist/packages/*.whl
 
 $(RUNTIME)/.installed: pyproject.toml $(PACKAGING)/.installed
 	$(PACKAGING)/bin/uv venv --quiet --clear --python $(PYTHON) $(RUNTIME)

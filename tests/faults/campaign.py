@@ -5,9 +5,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pykopia import clock
 from pykopia.errors import PykopiaError
+from pykopia.testing import FakeClock
 
-from .harness import FATES, Fate, Ground, Program, assert_survived, blob_ids, calls_to_fail, count_calls, run_until
+from .harness import (
+    CLOCK_STEPS,
+    FATES,
+    Fate,
+    Ground,
+    Program,
+    assert_survived,
+    blob_ids,
+    calls_to_fail,
+    count_calls,
+    run_until,
+)
 from .programs import PROGRAMS, ground_of
 
 NOT_TORN = {
@@ -45,8 +58,10 @@ def check_all(source: Path, name: str, fate: Fate, most: int | None) -> Tried:
     make, version = PROGRAMS[name]
     ground = ground_of(source, version=version)
     program = make(ground)
+    if fate in CLOCK_STEPS and ground.clock is None:
+        ground.clock = FakeClock(clock.now(), step_ns=1_000_000)
     with ground.clock.installed() if ground.clock else contextlib.nullcontext():
-        calls = count_calls(ground, program)
+        calls = count_calls(ground, program, fate)
         return Tried(calls, sum(1 for _ in _each(ground, program, name, fate, calls_to_fail(calls, most))))
 
 

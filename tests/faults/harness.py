@@ -2,20 +2,26 @@
 
 Everything is in memory. What may happen at the n-th call of its storage: the call fails once and says so, it fails once after it
 took effect, the program dies before or after the call, it dies and leaves half a blob behind, or it is interrupted by a signal
-and can still clean up.
+and can still clean up; or something happens to its machine: the clock is set to a wrong time until the program ends, or the cache
+folder is replaced by a file, so that nothing in it can be read or written any more.
 """
 
+import contextlib
+import itertools
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from pykopia import clock
 from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
 from pykopia.errors import PykopiaError
+from pykopia.format.local_config import CachingOptions
 from pykopia.ids import BlobID
 from pykopia.repository.index_recovery import RecoveryOptions, recover_index
 from pykopia.repository.options import ClientOptions
@@ -32,8 +38,19 @@ PASSWORD = "correct horse"
 UNIQUE_ID = b"the same, so keys are cached ..."
 CLIENT = ClientOptions(username="ann", hostname="box")
 
-Fate = Literal["error", "lost answer", "death", "death after", "torn", "interrupt"]
-FATES: tuple[Fate, ...] = ("error", "lost answer", "death", "death after", "torn", "interrupt")
+Fate = Literal[
+    "error", "lost answer", "death", "death after", "torn", "interrupt", "clock ahead", "clock back", "cache lost"
+]
+FATES: tuple[Fate, ...] = (
+    "error", "lost answer", "death", "death after", "torn", "interrupt", "clock ahead", "clock back", "cache lost",
+)  # fmt: skip
+CLOCK_STEPS: dict[Fate, float] = {"clock ahead": 26, "clock back": -26}
+"""Hours by which the clock of the machine is set: more than the safety margins of maintenance."""
+FATES_OF_MACHINES: tuple[Fate, ...] = (*CLOCK_STEPS, "cache lost")
+
+_caching: ContextVar[CachingOptions | None] = ContextVar("_caching", default=None)
+"""The cache of the programs that run: none, but for those that lose theirs."""
+
 Program = Callable[[BlobStorage], object]
 Check = Callable[[MemoryStorage, bool], None]
 
@@ -58,20 +75,22 @@ class Ground:
     """What a person does next, before the repository is whole again: such as going on with an upgrade."""
 
 
-def copy_of(storage: MemoryStorage) -> MemoryStorage:
-    """Return a storage with the same blobs and times."""
-    copy = MemoryStorage()
+def copy_of(storage: MemoryStorage, time: Callable[[], int] = clock.now) -> MemoryStorage:
+    """Return a storage with the same blobs and times, and a clock of its own."""
+    copy = MemoryStorage(clock=time)
     for blob in storage.list():
         copy.put(blob.blob_id, storage.get(blob.blob_id), PutOptions(set_mtime_ns=blob.timestamp_ns))
     return copy
 
 
 def opened(storage: BlobStorage, password: str = PASSWORD) -> Repository:
-    return connect(storage, password, client=CLIENT)
+    return connect(storage, password, client=CLIENT, caching=_caching.get())
 
 
-def count_calls(ground: Ground, program: Program) -> int:
+def count_calls(ground: Ground, program: Program, fate: Fate = "error") -> int:
     """Return how many calls of the storage a program makes that nothing happens to."""
+    if fate == "cache lost":
+        return _run_with_cache(copy_of(ground.storage), program, call=0).calls
     counting = CountingStorage(copy_of(ground.storage))
     program(counting)
     return counting.count()
@@ -98,9 +117,13 @@ class Left:
 
 def run_until(ground: Ground, program: Program, call: int, fate: Fate) -> Left:
     """Run a program that meets its fate at a call."""
+    if fate in CLOCK_STEPS:
+        return _run_with_wrong_clock(ground, program, call, CLOCK_STEPS[fate])
     left = copy_of(ground.storage)
     if fate == "interrupt":
         return _interrupted(left, program, call)
+    if fate == "cache lost":
+        return Left(left, reached=_run_with_cache(left, program, call).reached, finished=True)
     storage = FaultyStorage(left)
     if fate == "error":
         fault = storage.fail(at=call)
@@ -120,25 +143,40 @@ def run_until(ground: Ground, program: Program, call: int, fate: Fate) -> Left:
     return Left(left, fault.hits > 0, finished)
 
 
-class _InterruptingStorage(InterceptingStorage):
-    """Sends the main thread a signal at one call, as a person does who presses Ctrl-C."""
+class _EventfulStorage(InterceptingStorage):
+    """Lets something happen before one call."""
 
-    def __init__(self, inner: BlobStorage, call: int) -> None:
+    def __init__(self, inner: BlobStorage, call: int, event: Callable[[], object], *, far: bool = False) -> None:
         super().__init__(inner)
-        self._numbers = count(1)
-        self._call = call
-        self.reached = False
+        self._lock = threading.Lock()
+        self._call, self._event, self._far = call, event, far
+        self.calls = 0
+
+    @property
+    def reached(self) -> bool:
+        """Whether it has happened."""
+        return 0 < self._call <= self.calls
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing is to be gained by caches."""
+        return not self._far
 
     def intercept(self, call: Call, proceed: Callable[[], _T]) -> _T:
-        """Send the signal if it is time to, and pass the call on."""
-        if next(self._numbers) == self._call:
-            self.reached = True
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        """Let it happen if it is time to, and pass the call on."""
+        with self._lock:
+            self.calls += 1
+            number = self.calls
+        if number == self._call:
+            self._event()
         return proceed()
 
 
 def _interrupted(left: MemoryStorage, program: Program, call: int) -> Left:
-    storage = _InterruptingStorage(left, call)
+    """Run a program whose main thread gets a signal, as from a person who presses Ctrl-C."""
+    storage = _EventfulStorage(
+        left, call, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+    )
     armed, finished = True, False
 
     def interrupt(*_: object) -> None:
@@ -155,6 +193,56 @@ def _interrupted(left: MemoryStorage, program: Program, call: int) -> Left:
         armed = False
         signal.signal(signal.SIGUSR1, before)
     return Left(left, storage.reached, finished)
+
+
+def _run_with_wrong_clock(ground: Ground, program: Program, call: int, hours: float) -> Left:
+    """Run a program while the clock of its machine, and not that of the storage, is set; it is put right afterwards."""
+    time, wrong_ns = ground.clock, 0
+    assert time is not None
+
+    def step() -> None:
+        nonlocal wrong_ns
+        wrong_ns = round(hours * 3600 * 1_000_000_000)
+        time.advance(hours=hours)
+
+    left, finished = copy_of(ground.storage, lambda: time.now_ns - wrong_ns), False
+    storage = _EventfulStorage(left, call, step)
+    try:
+        program(storage)
+        finished = True
+    except PykopiaError:
+        pass
+    finally:
+        if wrong_ns:
+            time.advance(hours=-hours)
+            wrong_ns = 0
+    return Left(left, storage.reached, finished)
+
+
+def _run_with_cache(left: MemoryStorage, program: Program, call: int) -> _EventfulStorage:
+    """Run a program that loses its cache at a call; it must not even notice."""
+    with tempfile.TemporaryDirectory(prefix="pykopia-cache-") as parent:
+        folder = Path(parent) / "cache"
+
+        def lose() -> None:
+            for number in itertools.count():  # other threads may make it again meanwhile
+                with contextlib.suppress(FileNotFoundError):
+                    folder.rename(folder.with_name(f"gone-{number}"))
+                with contextlib.suppress(FileExistsError):
+                    folder.touch(exist_ok=False)
+                    return
+
+        size = 1 << 20
+        options = CachingOptions(
+            cache_directory=str(folder), content_cache_size_bytes=size, metadata_cache_size_bytes=size
+        )
+        storage = _EventfulStorage(left, call, lose, far=True)
+        token = _caching.set(options)
+        try:
+            program(storage)
+        finally:
+            _caching.reset(token)
+    return storage
 
 
 def assert_survived(ground: Ground, left: Left, *, torn: bool = False) -> None:

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from pykopia import clock
 from pykopia.api.opening import create
 from pykopia.errors import PykopiaError
+from pykopia.ids import BlobID
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage
-from pykopia.testing import CountingStorage, SimulatedCrash
+from pykopia.testing import CountingStorage, FakeClock, SimulatedCrash
 
 from .campaign import CASES, check_all
 from .harness import (
     CLIENT,
+    CLOCK_STEPS,
     FATES,
+    FATES_OF_MACHINES,
     PASSWORD,
     UNIQUE_ID,
     Fate,
@@ -44,7 +48,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "fate"), CASES)
 def test_a_repository_is_sound_after_a_fault(source: Path, name: str, fate: Fate) -> None:
-    check_all(source, name, fate, SAMPLE)
+    check_all(source, name, fate, 2 if fate in FATES_OF_MACHINES else SAMPLE)
 
 
 @pytest.mark.slow
@@ -53,7 +57,7 @@ def test_a_repository_is_sound_after_a_fault_at_any_call(source: Path, name: str
     check_all(source, name, fate, None)
 
 
-@pytest.mark.parametrize("fate", [fate for fate in FATES if fate != "torn"])
+@pytest.mark.parametrize("fate", [fate for fate in FATES if fate not in {"torn", *FATES_OF_MACHINES}])
 def test_a_creation_that_was_cut_off_is_done_again_or_was_finished(source: Path, fate: Fate) -> None:
     ground = Ground(MemoryStorage(), source)
 
@@ -100,12 +104,51 @@ def test_the_programs_do_what_they_are_there_for(source: Path, name: str, puts: 
 
 def test_the_harness_notices_a_fault_that_is_never_reached(source: Path) -> None:
     ground = ground_of(source)
+    ground.clock = FakeClock(clock.now())
     program = take_snapshot(ground)
     for fate in FATES:
-        left = run_until(ground, program, 10_000, fate)
+        with ground.clock.installed():
+            left = run_until(ground, program, 10_000, fate)
         assert left.finished
         with pytest.raises(AssertionError, match="never made the call"):
             assert_survived(ground, left)
+
+
+@pytest.mark.parametrize(("fate", "hours"), CLOCK_STEPS.items())
+def test_the_harness_sets_the_clock_of_the_machine_alone_and_puts_it_right(
+    source: Path, fate: Fate, hours: float
+) -> None:
+    ground = ground_of(source)
+    ground.clock = time = FakeClock(clock.now())
+    start, seen = time.now_ns, []
+
+    def program(storage: BlobStorage) -> None:
+        storage.put(BlobID("z1"), b"")
+        seen.append(clock.now())
+        storage.put(BlobID("z2"), b"")
+        seen.append(clock.now())
+
+    with time.installed():
+        left = run_until(ground, program, 2, fate)
+    assert [(each - start) // 3_600_000_000_000 for each in seen] == [0, hours]
+    assert [left.storage.metadata(BlobID(name)).timestamp_ns for name in ("z1", "z2")] == [start, start]
+    assert time.now_ns == start
+
+
+def test_the_harness_takes_the_cache_away(source: Path) -> None:
+    ground = ground_of(source)
+    ground.unchanged = True
+    kept: list[int] = []
+
+    def program(storage: BlobStorage) -> None:
+        with opened(storage) as repository:
+            for snapshot in repository.snapshots.list():
+                repository.snapshots.verify([snapshot.id])
+                kept.append(sum(each.usage.files for each in repository.caches.report()))
+
+    run_until(ground, program, count_calls(ground, program, "cache lost"), "cache lost")
+    assert kept[0] > 0
+    assert kept[-1] == 0
 
 
 def test_the_harness_kills(source: Path) -> None:

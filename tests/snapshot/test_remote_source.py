@@ -108,7 +108,7 @@ def test_nothing_of_an_unchanged_source_is_read_and_only_what_changed_of_another
     assert second.manifest.root_object_id == first.manifest.root_object_id
     assert (second.counters.cached_files, second.counters.hashed_files) == (5, 0)
     watched.pipe_file("/data/top", b"other")  # as long as before, and later
-    watched.store["/data/top"].modified = datetime.now(UTC) + timedelta(seconds=5)
+    watched.store["/data/top"].modified += timedelta(seconds=5)
     watched.rm("/data/a/x.tmp")
     third = take(repository)
     assert watched.read == ["/data/top"]

@@ -219,7 +219,7 @@ def test_it_ends_with_the_storage_and_leaves_nothing_behind(tmp_path: Path, monk
 
 def test_it_ends_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
     program = f"""
-        import tempfile, time, threading
+        import sys, tempfile, threading
         tempfile.tempdir = {str(tmp_path)!r}
         from pykopia.storage.backends.rclone.storage import RcloneStorage
         from pykopia.storage.backends.rclone.options import RcloneOptions
@@ -229,11 +229,11 @@ def test_it_ends_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
         thread.start(); thread.join()  # a signal to the child at the end of this thread would come too early
         opened[0].put("p1", b"x")
         print(opened[0].process_id, flush=True)
-        time.sleep(60)
+        sys.stdin.read()
     """
     (tmp_path / "data").mkdir()
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
-    with process:
+    words, pipe = [sys.executable, "-c", textwrap.dedent(program)], subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
         watcher = int(process.stdout.readline())
         descriptor = os.pidfd_open(watcher)

@@ -4,7 +4,7 @@ import base64
 import itertools
 import logging
 import ssl
-import time
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -494,6 +494,7 @@ def test_the_root_of_a_server_is_never_made() -> None:
 def test_no_connection_in_use_is_closed_by_another_thread() -> None:
     """The answer to a request that is sent after httpcore saw its connection idle made it close that connection."""
     sharers = set()
+    numbers, meeting = itertools.count(), threading.Barrier(8, timeout=30)
 
     class OneAtATime(httpx.BaseTransport):
         def __init__(self) -> None:
@@ -501,7 +502,8 @@ def test_no_connection_in_use_is_closed_by_another_thread() -> None:
 
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             self.using += 1
-            time.sleep(0.001)
+            if next(numbers) < meeting.parties:
+                meeting.wait()  # all threads are in a request of their own
             sharers.add(self.using)
             self.using -= 1
             return httpx.Response(200, stream=httpx.ByteStream(b"ok"))

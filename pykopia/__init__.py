@@ -54,6 +54,12 @@ if TYPE_CHECKING:
     from pykopia.maintenance.lease import FoundLease, LeaseDocument
     from pykopia.maintenance.report import Held, Ledger, MaintenanceResult, TaskReport
     from pykopia.repository.connection_file import disconnect
+    from pykopia.repository.content_parts import (
+        ContentFailure,
+        ContentVerifyOptions,
+        ContentVerifyPart,
+        ContentVerifyResult,
+    )
     from pykopia.repository.options import ClientOptions, NewRepositoryOptions, ParameterChanges
     from pykopia.repository.write_buffers import WriteBuffers
     from pykopia.repository.writer import RepositoryWriter
@@ -92,6 +98,10 @@ _PLACES = {
     "Comparison": "pykopia.snapshot.diff",
     "Connection": "pykopia.api.repository",
     "ContentID": "pykopia.ids",
+    "ContentFailure": "pykopia.repository.content_parts",
+    "ContentVerifyOptions": "pykopia.repository.content_parts",
+    "ContentVerifyPart": "pykopia.repository.content_parts",
+    "ContentVerifyResult": "pykopia.repository.content_parts",
     "Contradiction": "pykopia.format.complete_view",
     "ContradictionKind": "pykopia.format.complete_view:Kind",
     "CycleParameters": "pykopia.format.maintenance_schedule",
@@ -213,7 +223,11 @@ __all__ = [
     "ClientOptions",
     "Comparison",
     "Connection",
+    "ContentFailure",
     "ContentID",
+    "ContentVerifyOptions",
+    "ContentVerifyPart",
+    "ContentVerifyResult",
     "Contradiction",
     "ContradictionKind",
     "CycleParameters",

@@ -12,6 +12,14 @@ from pykopia.arguments import check_number
 from pykopia.dataclass import dataclass
 from pykopia.errors import CanceledError, PykopiaError, RestoreError, UsageError
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry
+from pykopia.repository.content_parts import (
+    ContentVerifyOptions,
+    ContentVerifyPart,
+    ContentVerifyResult,
+    plan_verify_contents,
+    verify_contents,
+)
+from pykopia.repository.content_parts import joined as contents_joined
 from pykopia.snapshot.dividing import pieces_of, shared_out
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import describe
@@ -149,6 +157,34 @@ def verify_by(
     return together
 
 
+# ---------------------------------------------------------------------- verifying contents
+
+
+def verify_contents_part(connection: "pykopia.Connection", part: ContentVerifyPart) -> ContentVerifyResult:
+    """Open the repository and verify the contents of a part."""
+    with connection.open() as repository:
+        return verify_contents(repository.contents, part)
+
+
+def verify_contents_by(
+    repository: "pykopia.Repository",
+    executor: Executor,
+    parts: int | None,
+    options: ContentVerifyOptions,
+    progress: Callable[[ContentVerifyResult], None] | None,
+    cancel: pykopia.Cancel | None,
+) -> ContentVerifyResult:
+    """Verify contents in parts; see ``Repository.verify_contents``."""
+    plan = plan_verify_contents(parts or PARTS, options)
+    handing = Handing(executor, verify_contents_part, repository.connection, cancel or (lambda: False))
+    together = ContentVerifyResult()
+    for result in handing.results(plan):
+        together = contents_joined([together, result])
+        if progress is not None:
+            progress(together)
+    return together
+
+
 # ---------------------------------------------------------------------- restoring
 
 
@@ -273,4 +309,14 @@ def _sum(one: RestoreCounters, other: RestoreCounters) -> RestoreCounters:
     )
 
 
-__all__ = ["RestorePart", "plan_verify", "restore_by", "restore_part", "verify_by", "verify_here", "verify_part"]
+__all__ = [
+    "RestorePart",
+    "plan_verify",
+    "restore_by",
+    "restore_part",
+    "verify_by",
+    "verify_contents_by",
+    "verify_contents_part",
+    "verify_here",
+    "verify_part",
+]

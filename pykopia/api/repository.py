@@ -1,10 +1,13 @@
 """An open repository: the one object that a user holds."""
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import field
 from pathlib import Path
 
 import pykopia
 from pykopia.dataclass import dataclass
+from pykopia.errors import CanceledError
 from pykopia.format.local_config import CachingOptions
 from pykopia.repository import format_blobs
 from pykopia.repository.core import Core
@@ -86,6 +89,80 @@ class Repository(Core):
         from pykopia.repository.writer import RepositoryWriter  # noqa: PLC0415 -- readers do without
 
         return RepositoryWriter(self, parallel=parallel, buffers=buffers)
+
+    def verify_contents(
+        self,
+        *,
+        options: "pykopia.ContentVerifyOptions | None" = None,
+        executor: Executor | None = None,
+        parts: int | None = None,
+        progress: "Callable[[pykopia.ContentVerifyResult], None] | None" = None,
+        cancel: "pykopia.Cancel | None" = None,
+    ) -> "pykopia.ContentVerifyResult":
+        """Check that each content is where the index says, and read a share of them.
+
+        ``snapshots.verify`` starts from snapshots and says which files are damaged; this starts from the index.
+
+        Args:
+            options: which contents, and how many of them are read.
+            executor: carries the verification out in parts, in threads, processes or machines that can open the repository by
+                ``connection``. A part whose worker is lost is done again.
+            parts: of an executor; 32 when not given.
+            progress: called with what there is so far after each part.
+            cancel: asked now and then whether to stop.
+
+        Raises:
+            CanceledError: the caller asked to stop.
+            StorageError: the storage can't be used.
+        """
+        from pykopia.repository.content_parts import (  # noqa: PLC0415 -- few programs do this
+            ContentVerifyOptions,
+            joined,
+            verify_contents,
+        )
+
+        options = options or ContentVerifyOptions()
+        if executor is not None:
+            from pykopia.api.executors import verify_contents_by  # noqa: PLC0415
+
+            return verify_contents_by(self, executor, parts, options, progress, cancel)
+        results: list[pykopia.ContentVerifyResult] = []
+        for part in self.plan_verify_contents(parts=parts or 1, options=options):
+            if cancel is not None and cancel():
+                raise CanceledError("canceled: the contents were not all verified")
+            results.append(verify_contents(self.contents, part))
+            if progress is not None:
+                progress(joined(results))
+        return joined(results)
+
+    def plan_verify_contents(
+        self, *, parts: int, options: "pykopia.ContentVerifyOptions | None" = None
+    ) -> "list[pykopia.ContentVerifyPart]":
+        """Return parts that together verify the contents, for ``verify_contents_part`` in any process.
+
+        Args:
+            parts: how many, 4096 at most.
+            options: which contents, and how many of them are read.
+
+        Raises:
+            UsageError: the number of parts is out of range.
+        """
+        from pykopia.repository.content_parts import (  # noqa: PLC0415
+            ContentVerifyOptions,
+            plan_verify_contents,
+        )
+
+        return plan_verify_contents(parts, options or ContentVerifyOptions())
+
+    def verify_contents_part(self, part: "pykopia.ContentVerifyPart") -> "pykopia.ContentVerifyResult":
+        """Carry out a part of ``plan_verify_contents``.
+
+        Raises:
+            StorageError: the storage can't be used.
+        """
+        from pykopia.repository.content_parts import verify_contents  # noqa: PLC0415
+
+        return verify_contents(self.contents, part)
 
     def set_parameters(self, changes: "pykopia.ParameterChanges") -> "pykopia.RepositoryFormat":
         """Change what may be changed after creation (format 01 §1.5); return the format as it is now.

@@ -436,6 +436,7 @@ class ContentStore:
         *,
         read: Callable[[IndexEntry], bool],
         report: Callable[[IndexEntry, Exception | None], None],
+        packs: Sequence[str] = PACK_PREFIXES,
     ) -> None:
         """Check that each entry lies within its pack, and read those for which ``read`` says so (format 02 §15).
 
@@ -443,11 +444,16 @@ class ContentStore:
             entries: what to check, as ``list`` yields it.
             read: whether a content is read, decrypted and hashed too.
             report: told of every entry, with what is wrong with it or None.
+            packs: what the names of the packs of these entries begin with; only such packs are listed.
         """
-        lengths = {blob.blob_id: blob.length for kind in PACK_PREFIXES for blob in self._storage.list(kind)}
+        lengths: dict[BlobID, int | None] = {
+            blob.blob_id: blob.length for beginning in packs for blob in self._storage.list(beginning)
+        }
         for entry in entries:
             try:
-                length = lengths.get(entry.pack_blob)
+                if entry.pack_blob not in lengths:  # written since, or of another name than packs have
+                    lengths[entry.pack_blob] = self._length_of(entry.pack_blob)
+                length = lengths[entry.pack_blob]
                 if length is None:
                     raise BlobNotFoundError(entry.pack_blob, self._storage.display_name)
                 if entry.pack_offset + entry.packed_length > length:
@@ -458,6 +464,13 @@ class ContentStore:
                 report(entry, error)
             else:
                 report(entry, None)
+
+    def _length_of(self, pack: BlobID) -> int | None:
+        """Return the bytes of a pack, None if there is none."""
+        try:
+            return self._storage.metadata(pack).length
+        except BlobNotFoundError:
+            return None
 
 
 def _gaps(run: Run) -> Iterator[int]:

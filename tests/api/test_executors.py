@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import pykopia
@@ -184,6 +185,77 @@ def test_a_verification_in_parts_can_be_canceled(repository: pykopia.Repository)
         repository.snapshots.verify(executor=Losing(0, OSError()), parts=4, cancel=lambda: True)
 
 
+# ---------------------------------------------------------------------- verifying contents
+
+READ = pykopia.ContentVerifyOptions(read_percent=100, include_deleted=True)
+
+
+def failures(result: pykopia.ContentVerifyResult) -> list[tuple[str, str]]:
+    return [(each.content_id, str(each.error)) for each in result.problems]
+
+
+def test_each_content_belongs_to_one_part(repository: pykopia.Repository) -> None:
+    entries = [*repository.contents.list(include_deleted=True)]
+    odd = msgspec.structs.replace(entries[0], pack_blob=pykopia.BlobID("pX-odd"))
+    for count in (1, 2, 3, 32, 100):
+        parts = repository.plan_verify_contents(parts=count)
+        found = [entry for part in parts for entry in part.chosen([*entries, odd])]
+        assert sorted(map(str, found)) == sorted(map(str, [*entries, odd]))
+        assert len(parts) == count
+        shares = [len(part.packs) for part in parts]
+        assert max(shares) <= 1.5 * min(shares)
+
+
+def test_a_part_of_contents_is_a_value_that_travels_as_text(repository: pykopia.Repository) -> None:
+    for part in repository.plan_verify_contents(parts=3, options=READ):
+        assert pykopia.ContentVerifyPart.from_json(part.to_json()) == pickle.loads(pickle.dumps(part)) == part
+        result = repository.verify_contents_part(part)
+        assert pickle.loads(pickle.dumps(result)) == result
+    with pytest.raises(UsageError, match="no part of a verification of contents"):
+        pykopia.ContentVerifyPart.from_json("{}")
+    for parts in (0, 5000):
+        with pytest.raises(UsageError, match="parts must be"):
+            repository.plan_verify_contents(parts=parts)
+    with pytest.raises(UsageError, match="read_percent must be"):
+        pykopia.ContentVerifyOptions(read_percent=101)
+
+
+@pytest.mark.parametrize("parts", [None, 1, 5])
+def test_contents_verified_in_parts_give_what_one_in_one_gives(
+    repository: pykopia.Repository, parts: int | None
+) -> None:
+    local = repository.verify_contents(options=READ)
+    assert local.verified == local.read == len([*repository.contents.list(include_deleted=True)])
+    assert not local.errors
+    so_far: list[pykopia.ContentVerifyResult] = []
+    with ThreadPoolExecutor(2) as executor:
+        result = repository.verify_contents(options=READ, executor=executor, parts=parts, progress=so_far.append)
+    assert result == local == so_far[-1]
+    assert repository.verify_contents().read == 0
+
+
+@pytest.mark.parametrize("losses", [0, 2, 1000])
+def test_damaged_contents_are_named_whoever_finds_them(repository: pykopia.Repository, losses: int) -> None:
+    lost, cut, wrong, *_ = sorted({entry.pack_blob for entry in repository.contents.list()})
+    repository.storage.delete(lost)
+    repository.storage.put(cut, repository.storage.get(cut)[:-2000])
+    data = bytearray(repository.storage.get(wrong))
+    entry = next(entry for entry in repository.contents.list() if entry.pack_blob == wrong)
+    data[entry.pack_offset + 3] ^= 1
+    repository.storage.put(wrong, bytes(data))
+    local = repository.verify_contents(options=READ)
+    assert {each.pack_blob for each in local.problems} == {lost, cut, wrong}
+    executor = Losing(losses, BrokenProcessPool("gone"))
+    assert failures(repository.verify_contents(options=READ, executor=executor, parts=4)) == failures(local)
+    assert str(local.problems[0]).startswith(f"content {local.problems[0].content_id}: ")
+
+
+def test_a_verification_of_contents_can_be_canceled(repository: pykopia.Repository) -> None:
+    for executor in (None, Losing(0, OSError())):
+        with pytest.raises(CanceledError):
+            repository.verify_contents(executor=executor, cancel=lambda: True)
+
+
 # ---------------------------------------------------------------------- restoring
 
 
@@ -275,6 +347,8 @@ def test_a_cluster_of_two_workers_verifies_over_s3_and_one_that_is_lost_is_made_
         result = repository.snapshots.verify(options=EVERY, executor=executor, parts=12, progress=lose_a_worker)
         assert result == local
         assert len(done) > 1
+        contents = repository.verify_contents(options=READ)
+        assert repository.verify_contents(options=READ, executor=executor, parts=6) == contents
 
 
 def test_a_restore_in_parts_follows_no_link_below_the_target(repository: pykopia.Repository, tmp_path: Path) -> None:

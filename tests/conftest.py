@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import hypothesis
 import pytest
 
 from pykopia.format import keys
+from pykopia.repository import creation
 from pykopia.storage import trust
 from tests import golden_repositories
 from tests.servers.fixtures import *  # noqa: F403 -- servers for every test that asks for one
@@ -47,6 +49,13 @@ def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("SSL_CERT_DIR", str(folder))
         patch.setattr(trust, "_add_certifi", lambda context: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def numbered_repositories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the repositories of a test the IDs of those of other tests, so that their keys are derived once for all."""
+    numbers = itertools.count(1)
+    monkeypatch.setattr(creation, "new_unique_id", lambda: b"repository %-21d" % next(numbers))
 
 
 @pytest.fixture(scope="session")

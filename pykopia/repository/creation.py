@@ -40,7 +40,7 @@ def new_blobs(options: NewRepositoryOptions, password: str) -> FormatBlobs:
     blob = FormatBlob(
         tool=TOOL,
         build_version=__version__,
-        unique_id=options.unique_id or secrets.token_bytes(SECRET_LENGTH),
+        unique_id=options.unique_id or new_unique_id(),
         key_derivation=options.key_derivation,
         encryption=FORMAT_ENCRYPTION,
     )
@@ -51,6 +51,11 @@ def new_blobs(options: NewRepositoryOptions, password: str) -> FormatBlobs:
         format=repository_format,
         configuration=configuration,
     )
+
+
+def new_unique_id() -> bytes:
+    """Return the ID of a new repository, from which keys are derived."""
+    return secrets.token_bytes(SECRET_LENGTH)
 
 
 def new_format(options: NewRepositoryOptions) -> RepositoryFormat:

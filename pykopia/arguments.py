@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, get_args, get_origin
 
 from pykopia.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+Given = TypeVar("Given")
 
 StrPath: TypeAlias = str | os.PathLike[str]
 """A path as a caller gives it."""
@@ -65,6 +67,70 @@ def check_bytes(name: str, value: object) -> None:
         raise UsageError(f"{name} must be bytes, not {_shown(value)}{hint}")
 
 
+def check_texts_by_name(name: str, value: object) -> None:
+    """Refuse what is no mapping of texts to texts.
+
+    Raises:
+        UsageError: the message names the argument.
+    """
+    if not isinstance(value, Mapping):
+        raise UsageError(f'{name} takes texts by name, such as {{"name": "text"}}; it is {_shown(value)}')
+    for key, text in value.items():
+        check_text(f"each name in {name}", key)
+        check_text(f"{name}[{_shown(key)}]", text)
+
+
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Refuse what is no object of a class.
+
+    Raises:
+        UsageError: the message names the argument and the class.
+    """
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} must be of the class {kind.__name__}, not {_shown(value)}")
+
+
+def given(name: str, value: Given | None, kind: type[Given]) -> Given:
+    """Return options that a caller gives, the defaults if there are none.
+
+    Raises:
+        UsageError: the value is of another class; the message names the argument and the class.
+    """
+    if value is None:
+        return kind()
+    check_kind(name, value, kind)
+    return value
+
+
+def path_text(name: str, path: object) -> str:
+    """Return a path as a text.
+
+    Raises:
+        UsageError: the value is no path, or no file can have this name.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise UsageError(f"{name} must be a path, not {_shown(path)}")
+    if "\0" in text:
+        raise UsageError(f"{name} has a NUL byte, which no name of a file can have")
+    return text
+
+
+def pairs(name: str, value: object) -> list[tuple[int, int]]:
+    """Return a collection of pairs of whole numbers as a list.
+
+    Raises:
+        UsageError: the value is something else.
+    """
+    found = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else None
+    if found is None or not all(
+        isinstance(each, tuple | list) and len(each) == 2 and all(type(number) is int for number in each)
+        for each in found
+    ):
+        raise UsageError(f"{name} takes a list of pairs of whole numbers, such as [(0, 10)]")
+    return found
+
+
 def check_number(name: str, value: object, *, least: float | None = None, most: float | None = None) -> None:
     """Refuse what is no number, or lies outside the limits.
 
@@ -85,8 +151,8 @@ def check_number(name: str, value: object, *, least: float | None = None, most: 
 def check_fields(options: "DataclassInstance") -> None:
     """Refuse options whose values have another type than their fields.
 
-    Texts, numbers and switches are looked at, also where they may be None, and lists of texts, which become tuples; fields
-    of other types are left to their classes.
+    Texts, numbers, switches, texts by name and objects of dataclasses are looked at, also where they may be None, and lists of
+    texts, which become tuples; fields of other types are left to their classes.
 
     Raises:
         UsageError: the message names the field.
@@ -107,6 +173,10 @@ def check_fields(options: "DataclassInstance") -> None:
             raise UsageError(f"{name} must be True or False; it is {_shown(value)}")
         elif get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis and _is_text(get_args(kind)[0]):
             object.__setattr__(options, name, texts(name, value))
+        elif get_origin(kind) in (dict, Mapping) and get_args(kind) == (str, str):
+            check_texts_by_name(name, value)
+        elif is_dataclass(kind) and isinstance(kind, type):
+            check_kind(name, value, kind)
 
 
 def _is_text(kind: object) -> bool:
@@ -170,9 +240,14 @@ __all__ = [
     "check_bytes",
     "check_choice",
     "check_fields",
+    "check_kind",
     "check_number",
     "check_text",
+    "check_texts_by_name",
+    "given",
     "nanoseconds",
+    "pairs",
+    "path_text",
     "span_ns",
     "texts",
 ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from pykopia import clock
-from pykopia.arguments import check_choice
+from pykopia.arguments import check_choice, check_fields, check_kind
 from pykopia.crew import both
 from pykopia.dataclass import dataclass
 from pykopia.errors import MaintenanceBusyError, MaintenanceNotOwnedError, UsageError
@@ -85,12 +85,19 @@ class MaintenanceChanges:
     extend_object_locks: bool | None = None
     list_parallelism: int | None = None
 
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_fields(self)
+
 
 class Maintenance:
     """Runs and configures the maintenance of a repository."""
 
     def __init__(self, repository: Core) -> None:
         self._repository = repository
+
+    def __repr__(self) -> str:
+        return f"<Maintenance of {self._repository!r}>"
 
     # ------------------------------------------------------------------ looking
 
@@ -266,6 +273,7 @@ class Maintenance:
         Raises:
             UsageError: nothing changes, or object locks could end too early; nothing was written.
         """
+        check_kind("changes", changes, MaintenanceChanges)
         if changes == MaintenanceChanges():
             raise UsageError("no changes specified: name what to set, such as an owner or an interval")
         repository = self._repository

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pykopia.api.repository import Repository
-from pykopia.arguments import StrPath, absolute
+from pykopia.arguments import StrPath, absolute, check_kind, given, path_text
 from pykopia.errors import ConnectionFileError, UsageError
 from pykopia.format.blob_names import BLOBCFG_ID, EPOCH_PREFIX, FORMAT_BLOB_ID
 from pykopia.format.local_config import (
@@ -78,8 +78,8 @@ def create(
     """
     from pykopia.repository.creation import new_blobs, require_empty  # noqa: PLC0415 -- opening does without
 
-    blobs = new_blobs(options or NewRepositoryOptions(), password)
-    client = (client or ClientOptions()).resolved()
+    client, caching = _checked(password, client, caching)
+    blobs = new_blobs(given("options", options, NewRepositoryOptions), password)
     config = absolute("config", config)
     with _opened(location, storage_options, create=True) as storage:
         _check_can_be_saved(storage, config)
@@ -108,6 +108,21 @@ def _opened(
         if storage is not location:
             storage.close()
         raise
+
+
+def _checked(
+    password: object, client: ClientOptions | None, caching: CachingOptions | None
+) -> tuple[ClientOptions, CachingOptions | None]:
+    """Return who uses the repository, and its cache, after a look at what the caller gives.
+
+    Raises:
+        UsageError: a value is of the wrong type.
+    """
+    if not isinstance(password, str | bytes):
+        raise UsageError(f"the password must be a text, not a {type(password).__name__}")
+    if caching is not None:
+        check_kind("caching", caching, CachingOptions)
+    return given("client", client, ClientOptions).resolved(), caching
 
 
 def _check_can_be_saved(storage: BlobStorage, config: Path | None) -> None:
@@ -158,10 +173,10 @@ def connect(
         UnsupportedOptionError: ``config`` is given, and no connection file can name the storage.
     """
     config = absolute("config", config)
+    client, caching = _checked(password, client, caching)
     with _opened(location, storage_options, create=False, gets=(FORMAT_BLOB_ID, BLOBCFG_ID)) as storage:
         _check_can_be_saved(storage, config)
         blobs = format_blobs.read(storage, password)
-        client = (client or ClientOptions()).resolved()
         owned = close_storage or storage is not location
         return _connected(
             storage, blobs, config, client, caching, absolute("cache_root", cache_root), owns_storage=owned
@@ -256,6 +271,8 @@ def open_for(
     """
     config = absolute("config", config) or default_config_path().absolute()
     local = read_config(config)
+    if password is not None:
+        _checked(password, None, None)
     if password is None:
         password = read_password(config)
     if local.storage is None:
@@ -299,7 +316,7 @@ def _storage(
     if isinstance(location, os.PathLike):
         location = Path(location).as_posix()
     if isinstance(location, str):
-        location = storage_from_url(location)
+        location = storage_from_url(path_text("location", location))
     elif isinstance(location, StorageOptions):
         location = ConnectionInfo.from_options(location)
     if not isinstance(location, ConnectionInfo):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import pykopia
+from pykopia.arguments import path_text
 from pykopia.errors import RestoreError, UsageError
 from pykopia.format.directory import DIRECTORY
 from pykopia.snapshot.progress import Progress
@@ -46,7 +47,12 @@ def restore(
 
         with counting.told():
             return restore_to_url(repository, entry, target, options, counting)
-    place = Path(target) if isinstance(target, str | os.PathLike) else target
+    if isinstance(target, str | os.PathLike):
+        place: Path | IO[bytes] = Path(path_text("target", target))
+    elif callable(getattr(target, "write", None)):
+        place = target
+    else:
+        raise UsageError("target must be a path, or a binary stream that can be written to")
     mode = restore_mode(options.mode, entry, place)
     if options.extended_attributes and (mode != "local" or not isinstance(place, Path)):
         raise UsageError(
@@ -98,7 +104,7 @@ def plan(
 
     if isinstance(target, str) and is_url(target):
         raise UsageError(f"what a restore would change can be told of folders and files, and {target} is a URL")
-    place = Path(target)
+    place = Path(path_text("target", target))
     if restore_mode(options.mode, entry, place) != "local":
         raise UsageError(f"what a restore would change can be told of folders and files, and {target} is an archive")
     objects = repository.objects

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
 import pykopia
-from pykopia.arguments import check_choice, check_text, nanoseconds, span_ns, texts
+from pykopia.arguments import check_choice, check_kind, check_text, given, nanoseconds, path_text, span_ns, texts
 from pykopia.errors import DamagedDataError, InvalidReferenceError, SnapshotNotFoundError, UsageError
 from pykopia.format.source import SNAPSHOT_LABELS, SourceInfo
 from pykopia.ids import ManifestID
@@ -86,8 +86,8 @@ class Snapshots:
 
         return create_snapshot(
             self._repository,
-            os.fspath(path),
-            options or SnapshotOptions(),
+            path_text("path", path),
+            given("options", options, SnapshotOptions),
             Progress(UploadCounters(), progress, cancel),
             writer,
         )
@@ -138,6 +138,7 @@ class Snapshots:
         from pykopia.snapshot.create import set_manual, stored_tags
         from pykopia.snapshot.put import plan_tree, put_tree
 
+        check_kind("source", source, SourceInfo)
         list(plan_tree(tree))
         repository = self._repository
         with nullcontext(writer) if writer else repository.writer() as session:
@@ -160,7 +161,7 @@ class Snapshots:
         """Count what a snapshot of ``path`` would take, without reading files."""
         from pykopia.snapshot.estimate import estimate
 
-        return estimate(self._repository, os.fspath(path), cancel)
+        return estimate(self._repository, path_text("path", path), cancel)
 
     # ------------------------------------------------------------------ listing
 
@@ -363,13 +364,11 @@ class Snapshots:
             return root_of_manifest(reference)
         if isinstance(reference, DirectoryEntry):
             return reference
-        text = reference
-        check_text("a reference to an entry", text)
-        if snapshots is None:
-            snapshots = self.list()
+        check_text("a reference to an entry", reference)
+        snapshots = self.list() if snapshots is None else snapshots
         objects, indexes = self._repository.objects, self._repository.contents.indexes
         try:
-            return resolve(text, snapshots, objects, consistent_attributes=consistent_attributes)
+            return resolve(reference, snapshots, objects, consistent_attributes=consistent_attributes)
         except InvalidReferenceError:
             raise
         except SnapshotNotFoundError as error:
@@ -416,7 +415,7 @@ class Snapshots:
         from pykopia.api.restoring import restore
         from pykopia.snapshot.restore_options import RestoreOptions
 
-        entry, options = self.resolve(reference), options or RestoreOptions()
+        entry, options = self.resolve(reference), given("options", options, RestoreOptions)
         return restore(self._repository, entry, target, options, progress, cancel, executor, parts)
 
     def export(
@@ -455,7 +454,7 @@ class Snapshots:
         entry = with_length(self.resolve(reference), self._repository.objects)
         counting = Progress(RestoreCounters(), progress, cancel)
         with counting.told():
-            return export(self._repository, entry, sink, format, options or RestoreOptions(), counting)
+            return export(self._repository, entry, sink, format, given("options", options, RestoreOptions), counting)
 
     def plan_restore(
         self,
@@ -479,7 +478,8 @@ class Snapshots:
         from pykopia.api.restoring import plan
         from pykopia.snapshot.restore_options import RestoreOptions
 
-        return plan(self._repository, self.resolve(reference), target, options or RestoreOptions(), cancel)
+        options = given("options", options, RestoreOptions)
+        return plan(self._repository, self.resolve(reference), target, options, cancel)
 
     # ------------------------------------------------------------------ checking and deleting
 
@@ -517,7 +517,7 @@ class Snapshots:
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.verify import Verifier, VerifyCounters, VerifyOptions
 
-        options, repository = options or VerifyOptions(), self._repository
+        options, repository = given("options", options, VerifyOptions), self._repository
         roots = self._verify_roots(references)
         if executor is not None:
             from pykopia.api.executors import verify_by
@@ -550,7 +550,8 @@ class Snapshots:
         from pykopia.api.executors import plan_verify
         from pykopia.snapshot.verify import VerifyOptions
 
-        return plan_verify(self._repository, self._verify_roots(references), parts, options or VerifyOptions())
+        options = given("options", options, VerifyOptions)
+        return plan_verify(self._repository, self._verify_roots(references), parts, options)
 
     def verify_part(self, part: pykopia.VerifyPart) -> pykopia.VerifyResult:
         """Carry out a part of ``plan_verify``; what several parts have in common may be counted by each."""
@@ -750,10 +751,10 @@ class Snapshots:
         from pykopia.snapshot.progress import Progress
         from pykopia.snapshot.upload_options import UploadCounters
 
+        check_kind("origin", origin, pykopia.Repository)
         counting = Progress(UploadCounters(), progress, cancel)
-        wanted = None if sources is None else list(sources)
+        every = wanted = None if sources is None else list(sources)
         only = None if snapshots is None else {manifest_id(each) for each in each_of(snapshots)}
-        every = wanted
         if every is None:
             listed = read_snapshots(origin.manifests)
             every = sorted({each.source for each in listed if only is None or each.id in only})

@@ -72,6 +72,8 @@ def parse_object_id(text: str) -> ParsedObjectID:
     >>> parse_object_id("Ixab0c")
     ParsedObjectID(indirection=1, compressed=False, content_id='xab0c')
     """
+    if not isinstance(text, str):
+        raise InvalidIDError("object ID", str(text), "it is no text")
     letters = _LETTERS.match(text)
     assert letters is not None  # the pattern matches the empty text
     indirection, compressed = len(letters[1]) % 256, bool(letters[2])  # one byte counts the levels

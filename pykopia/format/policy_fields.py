@@ -95,6 +95,14 @@ _NOUNS = {
     Kind.TEXTS: "a list of texts",
     Kind.OBJECTS: "a list of objects",
 }
+_TYPES: dict[Kind, type] = {
+    Kind.OPTIONAL_INT: int,
+    Kind.INT: int,
+    Kind.OPTIONAL_BOOL: bool,
+    Kind.BOOL: bool,
+    Kind.TEXT: str,
+    Kind.TEXTS: str,
+}
 _METADATA_KEY = "policy"
 
 
@@ -126,6 +134,31 @@ def _fields_by_folded_name(section: type) -> dict[str, PolicyField]:
     if found is None:
         found = _FIELDS_BY_FOLDED_NAME[section] = {gojson.fold(known.json_name): known for known in fields_of(section)}
     return found
+
+
+def wrong_values(section: "Section", prefix: str = "") -> Iterator[str]:
+    """Yield the fields of a section whose value has the wrong type, each with what it must be.
+
+    A policy with such a value could be stored, and not be read again.
+    """
+    unset = type(section)()
+    for known in fields_of(type(section)):
+        value, path = getattr(section, known.attribute), prefix + known.json_name
+        usual = getattr(unset, known.attribute)
+        if value is None and usual is None:
+            continue
+        if known.kind in {Kind.TEXTS, Kind.OBJECTS} and not isinstance(value, tuple | list):
+            yield f"{path}: must be {_NOUNS[known.kind]}"
+            continue
+        kind = _TYPES.get(known.kind) or known.section or type(usual)
+        for each in value if known.kind in {Kind.TEXTS, Kind.OBJECTS} else (value,):
+            if not isinstance(each, kind) or (isinstance(each, bool) and kind is int):
+                yield f"{path}: must be {_NOUNS.get(known.kind, f'of the class {kind.__name__}')}"
+                break
+            if kind is int and each not in known.numbers:
+                yield f"{path}: must be from {known.numbers.start} to {known.numbers.stop - 1}"
+            if isinstance(each, Section):
+                yield from wrong_values(each, path + ".")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -395,4 +428,14 @@ def _described(value: object) -> str:
     return f"{value}"
 
 
-__all__ = ["BYTE_RANGE", "INT64_RANGE", "Kind", "Merge", "PolicyField", "Section", "declared", "fields_of"]
+__all__ = [
+    "BYTE_RANGE",
+    "INT64_RANGE",
+    "Kind",
+    "Merge",
+    "PolicyField",
+    "Section",
+    "declared",
+    "fields_of",
+    "wrong_values",
+]

@@ -9,7 +9,7 @@ from pykopia.errors import InvalidPolicyError
 from pykopia.format.cron import CronExpression
 from pykopia.format.ignore_pattern import IgnorePattern
 from pykopia.format.policy import ActionCommand, ActionsPolicy, CompressionPolicy, Policy, SchedulingPolicy
-from pykopia.format.policy_fields import Kind, Section, fields_of
+from pykopia.format.policy_fields import Kind, Section, fields_of, wrong_values
 from pykopia.format.policy_target import GLOBAL_TARGET, check_target
 from pykopia.format.scheduling import without_comment
 from pykopia.format.source import SourceInfo
@@ -30,9 +30,12 @@ def validate_policy(policy: Policy, target: SourceInfo = GLOBAL_TARGET) -> None:
     """Refuse a policy that Kopia would not set for a target.
 
     Raises:
-        InvalidPolicyError: ``manual`` stands next to anything else in the schedule, a cron expression can't be parsed, a
-            path has a limit of parallel snapshots, or the target's path ends in a slash.
+        InvalidPolicyError: a value has the wrong type, ``manual`` stands next to anything else in the schedule, a cron
+            expression can't be parsed, a path has a limit of parallel snapshots, or the target's path ends in a slash.
     """
+    wrong = tuple(wrong_values(policy))
+    if wrong:
+        raise InvalidPolicyError(f"the policy for {target} can't be set: {'; '.join(wrong)}")
     for problem in _refused_by_kopia(policy, target):
         raise InvalidPolicyError(f"the policy for {target} can't be set: {problem}")
     check_target(target)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import pykopia.core
 from pykopia import clock
-from pykopia.arguments import check_bytes
+from pykopia.arguments import check_bytes, check_texts_by_name
 from pykopia.errors import (
     BlobNotFoundError,
     ContentNotFoundError,
@@ -98,6 +98,7 @@ class ManifestStore:
 
     def find(self, labels: Mapping[str, str]) -> list[ManifestEntry]:
         """Return the manifests that carry all given labels, oldest first."""
+        check_texts_by_name("labels", labels)
         return manifest.find(self.entries().values(), labels)
 
     def get(self, manifest_id: str) -> ManifestEntry:
@@ -204,9 +205,10 @@ class ManifestWriter:
             data: JSON text. What is stored, and given back, has no blanks between its parts.
 
         Raises:
-            UsageError: there is no type, or ``data`` is not bytes of JSON; nothing was stored.
+            UsageError: there is no type, a label is no text, or ``data`` is not bytes of JSON; nothing was stored.
         """
         check_bytes("data", data)
+        check_texts_by_name("labels", labels)
         self._contents.check_open()
         if not labels.get("type"):
             raise UsageError("can't store a manifest without a type label")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice, takewhile
 from typing import BinaryIO, NamedTuple
 
+from pykopia.arguments import check_number, pairs
 from pykopia.errors import DamagedObjectError, UsageError
 from pykopia.format.compression import decompress
 from pykopia.format.directory import DIRECTORY, Directory
@@ -65,16 +66,18 @@ class ObjectStore:
 
         Raises:
             InvalidIDError: not an object ID.
+            UsageError: ``chunk_cache_bytes`` is no number, or negative.
             ContentNotFoundError: the object, or the list of its chunks, is not in the repository.
             DamagedObjectError: the list of its chunks can't be read.
         """
+        check_number("chunk_cache_bytes", chunk_cache_bytes, least=0)
         return io.BufferedReader(ObjectFile(self.read_chunk, self.chunks(object_id), chunk_cache_bytes), 1 << 16)
 
     def read(self, object_id: str) -> bytes:
         """Return all bytes of an object."""
         return b"".join(self.read_chunk(chunk) for chunk in self.chunks(object_id))
 
-    def read_ranges(self, object_id: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read_ranges(self, object_id: str, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Return several byte ranges of an object; each chunk that they need is fetched once.
 
         Args:
@@ -83,8 +86,9 @@ class ObjectStore:
                 the end of the object is left out.
 
         Raises:
-            UsageError: a range begins before the object, or ends before it begins.
+            UsageError: a range begins before the object, ends before it begins, or is no pair of whole numbers.
         """
+        ranges = pairs("ranges", ranges)
         for start, end in ranges:
             if not 0 <= start <= end:
                 raise UsageError(f"can't read bytes {start} to {end} of object {object_id}: that is no range")

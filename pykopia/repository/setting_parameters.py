@@ -1,5 +1,6 @@
 """Changing the parameters of a repository that is in use (format 01 §1.5)."""
 
+from pykopia.arguments import check_kind
 from pykopia.format.repository_blob import POISON_INDEX_BLOB, POISON_INDEX_BLOB_ID
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.index.upgrading import copy_to_first_epoch
@@ -16,6 +17,7 @@ def set_parameters(repository: Core, changes: ParameterChanges) -> RepositoryFor
         UsageError: nothing changes, or a value is out of range; nothing was written.
         ContradictedViewError: the index is to be moved to epochs, and it is not proven to be complete.
     """
+    check_kind("changes", changes, ParameterChanges)
     repository.check_writable("change parameters")
     repository.read_format_again()
     changed, configuration = change_parameters(repository.format, repository.blob_configuration, changes)

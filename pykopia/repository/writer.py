@@ -69,6 +69,9 @@ class RepositoryWriter:
         if self.manifests.compact():
             self.flush()
 
+    def __repr__(self) -> str:
+        return f"<RepositoryWriter of {self._repository!r}>"
+
     def _put_pack(self, pack_blob: BlobID, data: memoryview) -> None:
         self._repository.storage.put(pack_blob, data)
         self._repository.contents.keep_pack(pack_blob, data)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
+from pykopia.arguments import check_kind
 from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
 from pykopia.format.snapshot_manifest import UNSAVED, SnapshotManifest
@@ -37,6 +38,8 @@ def plan_history(
     Raises:
         UsageError: The destination would put the snapshots of several users or paths into one source.
     """
+    check_kind("source", source, SourceInfo)
+    check_kind("destination", destination, SourceInfo)
     if destination.path and not source.path:
         raise UsageError(
             f"{destination} has a path and {source} has none: snapshots of several paths would become one's"

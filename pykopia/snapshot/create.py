@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from pykopia import __version__, clock
+from pykopia.arguments import check_texts_by_name
 from pykopia.crew import available_cpus
 from pykopia.errors import PykopiaError, SourceReadError, UsageError
 from pykopia.format.blob import BlobMetadata
@@ -359,6 +360,7 @@ def set_manual(repository: Core, writer: RepositoryWriter, source: SourceInfo) -
 
 def stored_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return tags by the keys of their labels, in order."""
+    check_texts_by_name("tags", tags)
     stored = {name if name.startswith(TAG_PREFIX) else TAG_PREFIX + name: value for name, value in tags.items()}
     return dict(sorted(stored.items()))
 

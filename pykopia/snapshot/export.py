@@ -1,8 +1,9 @@
 """Exporting a snapshot, a folder or a file of one as an archive, to any stream that takes bytes."""
 
+import io
 from typing import Final, Literal
 
-from pykopia.errors import RestoreError
+from pykopia.errors import RestoreError, UsageError
 from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
 from pykopia.repository.core import Core
 from pykopia.snapshot.progress import Progress
@@ -29,7 +30,11 @@ def export(
 
     Raises:
         RestoreError: an entry can't be read, or the sink can't be written to.
+        UsageError: the sink takes no bytes.
     """
+    given: object = sink
+    if not callable(getattr(given, "write", None)) or isinstance(given, io.TextIOBase):
+        raise UsageError("an archive is written to a stream that takes bytes, such as a file opened in binary mode")
     stream = StreamSink(sink)
     output = _output(stream, repository, export_format, whole=options.ignore_errors)
     if entry.type == DIRECTORY:

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from pykopia.arguments import check_choice
 from pykopia.dataclass import dataclass
-from pykopia.errors import PykopiaError
+from pykopia.errors import ClosedError, PykopiaError
 from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.format.gojson import stored_form
 from pykopia.format.snapshot_manifest import SnapshotManifest
@@ -74,6 +74,9 @@ class Search:
         """Folders that hold nothing of what is looked for, as far as the name alone decides."""
         self.problems: list[Problem] = []
         """Folders that can't be read; nothing below them was searched."""
+
+    def __repr__(self) -> str:
+        return f"<Search for {', '.join(self._patterns)} in {len(self._snapshots)} snapshots>"
 
     @property
     def errors(self) -> list[str]:
@@ -143,6 +146,8 @@ class Search:
             try:
                 _check_lineage(object_id, above)
                 entries = self._objects.directory(object_id).entries
+            except ClosedError:
+                raise
             except PykopiaError as error:
                 line = f"can't look into {stored_form(path) or 'the root'}: {error}"
                 self.problems.append(Problem(path=path, object_id=object_id, error=error, line=line))

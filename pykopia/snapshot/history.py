@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pykopia.dataclass import dataclass
-from pykopia.errors import PykopiaError
+from pykopia.errors import ClosedError, PykopiaError
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.ids import ObjectID
@@ -52,6 +52,9 @@ class History:
         self.covered = bool(self._snapshots)
         """Whether there is any snapshot that could have the path."""
 
+    def __repr__(self) -> str:
+        return f"<History of {self._path} in {len(self._snapshots)} snapshots>"
+
     @property
     def errors(self) -> list[str]:
         """One line for each of ``problems``."""
@@ -69,6 +72,8 @@ class History:
             inside = path_inside(snapshot, self._path)
             try:
                 entry = self._descend(snapshot.root_entry, inside)
+            except ClosedError:
+                raise
             except PykopiaError as error:
                 line = f"can't look into snapshot {snapshot.id}: {error}"
                 self.problems.append(Problem(path=inside, object_id=snapshot.id, error=error, line=line))

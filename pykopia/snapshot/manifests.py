@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
+from pykopia.arguments import check_texts_by_name
 from pykopia.errors import DamagedDataError, DamagedManifestError
 from pykopia.format.manifest import ManifestEntry
 from pykopia.format.snapshot_manifest import TAG_PREFIX, SnapshotManifest
@@ -41,6 +42,7 @@ def read_snapshots(
 ) -> list[SnapshotManifest]:
     """Return snapshots by start time, oldest first; one that can't be read is left out, and that is logged."""
     found = []
+    check_texts_by_name("tags", tags or {})
     for entry in manifests.find(labels_for(source, tags)):
         try:
             found.append(read_snapshot(entry))

@@ -3,6 +3,7 @@
 import builtins
 
 import pykopia
+from pykopia.arguments import check_kind
 from pykopia.errors import PolicyNotFoundError
 from pykopia.format.policy import DEFAULT_POLICY, Policy
 from pykopia.format.policy_merge import EffectivePolicy, effective_policy
@@ -87,6 +88,7 @@ class Policies:
         Raises:
             InvalidPolicyError: the policy contradicts itself or makes no sense; the stored one is unchanged.
         """
+        check_kind("policy", policy, Policy)
         with self._writer() as writer:
             return self.put(writer, self._source(target), policy)
 

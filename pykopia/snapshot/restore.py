@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from pykopia.crew import Crew
-from pykopia.errors import CanceledError, DuplicateNameError, PykopiaError, RestoreError, UnsafePathError
+from pykopia.errors import CanceledError, ClosedError, DuplicateNameError, PykopiaError, RestoreError, UnsafePathError
 from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry, DirectorySummary
 from pykopia.repository.core import Core
 from pykopia.repository.objects import INDIRECT, DirectoryReader, ObjectStore
@@ -423,7 +423,7 @@ class Restore(Generic[Folder]):
         Raises:
             RestoreError: errors are not ignored, or this one is of the target as a whole.
         """
-        if isinstance(error, CanceledError):
+        if isinstance(error, CanceledError | ClosedError):
             raise error
         told = describe(path, error)
         if not self._options.ignore_errors or self._ends_all(error):

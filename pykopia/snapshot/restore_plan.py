@@ -86,6 +86,9 @@ class RestorePlan:
         self.unchanged = 0
         """Entries that are as the snapshot has them, or would be left alone."""
 
+    def __repr__(self) -> str:
+        return f"<RestorePlan of {self._root.object_id} to {self._target}>"
+
     def __iter__(self) -> Iterator[Change]:
         """Yield changes, folder by folder."""
         if self._root.type != DIRECTORY:

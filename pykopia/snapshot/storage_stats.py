@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from pykopia.arguments import check_kind
 from pykopia.dataclass import dataclass
 from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.snapshot_manifest import SnapshotManifest, StorageStats, StorageUsage
@@ -46,6 +47,7 @@ def storage_stats(repository: Core, snapshots: Iterable[SnapshotManifest]) -> It
     seen_contents: set[ContentID] = set()
     total = _Counter()
     for snapshot in snapshots:
+        check_kind("each of snapshots", snapshot, SnapshotManifest)
         new = _Counter()
         if snapshot.root_entry is not None:
             _count(repository, snapshot.root_entry, (new, total), seen_objects, seen_contents)

@@ -6,6 +6,7 @@ from typing import BinaryIO, Literal, get_args
 
 from pykopia.arguments import check_choice, check_fields, check_number
 from pykopia.dataclass import dataclass
+from pykopia.errors import UsageError
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.repository.write_buffers import WriteBuffers
@@ -79,6 +80,9 @@ class SnapshotOptions:
             check_number("parallel", self.parallel, least=1)
         check_number("force_hash_percent", self.force_hash_percent, least=0, most=100)
         check_number("upload_limit_bytes", self.upload_limit_bytes, least=0)
+        check_number("checkpoint_interval_seconds", self.checkpoint_interval_seconds, least=0)
+        if self.stdin is not None and not hasattr(self.stdin, "read"):
+            raise UsageError("stdin must be a binary file that can be read")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pykopia.format.policy_merge import EffectivePolicy
     from pykopia.format.policy_target import GLOBAL_TARGET, DefinedPolicy
     from pykopia.format.policy_tree import PolicyTree
+    from pykopia.snapshot.policy_change import check_change
 
 _PLACES = {
     "ActionCommand": "pykopia.format.policy",
@@ -56,6 +57,7 @@ _PLACES = {
     "TimeOfDay": "pykopia.format.policy",
     "UploadPolicy": "pykopia.format.policy",
     "VolumeShadowCopyPolicy": "pykopia.format.policy",
+    "check_change": "pykopia.snapshot.policy_change",
 }
 """Module of each public name."""
 
@@ -92,4 +94,5 @@ __all__ = [
     "TimeOfDay",
     "UploadPolicy",
     "VolumeShadowCopyPolicy",
+    "check_change",
 ]

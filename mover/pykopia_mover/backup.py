@@ -10,10 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from pykopia import Policy, Repository, SnapshotOptions, SourceInfo, __version__, clock
+from pykopia import (
+    Policy,
+    Problem,
+    Repository,
+    SnapshotOptions,
+    SnapshotResult,
+    SourceInfo,
+    UploadCounters,
+    __version__,
+    clock,
+)
 from pykopia.errors import CanceledError, SourceNotFoundError
-from pykopia.snapshot.problem import Problem
-from pykopia.snapshot.upload_options import SnapshotResult, UploadCounters
 from pykopia_mover.commands import run_command
 from pykopia_mover.compression import compressor
 from pykopia_mover.connecting import open_repository

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from pykopia import Repository, clock
-from pykopia.api.maintenance import MaintenanceChanges, MaintenanceInfo
+from pykopia import MaintenanceChanges, MaintenanceInfo, MaintenanceResult, Repository, clock
 from pykopia.core import FORMAT_BLOB_ID, MAINTENANCE_ID
 from pykopia.errors import CanceledError, ClockError, DamagedDataError, MaintenanceBusyError, RepositoryNotFoundError
-from pykopia.maintenance.report import MaintenanceResult
 from pykopia_mover.connecting import OWNER_HOST, OWNER_USER, open_repository
 from pykopia_mover.failures import MoverError
 from pykopia_mover.identity import Wanted, require_utf8

@@ -14,8 +14,7 @@ from typing import Any, Final
 from pykopia import Policy, SourceInfo
 from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidPolicyError
-from pykopia.policies import EMPTY_POLICY
-from pykopia.snapshot.policy_change import check_change
+from pykopia.policies import EMPTY_POLICY, check_change
 from pykopia_mover.compression import compressor
 from pykopia_mover.documents import DocumentError
 from pykopia_mover.failures import MoverError

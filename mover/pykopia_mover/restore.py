@@ -15,9 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pykopia import Repository, RestoreOptions, SourceInfo, clock
+from pykopia import Repository, RestoreCounters, RestoreOptions, RestoreResult, SourceInfo, clock
 from pykopia.errors import CanceledError, PykopiaError, RepositoryNotFoundError, RestoreError
-from pykopia.snapshot.restore_options import RestoreCounters, RestoreResult
 from pykopia_mover.connecting import open_repository
 from pykopia_mover.discovery import identities, section, visible
 from pykopia_mover.explain import chain_of, is_damage, target_error

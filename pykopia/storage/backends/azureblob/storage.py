@@ -324,16 +324,19 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
         super().__init__(account_name=options.storage_account, anon=True, skip_instance_cache=True)
 
     def do_connect(self) -> None:
-        """Make the client; adlfs calls this."""
+        """Make the client; adlfs calls this.
+
+        The credential has a name of its own: versions of adlfs before 2026 close theirs at exit and fail for a key.
+        """
         options = self._options
         scheme = "http" if options.do_not_use_tls else "https"
         trusted = tls_context(options.root_ca)
 
         async def connect() -> BlobServiceClient:
-            self.credential = await _credential(options, trusted)
+            self._own_credential = await _credential(options, trusted)
             return BlobServiceClient(
                 f"{scheme}://{self._address}",
-                credential=self.credential,
+                credential=self._own_credential,
                 transport=_Transport.new(trusted),
                 retry_total=0,
                 permit_redirects=False,
@@ -346,8 +349,8 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no typ
     async def disconnect(self) -> None:
         """Close the connections to the service, and to who gives tokens for it."""
         await self.service_client.close()
-        if hasattr(self.credential, "close"):
-            await self.credential.close()
+        if hasattr(self._own_credential, "close"):
+            await self._own_credential.close()
 
 
 class _Transport(AioHttpTransport):  # type: ignore[misc] # as all of the SDK

@@ -249,8 +249,14 @@ def shard_entries(entries: list[IndexEntry], *, max_entries: int = MAX_SHARD_ENT
     return [shard for shard in shards if shard]
 
 
+def build_indexes(entries: list[IndexEntry], *, version: int, max_entries: int = MAX_SHARD_ENTRIES) -> list[bytes]:
+    """Return as many index files as these entries need, none for none; see ``build_index`` and ``shard_entries``."""
+    return [build_index(shard, version=version) for shard in shard_entries(entries, max_entries=max_entries)]
+
+
 __all__ = [
     "build_index",
+    "build_indexes",
     "check_shard_limit",
     "check_version",
     "encode_v1",

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from pykopia.format.content_id import ALL, id_of, key_of
 from pykopia.format.index import IndexFile
-from pykopia.format.index_build import build_index, check_shard_limit, check_version, shard_entries
+from pykopia.format.index_build import build_indexes, check_shard_limit, check_version
 from pykopia.format.index_layout import MAX_SHARD_ENTRIES, IndexEntry, wins
 
 try:
@@ -211,46 +211,7 @@ def merge_index_files(
         if entry.content_id not in dropped
         and not (drop_deleted_before is not None and entry.deleted and entry.timestamp < drop_deleted_before)
     ]
-    return [build_index(shard, version=version) for shard in shard_entries(kept, max_entries=max_entries)]
+    return build_indexes(kept, version=version, max_entries=max_entries)
 
 
-class PendingIndex:
-    """The entries that a session has made and not yet written to an index file.
-
-    Not safe for use by several threads at once; the caller holds a lock.
-    """
-
-    def __init__(self, entries: Iterable[IndexEntry] = ()) -> None:
-        self._entries: dict[str, IndexEntry] = {}
-        for entry in entries:
-            self.add(entry)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def add(self, entry: IndexEntry) -> None:
-        """Take an entry, unless the one already there for its content stands before it (format 02 §6)."""
-        known = self._entries.get(entry.content_id)
-        if known is None or wins(entry, known):
-            self._entries[entry.content_id] = entry
-
-    def discard(self, content_id: str) -> None:
-        """Forget the entry of a content, if there is one."""
-        self._entries.pop(content_id, None)
-
-    def get(self, content_id: str) -> IndexEntry | None:
-        """Return the entry of an ID, live or deleted, or None."""
-        return self._entries.get(content_id)
-
-    def find(self, key: bytes) -> IndexEntry | None:
-        """Return the entry of a key (``content_id.key_of``), live or deleted, or None."""
-        return self._entries.get(id_of(key))
-
-    def entries(self, start: str = ALL.start, end: str = ALL.end) -> Iterator[IndexEntry]:
-        """Yield the entries, deleted ones too, whose IDs lie in the half-open range, in the order of IDs."""
-        for content_id in sorted(self._entries):
-            if start <= content_id < end:
-                yield self._entries[content_id]
-
-
-__all__ = ["MergedIndex", "PendingIndex", "PythonMergedTable", "is_hidden", "merge_index_files", "wins"]
+__all__ = ["MergedIndex", "PythonMergedTable", "is_hidden", "merge_index_files", "wins"]

@@ -6,7 +6,7 @@ Facts: format 02 §13 (loading). Which index blobs count is the layout's busines
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from pykopia.errors import BlobNotFoundError, ClosedError, DamagedIndexError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.epoch import EpochState
-from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries
+from pykopia.format.index import IndexFile
 from pykopia.format.index_merge import MergedIndex
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
@@ -268,13 +268,12 @@ class IndexStore:
         active = set(self.layout.active())
         return [IndexBlob(metadata=blob, superseded=blob.blob_id not in active) for blob in self.layout.listed()]
 
-    def write(self, entries: Iterable[IndexEntry], session_id: str) -> list[BlobID]:
-        """Store entries as new index blobs: with this, what they refer to becomes visible.
+    def write(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
+        """Store index files as new index blobs: with this, what they list becomes visible.
 
         Raises:
             WriteConflictError: the epochs moved on while this was written; nothing was committed.
         """
-        plain = [build_index(shard, version=self.version) for shard in shard_entries(list(entries))]
         written = self.layout.put(plain, session_id)
         with self._lock:
             if self._loaded:

@@ -26,11 +26,13 @@ from pykopia.format.blob_names import DATA_PACK_PREFIX, METADATA_PACK_PREFIX, SE
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.encryption import NONCE_SIZE
 from pykopia.format.index import IndexEntry
+from pykopia.format.index_merge import MergedIndex
 from pykopia.format.pack import PackType
 from pykopia.format.session import SessionMarker, new_session_id
 from pykopia.ids import BlobID, Buffer, ContentID
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.packs import PackStore, PendingPack
+from pykopia.repository.session_index import SessionIndex
 from pykopia.sealing.batch import Packed, WritableBuffer
 from pykopia.sealing.content_sealer import ContentSealer, check_prefix
 from pykopia.storage.ahead import Request
@@ -46,9 +48,9 @@ _NOWHERE = bytearray()
 class _Session:
     """Everything between two flushes."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: SessionIndex) -> None:
         self.session_id = new_session_id(clock.now(), secrets.token_bytes(8))
-        self.entries: dict[bytes, IndexEntry] = {}
+        self.index = index
         self.packs: dict[PackType, PendingPack] = {}
         self.metadata_packs: list[BlobID] = []
         self.unfinished = 0
@@ -81,8 +83,8 @@ class ContentWriter:
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
         self._flush_lock = threading.Lock()
-        self._session = _Session()
-        self._flushing: dict[bytes, IndexEntry] = {}
+        self._session = self._new_session()
+        self._flushing: SessionIndex | None = None
         self._failure: BaseException | None = None
         self.is_lost: Callable[[str], bool] | None = None
         """Returns True if a pack is missing: its contents do not count as stored. None: nothing was listed."""
@@ -92,11 +94,22 @@ class ContentWriter:
         self.packed_bytes = 0
         """Bytes of new contents in packs."""
 
+    def _new_session(self) -> _Session:
+        return _Session(SessionIndex(self._store.indexes.version, self._lock))
+
     # ------------------------------------------------------------------ looking up
 
     def entry(self, key: bytes) -> IndexEntry | None:
         """Return the newest entry of a key, this writer's own included; deleted ones too."""
-        return self._session.entries.get(key) or self._flushing.get(key) or self._store.find(key)
+        own = self._own_entry(key)
+        return self._store.find(key) if own is None else own
+
+    def _own_entry(self, key: bytes) -> IndexEntry | None:
+        """Return the entry that this writer has made and that is not visible to readers yet."""
+        entry = self._session.index.get(key)
+        if entry is None and (flushing := self._flushing) is not None:
+            entry = flushing.get(key)
+        return entry
 
     def exists(self, key: bytes) -> bool:
         """Return True if a live content has this key."""
@@ -142,17 +155,25 @@ class ContentWriter:
         self.check_open()
         new: dict[bytes, int] = {}
         before: list[IndexEntry | None] = []
+        index = self._session.index
+        searched, own, stored = (
+            index.settled,
+            index.get if self._flushing is None else self._own_entry,
+            self._store.find,
+        )
         for number, key in enumerate(keys):
             if key not in new:
-                old = self.entry(key)
-                if not self._is_stored(old):
+                old = own(key) or stored(key)
+                if old is None or not self._is_stored(old):
                     new[key] = number
                     before.append(old)
         if new:
             absent = [contents[number] for number in new.values()]
             chosen = {name: self._sealer.compressor(name) for name in {*compressors}}
             packers = [chosen[compressors[number]] for number in new.values()]
-            self._add([*new], before, [len(data) for data in absent], self._sealer.batches.pack(absent, packers))
+            self._add(
+                [*new], before, [len(data) for data in absent], self._sealer.batches.pack(absent, packers), searched
+            )
         return [id_of(key) for key in keys]
 
     def _add(
@@ -161,6 +182,7 @@ class ContentWriter:
         before: list[IndexEntry | None],
         lengths: list[int],
         packed: Packed,
+        searched: MergedIndex | None = None,
         *,
         deleted: bool = False,
         redate: bool = True,
@@ -168,6 +190,7 @@ class ContentWriter:
         """Put contents of these lengths into packs, unless this session has them; return whether any was put there.
 
         An entry stands before the one that there was ``before``; only with ``redate`` it also carries the time of now.
+        ``searched`` are the settled entries of the session that were looked through for ``before``.
         """
         now = clock.now_seconds()
         sealed_length_of = self._sealer.sealer.sealed_length
@@ -183,7 +206,9 @@ class ContentWriter:
                     keys, before, lengths, packed.lengths, packed.compressions, strict=True
                 ):
                     # another thread may have written the same content in the meantime
-                    again = session.entries.get(key) or self._flushing.get(key)
+                    again = session.index.get(key, searched=searched)
+                    if again is None and self._flushing is not None:
+                        again = self._flushing.get(key)
                     if again is not None and not again.deleted:
                         buffers.append(_NOWHERE)
                         offsets.append(-1)
@@ -208,8 +233,8 @@ class ContentWriter:
                         format_version=self._format_version,
                         encryption_key_id=0,
                     )
-                    pack.entries.append(entry)
-                    session.entries[key] = entry
+                    pack.entries[key] = entry
+                    session.index.add(key, entry)
                     self.written_bytes += original_length
                     self.packed_bytes += sealed_length
             for pack in outgrown:
@@ -242,7 +267,7 @@ class ContentWriter:
             if session.marker is None:
                 session.marker_time_ns = clock.now()
                 session.marker = self._put_marker(session.session_id)
-            pack = session.packs[kind] = self._packs.begin(kind, session.session_id, length)
+            pack = session.packs[kind] = self._packs.begin(kind, session.session_id, length, session.index.settle)
             if kind == METADATA_PACK_PREFIX:
                 session.metadata_packs.append(pack.blob_id)
         offset = pack.length
@@ -317,7 +342,7 @@ class ContentWriter:
         old = self.entry(key)
         if old is None:
             raise ContentNotFoundError(f"content {content_id} is not in the repository: nothing to rewrite")
-        pending = self._session.entries.get(key) or self._flushing.get(key)
+        pending = self._own_entry(key)
         if pending is not None and not pending.deleted:
             return False
         packed = self._store.payload(old)
@@ -345,10 +370,10 @@ class ContentWriter:
                 format_version=old.format_version,
                 encryption_key_id=old.encryption_key_id,
             )
-            session.entries[key] = entry
+            session.index.add(key, entry)
             pack = session.packs.get(METADATA_PACK_PREFIX if key[0] else DATA_PACK_PREFIX)
             if pack is not None:
-                pack.entries.append(entry)
+                pack.entries[key] = entry
 
     # ------------------------------------------------------------------ making visible
 
@@ -363,20 +388,20 @@ class ContentWriter:
         with self._flush_lock:
             self.check_open()
             with self._lock:
-                session, self._session = self._session, _Session()
-                self._flushing = session.entries
+                session, self._session = self._session, self._new_session()
+                self._flushing = session.index
                 while session.unfinished:
                     self._filled.wait()
             if self._failure is not None:
                 self._refuse()
-            if not session.entries:
+            if not session.index:
                 return False
             try:
                 self._commit(session)
             except BaseException as error:
                 self._failure = error
                 raise
-            self._flushing = {}
+            self._flushing = None
             return True
 
     def _commit(self, session: _Session) -> None:
@@ -386,10 +411,10 @@ class ContentWriter:
         self._packs.wait()
         if self._storage.is_local:
             self._check_stored(session.metadata_packs)
-            self._store.indexes.write(session.entries.values(), session.session_id)
+            self._store.indexes.write(session.index.index_files(), session.session_id)
         else:
             look = Request(partial(self._check_stored, session.metadata_packs))
-            self._store.indexes.write(session.entries.values(), session.session_id)
+            self._store.indexes.write(session.index.index_files(), session.session_id)
             look.result()
         self._delete_marker(session)
 
@@ -473,7 +498,7 @@ class ContentWriter:
         """Release threads and buffers; unflushed data stays invisible."""
         self._closed = True
         self._packs.close()
-        if not self._session.entries:
+        if not self._session.index:
             self._delete_marker(self._session)  # it was stored to compare clocks, and stands for no pack
 
 

@@ -16,6 +16,7 @@ from pykopia.errors import BlobNotFoundError, DamagedDataError, DamagedPackError
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import INDEX_PREFIX, PACK_PREFIXES, is_pack
 from pykopia.format.index import IndexEntry, IndexFile
+from pykopia.format.index_build import build_indexes
 from pykopia.format.pack import read_local_index
 from pykopia.format.repository_blob import POISON_INDEX_BLOB_ID
 from pykopia.format.session import new_session_id
@@ -208,7 +209,8 @@ class _Recovery:
     def _write(self) -> None:
         entries, self._pending = self._pending, []
         if entries:
-            self._indexes.write(entries, new_session_id(clock.now(), secrets.token_bytes(8)))
+            plain = build_indexes(entries, version=self._indexes.version)
+            self._indexes.write(plain, new_session_id(clock.now(), secrets.token_bytes(8)))
 
     def _moved_aside(self, blob_id: BlobID) -> bool:
         """Move an index blob out of the way unless it is gone, or whole by now: someone may have put it back."""

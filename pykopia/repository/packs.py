@@ -6,7 +6,7 @@ Layout: format 02 §2.2. A pack is a reused buffer, because the first touch of f
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pykopia.format.index import IndexEntry, build_index
@@ -26,17 +26,23 @@ SLACK = 18 << 20
 """Bytes of a buffer beyond the pack size: the largest chunk of any splitter, its overhead and the local index."""
 
 
+Settle = Callable[[bytes, Mapping[bytes, IndexEntry]], None]
+"""Takes the local index of a pack that was stored, and the entries in it by key."""
+
+
 class PendingPack:
     """One pack blob that contents are being put into."""
 
-    __slots__ = ("blob_id", "buffer", "closed", "contents", "entries", "length", "unfinished")
+    __slots__ = ("blob_id", "buffer", "closed", "contents", "entries", "length", "settle", "unfinished")
 
-    def __init__(self, blob_id: BlobID, buffer: LargeBuffer, head: bytes) -> None:
+    def __init__(self, blob_id: BlobID, buffer: LargeBuffer, head: bytes, settle: Settle) -> None:
         self.blob_id = blob_id
         self.buffer = buffer
         self.length = len(head)
         buffer[: len(head)] = head
-        self.entries: list[IndexEntry] = []
+        self.entries: dict[bytes, IndexEntry] = {}
+        """By key; the newest of each content is the one that counts."""
+        self.settle = settle
         self.contents = 0
         self.unfinished = 0
         self.closed = False
@@ -69,8 +75,8 @@ class PackStore:
         self._running: set[Future[None]] = set()
         self._lock = threading.Lock()
 
-    def begin(self, pack_type: PackType, session_id: str, at_least: int) -> PendingPack:
-        """Return a new pack with room for one content of ``at_least`` bytes."""
+    def begin(self, pack_type: PackType, session_id: str, at_least: int, settle: Settle) -> PendingPack:
+        """Return a new pack with room for one content of ``at_least`` bytes; ``settle`` is called when it is stored."""
         head = self._replica + secrets.token_bytes(PREAMBLE_LENGTH)
         capacity = max(self._capacity, len(head) + at_least + SLACK)
         try:
@@ -79,7 +85,7 @@ class PackStore:
             buffer = new_buffer(capacity)
         if len(buffer) < capacity:
             buffer = new_buffer(capacity)
-        return PendingPack(new_pack_blob_id(pack_type, secrets.token_bytes(16), session_id), buffer, head)
+        return PendingPack(new_pack_blob_id(pack_type, secrets.token_bytes(16), session_id), buffer, head, settle)
 
     def fits(self, pack: PendingPack, length: int) -> bool:
         """Return True if ``length`` more bytes fit the pack's buffer."""
@@ -118,19 +124,22 @@ class PackStore:
 
     def _store(self, pack: PendingPack) -> None:
         try:
-            self._put(pack.blob_id, self._complete(pack))
+            local_index = build_index(
+                pack.entries.values(),
+                version=self._index_version,
+                random_tail=secrets.token_bytes(LOCAL_INDEX_TAIL_LENGTH),
+            )
+            self._put(pack.blob_id, self._complete(pack, local_index))
         finally:
             self._slots.release()
         if len(pack.buffer) == self._capacity:
             self._free.append(pack.buffer)
+        pack.settle(local_index, pack.entries)
 
-    def _complete(self, pack: PendingPack) -> memoryview:
+    def _complete(self, pack: PendingPack, local_index: bytes) -> memoryview:
         """Append padding, local index and postamble (format 02 §2.4)."""
-        plain = build_index(
-            pack.entries, version=self._index_version, random_tail=secrets.token_bytes(LOCAL_INDEX_TAIL_LENGTH)
-        )
-        iv = self._sealer.hash(plain)
-        index = self._sealer.seal_content(plain, iv)
+        iv = self._sealer.hash(local_index)
+        index = self._sealer.seal_content(local_index, iv)
         padding = secrets.token_bytes(padding_length(pack.length))
         tail = pack_end(pack.length, padding=padding, local_index=index, iv=iv)
         end = pack.length + len(tail)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pykopia.errors import UnsupportedFormatError, UsageError
 from pykopia.format.content_id import id_of, key_of
 from pykopia.format.index import IndexEntry, IndexFile, build_index, shard_entries
-from pykopia.format.index_merge import MergedIndex, PendingIndex, PythonMergedTable, merge_index_files, wins
+from pykopia.format.index_merge import MergedIndex, PythonMergedTable, merge_index_files, wins
 from tests.format.index_support import entries, entry_of, load, using
 
 CASES = load("index_merge.json")
@@ -163,20 +163,3 @@ def test_nothing_merges_into_no_file() -> None:
     assert merge_index_files(files_of([[]], 1), version=1) == []
     assert list(MergedIndex([]).entries()) == []
     assert repr(MergedIndex([])) == "<MergedIndex of 0 files, watermark None>"
-
-
-@given(st.lists(entries(2), max_size=30))
-def test_pending_entries_follow_the_same_rule(given_entries: list[IndexEntry]) -> None:
-    flat = [e for group in no_ties([[e] for e in given_entries]) for e in group]
-    unique = list({(e.content_id, e.timestamp, e.deleted, e.pack_blob): e for e in flat}.values())
-    pending = PendingIndex(unique)
-    expected = definition([unique])
-    assert list(pending.entries()) == expected
-    assert len(pending) == len(expected)
-    assert list(pending.entries("k", "k{")) == [e for e in expected if e.content_id[0] == "k"]
-    for entry in expected:
-        assert pending.find(key_of(entry.content_id)) == pending.get(entry.content_id) == entry
-        pending.discard(entry.content_id)
-        pending.discard(entry.content_id)
-        assert pending.get(entry.content_id) is None
-    assert not len(pending)

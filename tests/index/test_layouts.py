@@ -11,6 +11,7 @@ from pykopia.format import epoch
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.blob_names import EPOCH_PREFIX, INDEX_PREFIX
 from pykopia.format.index import IndexEntry, build_index
+from pykopia.format.index_build import build_indexes
 from pykopia.format.repository_format import RepositoryFormat
 from pykopia.format.whole_blob import Sealer
 from pykopia.ids import BlobID, Buffer, ContentID
@@ -72,7 +73,7 @@ def test_what_is_written_counts_for_the_writer_and_for_every_other_reader(versio
     storage = MemoryStorage()
     indexes = new(storage, version)
     assert indexes.merged.find(b"\0" + bytes(16)) is None
-    written = indexes.write([entry(0), entry(1)], SESSION)
+    written = indexes.write(build_indexes([entry(0), entry(1)], version=indexes.version), SESSION)
     assert all(blob_id.startswith(PREFIXES[version]) for blob_id in written)
     assert set(indexes.layout.active()) == set(written) == {blob.metadata.blob_id for blob in indexes.blobs()}
     for reader in (indexes, new(storage, version)):
@@ -110,8 +111,8 @@ def test_an_index_blob_that_no_reader_would_find_is_an_error(version: int) -> No
 def test_a_damaged_index_blob_is_named_and_the_rest_is_read(version: int) -> None:
     storage = MemoryStorage()
     indexes = new(storage, version)
-    (whole,) = indexes.write([entry(0)], SESSION)
-    (broken,) = indexes.write([entry(1)], SESSION)
+    (whole,) = indexes.write(build_indexes([entry(0)], version=indexes.version), SESSION)
+    (broken,) = indexes.write(build_indexes([entry(1)], version=indexes.version), SESSION)
     storage.put(broken, storage.get(broken)[:-1])
     indexes.close()
     assert list(indexes.damaged) == [broken]
@@ -139,7 +140,7 @@ def test_an_index_blob_of_an_epoch_that_ended_meanwhile_is_taken_back() -> None:
     storage = MemoryStorage()
     indexes = new(Advancing(storage), 3)
     with pytest.raises(WriteConflictError, match="epoch 0, but the repository is at epoch 2"):
-        indexes.write([entry(0)], SESSION)
+        indexes.write(build_indexes([entry(0)], version=indexes.version), SESSION)
     assert [blob.blob_id for blob in storage.list("xn")] == []
 
 

@@ -20,6 +20,7 @@ from pykopia.errors import (
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.directory import Directory, DirectoryEntry, DirectorySummary, EntryError
+from pykopia.format.index_build import build_indexes
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ObjectID
@@ -68,7 +69,8 @@ def forget(repository: Repository, *object_ids: str) -> None:
     entries = [entry for entry in repository.contents.list() if entry.content_id not in object_ids]
     for blob in list(repository.storage.list("xn")):
         repository.storage.delete(blob.blob_id)
-    repository.contents.indexes.write(entries, "s0123456789abcdef147")
+    indexes = repository.contents.indexes
+    indexes.write(build_indexes(entries, version=indexes.version), "s0123456789abcdef147")
     repository.contents.indexes.close()
     repository.refresh()
 

@@ -19,6 +19,15 @@ SECOND_NS = 1_000_000_000
 class Fuse(mfusepy.FUSE):  # type: ignore[misc]
     """A mount; see the module."""
 
+    def opendir(self, path: bytes, info: Any) -> int:  # noqa: ANN401 -- a pointer of ctypes
+        """Open a folder; let the kernel keep the names of one that is in a snapshot, for they never change."""
+        name = path.decode(self.encoding, self.errors)
+        opened = info.contents
+        opened.fh = self.operations.opendir(name)
+        if hasattr(opened, "cache_readdir") and self.operations.is_fixed(opened.fh):
+            opened.cache_readdir = opened.keep_cache = 1
+        return 0
+
     def readdir_fuse_3(
         self,
         _path: bytes,

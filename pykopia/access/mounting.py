@@ -14,8 +14,9 @@ from pykopia.access.attributes import BLOCK, attributes
 from pykopia.access.errors import reading
 from pykopia.access.files import READ_AHEAD, ObjectReader, ReadAhead
 from pykopia.access.mount_tree import ABOVE, MountTree
+from pykopia.dataclass import dataclass
 from pykopia.errors import MountError, PykopiaError
-from pykopia.format.directory import FILE, SYMLINK, DirectoryEntry
+from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.signals import left_to_others
 from pykopia.snapshot.snapshot_path import TYPE_BITS
 
@@ -31,6 +32,17 @@ OUT_OF_ORDER = 2 << 20
 """Bytes by which reads of one reader may come out of order: the kernel asks ahead by several threads."""
 
 
+@dataclass(slots=True)
+class _Folder:
+    """An open folder."""
+
+    path: str
+    is_fixed: bool
+    """Whether it is in a snapshot, so that its names never change."""
+    entries: list[tuple[str, DirectoryEntry]] | None = None
+    """None until they are asked for."""
+
+
 class SnapshotOperations:
     """The calls of the kernel, answered from a tree. Errors become numbers: what is lost is ``EIO``."""
 
@@ -41,7 +53,7 @@ class SnapshotOperations:
         self._tree = tree
         self._mounted = mounted
         self._handles = itertools.count(1)
-        self._folders: dict[int, list[tuple[str, DirectoryEntry]]] = {}
+        self._folders: dict[int, _Folder] = {}
         self._open: dict[int, tuple[ObjectReader, ReadAhead]] = {}
         self._lock = threading.Lock()
 
@@ -65,20 +77,30 @@ class SnapshotOperations:
 
     def readdir(self, _path: str, handle: int) -> Iterator[tuple[str, int, int]]:
         """Yield names and types of an open folder."""
-        for name, entry in self._folders[handle]:
+        for name, entry in self.listing(handle):
             yield name, TYPE_BITS.get(entry.type, stat.S_IFREG), 0
 
     def opendir(self, path: str) -> int:
         """Open a folder; return its handle."""
-        found = self._answer(path, lambda: [*self._tree.entries(path)])
+        entry = self._answer(path, lambda: self._tree.entry(path))
+        if entry.type != DIRECTORY:
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         with self._lock:
             handle = next(self._handles)
-            self._folders[handle] = [(".", ABOVE), ("..", ABOVE), *found]
+            self._folders[handle] = _Folder(path, is_fixed=entry is not ABOVE)
         return handle
 
     def listing(self, handle: int) -> Sequence[tuple[str, DirectoryEntry]]:
-        """Return names and entries of an open folder."""
-        return self._folders[handle]
+        """Return names and entries of an open folder; it is read when the kernel asks, which may know them already."""
+        folder = self._folders[handle]
+        if folder.entries is None:
+            found = self._answer(folder.path, lambda: [*self._tree.entries(folder.path)])
+            folder.entries = [(".", ABOVE), ("..", ABOVE), *found]
+        return folder.entries
+
+    def is_fixed(self, handle: int) -> bool:
+        """Return True if an open folder is in a snapshot; those above snapshots get new ones."""
+        return self._folders[handle].is_fixed
 
     def releasedir(self, _path: str, handle: int) -> int:
         """Close a folder."""

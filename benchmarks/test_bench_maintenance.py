@@ -20,6 +20,7 @@ from pykopia.api.repository import Repository
 from pykopia.format import epoch
 from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.format.index import build_index
+from pykopia.format.index_build import build_indexes
 from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SourceInfo
 from pykopia.ids import ObjectID
@@ -70,7 +71,8 @@ def used_files() -> Iterator[list[DirectoryEntry]]:
 
 
 def make_repository(repository: Repository) -> None:
-    repository.contents.indexes.write(entries(0, CONTENTS), SESSION)
+    indexes = repository.contents.indexes
+    indexes.write(build_indexes([*entries(0, CONTENTS)], version=indexes.version), SESSION)
     source = SourceInfo(host="box", user_name="ann", path="/data")
     with repository.writer() as writer:
         folders = []

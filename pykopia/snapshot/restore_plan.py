@@ -14,7 +14,7 @@ import msgspec
 
 from pykopia.dataclass import dataclass
 from pykopia.errors import PykopiaError
-from pykopia.format.directory import DIRECTORY, SYMLINK, DirectoryEntry
+from pykopia.format.directory import DIRECTORY, FILE, SYMLINK, DirectoryEntry
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.problem import reason as reason_of
@@ -162,7 +162,8 @@ class RestorePlan:
                     reason = f"what is in it can't be compared: {error.strerror}"
                     yield Change(kind="attributes", path=path, entry=folder.entry, reason=reason)
                     return
-                for name in leftover_names(there, listed):
+                written = (name for name, status in there.items() if kind_of(status.st_mode) in (FILE, SYMLINK))
+                for name in leftover_names(written, listed):
                     del there[name]
                     yield Change(kind="delete", path=_join(path, name), entry=None, reason="left by a restore")
                 kinds = {name: kind_of(status.st_mode) for name, status in there.items()}

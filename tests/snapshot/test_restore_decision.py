@@ -431,3 +431,18 @@ def replace_entry(entry: DirectoryEntry, object_id: ObjectID) -> DirectoryEntry:
     return DirectoryEntry(
         name=entry.name, type=entry.type, size=entry.size, mtime_ns=entry.mtime_ns, mode=0o600, object_id=object_id
     )
+
+
+def test_a_folder_with_the_name_of_a_leftover_is_left_alone(
+    repository: Repository, source: Path, tmp_path: Path
+) -> None:
+    source_entry(source / "x", "f")
+    folder = tmp_path / "target" / ".pykopia-0123456789abcdef"
+    folder.mkdir(parents=True)
+    os.mkfifo(tmp_path / "target" / ".pykopia-0123456789abcde0")
+    (tmp_path / "target" / ".pykopia-0123456789abcde1").write_bytes(b"cut off")
+    snapshot = repository.snapshots.create(source).manifest
+    told = [(each.kind, each.path) for each in repository.snapshots.plan_restore(snapshot, tmp_path / "target")]
+    repository.snapshots.restore(snapshot, tmp_path / "target")
+    assert [path for kind, path in told if kind == "delete"] == [".pykopia-0123456789abcde1"]
+    assert {each.name for each in (tmp_path / "target").iterdir()} == {folder.name, ".pykopia-0123456789abcde0", "x"}

@@ -118,11 +118,15 @@ def _checked(
     Raises:
         UsageError: a value is of the wrong type.
     """
-    if not isinstance(password, str | bytes):
-        raise UsageError(f"the password must be a text, not a {type(password).__name__}")
+    _check_password(password)
     if caching is not None:
         check_kind("caching", caching, CachingOptions)
     return given("client", client, ClientOptions).resolved(), caching
+
+
+def _check_password(password: object) -> None:
+    if not isinstance(password, str | bytes):
+        raise UsageError(f"the password must be a text, not a {type(password).__name__}")
 
 
 def _check_can_be_saved(storage: BlobStorage, config: Path | None) -> None:
@@ -271,10 +275,10 @@ def open_for(
     """
     config = absolute("config", config) or default_config_path().absolute()
     local = read_config(config)
-    if password is not None:
-        _checked(password, None, None)
     if password is None:
         password = read_password(config)
+    else:
+        _check_password(password)
     if local.storage is None:
         raise ConnectionFileError(
             f"{config} connects to an API server; pykopia works on the storage itself: connect to that"

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pykopia import __version__, clock
 from pykopia.arguments import check_texts_by_name
@@ -32,7 +32,6 @@ from pykopia.snapshot.actions import Actions
 from pykopia.snapshot.checkpoints import Checkpoints
 from pykopia.snapshot.directory_writing import write_directory
 from pykopia.snapshot.estimating import estimated
-from pykopia.snapshot.extended_attributes import AttributeReader, check_supported
 from pykopia.snapshot.file_batches import FileBatches
 from pykopia.snapshot.folder_finishing import FolderFinisher
 from pykopia.snapshot.manifests import read_snapshots
@@ -56,6 +55,9 @@ from pykopia.snapshot.upload_options import (
 )
 from pykopia.snapshot.upload_state import Statistics, UploadState
 
+if TYPE_CHECKING:
+    from pykopia.snapshot.extended_attributes import AttributeReader
+
 log = logging.getLogger(__name__)
 
 STREAM_MODE = 0o777
@@ -74,6 +76,8 @@ def create_snapshot(
 ) -> SnapshotResult:
     """Take a snapshot; see ``Snapshots.create``."""
     if options.extended_attributes:
+        from pykopia.snapshot.extended_attributes import check_supported  # noqa: PLC0415 -- most snapshots do without
+
         check_supported()
         if is_url(path):
             raise UsageError(f"extended attributes are of files of this machine, and the source is {path}")
@@ -204,7 +208,7 @@ class _Taking:
                 name = os.path.basename(path) or "/"
             lacking = StoredObjects(repository, writer.contents, self.packs).lacking
             folders = FolderFinisher(writer.objects, actions, state)
-            attributes = AttributeReader(status.st_dev) if options.extended_attributes else None
+            attributes = self._attribute_reader(status)
             upload = Upload(
                 PreviousEntries(
                     repository.objects,
@@ -276,8 +280,16 @@ class _Taking:
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1)
         self._progress.add(hashed_files=1)
         summary = summarize_file(size, status.st_mtime_ns)
-        extended = AttributeReader(status.st_dev).of(path, status) if self._options.extended_attributes else None
+        attributes = self._attribute_reader(status)
+        extended = None if attributes is None else attributes.of(path, status)
         return entry_from(name, FILE, status, object_id, size, summary, extended)
+
+    def _attribute_reader(self, status: os.stat_result) -> "AttributeReader | None":
+        if not self._options.extended_attributes:
+            return None
+        from pykopia.snapshot.extended_attributes import AttributeReader  # noqa: PLC0415
+
+        return AttributeReader(status.st_dev)
 
     def _write(
         self,

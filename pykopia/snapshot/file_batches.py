@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pykopia.errors import CanceledError, PykopiaError
 from pykopia.format.directory import FILE, DirectoryEntry
-from pykopia.snapshot.extended_attributes import AttributeReader
 from pykopia.snapshot.folder_finishing import FolderFinisher
 from pykopia.snapshot.reading import FileReader
 from pykopia.snapshot.source_folder import Folder, Item
@@ -19,6 +19,9 @@ BATCH_BYTES = 4 << 20
 Stored = tuple[os.stat_result, DirectoryEntry, int]
 """A file or link that was stored: its status, its entry, the parts it was read in."""
 
+if TYPE_CHECKING:
+    from pykopia.snapshot.extended_attributes import AttributeReader
+
 
 class FileBatches:
     """Hands files and links to the threads of an upload, a batch at a time."""
@@ -29,7 +32,7 @@ class FileBatches:
         folders: FolderFinisher,
         state: UploadState,
         *,
-        attributes: AttributeReader | None = None,
+        attributes: "AttributeReader | None" = None,
         upload_limit_bytes: int = 0,
     ) -> None:
         """Prepare.

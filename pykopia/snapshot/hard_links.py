@@ -27,6 +27,12 @@ class _Names:
         self.identity: Identity | None = None
         """Of the file that has this name."""
 
+    def note_first(self, path: str, folder: int, name: str) -> None:
+        """Record the first name of the file, which was just made in an open folder."""
+        if not self.path:
+            status = os.lstat(name, dir_fd=folder)
+            self.path, self.identity = path, (status.st_dev, status.st_ino)
+
 
 class HardLinks:
     """Finds the first name of a file; safe for threads.
@@ -90,12 +96,4 @@ def _link(path: str, target: int, folder: int, name: str) -> None:
         os.close(handle)
 
 
-def note_first(names: _Names, path: str, folder: int, name: str) -> None:
-    """Record the first name of a file, which was just made."""
-    if names.path:
-        return
-    status = os.lstat(name, dir_fd=folder)
-    names.path, names.identity = path, (status.st_dev, status.st_ino)
-
-
-__all__ = ["HardLinks", "note_first"]
+__all__ = ["HardLinks"]

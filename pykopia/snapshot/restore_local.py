@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,7 +24,6 @@ from pykopia.ids import Buffer
 from pykopia.repository.contents import ContentStore
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.file_writing import FileWriter, write_all
-from pykopia.snapshot.hard_links import HardLinks, note_first
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX, placeholder_bytes
 from pykopia.snapshot.progress import Progress
 from pykopia.snapshot.restore import (
@@ -36,7 +36,6 @@ from pykopia.snapshot.restore import (
     link_target,
     one_by_one,
 )
-from pykopia.snapshot.restore_attributes import AttributeWriter
 from pykopia.snapshot.restore_decision import (
     MAKE,
     NAME_MAX,
@@ -86,6 +85,10 @@ from pykopia.snapshot.target_folder import (
     status_of,
 )
 
+if TYPE_CHECKING:
+    from pykopia.snapshot.hard_links import HardLinks
+    from pykopia.snapshot.restore_attributes import AttributeWriter
+
 WRONG = b"?" * (SMALL_FILE + 1)
 """Stands in for a content that could not be read. Longer than any small file, so the length check rejects it."""
 COMMON_TIMES = range(-(1 << 31) * 10**9, (1 << 31) * 10**9)
@@ -95,6 +98,17 @@ SECONDS_OFF_NS = 2 * 10**9
 """Difference up to which a time was only rounded by the file system."""
 
 FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _for_extended_attributes(
+    options: RestoreOptions, warn: Callable[[str], None]
+) -> "tuple[AttributeWriter | None, HardLinks | None]":
+    if not options.extended_attributes:
+        return None, None
+    from pykopia.snapshot.hard_links import HardLinks  # noqa: PLC0415 -- most restores do without
+    from pykopia.snapshot.restore_attributes import AttributeWriter  # noqa: PLC0415
+
+    return AttributeWriter(options, warn), HardLinks()
 
 
 class LocalOutput:
@@ -128,9 +142,8 @@ class LocalOutput:
         """Owner and group that this process may not give to its own files, as was seen with one of them."""
         self.warnings: list[str] = []
         """Deviations from the usual way, one line each."""
-        self._extended = AttributeWriter(options, self._warn) if options.extended_attributes else None
-        """Sets extended attributes, where they are to be restored."""
-        self._hard_links = HardLinks()
+        self._extended, self._hard_links = _for_extended_attributes(options, self._warn)
+        """Both None unless extended attributes are to be restored."""
         self._root: LocalFolder | None = None
         """The target, once it is open."""
         self._flags = (
@@ -405,12 +418,12 @@ class LocalOutput:
 
         A file has its name only when it is whole, unless it is to be written in place.
         """
-        if self._extended is None or entry.extended is None or not entry.extended.hard_link:
+        if self._hard_links is None or entry.extended is None or not entry.extended.hard_link:
             return self._file(parent, entry, path)
         with self._hard_links.making(entry) as names:
             made = self._file(parent, entry, path)
             if made:
-                note_first(names, path, self._handle(parent), entry.name)
+                names.note_first(path, self._handle(parent), entry.name)
             return made
 
     def _file(self, parent: LocalFolder, entry: DirectoryEntry, path: str) -> bool:
@@ -527,7 +540,7 @@ class LocalOutput:
 
     def _linked(self, folder: int, entry: DirectoryEntry, temporary: str) -> bool:
         """Make a name of a file that is restored already; return whether there is one to do this with."""
-        if self._extended is None or self._root is None or entry.extended is None or not entry.extended.hard_link:
+        if self._hard_links is None or self._root is None or entry.extended is None or not entry.extended.hard_link:
             return False
         if not self._hard_links.link(entry, self._root.handle, folder, temporary):
             return False

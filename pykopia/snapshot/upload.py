@@ -8,6 +8,7 @@ not grow with the source.
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from pykopia.errors import CanceledError, PykopiaError, SourceReadError
 from pykopia.format.directory import Directory, DirectoryEntry
@@ -15,7 +16,6 @@ from pykopia.format.ignore import IgnoreContext
 from pykopia.format.policy_tree import PolicyTree
 from pykopia.snapshot import walk
 from pykopia.snapshot.actions import Actions
-from pykopia.snapshot.extended_attributes import AttributeReader
 from pykopia.snapshot.file_batches import FileBatches
 from pykopia.snapshot.folder_finishing import FolderFinisher
 from pykopia.snapshot.listing import Named
@@ -25,6 +25,9 @@ from pykopia.snapshot.previous_entries import PreviousEntries, by_name, earlier_
 from pykopia.snapshot.source_folder import Folder
 from pykopia.snapshot.upload_options import CANCELED
 from pykopia.snapshot.upload_state import UploadState
+
+if TYPE_CHECKING:
+    from pykopia.snapshot.extended_attributes import AttributeReader
 
 
 class Upload:
@@ -39,7 +42,7 @@ class Upload:
         state: UploadState,
         *,
         stored_entry: Callable[[str, str], DirectoryEntry],
-        attributes: AttributeReader | None = None,
+        attributes: "AttributeReader | None" = None,
         checkpoint: Callable[[Folder], None] | None = None,
     ) -> None:
         """Prepare.

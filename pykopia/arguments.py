@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, get_args, get_origin
 
 from pykopia.errors import UsageError
+from pykopia.ids import Buffer
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -56,15 +57,25 @@ def check_text(name: str, value: object) -> None:
         raise UsageError(f"{name} must be a text, not {_shown(value)}")
 
 
-def check_bytes(name: str, value: object) -> None:
-    """Refuse what is neither bytes nor another buffer of bytes.
+def check_bytes(name: str, value: object) -> Buffer:
+    """Return a buffer byte by byte; refuse what is none.
+
+    >>> check_bytes("data", memoryview(b"abcd").cast("H")).format
+    'B'
 
     Raises:
         UsageError: the message names the argument.
     """
-    if not isinstance(value, bytes | bytearray | memoryview):
-        hint = ": encode the text first" if isinstance(value, str) else ""
-        raise UsageError(f"{name} must be bytes, not {_shown(value)}{hint}")
+    if isinstance(value, bytes | bytearray):
+        return value
+    if isinstance(value, memoryview):
+        if not value.c_contiguous:
+            raise UsageError(f"{name} is a view whose bytes do not follow each other: pass bytes({name})")
+        if value.format == "B" and value.ndim == 1:
+            return value
+        return value.cast("B") if value.nbytes else b""
+    hint = ": encode the text first" if isinstance(value, str) else ""
+    raise UsageError(f"{name} must be bytes, not {_shown(value)}{hint}")
 
 
 def check_texts_by_name(name: str, value: object) -> None:

@@ -131,8 +131,7 @@ class ContentWriter:
         Raises:
             UsageError: the data are not bytes.
         """
-        check_bytes("data", data)
-        return self.write_many([data], [compressor], prefix=prefix)[0]
+        return self.write_many([check_bytes("data", data)], [compressor], prefix=prefix)[0]
 
     def write_many(self, contents: list[Buffer], compressors: Sequence[str], *, prefix: str = "") -> list[ContentID]:
         """Store contents unless they are there, all at once; return their IDs.

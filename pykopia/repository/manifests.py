@@ -207,7 +207,7 @@ class ManifestWriter:
         Raises:
             UsageError: there is no type, a label is no text, or ``data`` is not bytes of JSON; nothing was stored.
         """
-        check_bytes("data", data)
+        data = bytes(check_bytes("data", data))
         check_texts_by_name("labels", labels)
         self._contents.check_open()
         if not labels.get("type"):

@@ -104,9 +104,10 @@ class ObjectWriter:
         """
         chosen = self.splitter(splitter)
         if isinstance(source, bytes | bytearray | memoryview):
-            if len(source) <= chosen.minimum:
-                return self.write_chunk(source, prefix=prefix, compressor=compressor)
-            reader: Callable[[memoryview], int | None] = _reader_of(memoryview(source).cast("B"))
+            data = check_bytes("source", source)
+            if len(data) <= chosen.minimum:
+                return self.write_chunk(data, prefix=prefix, compressor=compressor)
+            reader: Callable[[memoryview], int | None] = _reader_of(memoryview(data))
         else:
             if not hasattr(source, "readinto"):
                 check_bytes("source", source)

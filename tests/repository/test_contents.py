@@ -1,5 +1,6 @@
 """Contents: written once, visible after the flush and not before, never half."""
 
+import array
 import secrets
 import threading
 from collections.abc import Callable
@@ -417,3 +418,27 @@ def test_what_a_storage_confirms_and_does_not_keep_is_not_stored(
             writer.flush()
         writer.close()
     assert far or not blobs(storage, "x")
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        memoryview(array.array("i", range(100))),
+        memoryview(bytes(400)).cast("B", (20, 20)),
+        memoryview(b""),
+        memoryview(bytearray()).cast("H"),
+    ],
+)
+def test_a_view_of_anything_is_stored_byte_by_byte(repository: Repository, view: memoryview) -> None:
+    with repository.writer() as writer:
+        content_id, object_id = writer.contents.write(view), writer.objects.write(view)
+    assert repository.contents.get(content_id) == view.tobytes()
+    assert repository.objects.read(object_id) == view.tobytes()
+
+
+def test_a_view_with_gaps_is_refused(repository: Repository) -> None:
+    for view in (memoryview(bytes(20))[::2], memoryview(bytes(20))[::-1]):
+        with repository.writer() as writer:
+            for write in (writer.contents.write, writer.objects.write):
+                with pytest.raises(UsageError, match=r"pass bytes\("):
+                    write(view)

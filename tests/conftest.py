@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import hashlib
 import itertools
 import os
 import sys
@@ -55,7 +56,7 @@ def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def numbered_repositories(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the repositories of a test the IDs of those of other tests, so that their keys are derived once for all."""
     numbers = itertools.count(1)
-    monkeypatch.setattr(creation, "new_unique_id", lambda: b"repository %-21d" % next(numbers))
+    monkeypatch.setattr(creation, "new_unique_id", lambda: hashlib.sha256(b"%d" % next(numbers)).digest())
 
 
 @pytest.fixture(scope="session")

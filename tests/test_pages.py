@@ -1,6 +1,7 @@
 """Every example of the documentation is run by a test: this file has those of the pages that no other file types."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -37,6 +38,7 @@ TYPED_BY = {
     "README.md": "tests/test_readme.py",
     "docs/cluster.md": "tests/test_cluster_page.py",
     "docs/command-line.md": THIS,
+    "docs/extended-attributes.md": THIS,
     "docs/filesystem.md": "tests/test_filesystem_page.py",
     "docs/format/03-storage-and-maintenance.md": THIS,
     "docs/from-restic.md": "tests/test_tutorial.py",
@@ -121,6 +123,18 @@ def test_the_commands_of_the_page_on_policies(pykopia: Runner, tmp_path: Path, m
     assert policy["files"]["ignore"] == ["*.tmp"]
     assert policy["actions"]["beforeSnapshotRoot"]["path"] == "/usr/local/bin/dump-db"
     assert (tmp_path / "target" / "letter.txt").read_text() == "Dear reader"
+
+
+def test_the_commands_of_the_page_on_extended_attributes(pykopia: Runner, tmp_path: Path) -> None:
+    pykopia.ok("repository", "create", "filesystem", f"--path={tmp_path}/backups")
+    letter = pykopia.folder / "home" / "documents" / "letter.txt"
+    os.setxattr(letter, "user.comment", b"for Ann")
+    (letter.parent / "second name").hardlink_to(letter)
+    for words in command_lines(*blocks("docs/extended-attributes.md")):
+        run(pykopia, words, {"/srv/files": str(letter.parent), "/srv/restored": f"{tmp_path}/restored"})
+    restored = tmp_path / "restored" / "letter.txt"
+    assert os.getxattr(restored, "user.comment") == b"for Ann"
+    assert restored.samefile(tmp_path / "restored" / "second name")
 
 
 def test_the_commands_of_the_page_on_maintenance(pykopia: Runner, tmp_path: Path) -> None:

@@ -66,16 +66,25 @@ def open_ahead(
         lists = ()
     if (gets or lists) and not storage.is_local:
         storage = AheadStorage(storage, gets=gets, lists=lists, following=following)
+    try:
+        _look(looked_at, meanwhile)
+    except BaseException:
+        storage.close()  # requests that were begun are not tried again
+        raise
+    return storage
+
+
+def _look(storage: BlobStorage, meanwhile: Callable[[], object] | None) -> None:
+    """Look whether a storage is there, and do something else meanwhile where that takes time."""
     if meanwhile is None:
-        looked_at.check()
+        storage.check()
     elif storage.is_local:
-        looked_at.check()
+        storage.check()
         meanwhile()
     else:
-        look = Request(looked_at.check)
+        look = Request(storage.check)
         meanwhile()
         look.result()
-    return storage
 
 
 def retry_schedule(options: StorageOptions) -> RetrySchedule:

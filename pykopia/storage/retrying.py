@@ -149,6 +149,12 @@ class RetryingStorage(StorageWrapper):
         self._lock = threading.Lock()
         self._silent_since: float | None = None
         self._noticed = -_NOTICES
+        self._closed = False
+
+    def close(self) -> None:
+        """Close connections; what fails from now on, in another thread, is not tried again."""
+        self._closed = True
+        self.inner.close()
 
     def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
         """Return a range of a blob, see ``BlobStorage.get``."""
@@ -240,7 +246,7 @@ class RetryingStorage(StorageWrapper):
             began: When the attempt began, by the timer.
         """
         pause = retries.pause_after(error, self._failed(error, began))
-        if pause is None:
+        if pause is None or self._closed:
             raise error
         _log.info("%s failed, trying again in %.1f s (attempt %d): %s", doing, pause, retries.attempts, error)
         if self._is_time_for_a_notice(retries.seconds):
@@ -248,6 +254,8 @@ class RetryingStorage(StorageWrapper):
                 "%s has not done what it was asked for %.0f s, trying on: %s", self.display_name, retries.seconds, error
             )
         self._sleep(pause)
+        if self._closed:
+            raise error
 
     def _failed(self, error: PykopiaError, began: float) -> float:
         """Return for how long no call was answered."""

@@ -43,11 +43,14 @@ def tls_context(authorities: bytes = b"") -> ssl.SSLContext:
 def _public_context() -> ssl.SSLContext:
     """Return the TLS settings of a client that trusts the authorities of this machine, and those of certifi if need be.
 
+    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` choose others; then all of them are loaded.
+
     A folder of certificates by their hashes is searched when a server shows one. To load the same from one file takes some
     60 ms of processor time, and certifi's as much again: a third of what a short command takes.
     """
     paths = ssl.get_default_verify_paths()
-    if paths.capath and _is_complete(paths.capath, paths.cafile):
+    usual = paths.capath == paths.openssl_capath and paths.cafile in (None, paths.openssl_cafile)
+    if usual and _is_complete(paths.capath, paths.cafile):
         return ssl.create_default_context(capath=paths.capath)
     context = ssl.create_default_context()
     _add_certifi(context)
@@ -57,11 +60,8 @@ def _public_context() -> ssl.SSLContext:
 def _is_complete(folder: str, bundle: str | None) -> bool:
     """Return True if a folder has the public authorities by their hashes, and all that the system's file has.
 
-    Many add an authority of their own to that file alone; the folder is older then. The variables that name others are for
-    whoever wants to trust just these.
+    Many add an authority of their own to that file alone; the folder is older then.
     """
-    if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
-        return False
     with suppress(OSError), os.scandir(folder) as entries:
         hashed = islice((entry for entry in entries if _HASHED_NAME.fullmatch(entry.name)), _PUBLIC_AUTHORITIES)
         if sum(1 for _ in hashed) < _PUBLIC_AUTHORITIES:

@@ -238,7 +238,8 @@ def test_contents_verified_in_parts_give_what_one_in_one_gives(
 def test_damaged_contents_are_named_whoever_finds_them(repository: pykopia.Repository, losses: int) -> None:
     lost, cut, wrong, *_ = sorted({entry.pack_blob for entry in repository.contents.list()})
     repository.storage.delete(lost)
-    repository.storage.put(cut, repository.storage.get(cut)[:-2000])
+    end = max(entry.pack_offset + entry.packed_length for entry in repository.contents.list() if entry.pack_blob == cut)
+    repository.storage.put(cut, repository.storage.get(cut)[: end - 1])
     data = bytearray(repository.storage.get(wrong))
     entry = next(entry for entry in repository.contents.list() if entry.pack_blob == wrong)
     data[entry.pack_offset + 3] ^= 1

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
-from pykopia.storage.opening import Backend, open_storage
+from pykopia.storage.opening import Backend, open_ahead, open_storage
 from pykopia.storage.options import StorageOptions
 from pykopia.storage.retrying import RetryingStorage
 from pykopia.storage.url import storage_from_url
@@ -65,6 +66,32 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
     found: dict[str, Backend] = {}
     monkeypatch.setattr(registry, "BACKENDS", found)
     return found
+
+
+@pytest.mark.parametrize("meanwhile", [None, lambda: None])
+def test_a_storage_that_can_not_be_used_is_closed(
+    backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object] | None
+) -> None:
+    """What was asked for ahead would be tried again for minutes, by a thread that nobody waits for."""
+    closed: list[BlobStorage] = []
+
+    class NotThere(MemoryStorage):
+        is_local = False
+
+        def check(self) -> None:
+            raise StorageNotFoundError("no such bucket")
+
+        def close(self) -> None:
+            closed.append(self)
+
+    module = types.ModuleType("another_backend")
+    module.opener = lambda _, *, create: NotThere()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "another_backend", module)
+    backends["b2"] = Backend(opener="another_backend:opener", options="pykopia.storage.backends.b2.options:B2Options")
+    info = ConnectionInfo(type="b2", config={"bucket": "b", "keyID": "k", "key": "s"})
+    with pytest.raises(StorageNotFoundError):
+        open_ahead(info, gets=[PACK], meanwhile=meanwhile)
+    assert len(closed) == 1
 
 
 def test_another_backend_can_be_added(backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import shutil
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,12 +30,21 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "bundle.crt").touch()
     monkeypatch.delenv("SSL_CERT_FILE")
     monkeypatch.delenv("SSL_CERT_DIR")
-    found = ssl.get_default_verify_paths()
-    monkeypatch.setattr(
-        ssl,
-        "get_default_verify_paths",
-        lambda: found._replace(cafile=str(folder / "bundle.crt"), capath=str(folder)),
-    )
+    find = ssl.get_default_verify_paths
+    default = {"cafile": str(folder / "bundle.crt"), "capath": str(folder)}
+
+    def there(path: str) -> Any:  # noqa: ANN401 -- None where there is nothing, which the stubs do not know
+        return path if os.path.exists(path) else None
+
+    def found() -> ssl.DefaultVerifyPaths:
+        paths = find()._replace(openssl_cafile=default["cafile"], openssl_capath=default["capath"])
+        if "SSL_CERT_FILE" not in os.environ:
+            paths = paths._replace(cafile=there(default["cafile"]))
+        if "SSL_CERT_DIR" not in os.environ:
+            paths = paths._replace(capath=there(default["capath"]))
+        return paths
+
+    monkeypatch.setattr(ssl, "get_default_verify_paths", found)
     return folder
 
 
@@ -94,7 +104,8 @@ def test_otherwise_files_are_loaded_and_certifi_too(
     elif case == "variable of a file":
         monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
     elif case == "variable of a folder":
-        monkeypatch.setenv("SSL_CERT_DIR", str(system))
+        shutil.copytree(system, system.with_name("others"))
+        monkeypatch.setenv("SSL_CERT_DIR", str(system.with_name("others")))
     else:
         shutil.rmtree(system)
     context = trust.tls_context()

@@ -120,6 +120,20 @@ def test_a_temporary_error_is_tried_again_until_it_goes_well(method: str) -> Non
 
 
 @pytest.mark.parametrize("method", calls_of(MemoryStorage()))
+@pytest.mark.parametrize("closed", ["before", "while it waits"])
+def test_nothing_is_tried_again_once_the_storage_is_closed(method: str, closed: str) -> None:
+    setup = Setup()
+    fault = setup.faulty.fail(method, times=9)  # type: ignore[arg-type]
+    if closed == "before":
+        setup.storage.close()
+    else:
+        setup.storage._sleep = lambda _: setup.storage.close()
+    with pytest.raises(StorageUnavailableError):
+        calls_of(setup.storage)[method]()
+    assert fault.hits == 1
+
+
+@pytest.mark.parametrize("method", calls_of(MemoryStorage()))
 def test_after_ten_attempts_the_error_passes(method: str) -> None:
     setup = Setup()
     setup.memory.put(PACK, b"x")

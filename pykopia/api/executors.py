@@ -204,6 +204,8 @@ def restore_part(connection: "pykopia.Connection", part: RestorePart) -> Restore
     with connection.open() as repository:
         for path, entry in part.entries:
             place = part.target / path.lstrip("/")
+            if _is_blocked(part.target, path):  # by now, or where this part is carried out
+                continue
             try:
                 result = repository.snapshots.restore(entry, place, options=part.options)
             except PykopiaError as error:

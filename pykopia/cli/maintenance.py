@@ -62,7 +62,7 @@ _TASKS = {
 def _tell(session: Session, result: "MaintenanceResult") -> None:
     log = session.log
     owner, last = result.owner, result.last_success_ns
-    log.info("Maintenance is owned by %s; before this run it last succeeded %s.", owner or "nobody", _ago(last))
+    log.info("Maintenance is owned by %s; last success before this run: %s.", owner or "nobody", _ago(last))
     for report in result.tasks:
         if report.left_out:
             until = f" (from {session.time(report.until_ns)})" if report.until_ns is not None else ""

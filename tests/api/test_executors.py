@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 import pykopia
+from pykopia.api.executors import RestorePart, restore_part
 from pykopia.errors import CanceledError, RestoreError, StorageUnavailableError, UsageError
 from pykopia.format.directory import DirectoryEntry
 from pykopia.snapshot.dividing import cost, pieces_of, shared_out
@@ -364,3 +365,15 @@ def test_a_restore_in_parts_follows_no_link_below_the_target(repository: pykopia
     assert [problem.path for problem in result.problems] == ["a", "c/d"]
     with ThreadPoolExecutor(2) as executor, pytest.raises(RestoreError, match="can't restore"):
         repository.snapshots.restore("latest", tmp_path / "out" / "c" / "file0" / "x", executor=executor)
+
+
+def test_a_part_follows_no_link_that_is_there_by_now(repository: pykopia.Repository, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(tmp_path / "elsewhere")
+    root = repository.snapshots.resolve("latest")
+    options = pykopia.RestoreOptions(ignore_errors=True)
+    part = RestorePart(target=tmp_path / "out", entries=(("/a/inner", root), ("/free", root)), options=options)
+    assert restore_part(repository.connection, part).restored_files > 0
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "out" / "free").is_dir()

@@ -21,10 +21,12 @@ from pykopia.errors import (
 )
 from pykopia.format.content_id import key_of
 from pykopia.format.directory import DirectoryEntry, DirectorySummary, encode_directory
+from pykopia.format.ignore import CACHE_TAG_SIGNATURE
 from pykopia.format.policy import Policy
 from pykopia.format.source import SourceInfo
 from pykopia.ids import BlobID, ContentID
-from pykopia.snapshot import directory_writing, reading
+from pykopia.snapshot import directory_writing, estimate, listing_ahead, reading
+from pykopia.snapshot.listing import python_list_folders
 from pykopia.snapshot.restore_options import RestoreOptions
 from pykopia.snapshot.small_files import python_read_files
 from pykopia.snapshot.upload_options import SnapshotOptions, SnapshotResult, UploadCounters
@@ -290,6 +292,29 @@ def test_rules_and_ignore_files_leave_entries_out(repository: Repository, source
     ]  # fmt: skip
     assert result.counters.excluded_files == 3
     assert result.counters.excluded_directories == 1
+    counted = repository.snapshots.estimate(source)
+    assert (counted.files, counted.excluded_files, counted.excluded_directories, counted.problems) == (3, 3, 1, [])
+
+
+@pytest.mark.parametrize("is_cache", [True, False])
+def test_a_folder_that_can_not_be_listed_is_a_problem_unless_it_is_a_cache(
+    repository: Repository, source: Path, monkeypatch: pytest.MonkeyPatch, is_cache: bool
+) -> None:
+    (source / "locked").mkdir()
+    (source / "locked" / "CACHEDIR.TAG").write_bytes(CACHE_TAG_SIGNATURE if is_cache else b"no")
+    real = os.scandir
+
+    def guarded(path: str) -> object:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    for module in (listing_ahead, estimate):
+        monkeypatch.setattr(module, "list_folders", python_list_folders)
+    problems = [] if is_cache else [f"{source}/locked"]
+    assert [each.path for each in repository.snapshots.estimate(source).problems] == problems
+    assert [str(source / each.path) for each in repository.snapshots.create(source).problems] == problems
 
 
 def test_names_that_would_become_one_are_an_error_not_a_loss(repository: Repository, source: Path) -> None:

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pykopia.errors import BlobNotFoundError, StorageUnavailableError
 from pykopia.format.blob import BlobMetadata
@@ -128,6 +130,13 @@ def test_nothing_that_follows_is_asked_for_after_a_write(counting: CountingStora
     written.set()
     listing.join()
     assert counting.count("get") == 0
+
+
+@given(st.lists(st.text("xnsrew_0123456789abcdef-c", max_size=12), max_size=8))
+def test_names_of_any_kind_are_no_error(names: list[str]) -> None:
+    """An error here would be one of the listing."""
+    listed = [BlobMetadata(blob_id=BlobID("x" + name), length=1, timestamp_ns=0) for name in names]
+    assert set(first_index_blobs(listed)) <= {blob.blob_id for blob in listed}
 
 
 def test_the_first_index_blobs_are_few_and_small(monkeypatch: pytest.MonkeyPatch) -> None:

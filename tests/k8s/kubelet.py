@@ -30,8 +30,8 @@ IMAGE: Final = "registry.test/pykopia-mover:test"
 """The image that this node has; every other one can't be pulled."""
 
 _POLL_SECONDS: Final = 0.05
-_PATIENCE_SECONDS: Final = 120
 _OOM_KILLED: Final = "OOMKilled"
+_LAST_PHASES: Final = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(kw_only=True)
@@ -126,7 +126,7 @@ class Kubelet:
                 if known and deleted:
                     known.grace_seconds = meta.get("deletionGracePeriodSeconds", 0)
                     known.stopped.set()
-                ended = event.object.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+                ended = event.object.get("status", {}).get("phase") in _LAST_PHASES
                 if known or ended or event.type == "DELETED":
                     continue
                 pod = self._pods[meta["uid"]] = _Pod()
@@ -138,10 +138,15 @@ class Kubelet:
 
     def _guard(self, pod: Object, state: _Pod) -> None:
         try:
-            self._run(pod, state)
+            try:
+                self._run(pod, state)
+            except APIError as error:
+                if error.code not in {404, 409} and "being terminated" not in error.text:
+                    raise
+                state.stopped.wait()  # it is deleted, or what it needs is gone and it will be
+            self._confirm_deletion(pod)
         except (APIError, httpx.TransportError, RuntimeError) as error:
-            gone = isinstance(error, APIError) and (error.code in {404, 409} or "being terminated" in error.text)
-            if not gone and not self._stopped.is_set():
+            if not self._stopped.is_set():
                 self.failures.append(f"pod {pod['metadata']['name']}: {error}")
         except (OSError, KeyError, ValueError, AssertionError) as error:
             self.failures.append(f"pod {pod['metadata']['name']}: {error!r}")
@@ -149,11 +154,7 @@ class Kubelet:
     def _run(self, pod: Object, state: _Pod) -> None:
         """Carry a pod from its creation to its end."""
         meta = pod["metadata"]
-        if state.stopped.is_set():
-            self._end_unstarted(pod, state)
-            return
         if not self._wait(state, self.pods_may_start.is_set) or not self._wait(state, lambda: self._schedulable(pod)):
-            self._end_unstarted(pod, state)
             return
         if not pod["spec"].get("nodeName"):
             binding = {
@@ -168,26 +169,32 @@ class Kubelet:
             container = self._prepare(pod, state, folder)
             if container:
                 self._execute(pod, state, container, folder)
-            else:
-                self._end_unstarted(pod, state)
         finally:
             remove(folder)
-        if state.stopped.is_set():
-            self._api.delete("Pod", meta["name"], meta["namespace"], body={"gracePeriodSeconds": 0})
 
-    def _end_unstarted(self, pod: Object, state: _Pod) -> None:
-        """Give a pod that was deleted before it ran its last phase, as kubelet or the collector of pods do; Jobs wait for it."""
-        if state.stopped.is_set():
-            meta = pod["metadata"]
+    def _confirm_deletion(self, pod: Object) -> None:
+        """Let the API server remove a pod that is deleted and does not run any more, as kubelet and the collector of pods do.
+
+        The server is asked, since the news of a deletion may still be under way when the container has ended by itself;
+        one that is deleted after its last phase was reported goes without a confirmation.
+        """
+        meta = pod["metadata"]
+        present = self._api.find("Pod", meta["name"], meta["namespace"])
+        if not present or present["metadata"]["uid"] != meta["uid"] or "deletionTimestamp" not in present["metadata"]:
+            return
+        if present.get("status", {}).get("phase") not in _LAST_PHASES:  # Jobs wait for the phase
             body = {"status": {"phase": "Failed"}}
             self._api.patch("Pod", meta["name"], body, meta["namespace"], subresource="status")
+        with contextlib.suppress(APIError):  # the last finalizer was taken away in the meantime
             self._api.delete("Pod", meta["name"], meta["namespace"], body={"gracePeriodSeconds": 0})
 
     def _wait(self, state: _Pod, test: Callable[[], bool]) -> bool:
-        while not test():
+        while not state.stopped.is_set():
+            if test():
+                return True
             if state.stopped.wait(_POLL_SECONDS) or self._stopped.is_set():
                 return False
-        return True
+        return False
 
     def _schedulable(self, pod: Object) -> bool:
         """Return True if all volumes of a pod are bound; those that wait for their first consumer learn the node."""

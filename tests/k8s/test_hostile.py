@@ -113,7 +113,7 @@ def test_objects_deleted_at_any_moment_of_a_run_leave_nothing_behind(
                 "nothing of them is left",
                 lambda: not leftovers(namespace),
                 seconds=90,
-                describe=lambda: leftovers(namespace),
+                describe=lambda: "\n".join([*leftovers(namespace), namespace.describe("Namespace", namespace.name)]),
             )
             Scenario(namespace=namespace, bucket=bucket).back_up(source("last"))
             text = operator.log.read_text()

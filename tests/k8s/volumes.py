@@ -162,9 +162,10 @@ class Volumes:
                 self._soon(claim, self._claim)
             return
         folder = self._folder / "volumes" / name
-        if origin:
-            copy(origin, folder)
-        else:
+        if origin and not copy(origin, folder):
+            self._soon(claim, self._claim)
+            return
+        if not origin:
             folder.mkdir(exist_ok=True)
             folder.chmod(0o777)
         self._api.create(_persistent_volume(name, claim, folder))
@@ -243,7 +244,9 @@ class Volumes:
         if not claim or not claim["spec"].get("volumeName"):
             self._soon(snapshot, self._snapshot)
             return
-        copy(self._source(claim), self._copy_of(snapshot))
+        if not copy(self._source(claim), self._copy_of(snapshot)):
+            self._soon(snapshot, self._snapshot)
+            return
         class_name = snapshot["spec"].get("volumeSnapshotClassName") or SNAPSHOT_CLASS
         reference = {"kind": "VolumeSnapshot", **{key: meta[key] for key in ("name", "namespace", "uid")}}
         with contextlib.suppress(APIError):  # it is there after a second look
@@ -299,13 +302,24 @@ def _persistent_volume(name: str, claim: Object, folder: Path) -> Object:
     }
 
 
-def copy(source: Path, target: Path) -> None:
-    """Make a folder a copy of another one, with owners, modes and times; a half copy is never visible."""
+def copy(source: Path, target: Path) -> bool:
+    """Make a folder a copy of another one, with owners, modes and times; a half copy is never visible.
+
+    Returns:
+        False if the source was removed before it was copied.
+    """
     if target.exists():
-        return
+        return True
     partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
-    subprocess.run(["cp", "--archive", "--reflink=auto", source, partial], check=True)
+    try:
+        subprocess.run(["cp", "--archive", "--reflink=auto", source, partial], check=True)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(partial, ignore_errors=True)
+        if source.exists():
+            raise
+        return False
     partial.rename(target)
+    return True
 
 
 __all__ = [

@@ -257,16 +257,17 @@ class ContentWriter:
         """
         kind: PackType = METADATA_PACK_PREFIX if key[0] else DATA_PACK_PREFIX
         pack = session.packs.get(kind)
-        if pack is not None and not self._packs.fits(pack, length):
-            pack.closed = True
-            if not pack.unfinished:
-                outgrown.append(pack)
-            pack = None
-        if pack is None:
+        if pack is None or not self._packs.fits(pack, length):
             if session.marker is None:
                 session.marker_time_ns = clock.now()
                 session.marker = self._put_marker(session.session_id)
-            pack = session.packs[kind] = self._packs.begin(kind, session.session_id, length, session.index.settle)
+            # may fail for lack of memory: the full pack is closed only when there is another one
+            new = self._packs.begin(kind, session.session_id, length, session.index.settle)
+            if pack is not None:
+                pack.closed = True
+                if not pack.unfinished:
+                    outgrown.append(pack)
+            pack = session.packs[kind] = new
             if kind == METADATA_PACK_PREFIX:
                 session.metadata_packs.append(pack.blob_id)
         offset = pack.length
@@ -291,6 +292,10 @@ class ContentWriter:
             for pack in ready:
                 if self._failure is None:
                     self._packs.submit(pack)
+        except BaseException as error:
+            # an error of an earlier pack, or this one is not on its way: a later flush must not list its contents
+            self._failure = error
+            raise
         finally:
             with self._lock:
                 session.unfinished -= len(filled)
@@ -386,22 +391,24 @@ class ContentWriter:
         """
         with self._flush_lock:
             self.check_open()
-            with self._lock:
-                session, self._session = self._session, self._new_session()
-                self._flushing = session.index
-                while session.unfinished:
-                    self._filled.wait()
-            if self._failure is not None:
-                self._refuse()
-            if not session.index:
-                return False
             try:
-                self._commit(session)
+                with self._lock:
+                    session, self._session = self._session, self._new_session()
+                    self._flushing = session.index
+                    while session.unfinished:
+                        self._filled.wait()
+                if self._failure is not None:
+                    self._refuse()
+                if session.index:
+                    self._commit(session)
+                else:
+                    self._delete_marker(session)  # it was stored to compare clocks, and stands for no pack
             except BaseException as error:
-                self._failure = error
+                if self._failure is None:
+                    self._failure = error
                 raise
             self._flushing = None
-            return True
+            return bool(session.index)
 
     def _commit(self, session: _Session) -> None:
         self._packs.check()

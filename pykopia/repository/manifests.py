@@ -266,7 +266,12 @@ class ManifestWriter:
         with self._lock:
             pending, self._pending = self._pending, {}
         if pending:
-            self._write(manifest.encode_content(list(pending.values())))
+            try:
+                self._write(manifest.encode_content(list(pending.values())))
+            except BaseException:
+                with self._lock:  # a later flush must not succeed without them
+                    self._pending = pending | self._pending
+                raise
 
     def compact(self) -> bool:
         """Put all manifests into one content when there are many (format 04 §5.3); return whether it was done.

@@ -73,6 +73,8 @@ class PackStore:
         self._slots = threading.BoundedSemaphore(parallel)
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="pykopia-pack")
         self._running: set[Future[None]] = set()
+        self._failure: BaseException | None = None
+        """Why a pack could not be stored. Kept, so that no caller takes the packs for stored after another got the error."""
         self._lock = threading.Lock()
 
     def begin(self, pack_type: PackType, session_id: str, at_least: int, settle: Settle) -> PendingPack:
@@ -96,7 +98,10 @@ class PackStore:
         return pack.length >= self.max_pack_size
 
     def submit(self, pack: PendingPack) -> None:
-        """Store a closed pack in the background; waits while too many are under way."""
+        """Store a closed pack in the background; waits while too many are under way.
+
+        Raises the first error of any earlier pack, again at each call.
+        """
         self.check()
         self._slots.acquire()
         future = self._pool.submit(self._store, pack)
@@ -104,19 +109,19 @@ class PackStore:
             self._running.add(future)
 
     def wait(self) -> None:
-        """Wait until all submitted packs are stored; raise the first error of them."""
+        """Wait until all submitted packs are stored; raise the first error of these and of all earlier packs."""
         with self._lock:
             running, self._running = self._running, set()
         for future in running:
             future.result()
+        self.check()
 
     def check(self) -> None:
-        """Raise the error of a pack that could not be stored; forget those that were."""
+        """Raise the first error of a pack that could not be stored, again at each call."""
         with self._lock:
-            done = {future for future in self._running if future.done()}
-            self._running -= done
-        for future in done:
-            future.result()
+            self._running = {future for future in self._running if not future.done()}
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         """Stop the background threads after their current work."""
@@ -124,17 +129,22 @@ class PackStore:
 
     def _store(self, pack: PendingPack) -> None:
         try:
-            local_index = build_index(
-                pack.entries.values(),
-                version=self._index_version,
-                random_tail=secrets.token_bytes(LOCAL_INDEX_TAIL_LENGTH),
-            )
-            self._put(pack.blob_id, self._complete(pack, local_index))
-        finally:
-            self._slots.release()
-        if len(pack.buffer) == self._capacity:
-            self._free.append(pack.buffer)
-        pack.settle(local_index, pack.entries)
+            try:
+                local_index = build_index(
+                    pack.entries.values(),
+                    version=self._index_version,
+                    random_tail=secrets.token_bytes(LOCAL_INDEX_TAIL_LENGTH),
+                )
+                self._put(pack.blob_id, self._complete(pack, local_index))
+            finally:
+                self._slots.release()
+            if len(pack.buffer) == self._capacity:
+                self._free.append(pack.buffer)
+            pack.settle(local_index, pack.entries)
+        except BaseException as error:
+            if self._failure is None:
+                self._failure = error
+            raise
 
     def _complete(self, pack: PendingPack, local_index: bytes) -> memoryview:
         """Append padding, local index and postamble (format 02 §2.4)."""

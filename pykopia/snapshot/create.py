@@ -275,6 +275,8 @@ class _Taking:
                 sparse = sparse_file(file.fileno())
                 readinto = sparse.readinto if sparse else file.readinto
                 object_id, size = self._write(writer, readinto, packer, zeros=sparse)
+        except PykopiaError:
+            raise  # the repository, not the source
         except OSError as error:
             raise SourceReadError(f"can't read {path}: {error.strerror}") from error
         self.statistics = Statistics(total_size=size, file_count=1, non_cached_files=1)

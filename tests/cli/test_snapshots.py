@@ -1,11 +1,17 @@
 import json
 import os
+import secrets
 import stat
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from pykopia.errors import StorageAccessDeniedError
+from pykopia.format.blob import BlobMetadata
+from pykopia.ids import BlobID, Buffer
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
 from tests.cli_runner import Runner
 
 
@@ -108,6 +114,36 @@ def test_a_source_that_fails_does_not_stop_the_others(client: Runner, source: Pa
     result = client.fails("snapshot", "create", str(tmp_path / "missing"), str(source))
     assert "does not exist" in result.stderr
     assert len(snapshots(client)) == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_source_whose_data_could_not_be_stored_is_the_end_of_all_of_the_command(
+    client: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The sources share contents: what the first could not store must not count as stored for the second."""
+    client.ok("repository", "set-parameters", "--max-pack-size-mb=10")
+    data = secrets.token_bytes(45 << 20)
+    sources = [tmp_path / name / "large" for name in ("one", "two")]
+    for source in sources:
+        source.parent.mkdir()
+        source.write_bytes(data)
+    put = FilesystemStorage.put
+    failures = [StorageAccessDeniedError("the server was asleep")]
+
+    def failing(
+        self: FilesystemStorage, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
+    ) -> BlobMetadata:
+        if blob_id.startswith("p") and failures:
+            raise failures.pop()
+        return put(self, blob_id, data, options)
+
+    monkeypatch.setattr(FilesystemStorage, "put", failing)
+    result = client("snapshot", "create", *(str(each.parent if kind == "folder" else each) for each in sources))
+    assert result.status
+    assert "the server was asleep" in result.stderr
+    assert "can't read" not in result.stderr
+    client.ok("snapshot", "verify", "--verify-files-percent=100")
+    client.ok("content", "verify", "--full")
 
 
 def test_without_a_source_nothing_happens(client: Runner) -> None:

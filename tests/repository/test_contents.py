@@ -5,14 +5,14 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pykopia import clock
-from pykopia.api.opening import connect
+from pykopia.api.opening import connect, create
 from pykopia.api.repository import Repository
 from pykopia.errors import (
     BlobNotFoundError,
@@ -22,20 +22,24 @@ from pykopia.errors import (
     NotVisibleError,
     ReadOnlyRepositoryError,
     StorageFullError,
+    StorageUnavailableError,
     UsageError,
+    WriteConflictError,
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.format.content_id import key_of
 from pykopia.format.pack import read_local_index
 from pykopia.ids import BlobID, Buffer, ContentID
+from pykopia.repository import packs
 from pykopia.repository.options import ClientOptions, NewRepositoryOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
-from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions
+from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions
+from pykopia.testing.faulty import FaultyStorage
 from pykopia.testing.intercepting import Call, InterceptingStorage
 from tests.repository.conftest import CLIENT, PASSWORD, UNIQUE_ID, NewRepository
 
 
-def reopened(storage: MemoryStorage) -> Repository:
+def reopened(storage: BlobStorage) -> Repository:
     return connect(storage, PASSWORD, client=CLIENT)
 
 
@@ -215,8 +219,6 @@ class FullStorage(MemoryStorage):
 
 
 def test_a_full_storage_ends_the_session_and_nothing_is_committed() -> None:
-    from pykopia.api.opening import create
-
     storage = FullStorage()
     repository = create(
         storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT, defaults=False
@@ -230,6 +232,131 @@ def test_a_full_storage_ends_the_session_and_nothing_is_committed() -> None:
     with repository.writer() as writer:
         content_id = writer.contents.write(b"room again")
     assert repository.contents.get(content_id) == b"room again"
+
+
+@pytest.mark.parametrize("at", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_no_flush_lists_the_contents_of_a_pack_that_was_not_stored(at: int, threads: int) -> None:
+    """Also when the caller goes on after the error, as ``snapshot create`` does with the next source."""
+    storage = FaultyStorage(MemoryStorage())
+    repository = create(
+        storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT, defaults=False
+    )
+    storage.fail("put", prefix="p", at=at)
+    writer = repository.writer()
+    writer.contents._packs.max_pack_size = 200_000
+
+    def write(_: int) -> bool:
+        try:
+            writer.contents.write(secrets.token_bytes(50_000))
+        except StorageUnavailableError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(threads) as pool:
+        written = [*pool.map(write, range(40))]
+    assert not all(written)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError):
+            writer.flush()
+    writer.close()
+    assert not [*storage.list("xn")]
+
+
+def test_an_error_during_a_flush_is_not_taken_by_a_thread_that_writes_on() -> None:
+    """The pack of the flush fails; a write of the next session gets the error first."""
+    storage = FaultyStorage(MemoryStorage())
+    repository = create(
+        storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT, defaults=False
+    )
+    storage.fail("put", prefix="p")
+    writer = repository.writer()
+    store = writer.contents._packs
+    writer.contents.write(b"lost")
+    (pack,) = writer.contents._session.packs.values()
+    store.submit(pack)
+    writer.contents._session.packs.clear()
+    for future in [*store._running]:
+        assert future.exception() is not None
+    with pytest.raises(StorageUnavailableError):
+        store.check()  # by the thread that writes on
+    with pytest.raises(StorageUnavailableError):
+        writer.flush()
+    writer.close()
+    assert not [*storage.list("xn")]
+
+
+def test_a_pack_that_gets_no_memory_leaves_the_full_one_as_it_is(
+    repository: Repository, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents: dict[ContentID, bytes] = {}
+
+    def write(data: bytes) -> None:
+        contents[writer.contents.write(data)] = data
+
+    def no_memory(*_: object) -> NoReturn:
+        raise MemoryError
+
+    with repository.writer() as writer:
+        monkeypatch.setattr(packs, "SLACK", 0)
+        writer.contents._packs._capacity = 1 << 20
+        writer.contents._packs.max_pack_size = 1 << 20
+        write(secrets.token_bytes(900_000))
+        with monkeypatch.context() as patch:
+            patch.setattr(packs, "new_buffer", no_memory)
+            with pytest.raises(MemoryError):
+                writer.contents.write(secrets.token_bytes(800_000))
+        for _ in range(8):
+            write(secrets.token_bytes(30_000))
+        write(secrets.token_bytes(900_000))
+        for _ in range(8):
+            write(secrets.token_bytes(30_000))
+    with reopened(storage) as other:
+        for content_id, data in contents.items():
+            assert other.contents.get(content_id, check=True) == data
+
+
+def test_an_interrupted_flush_is_the_end_of_the_writer(
+    repository: Repository, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> NoReturn:
+        raise KeyboardInterrupt
+
+    writer = repository.writer()
+    writer.contents.write(b"of the flush that was interrupted")
+    writer.contents._session.unfinished += 1
+    monkeypatch.setattr(writer.contents._filled, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.flush()
+    with pytest.raises(WriteConflictError, match="nothing since its last flush was committed"):
+        writer.flush()
+    writer.close()
+    assert not blobs(storage, "xn")
+
+
+def test_a_flush_that_is_repeated_after_an_error_does_not_forget_manifests() -> None:
+    storage = FaultyStorage(MemoryStorage())
+    repository = create(
+        storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT, defaults=False
+    )
+    writer = repository.writer()
+    manifest_id = writer.manifests.put({"type": "note"}, b"{}")
+    storage.fail("put", prefix="s")
+    with pytest.raises(StorageUnavailableError):
+        writer.flush()
+    later = writer.manifests.put({"type": "note"}, b"[]")
+    writer.flush()
+    writer.close()
+    with reopened(storage) as other:
+        assert [other.manifests.get(each).data for each in (manifest_id, later)] == [b"{}", b"[]"]
+
+
+def test_a_flush_of_nothing_leaves_no_marker(repository: Repository, storage: MemoryStorage) -> None:
+    with repository.writer() as writer:
+        assert writer.contents.clocks() is not None
+        assert blobs(storage, "s")
+        assert not writer.contents.flush()
+        assert not blobs(storage, "s")
 
 
 def test_a_writer_that_failed_refuses_to_commit(repository: Repository) -> None:
@@ -295,8 +422,6 @@ def test_a_content_too_large_for_a_pack_gets_one_of_its_own(repository: Reposito
     )
 )
 def test_whatever_is_written_is_read_again(contents: list[tuple[str, bytes, bool]]) -> None:
-    from pykopia.api.opening import create
-
     storage = MemoryStorage()
     with create(
         storage, PASSWORD, options=NewRepositoryOptions(unique_id=UNIQUE_ID), client=CLIENT, defaults=False

@@ -16,6 +16,7 @@ PYTEST ?= -n auto
 CLUSTER_PYTEST ?=
 FUZZ_SECONDS ?= 28800
 ASAN_SECONDS ?= 120
+FAULTS ?= --write
 MUTATION ?=
 BENCH ?=
 REMOTE ?=
@@ -43,7 +44,7 @@ help:
 	@echo 'make test-slow  the slow tests'
 	@echo 'make test-operator  the operator on a real Kubernetes API server, which Go builds once in some minutes'
 	@echo 'make soak       the slow tests and all properties with many more examples: an hour or more'
-	@echo 'make faults     every operation with a fault at each call of its storage; writes the table in docs/reliability.md'
+	@echo 'make faults     every operation with a fault at each call of its storage; writes the table in docs/reliability.md; FAULTS="--most 8"'
 	@echo 'make fuzz       all decoders with changed golden data, for FUZZ_SECONDS (8 hours); what fails is kept in tests/fuzz/corpus'
 	@echo 'make asan       native modules built with sanitizers: the fuzz targets for ASAN_SECONDS, and the tests of native code'
 	@echo 'make mutation   small faults in decoders and decisions, which their tests must notice; MUTATION="--most 200 pykopia.format.pack"'
@@ -128,7 +129,7 @@ soak: $(STAMP) $(TOOLS)
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -m 'not cluster' $(PYTEST)
 
 faults: $(STAMP) $(TOOLS)
-	$(BIN)/python -m tests.faults --write
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)

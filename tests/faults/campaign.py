@@ -1,17 +1,15 @@
 """Runs the programs with each fate at each call, and tells what was tried."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pykopia import clock
 from pykopia.errors import PykopiaError
 from pykopia.testing import FakeClock
 
 from .harness import (
-    CLOCK_STEPS,
     FATES,
+    STEP_NS,
     Fate,
     Ground,
     Program,
@@ -56,11 +54,10 @@ def check_all(source: Path, name: str, fate: Fate, most: int | None) -> Tried:
         AssertionError: something was lost, is wrong, or the fault was never reached.
     """
     make, version = PROGRAMS[name]
-    ground = ground_of(source, version=version)
-    program = make(ground)
-    if fate in CLOCK_STEPS and ground.clock is None:
-        ground.clock = FakeClock(clock.now(), step_ns=1_000_000)
-    with ground.clock.installed() if ground.clock else contextlib.nullcontext():
+    time = FakeClock(step_ns=STEP_NS)
+    with time.installed():
+        ground = ground_of(source, time, version=version)
+        program = make(ground)
         calls = count_calls(ground, program, fate)
         return Tried(calls, sum(1 for _ in _each(ground, program, name, fate, calls_to_fail(calls, most))))
 

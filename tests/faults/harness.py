@@ -46,6 +46,8 @@ FATES: tuple[Fate, ...] = (
 )  # fmt: skip
 CLOCK_STEPS: dict[Fate, float] = {"clock ahead": 26, "clock back": -26}
 """Hours by which the clock of the machine is set: more than the safety margins of maintenance."""
+STEP_NS = 1_000_000
+"""Nanoseconds by which the clock goes on with each look, so that no two times are equal."""
 FATES_OF_MACHINES: tuple[Fate, ...] = (*CLOCK_STEPS, "cache lost")
 
 _caching: ContextVar[CachingOptions | None] = ContextVar("_caching", default=None)
@@ -65,8 +67,8 @@ class Ground:
     """Snapshots that must be there afterwards."""
     passwords: tuple[str, ...] = (PASSWORD,)
     """One of these opens it afterwards."""
-    clock: FakeClock | None = None
-    """The time of the program and of what comes after it; the true one when there is none."""
+    clock: FakeClock = field(default_factory=lambda: FakeClock(step_ns=STEP_NS))
+    """The time of the repository, the program and what comes after it, where all of them run in this process."""
     unchanged: bool = False
     """Whether the program only reads."""
     check: "Check | None" = None
@@ -198,7 +200,6 @@ def _interrupted(left: MemoryStorage, program: Program, call: int) -> Left:
 def _run_with_wrong_clock(ground: Ground, program: Program, call: int, hours: float) -> Left:
     """Run a program while the clock of its machine, and not that of the storage, is set; it is put right afterwards."""
     time, wrong_ns = ground.clock, 0
-    assert time is not None
 
     def step() -> None:
         nonlocal wrong_ns

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pykopia import clock
 from pykopia.api.opening import connect, create
 from pykopia.api.repository import Repository
 from pykopia.format.policy import Policy
@@ -65,7 +64,8 @@ def make_source(folder: Path) -> Path:
     return folder
 
 
-def ground_of(source: Path, *, version: int = 3, snapshots: int = 2) -> Ground:
+def ground_of(source: Path, time: FakeClock, *, version: int = 3, snapshots: int = 2) -> Ground:
+    """Return a repository with snapshots, made by the time of a clock that the caller has installed."""
     storage = MemoryStorage()
     options = NewRepositoryOptions(unique_id=UNIQUE_ID, format_version=version)
     with create(storage, PASSWORD, options=options, client=CLIENT) as repository:
@@ -75,7 +75,7 @@ def ground_of(source: Path, *, version: int = 3, snapshots: int = 2) -> Ground:
             change(source, step)
             keeps.add(str(repository.snapshots.create(source).manifest.id))
     change(source, snapshots)
-    return Ground(storage, source, keeps)
+    return Ground(storage, source, keeps, clock=time)
 
 
 def take_snapshot(ground: Ground) -> Program:
@@ -162,7 +162,7 @@ def upgrade_parameters(_: Ground) -> Program:
 
 def upgrade_format(ground: Ground) -> Program:
     """Afterwards the owner goes on, as often as it takes, or rolls back."""
-    ground.clock = time = FakeClock(clock.now())
+    time = ground.clock
     rolls_back = itertools.cycle((True, False))
 
     def owned(storage: BlobStorage) -> Repository:
@@ -193,8 +193,8 @@ def upgrade_format(ground: Ground) -> Program:
 
 def maintain(ground: Ground) -> Program:
     """Delete a snapshot before, so that there is garbage; wait for nothing, so that all tasks do something."""
-    ground.clock = time = FakeClock(clock.now())
-    with time.installed(), opened(ground.storage) as repository:
+    time = ground.clock
+    with opened(ground.storage) as repository:
         time.advance(minutes=5)
         oldest = repository.snapshots.list()[0].id
         repository.snapshots.delete(oldest)
@@ -210,8 +210,8 @@ def maintain(ground: Ground) -> Program:
 
 def maintain_with_epochs(ground: Ground) -> Program:
     """Leave everything for the program to do that maintenance does: drop, delete, compact, advance, clean up."""
-    time = FakeClock(clock.now())
-    with time.installed(), opened(ground.storage) as repository:
+    time = ground.clock
+    with opened(ground.storage) as repository:
         repository.set_parameters(SHORT_EPOCHS)
         time.advance(hours=30)
         repository.snapshots.delete(ground.keeps.pop())
@@ -226,7 +226,6 @@ def maintain_with_epochs(ground: Ground) -> Program:
         time.advance(hours=30)
         with repository.writer() as writer:
             writer.manifests.put({"type": "test"}, b"{}")
-    ground.clock = time
 
     def program(storage: BlobStorage) -> None:
         with opened(storage) as repository:
@@ -361,7 +360,7 @@ def sync_from_origin(ground: Ground) -> Program:
 
 def migrate_to(ground: Ground) -> Program:
     """Copy the snapshots of another repository into this one."""
-    other = ground_of(ground.source, snapshots=2)
+    other = ground_of(ground.source, ground.clock, snapshots=2)
 
     def program(storage: BlobStorage) -> None:
         with opened(other.storage) as origin, opened(storage) as destination:

@@ -3,12 +3,10 @@
 Each program is run once for each of its calls and each fate of that call; the default run takes an even sample.
 """
 
-import contextlib
 from pathlib import Path
 
 import pytest
 
-from pykopia import clock
 from pykopia.api.opening import create
 from pykopia.errors import PykopiaError
 from pykopia.ids import BlobID
@@ -74,8 +72,8 @@ def test_a_creation_that_was_cut_off_is_done_again_or_was_finished(source: Path,
         assert_sound(ground, left)
 
 
-def test_the_harness_notices_a_pack_that_is_missing(source: Path) -> None:
-    ground = ground_of(source)
+def test_the_harness_notices_a_pack_that_is_missing(source: Path, time: FakeClock) -> None:
+    ground = ground_of(source, time)
     ground.storage.delete(blob_ids(ground.storage, "p")[0])
     with pytest.raises(AssertionError):
         assert_sound(ground, ground.storage)
@@ -90,25 +88,24 @@ def test_the_harness_notices_a_pack_that_is_missing(source: Path) -> None:
         ("maintenance with epochs", {"xn", "xs", "xr", "xw"}, {"xn", "xe", "q"}),
     ],
 )
-def test_the_programs_do_what_they_are_there_for(source: Path, name: str, puts: set[str], deletes: set[str]) -> None:
+def test_the_programs_do_what_they_are_there_for(
+    source: Path, time: FakeClock, name: str, puts: set[str], deletes: set[str]
+) -> None:
     make, version = PROGRAMS[name]
-    ground = ground_of(source, version=version)
+    ground = ground_of(source, time, version=version)
     program = make(ground)
     counting = CountingStorage(copy_of(ground.storage))
-    with ground.clock.installed() if ground.clock else contextlib.nullcontext():
-        program(counting)
+    program(counting)
     for method, kinds in (("put", puts), ("delete", deletes)):
         done = {call.blob_id for call in counting.calls(method)}  # type: ignore[arg-type]
         assert {kind for kind in kinds if any(name.startswith(kind) for name in done)} == kinds
 
 
-def test_the_harness_notices_a_fault_that_is_never_reached(source: Path) -> None:
-    ground = ground_of(source)
-    ground.clock = FakeClock(clock.now())
+def test_the_harness_notices_a_fault_that_is_never_reached(source: Path, time: FakeClock) -> None:
+    ground = ground_of(source, time)
     program = take_snapshot(ground)
     for fate in FATES:
-        with ground.clock.installed():
-            left = run_until(ground, program, 10_000, fate)
+        left = run_until(ground, program, 10_000, fate)
         assert left.finished
         with pytest.raises(AssertionError, match="never made the call"):
             assert_survived(ground, left)
@@ -116,27 +113,27 @@ def test_the_harness_notices_a_fault_that_is_never_reached(source: Path) -> None
 
 @pytest.mark.parametrize(("fate", "hours"), CLOCK_STEPS.items())
 def test_the_harness_sets_the_clock_of_the_machine_alone_and_puts_it_right(
-    source: Path, fate: Fate, hours: float
+    source: Path, time: FakeClock, fate: Fate, hours: float
 ) -> None:
-    ground = ground_of(source)
-    ground.clock = time = FakeClock(clock.now())
-    start, seen = time.now_ns, []
+    ground = ground_of(source, time)
+    ground.clock = still = FakeClock()
+    start, seen = still.now_ns, []
 
     def program(storage: BlobStorage) -> None:
         storage.put(BlobID("z1"), b"")
-        seen.append(clock.now())
+        seen.append(still.now_ns)
         storage.put(BlobID("z2"), b"")
-        seen.append(clock.now())
+        seen.append(still.now_ns)
 
-    with time.installed():
+    with still.installed():
         left = run_until(ground, program, 2, fate)
     assert [(each - start) // 3_600_000_000_000 for each in seen] == [0, hours]
     assert [left.storage.metadata(BlobID(name)).timestamp_ns for name in ("z1", "z2")] == [start, start]
-    assert time.now_ns == start
+    assert still.now_ns == start
 
 
-def test_the_harness_takes_the_cache_away(source: Path) -> None:
-    ground = ground_of(source)
+def test_the_harness_takes_the_cache_away(source: Path, time: FakeClock) -> None:
+    ground = ground_of(source, time)
     ground.unchanged = True
     kept: list[int] = []
 
@@ -151,8 +148,8 @@ def test_the_harness_takes_the_cache_away(source: Path) -> None:
     assert kept[-1] == 0
 
 
-def test_the_harness_kills(source: Path) -> None:
-    ground = ground_of(source)
+def test_the_harness_kills(source: Path, time: FakeClock) -> None:
+    ground = ground_of(source, time)
     program = take_snapshot(ground)
     last = count_calls(ground, program)
     before, after = blob_ids(ground.storage), blob_ids(run_until(ground, program, last, "death after").storage)

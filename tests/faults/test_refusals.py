@@ -13,7 +13,7 @@ from pykopia.errors import PykopiaError, ReadOnlyStorageError, StorageAccessDeni
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.readonly import ReadOnlyStorage
-from pykopia.testing import FaultyStorage
+from pykopia.testing import FakeClock, FaultyStorage
 from tests.maintenance.scene import data
 
 from .harness import CLIENT, PASSWORD, Ground, assert_everything_whole, assert_sound, copy_of, opened
@@ -79,8 +79,8 @@ def test_a_volume_that_is_mounted_read_only_can_be_read_and_verified(volume: Pat
             repository.snapshots.create(source)
 
 
-def test_a_read_only_storage_is_never_written_to(source: Path) -> None:
-    ground = ground_of(source)
+def test_a_read_only_storage_is_never_written_to(source: Path, time: FakeClock) -> None:
+    ground = ground_of(source, time)
     with opened(ReadOnlyStorage(copy_of(ground.storage))) as repository:
         assert_everything_whole(ground, repository)
         for write in (
@@ -97,9 +97,9 @@ def denied() -> Exception:
     return StorageAccessDeniedError("this user may not delete blobs; ask for the permission")
 
 
-def test_a_snapshot_needs_no_permission_to_delete(source: Path) -> None:
+def test_a_snapshot_needs_no_permission_to_delete(source: Path, time: FakeClock) -> None:
     """Keys that may only add protect backups against whoever takes over the client."""
-    ground = ground_of(source)
+    ground = ground_of(source, time)
     storage = FaultyStorage(ground.storage)
     storage.fail("delete", times=-1, error=denied)
     with opened(storage) as repository:
@@ -112,8 +112,8 @@ def test_a_snapshot_needs_no_permission_to_delete(source: Path) -> None:
     assert_sound(ground, ground.storage)
 
 
-def test_a_quota_that_is_reached_leaves_what_was_there(source: Path) -> None:
-    ground = ground_of(source)
+def test_a_quota_that_is_reached_leaves_what_was_there(source: Path, time: FakeClock) -> None:
+    ground = ground_of(source, time)
     storage = FaultyStorage(ground.storage)
     storage.fail("put", at=3, times=-1, error=lambda: StorageFullError("the quota of the bucket is reached; raise it"))
     with opened(storage) as repository, pytest.raises(StorageFullError, match="quota"):

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -159,15 +158,16 @@ def test_a_signal_while_the_password_is_awaited_ends_the_program(
     number: signal.Signals, cli: Runner, tmp_path: Path
 ) -> None:
     cli.ok("repository", "create", "filesystem", "--path", str(tmp_path / "storage"))
+    log = tmp_path / "log"
+    os.mkfifo(log)
     process = start(
-        "--config-file", str(cli.config), "--log-dir", str(tmp_path / "logs"), "repository", "connect", "from-config",
+        "--config-file", str(cli.config), "--log-file", str(log), "repository", "connect", "from-config",
         "--token-stdin", folder=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    while not (tmp_path / "logs" / "cli-logs" / "latest.log").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(number)
-    status, stdout, stderr = finish(process)
+    with log.open("rb") as lines:  # waits until the program logs
+        assert lines.readline()
+        process.send_signal(number)
+        status, stdout, stderr = finish(process)
     assert status == 128 + number
     assert stdout == ""
     # the end of stdin may be noticed first when the signal came while a module was imported

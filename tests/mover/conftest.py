@@ -10,7 +10,6 @@ import pytest
 from pykopia_mover import connecting
 from pykopia_mover.run import Stop
 
-from pykopia import clock
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
@@ -42,7 +41,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClock]:
     def put(
         self: FilesystemStorage, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
     ) -> BlobMetadata | None:
-        return real(self, blob_id, data, replace(options, set_mtime_ns=clock.now()))
+        return real(self, blob_id, data, replace(options, set_mtime_ns=fake()))
 
     monkeypatch.setattr(FilesystemStorage, "put", put)
     with fake.installed():

@@ -11,7 +11,6 @@ from pykopia_mover.cache import IN_MEMORY, MOST, CachePlace, caching_options, fi
 from pykopia_mover.policy_files import RepositoryConfig
 from pykopia_mover.settings import Settings
 
-from pykopia import clock
 from tests.mover.harness import Mover, tree
 
 MIB = 1 << 20
@@ -127,12 +126,13 @@ def test_m_050_leftovers_of_kopia_go_in_order_while_space_is_short_and_no_link_i
         (folder / name).mkdir(parents=True)
         (folder / name / "blob").write_bytes(bytes(1000))
     (folder / "kopia.config").symlink_to(outside)
-    removed = make_room(place(folder, 3500), now_ns=clock.now())
+    now = (folder / "own-writes" / "blob").stat().st_mtime_ns
+    removed = make_room(place(folder, 3500), now_ns=now)
     assert removed == ["kopia.config", "contents"]
     assert (outside / "x").exists()
-    assert make_room(place(folder, 10**9), now_ns=clock.now()) == []
-    assert make_room(place(folder, 1), now_ns=clock.now()) == ["metadata", "indexes"]  # own writes are too young
-    later = clock.now() + caches.OWN_WRITES_AGE_NS + 10**9
+    assert make_room(place(folder, 10**9), now_ns=now) == []
+    assert make_room(place(folder, 1), now_ns=now) == ["metadata", "indexes"]  # own writes are too young
+    later = now + caches.OWN_WRITES_AGE_NS + 10**9
     assert make_room(place(folder, 1), now_ns=later) == ["own-writes"]
 
 

@@ -7,17 +7,13 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from azure.storage.blob import (
-    AccountSasPermissions,
     BlobServiceClient,
     ContainerClient,
-    ResourceTypes,
-    generate_account_sas,
 )
 
 from pykopia.ids import BlobID
@@ -51,19 +47,8 @@ def azure(server: AzureServer, name: str = "azure", **more: str) -> dict[str, st
         elif key.endswith(("STORAGE_KEY", "ACCOUNT_KEY")):
             changes[key] = server.key
         elif key.endswith("_SAS"):
-            changes[key] = signature(server)
+            changes[key] = server.signature()
     return {**SECRETS[name], **changes, **more}
-
-
-def signature(server: AzureServer) -> str:
-    return generate_account_sas(
-        server.account,
-        server.key,
-        ResourceTypes(container=True, object=True),
-        AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True),
-        expiry=datetime.now(UTC) + timedelta(hours=1),
-        protocol="https,http",
-    )
 
 
 @pytest.mark.parametrize("name", ["azure", "azure alternative"])
@@ -98,7 +83,7 @@ def test_rows_49_53_285_a_signature_or_the_old_names_let_in_alone(
 ) -> None:
     mover.write({"a": "b"})
     without_key = {"AZURE_STORAGE_KEY": ""}
-    mover.ok("backup", **azure(azurite, **without_key, AZURE_STORAGE_SAS_TOKEN="?" + signature(azurite)))
+    mover.ok("backup", **azure(azurite, **without_key, AZURE_STORAGE_SAS_TOKEN="?" + azurite.signature()))
     old = {"AZURE_STORAGE_ACCOUNT": "", "AZURE_ACCOUNT_NAME": azurite.account, "AZURE_ACCOUNT_KEY": azurite.key}
     mover.ok("restore", **azure(azurite, **without_key | old))
     assert tree(mover.target) == {"a": b"b"}

@@ -1,5 +1,7 @@
 """Two clients that create a repository in one place at the same time: one repository comes of it."""
 
+import heapq
+import itertools
 import threading
 
 import pytest
@@ -13,6 +15,7 @@ from pykopia.repository.creation_claim import CLAIM_PREFIX, claimed
 from pykopia.repository.options import NewRepositoryOptions
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, PutOptions, StorageWrapper
+from pykopia.testing import FakeClock
 
 PASSWORD = "correct horse"
 
@@ -95,37 +98,71 @@ def test_an_existing_repository_is_left_as_it_is() -> None:
     assert storage.get(FORMAT_BLOB_ID) == before
 
 
+class SharedTime:
+    """Time of some threads, which passes only while all of them sleep: the one that is to wake first goes on."""
+
+    def __init__(self, threads: int) -> None:
+        self.clock = FakeClock()
+        self._changed = threading.Condition()
+        self._running = threads
+        self._sleepers: list[tuple[int, int]] = []
+        self._numbers = itertools.count()
+
+    def sleep(self, seconds: float) -> None:
+        """Return when so many seconds have passed."""
+        with self._changed:
+            mine = self.clock.now_ns + round(seconds * 10**9), next(self._numbers)
+            heapq.heappush(self._sleepers, mine)
+            self._stop_one()
+            assert self._changed.wait_for(lambda: mine not in self._sleepers, timeout=60)
+
+    def end(self) -> None:
+        """Count a thread no more."""
+        with self._changed:
+            self._stop_one()
+
+    def _stop_one(self) -> None:
+        self._running -= 1
+        if not self._running and self._sleepers:
+            self.clock.set(heapq.heappop(self._sleepers)[0])
+            self._running += 1
+            self._changed.notify_all()
+
+
 class Unconditional(StorageWrapper):
     """Can't put a blob only if it is not there; lets everybody come to that point before anybody goes on."""
 
-    def __init__(self, inner: MemoryStorage, meeting: threading.Barrier, puts: list[BlobID]) -> None:
+    def __init__(self, inner: MemoryStorage, meeting: threading.Barrier, time: SharedTime) -> None:
         super().__init__(inner)
-        self._meeting, self._puts, self._others = meeting, puts, threading.Event()
+        self._meeting, self._time = meeting, time
+        self.puts: list[BlobID] = []
 
     def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
         if options.do_not_recreate:
             self._meeting.wait()
             raise UnsupportedOptionError("no such thing here")
         if blob_id == FORMAT_BLOB_ID:
-            self._puts.append(blob_id)
-            self._others.wait(0.3)  # a slow storage: whoever may do the same does it now
+            self.puts.append(blob_id)
+            self._time.sleep(10)  # a slow storage: whoever may do the same does it now
         return super().put(blob_id, data, options)
 
 
 def test_of_many_who_create_at_once_where_no_put_is_conditional_one_has_made_the_repository(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(claimed.__wrapped__.__kwdefaults__, "sleep", lambda _: threading.Event().wait(0.02))  # type: ignore[attr-defined]
-    storage, meeting = MemoryStorage(), threading.Barrier(4, timeout=30)
+    time = SharedTime(4)
+    monkeypatch.setitem(claimed.__wrapped__.__kwdefaults__, "sleep", time.sleep)  # type: ignore[attr-defined]
+    storage = Unconditional(MemoryStorage(clock=time.clock), threading.Barrier(4, timeout=30), time)
     outcomes: list[object] = []
-    puts: list[BlobID] = []
 
     def work() -> None:
         try:
-            with create(Unconditional(storage, meeting, puts), PASSWORD) as repository:
+            with create(storage, PASSWORD) as repository:
                 outcomes.append(repository.unique_id)
         except RepositoryExistsError as error:
             outcomes.append(error)
+        finally:
+            time.end()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -133,7 +170,7 @@ def test_of_many_who_create_at_once_where_no_put_is_conditional_one_has_made_the
     for thread in threads:
         thread.join()
     [made] = [each for each in outcomes if isinstance(each, bytes)]
-    assert (len(outcomes), len(puts)) == (4, 1)
+    assert (len(outcomes), len(storage.puts)) == (4, 1)
     assert connect(storage, PASSWORD).unique_id == made
     assert [blob.blob_id for blob in storage.list(CLAIM_PREFIX)] == []
 

@@ -79,9 +79,9 @@ class VersionedContainer:
 
 
 @contextlib.contextmanager
-def versioned_container(now: dt.datetime) -> Iterator[VersionedContainer]:
+def versioned_container() -> Iterator[VersionedContainer]:
     """Run the server, whose clock stands at a time."""
-    container = VersionedContainer(now=now)
+    container = VersionedContainer(now=dt.datetime.now(dt.UTC).replace(microsecond=0))
     with serving(_Handler, container=container) as container.port:
         yield container
 

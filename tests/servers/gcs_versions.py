@@ -65,9 +65,9 @@ class VersionedBucket:
 
 
 @contextlib.contextmanager
-def versioned_bucket(now: dt.datetime, certificates: Certificates | None = None) -> Iterator[VersionedBucket]:
+def versioned_bucket(certificates: Certificates | None = None) -> Iterator[VersionedBucket]:
     """Run the server, whose clock stands at a time; with certificates it speaks TLS."""
-    bucket = VersionedBucket(now=now)
+    bucket = VersionedBucket(now=dt.datetime.now(dt.UTC).replace(microsecond=0))
     with serving(_Handler, certificates, bucket=bucket) as bucket.port:
         yield bucket
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pykopia import clock
 from pykopia.api.opening import connect, create
 from pykopia.api.repository import Repository
 from pykopia.errors import ContradictedViewError
@@ -22,6 +21,13 @@ from tests.snapshot.conftest import CLIENT, PASSWORD
 from tests.trees import assert_trees_equal
 
 HOUR_NS = 3600 * 10**9
+
+
+@pytest.fixture
+def time() -> Iterator[FakeClock]:
+    fake = FakeClock(step_ns=1_000_000)
+    with fake.installed():
+        yield fake
 
 
 def fill(source: Path) -> None:
@@ -120,10 +126,10 @@ def at(start_ns: int) -> SnapshotOptions:
 
 
 def test_nothing_expires_while_a_snapshot_lies_ahead_of_the_clock(
-    repository: Repository, source: Path, caplog: pytest.LogCaptureFixture
+    time: FakeClock, repository: Repository, source: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_latest(repository, 1)
-    now = clock.now()
+    now = time.now_ns
     times = [now - 2 * HOUR_NS, now + 24 * HOUR_NS, now - HOUR_NS]
     for number, start in enumerate(times):
         (source / "file").write_bytes(b"%d" % number)
@@ -194,9 +200,11 @@ def test_nothing_expires_while_packs_are_missing(
     assert "not there" in caplog.text
 
 
-def test_a_snapshot_is_not_expired_by_the_run_that_took_it(repository: Repository, source: Path) -> None:
+def test_a_snapshot_is_not_expired_by_the_run_that_took_it(
+    time: FakeClock, repository: Repository, source: Path
+) -> None:
     set_latest(repository, 1)
-    now = clock.now()
+    now = time.now_ns
     repository.snapshots.create(source)
     old = repository.snapshots.create(source, options=at(now - 48 * HOUR_NS)).manifest
     assert old.id in {each.id for each in repository.snapshots.list()}

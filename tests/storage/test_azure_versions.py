@@ -6,13 +6,12 @@ Requests are those of the SDK, over loopback. What the service does in earnest c
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import pykopia
-from pykopia import clock
 from pykopia.errors import BlobNotFoundError, InvalidRangeError, ReadOnlyStorageError, StorageError
 from pykopia.ids import BlobID
 from pykopia.storage.backends.azureblob.storage import AzureStorage
@@ -31,8 +30,7 @@ _LOCKED = PutOptions(retention_mode="GOVERNANCE", retention_period_ns=_DAY_NS)
 
 @pytest.fixture
 def service() -> Iterator[VersionedContainer]:
-    now = datetime.fromtimestamp(clock.now() // 10**9, UTC)
-    with versioned_container(now) as service:
+    with versioned_container() as service:
         yield service
 
 

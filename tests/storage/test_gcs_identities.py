@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from pykopia import clock
 from pykopia.errors import StorageAuthenticationError, UsageError
 from pykopia.storage.backends.gcs.options import GCSOptions
 from pykopia.storage.backends.gcs.storage import GCSStorage
@@ -23,8 +21,7 @@ from tests.trees import small_tree
 
 @pytest.fixture
 def service(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[VersionedBucket]:
-    now = datetime.fromtimestamp(clock.now() // 10**9, UTC)
-    with versioned_bucket(now, certificates) as service, tunnel(service.port) as proxy:
+    with versioned_bucket(certificates) as service, tunnel(service.port) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         yield service
 

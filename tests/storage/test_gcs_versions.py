@@ -5,13 +5,12 @@ Requests are those of the driver, over loopback. What the service does in earnes
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import pykopia
-from pykopia import clock
 from pykopia.errors import BlobNotFoundError, InvalidRangeError, ReadOnlyStorageError, StorageError
 from pykopia.ids import BlobID
 from pykopia.storage.backends.gcs.options import GCSOptions
@@ -32,7 +31,7 @@ _OPTIONS = GCSOptions(bucket=BUCKET, prefix="folder/")
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[VersionedBucket]:
-    with versioned_bucket(datetime.fromtimestamp(clock.now() // 10**9, UTC)) as service:
+    with versioned_bucket() as service:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", service.url)
         yield service
 

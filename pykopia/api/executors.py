@@ -12,6 +12,8 @@ from pykopia.arguments import check_number
 from pykopia.dataclass import dataclass
 from pykopia.errors import CanceledError, PykopiaError, RestoreError, UsageError
 from pykopia.format.directory import DIRECTORY, FILE, DirectoryEntry
+from pykopia.maintenance.blobs import Check, no_check
+from pykopia.maintenance.marking import MarkPart, MarkRoot, PartMarks, mark_part
 from pykopia.repository.content_parts import (
     ContentVerifyOptions,
     ContentVerifyPart,
@@ -49,6 +51,8 @@ class Handing(Generic[Part, Result]):
     """A function at the top of its module: it may run in another process."""
     connection: "pykopia.Connection"
     canceled: Callable[[], bool]
+    alone: "Callable[[Part], Result] | None" = None
+    """Does a part in this process, in the repository that is open here; None: ``work`` does, which opens it again."""
 
     def results(self, parts: Sequence[Part]) -> Iterator[Result]:
         """Yield the result of each part as it comes, in no order.
@@ -76,7 +80,8 @@ class Handing(Generic[Part, Result]):
                 if self.canceled():
                     raise CanceledError("canceled: the work that was handed out is not finished")
                 if not left:
-                    yield self.work(self.connection, here.pop())
+                    part = here.pop()
+                    yield self.work(self.connection, part) if self.alone is None else self.alone(part)
                     continue
                 for future in wait(left, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
                     part, attempt = left.pop(future)
@@ -183,6 +188,57 @@ def verify_contents_by(
         if progress is not None:
             progress(together)
     return together
+
+
+# ---------------------------------------------------------------------- following snapshots
+
+
+def follow_part(connection: "pykopia.Connection", part: MarkPart) -> PartMarks:
+    """Open the repository and find all contents that a part needs."""
+    with connection.open() as repository:
+        return mark_part(repository, part, no_check)
+
+
+class FollowingBy:
+    """Follows snapshots in parts, for maintenance; see ``Maintenance.run``."""
+
+    def __init__(self, repository: "pykopia.Repository", executor: Executor, parts: int | None) -> None:
+        """Prepare.
+
+        Raises:
+            UsageError: the number of parts is out of range.
+            UnsupportedOptionError: no other process can open the repository.
+        """
+        self._repository, self._connection = repository, repository.connection
+        self._executor, self._parts = executor, PARTS if parts is None else parts
+        check_number("parts", self._parts, least=1)
+
+    def plan(self, roots: Sequence[MarkRoot]) -> Sequence[MarkPart]:
+        """Return parts that together follow all roots, numbered from 0."""
+        pieces = pieces_of(self._repository.objects, [root.entry for root in roots], self._parts, distinct=True)
+        groups = shared_out(pieces, [root.source for root in roots], self._parts)
+        return [
+            MarkPart(
+                roots=tuple(
+                    replace(roots[piece.root], entry=piece.entry, path=piece.path, shallow=piece.shallow)
+                    for piece in group
+                ),
+                number=number,
+            )
+            for number, group in enumerate(groups)
+        ]
+
+    def results(self, parts: Sequence[MarkPart], check: Check) -> Iterator[PartMarks]:
+        """Yield the result of each part as it comes, in no order."""
+
+        def stopped() -> bool:
+            check()
+            return False
+
+        def alone(part: MarkPart) -> PartMarks:
+            return mark_part(self._repository, part, check)
+
+        yield from Handing(self._executor, follow_part, self._connection, stopped, alone).results(parts)
 
 
 # ---------------------------------------------------------------------- restoring
@@ -312,7 +368,9 @@ def _sum(one: RestoreCounters, other: RestoreCounters) -> RestoreCounters:
 
 
 __all__ = [
+    "FollowingBy",
     "RestorePart",
+    "follow_part",
     "plan_verify",
     "restore_by",
     "restore_part",

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Literal
 
+import pykopia
 from pykopia import clock
 from pykopia.arguments import check_choice, check_fields, check_kind
 from pykopia.crew import both
@@ -28,6 +30,7 @@ from pykopia.format.maintenance_schedule import (
 )
 from pykopia.format.maintenance_warnings import last_success_ns, plan_warnings
 from pykopia.maintenance.lease import FoundLease, Lease, find_leases, maintaining
+from pykopia.maintenance.marking import MarkWorkers
 from pykopia.maintenance.report import Ledger, MaintenanceResult, make_ledger
 from pykopia.maintenance.stored import (
     change_schedule,
@@ -36,7 +39,6 @@ from pykopia.maintenance.stored import (
     read_schedule,
     write_parameters,
 )
-from pykopia.repository.core import Core
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class MaintenanceChanges:
 class Maintenance:
     """Runs and configures the maintenance of a repository."""
 
-    def __init__(self, repository: Core) -> None:
+    def __init__(self, repository: "pykopia.Repository") -> None:
         self._repository = repository
 
     def __repr__(self) -> str:
@@ -122,11 +124,16 @@ class Maintenance:
             warnings=plan_warnings(parameters, schedule, client=client, now=clock.now()),
         )
 
-    def ledger(self) -> Ledger:
+    def ledger(self, *, executor: Executor | None = None, parts: int | None = None) -> Ledger:
         """Return the bytes of the repository by use, and which rule keeps unused ones from being freed.
 
         This follows all snapshots, as full maintenance does, and changes nothing.
+
+        Args:
+            executor: follows the snapshots, as in ``run``.
+            parts: of an executor; 32 when not given.
         """
+        workers = self._workers(executor, parts)
         from pykopia.maintenance import blobs  # noqa: PLC0415 -- as in _run
         from pykopia.maintenance.snapshot_gc import collect_garbage  # noqa: PLC0415
 
@@ -135,7 +142,7 @@ class Maintenance:
         view = blobs.look_before_deletion(
             repository, started=now, safety=FULL_SAFETY, what="tell where the bytes of the repository are"
         )
-        collection = collect_garbage(repository, view, started=now, safety=FULL_SAFETY, dry_run=True)
+        collection = collect_garbage(repository, view, started=now, safety=FULL_SAFETY, workers=workers, dry_run=True)
         deletion = blobs.plan_unused_packs(repository, view, started=now, safety=FULL_SAFETY, prefixes=DELETED_BY_FULL)
         return make_ledger(
             repository,
@@ -154,6 +161,8 @@ class Maintenance:
         safety: str = "full",
         force: bool = False,
         on_task: Callable[[str], None] | None = None,
+        executor: Executor | None = None,
+        parts: int | None = None,
         monotonic: Callable[[], float] = clock.monotonic,
     ) -> MaintenanceResult:
         """Maintain the repository.
@@ -166,6 +175,10 @@ class Maintenance:
             safety: ``full``, or ``none``: wait for nothing, which destroys data when another client uses the repository.
             force: although another client is the owner.
             on_task: called with the name of each task that begins.
+            executor: reads the folders of all snapshots in parts, to find what is in use, in threads, processes or machines
+                that can open the repository by ``repository.connection``. A part whose worker is lost is done again; when a
+                part can't be done, nothing is marked or deleted.
+            parts: of an executor; 32 when not given.
             monotonic: a clock that is never set, to compare with the one that is.
 
         Raises:
@@ -178,7 +191,7 @@ class Maintenance:
         """
         check_choice("mode", mode, ("auto", "quick", "full"))
         check_choice("safety", safety, SAFETY)
-        repository = self._repository
+        repository, workers = self._repository, self._workers(executor, parts)
         if mode == "auto" and repository.read_only:
             return MaintenanceResult(mode=None, reason="the repository is connected read-only")
         repository.check_writable("maintain the repository")
@@ -208,7 +221,7 @@ class Maintenance:
             return replace(result, reason="nothing is due")
         try:
             with maintaining(repository, monotonic=monotonic) as lease:
-                return self._run(result, chosen, parameters, safety, lease, on_task, asked_for=mode != "auto")
+                return self._run(result, chosen, parameters, safety, lease, on_task, workers, asked_for=mode != "auto")
         except MaintenanceBusyError as error:
             if mode != "auto":
                 raise
@@ -222,6 +235,7 @@ class Maintenance:
         safety: str,
         lease: Lease,
         on_task: Callable[[str], None] | None,
+        workers: MarkWorkers | None,
         *,
         asked_for: bool,
     ) -> MaintenanceResult:
@@ -231,7 +245,15 @@ class Maintenance:
         from pykopia.maintenance import blobs  # noqa: PLC0415 -- after most snapshots nothing is due
         from pykopia.maintenance.cycle import Cycle  # noqa: PLC0415
 
-        cycle = Cycle(repository, parameters, SAFETY[safety], check=lease.check, on_task=on_task, asked_for=asked_for)
+        cycle = Cycle(
+            repository,
+            parameters,
+            SAFETY[safety],
+            check=lease.check,
+            on_task=on_task,
+            workers=workers,
+            asked_for=asked_for,
+        )
         cycle.run(mode)
         deleted = cycle.deleted.delete
         return replace(
@@ -244,6 +266,13 @@ class Maintenance:
             ledger=cycle.ledger,
             warnings=plan_warnings(parameters, cycle.schedule, client=result.client, now=clock.now()),
         )
+
+    def _workers(self, executor: Executor | None, parts: int | None) -> MarkWorkers | None:
+        if executor is None:
+            return None
+        from pykopia.api.executors import FollowingBy  # noqa: PLC0415 -- as in _run
+
+        return FollowingBy(self._repository, executor, parts)
 
     def _warn_of_writers(self) -> None:
         from pykopia.maintenance import blobs  # noqa: PLC0415 -- as in _run

@@ -79,6 +79,20 @@ def snapshots_of(session: Session, repository: "Repository", text: str) -> "list
     return [choice.snapshot]
 
 
+def snapshots_of_source(repository: "Repository", text: str) -> "list[SnapshotManifest]":
+    """Return the snapshots of a source.
+
+    Raises:
+        SnapshotNotFoundError: it has none.
+    """
+    source = parse_source(repository, text)
+    found = repository.snapshots.list(source)
+    if not found:
+        hint = source_hint(repository, source) or "`pykopia snapshot list --all` shows all sources"
+        raise SnapshotNotFoundError(f"no snapshots for source {source}; {hint}")
+    return found
+
+
 def snapshot_of(session: Session, repository: "Repository", text: str) -> "SnapshotManifest":
     """Return the snapshot that a text names: the newest of several with one root.
 
@@ -272,5 +286,6 @@ __all__ = [
     "reference_of",
     "snapshot_of",
     "snapshots_of",
+    "snapshots_of_source",
     "source_hint",
 ]

@@ -4,13 +4,10 @@ from typing import TYPE_CHECKING
 
 from pykopia.cli.flags.snapshot_delete import DeleteOptions
 from pykopia.cli.maintenance import maintained
-from pykopia.cli.references import snapshots_of, source_hint
+from pykopia.cli.references import snapshots_of, snapshots_of_source
 from pykopia.cli.session import Session
-from pykopia.cli.snapshot_sources import parse_source
-from pykopia.errors import SnapshotNotFoundError
 
 if TYPE_CHECKING:
-    from pykopia.api.repository import Repository
     from pykopia.format.snapshot_manifest import SnapshotManifest
 
 
@@ -18,7 +15,7 @@ def delete(session: Session, options: DeleteOptions) -> None:
     """Delete snapshots; their data goes with later maintenance."""
     with maintained(session) as repository:
         if options.all_snapshots_for_source:
-            chosen = [each for text in options.id for each in _of_source(repository, text)]
+            chosen = [each for text in options.id for each in snapshots_of_source(repository, text)]
         else:
             chosen = [each for text in options.id for each in snapshots_of(session, repository, text)]
         if not (options.delete or options.unsafe_ignore_source):
@@ -32,16 +29,6 @@ def delete(session: Session, options: DeleteOptions) -> None:
 
 def _described(session: Session, manifest: "SnapshotManifest") -> str:
     return f"snapshot {manifest.id} of {manifest.source} at {session.time(manifest.start_time_ns)}"
-
-
-def _of_source(repository: "Repository", text: str) -> "list[SnapshotManifest]":
-    source = parse_source(repository, text)
-    found = repository.snapshots.list(source)
-    if not found:
-        hint = source_hint(repository, source) or "`pykopia snapshot list --all` shows all sources"
-        message = f"no snapshots for source {source}; {hint}"
-        raise SnapshotNotFoundError(message)
-    return found
 
 
 __all__ = ["delete"]

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 from pykopia.cli.cancellation import cancelable
 from pykopia.cli.flags.snapshot_verify import VerifyFlags
 from pykopia.cli.progress import VerifyProgress
-from pykopia.cli.references import reference_of, source_hint
+from pykopia.cli.references import reference_of, snapshots_of_source
 from pykopia.cli.session import Session
-from pykopia.cli.snapshot_sources import parse_source
-from pykopia.errors import ContradictedViewError, SnapshotNotFoundError, VerifyError
+from pykopia.errors import ContradictedViewError, VerifyError
 from pykopia.snapshot.verify import VerifyCounters, VerifyOptions, VerifyResult
 
 if TYPE_CHECKING:
@@ -88,13 +87,7 @@ def _references(session: Session, repository: "Repository", options: VerifyFlags
         for text in (*options.snapshot_ids, *options.directory_id, *options.file_id)
     ]
     for text in options.sources:
-        source = parse_source(repository, text)
-        found = repository.snapshots.list(source)
-        if not found:
-            hint = source_hint(repository, source) or "`pykopia snapshot list --all` shows all sources"
-            message = f"no snapshots for source {source}; {hint}"
-            raise SnapshotNotFoundError(message)
-        references += [each.id for each in found]
+        references += [each.id for each in snapshots_of_source(repository, text)]
     return references
 
 

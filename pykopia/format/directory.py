@@ -457,7 +457,7 @@ def _entry(stored: StoredEntry) -> DirectoryEntry:
         stored.type,
         parse_mode(stored.mode),
         stored.size,
-        _time(stored.mtime),
+        gojson.stored_time(stored.mtime),
         stored.uid,
         stored.gid,
         ObjectID(object_id),
@@ -490,16 +490,12 @@ def _summary(stored: _StoredSummary) -> DirectorySummary:
         files=stored.files,
         symlinks=stored.symlinks,
         dirs=stored.dirs,
-        max_time_ns=_time(stored.maxTime),
+        max_time_ns=gojson.stored_time(stored.maxTime),
         incomplete=stored.incomplete,
         num_failed=stored.numFailed,
         num_ignored_errors=stored.numIgnoredErrors,
         errors=tuple(stored.errors or ()),
     )
-
-
-def _time(text: str | None) -> int:
-    return gojson.wrap_int64(gojson.ZERO_TIME_NS if text is None else gojson.parse_time(text))
 
 
 __all__ = [

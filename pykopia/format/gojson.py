@@ -21,7 +21,7 @@ import msgspec
 
 from pykopia.dataclass import dataclass
 from pykopia.errors import DamagedDataError, UsageError
-from pykopia.format.gotime import EPOCH_TEXT, ZERO_TIME_NS, format_time, parse_time, wrap_int64
+from pykopia.format.gotime import EPOCH_TEXT, ZERO_TIME_NS, format_time, parse_time, stored_time, wrap_int64
 from pykopia.ids import Buffer
 
 T = TypeVar("T")
@@ -450,5 +450,6 @@ __all__ = [
     "quote",
     "sorted_map",
     "stored_form",
+    "stored_time",
     "wrap_int64",
 ]

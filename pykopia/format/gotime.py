@@ -114,6 +114,18 @@ def wrap_int64(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
+def stored_time(text: str | None) -> int:
+    """Return a time of an entry or a snapshot; one that is not given is Go's zero time, in 64 bits.
+
+    Raises:
+        DamagedDataError: the text is not a time.
+
+    >>> stored_time("1970-01-01T00:00:01Z"), stored_time(None) == wrap_int64(ZERO_TIME_NS)
+    (1000000000, True)
+    """
+    return wrap_int64(ZERO_TIME_NS if text is None else parse_time(text))
+
+
 _DAYS_BEFORE_MONTH: Final = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
 _DAYS_FROM_YEAR_0_TO_1970: Final = 719_528
 
@@ -160,5 +172,6 @@ __all__ = [
     "format_time",
     "moment",
     "parse_time",
+    "stored_time",
     "wrap_int64",
 ]

@@ -247,7 +247,7 @@ class SnapshotManifest:
             if stored is None:
                 stored = gojson.decode(data, _StoredManifest)
                 extra = {key: text for key, text in gojson.members(data) if gojson.fold(key) not in _KNOWN}
-            times = _time(stored.startTime), _time(stored.endTime)
+            times = gojson.stored_time(stored.startTime), gojson.stored_time(stored.endTime)
             root = None if stored.rootEntry is None else stored.rootEntry.entry()
         except (DamagedDataError, DamagedObjectError, InvalidIDError) as error:
             raise DamagedManifestError(f"snapshot manifest {manifest_id} can't be read: {error}") from error
@@ -382,10 +382,6 @@ def _time_text(ns: int) -> str:
     if gojson.wrap_int64(ns) != ns:
         raise UsageError(f"a snapshot can't be saved: its time, {ns} ns from 1970, does not fit into 64 bits")
     return gojson.format_time(ns)
-
-
-def _time(text: str | None) -> int:
-    return gojson.wrap_int64(gojson.ZERO_TIME_NS if text is None else gojson.parse_time(text))
 
 
 __all__ = [

@@ -19,6 +19,7 @@ from pykopia.maintenance import blobs, rewrite
 from pykopia.maintenance.blobs import Check
 from pykopia.maintenance.index_upkeep import index_upkeep
 from pykopia.maintenance.lease import check_clocks
+from pykopia.maintenance.marking import MarkWorkers
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
 from pykopia.maintenance.stored import change_schedule, read_schedule
@@ -45,6 +46,7 @@ class Cycle:
         *,
         check: Check,
         on_task: Callable[[str], None] | None = None,
+        workers: MarkWorkers | None = None,
         asked_for: bool = True,
     ) -> None:
         """Prepare a run.
@@ -55,6 +57,7 @@ class Cycle:
             safety: how long is waited before what can't be undone.
             check: raises when this process must stop, asked before what can't be undone.
             on_task: called with the name of each task that begins.
+            workers: follow the snapshots; None: this process does.
             asked_for: whether somebody waits for what it finds; if not, snapshots are followed only if that can free
                 anything, which it can't on the first day of a repository.
         """
@@ -65,6 +68,7 @@ class Cycle:
         self._indexes = index_upkeep(repository, settles=safety.settles)
         self._check = check
         self._on_task = on_task
+        self._workers = workers
         self._started = 0
         self._collection: Collection | None = None
         self._full_run = False
@@ -206,7 +210,12 @@ class Cycle:
 
     def _collect_now(self) -> TaskStatistics:
         self._collection = collect_garbage(
-            self._repository, self.view, started=self._started, safety=self._safety, check=self._check
+            self._repository,
+            self.view,
+            started=self._started,
+            safety=self._safety,
+            check=self._check,
+            workers=self._workers,
         )
         return self._collection.statistics()
 

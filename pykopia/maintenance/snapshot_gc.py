@@ -11,20 +11,17 @@ from dataclasses import field
 from typing import Final
 
 from pykopia.dataclass import dataclass
-from pykopia.errors import BlobNotFoundError, DamagedDataError, MaintenanceError, NotFoundError, PykopiaError
+from pykopia.errors import MaintenanceError, PykopiaError
 from pykopia.format.complete_view import CompleteView, ViewFacts, examine
 from pykopia.format.content_id import key_of
-from pykopia.format.directory import DIRECTORY, DirectoryEntry
 from pykopia.format.index import IndexEntry
 from pykopia.format.maintenance_plan import Safety, decide_content
 from pykopia.format.maintenance_schedule import TaskStatistics
-from pykopia.format.object_id import parse_object_id
-from pykopia.format.snapshot_manifest import SnapshotManifest
-from pykopia.format.source import SNAPSHOT_LABELS
-from pykopia.ids import BlobID, ManifestID
 from pykopia.maintenance.blobs import Check, no_check
-from pykopia.maintenance.live_contents import LISTED, LiveContents
+from pykopia.maintenance.live_contents import LiveContents
+from pykopia.maintenance.marking import CHECK_EVERY, Marking, MarkWorkers
 from pykopia.repository.core import Core
+from pykopia.repository.format_blobs import has_blob
 from pykopia.repository.view import require
 from pykopia.repository.writer import RepositoryWriter
 
@@ -33,9 +30,6 @@ log = logging.getLogger(__name__)
 STATISTICS_KIND: Final = "snapshotGCStats"
 FLUSH_EVERY = 100_000
 """Contents that are marked as deleted between two flushes: a bound on memory."""
-CHECK_EVERY = 1_000
-MAX_LEVEL = 6
-"""Levels of lists of chunks that have marks of their own; Kopia writes two at the most."""
 
 
 @dataclass(kw_only=True)
@@ -98,6 +92,7 @@ def collect_garbage(
     started: int,
     safety: Safety,
     check: Check = no_check,
+    workers: MarkWorkers | None = None,
     dry_run: bool = False,
 ) -> Collection:
     """Mark contents that no snapshot needs as deleted, and undelete marked contents that a snapshot needs.
@@ -111,10 +106,11 @@ def collect_garbage(
         started: when maintenance began, by the storage's clock; nanoseconds since 1970.
         safety: how old garbage must be.
         check: called now and then; may raise to stop.
+        workers: follow the snapshots that there are at the beginning; None: this process does.
         dry_run: only look.
 
     Raises:
-        MaintenanceError: a snapshot can't be followed to its end; nothing was marked.
+        MaintenanceError: a snapshot can't be followed to its end, or a worker's part was not done; nothing was marked.
         ContradictedViewError: snapshots need packs that are not there; nothing was marked.
         DamagedIndexError: a part of the index can't be read; nothing was marked.
         DamagedManifestError: a part of the manifests can't be read; nothing was marked.
@@ -124,8 +120,11 @@ def collect_garbage(
     repository.manifests.check_complete("collect garbage")
     live = LiveContents(indexes.merged, repository.caches.folder)
     try:
-        marking = _Marking(repository, live, check)
-        marking.mark_snapshots()
+        marking = Marking(repository, live, check)
+        if workers is None:
+            marking.mark_snapshots()
+        else:
+            marking.mark_snapshots_by(workers)
         repository.refresh()
         marking.mark_snapshots()  # snapshots that were saved meanwhile
         indexes.check_complete("collect garbage")
@@ -145,124 +144,8 @@ def _check_packs(repository: Core, view: CompleteView, live: LiveContents) -> No
     listed = view.pack_names
     absent = {entry.pack_blob for entry, used in live.entries() if used and entry.pack_blob not in listed}
     # others may have written or moved contents since the packs were listed
-    missing = tuple(name for name in sorted(absent) if not _is_there(repository, name))
+    missing = tuple(name for name in sorted(absent) if not has_blob(repository.storage, name))
     require(examine(ViewFacts(missing_packs=missing)), "collect garbage", repository)
-
-
-def _is_there(repository: Core, pack: BlobID) -> bool:
-    try:
-        repository.storage.metadata(pack)
-    except BlobNotFoundError:
-        return False
-    return True
-
-
-# --- marking ---------------------------------------------------------------------------------------------------------
-
-
-_DIGITS = frozenset("0123456789abcdef")
-
-
-class _Marking:
-    """Follows snapshots and marks all contents that they need."""
-
-    def __init__(self, repository: Core, live: LiveContents, check: Check) -> None:
-        self._repository = repository
-        self._objects = repository.objects
-        self._live = live
-        self._check = check
-        self._done: set[ManifestID] = set()
-        self._indirect: set[str] = set()
-        """Directories that are lists of chunks and were followed: few."""
-        self._steps = 0
-
-    def mark_snapshots(self) -> None:
-        """Follow all snapshots that have not been followed yet, incomplete ones too."""
-        for entry in self._repository.manifests.find(SNAPSHOT_LABELS):
-            if entry.id in self._done:
-                continue
-            try:
-                snapshot = SnapshotManifest.from_json(entry.data, manifest_id=entry.id)
-            except DamagedDataError as error:
-                raise MaintenanceError(
-                    f"garbage can't be collected: snapshot {entry.id} can't be read, and its data would be taken for unused: "
-                    f"{error}; put the repository's manifests back from a copy, or delete the snapshot by `manifest delete`"
-                ) from error
-            name = f"{snapshot.source}@{entry.id}"
-            if snapshot.root_entry is None:
-                raise MaintenanceError(f"garbage can't be collected: snapshot {name} has no root; delete it")
-            self._tree(name, snapshot.root_entry)
-            self._done.add(entry.id)
-
-    def _tree(self, name: str, root: DirectoryEntry) -> None:
-        stack = [(name, root)]
-        while stack:
-            path, entry = stack.pop()
-            try:
-                if entry.type != DIRECTORY:
-                    self._object(entry.object_id)
-                elif self._directory(entry.object_id):
-                    for child in self._objects.directory(entry.object_id).entries:
-                        if child.type == DIRECTORY:
-                            stack.append((f"{path}/{child.name}", child))
-                        else:
-                            self._file(path, child)
-            except (DamagedDataError, NotFoundError, FileNotFoundError) as error:
-                raise _unreadable(path, error) from error
-
-    def _file(self, path: str, entry: DirectoryEntry) -> None:
-        try:
-            self._object(entry.object_id)
-        except (DamagedDataError, NotFoundError, FileNotFoundError) as error:
-            raise _unreadable(f"{path}/{entry.name}", error) from error
-
-    def _directory(self, object_id: str) -> bool:
-        """Mark the contents of a directory object; return whether its entries have to be followed."""
-        self._count()
-        parsed = parse_object_id(object_id)
-        if parsed.indirection:
-            if object_id in self._indirect:
-                return False
-            self._indirect.add(object_id)
-            self._object(object_id)
-            return True
-        return self._mark(parsed.content_id, LISTED)
-
-    def _object(self, object_id: str) -> None:
-        """Mark all contents of an object and of its lists of chunks."""
-        self._count()
-        if object_id and object_id[0] in _DIGITS:  # most files are a single content without a prefix
-            self._mark(object_id)
-            return
-        parsed = parse_object_id(object_id)
-        if not parsed.indirection:
-            self._mark(parsed.content_id)
-            return
-        # many files may have the same list of chunks
-        level = min(parsed.indirection, MAX_LEVEL)
-        if self._mark(parsed.content_id, LISTED << level) or level == MAX_LEVEL:
-            for content_id in self._objects.contents_of(object_id):
-                self._mark(content_id)
-
-    def _mark(self, content_id: str, flag: int = 1) -> bool:
-        new = self._live.mark(key_of(content_id), flag)
-        if new is None:
-            # written since the marks were made, so too young to be garbage; or missing, which raises here
-            self._repository.contents.entry(content_id)
-            return True
-        return new
-
-    def _count(self) -> None:
-        self._steps += 1
-        if self._steps % CHECK_EVERY == 0:
-            self._check()
-
-
-def _unreadable(path: str, error: Exception) -> MaintenanceError:
-    return MaintenanceError(
-        f"garbage can't be collected: {path} can't be followed, and what it needs would be taken for unused: {error}; "
-        "`snapshot verify` tells what else is concerned, `snapshot fix` or deleting the snapshot helps"
-    )
 
 
 # --- sweeping --------------------------------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ import msgspec
 
 from pykopia.arguments import check_fields, check_number
 from pykopia.dataclass import dataclass
-from pykopia.errors import UsageError
 from pykopia.format.blob_names import PACK_PREFIXES
 from pykopia.format.index_layout import IndexEntry
 from pykopia.ids import BlobID, ContentID
+from pykopia.json_part import part_from_json
 from pykopia.repository.contents import ContentStore
 
 DIGITS = "0123456789abcdef"
@@ -110,10 +110,7 @@ class ContentVerifyPart:
         Raises:
             UsageError: the text is no such part.
         """
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise UsageError(f"the text is no part of a verification of contents: {error}") from error
+        return part_from_json(cls, text, "part of a verification of contents")
 
     def chosen(self, entries: Iterable[IndexEntry]) -> Iterator[IndexEntry]:
         """Yield the entries whose packs belong to this part."""

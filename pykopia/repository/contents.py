@@ -138,14 +138,7 @@ class ContentStore:
 
     def read(self, entry: IndexEntry, *, check: bool = False) -> bytes:
         """Return the bytes that an index entry refers to."""
-        try:
-            stored = self._stored(entry)
-        except BlobNotFoundError:
-            # maintenance may have moved it to another pack since the index was loaded (format 02 §12)
-            moved = self._moved(entry)
-            if moved is None:
-                raise
-            entry, stored = moved, self._stored(moved)
+        entry, stored = self._found(entry)
         return self._unsealed(entry, stored, check=check)
 
     def read_each(self, entries: Iterable[IndexEntry]) -> Iterator[tuple[IndexEntry, bytes | PykopiaError]]:
@@ -171,13 +164,7 @@ class ContentStore:
 
     def payload(self, entry: IndexEntry) -> Packed:
         """Return what a content was sealed from, its ID checked, to be stored again (see ``read`` for errors)."""
-        try:
-            stored = self._stored(entry)
-        except BlobNotFoundError:
-            moved = self._moved(entry)
-            if moved is None:
-                raise
-            entry, stored = moved, self._stored(moved)
+        entry, stored = self._found(entry)
         return self.sealer.reopen(
             stored,
             key_of(entry.content_id),
@@ -369,6 +356,16 @@ class ContentStore:
             original_length=entry.original_length,
             check=check,
         )
+
+    def _found(self, entry: IndexEntry) -> tuple[IndexEntry, bytes]:
+        """Return the sealed bytes of a content, and its entry: maintenance may have moved the content (format 02 §12)."""
+        try:
+            return entry, self._stored(entry)
+        except BlobNotFoundError:
+            moved = self._moved(entry)
+            if moved is None:
+                raise
+            return moved, self._stored(moved)
 
     def _moved(self, entry: IndexEntry) -> IndexEntry | None:
         """Return the entry after a fresh look at the index, None when it is the same."""

@@ -34,6 +34,7 @@ from pykopia.format.snapshot_manifest import SnapshotManifest
 from pykopia.format.source import SNAPSHOT_LABELS
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
+from pykopia.repository.format_blobs import has_blob
 from pykopia.storage.base import BlobStorage
 
 log = logging.getLogger(__name__)
@@ -269,7 +270,7 @@ def _missing(repository: Core, absent: frozenset[str]) -> tuple[str, ...]:
     if not absent:
         return ()
     live = {entry.pack_blob for entry in repository.contents.indexes.merged.entries() if entry.pack_blob in absent}
-    return tuple(pack for pack in sorted(live) if not _exists(repository.storage, pack))
+    return tuple(pack for pack in sorted(live) if not has_blob(repository.storage, pack))
 
 
 def _named(merged: MergedIndex) -> frozenset[str]:
@@ -317,20 +318,12 @@ def prove_pack(
                         continue
                     unknown += 1
                 elif winner.pack_blob not in names and not is_hidden(winner, merged.watermark):
-                    last_copies += not _exists(repository.storage, BlobID(winner.pack_blob))
+                    last_copies += not has_blob(repository.storage, BlobID(winner.pack_blob))
     except BlobNotFoundError:
         return None
     except (DamagedDataError, InvalidIDError, StorageError) as error:
         return PackProof(error=str(error))
     return PackProof(unknown=unknown, dropped=dropped, last_copies=last_copies, manifests=manifests)
-
-
-def _exists(storage: BlobStorage, blob_id: BlobID) -> bool:
-    try:
-        storage.metadata(blob_id)
-    except BlobNotFoundError:
-        return False
-    return True
 
 
 def snapshot_facts(repository: Core, labels: Mapping[str, str] | None = None) -> SnapshotFacts:

@@ -58,17 +58,18 @@ def pieces_of(objects: ObjectStore, roots: Sequence[DirectoryEntry], parts: int,
         distinct: leave out what is an equal object as another piece.
     """
     found: list[Piece] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     queue: list[tuple[int, int, Piece]] = []
     total = number = looked_into = 0
 
     def add(piece: Piece) -> None:
         nonlocal number
-        if distinct and piece.entry.object_id in seen:
+        is_folder = piece.entry.type == DIRECTORY  # a file may be the same bytes as a folder
+        if distinct and (piece.entry.object_id, is_folder) in seen:
             return
-        seen.add(piece.entry.object_id)
+        seen.add((piece.entry.object_id, is_folder))
         number += 1
-        if piece.entry.type == DIRECTORY:
+        if is_folder:
             heapq.heappush(queue, (-piece.cost, number, piece))
         else:
             found.append(piece)

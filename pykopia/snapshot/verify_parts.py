@@ -6,7 +6,7 @@ from dataclasses import fields
 import msgspec
 
 from pykopia.dataclass import dataclass
-from pykopia.errors import UsageError
+from pykopia.json_part import part_from_json
 from pykopia.repository.objects import ObjectStore
 from pykopia.snapshot.dividing import pieces_of, shared_out
 from pykopia.snapshot.verify import Root, VerifyCounters, VerifyFailure, VerifyOptions, VerifyResult
@@ -36,10 +36,7 @@ class VerifyPart:
         Raises:
             UsageError: the text is no such part.
         """
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise UsageError(f"the text is no part of a verification: {error}") from error
+        return part_from_json(cls, text, "part of a verification")
 
 
 def divide(objects: ObjectStore, roots: Sequence[Root], parts: int, options: VerifyOptions) -> list[VerifyPart]:

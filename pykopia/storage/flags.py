@@ -1,8 +1,9 @@
 """Flags by which a command line names a storage: declared beside the fields of its options, without any command line."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pykopia.dataclass import dataclass
 from pykopia.errors import UsageError
@@ -70,16 +71,19 @@ def file_or_text(flag: str, path: str, text: str, *, embed: bool) -> tuple[str, 
     return (os.path.abspath(path) if path and not text else ""), text
 
 
-def read_credentials(path: str) -> object:
-    """Return the JSON of the file that ``--credentials-file`` names.
+def embedded_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that ``--embed-credentials`` changes: the JSON of the file that ``--credentials-file`` names.
 
     Raises:
-        UsageError: It can't be read, or is not JSON.
+        UsageError: The file can't be read, or is not JSON.
     """
+    if not given["embed-credentials"]:
+        return {}
     import json  # noqa: PLC0415 -- few storages need it
 
+    path = given["credentials-file"]
     try:
-        return json.loads(read_flag_file("--credentials-file", path))
+        return {"credentials_file": "", "credentials": json.loads(read_flag_file("--credentials-file", path))}
     except ValueError:
         raise UsageError(f"--credentials-file: {path} is not JSON") from None
 
@@ -92,7 +96,7 @@ __all__ = [
     "PARALLELISM",
     "Flag",
     "FlagContext",
+    "embedded_credentials",
     "file_or_text",
-    "read_credentials",
     "read_flag_file",
 ]

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pykopia.dataclass import dataclass
-from pykopia.errors import BlobNotFoundError
+from pykopia.errors import BlobNotFoundError, StorageError
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID
 from pykopia.storage.base import BlobStorage, check_range
@@ -50,6 +50,13 @@ def versions_at(versions: Iterable[BlobVersion], time_ns: int) -> dict[BlobID, B
         if blob.timestamp_ns <= time_ns and (known is None or known.metadata.timestamp_ns < blob.timestamp_ns):
             newest[blob.blob_id] = item
     return {blob_id: item for blob_id, item in newest.items() if not item.deleted}
+
+
+def no_versions(display_name: str, holder: str) -> StorageError:
+    """Return the error for a bucket or container that keeps no versions; ``holder`` says which of the two it is."""
+    return StorageError(
+        f"can't look at {display_name} as it was: the {holder} keeps no versions; connect without a point in time"
+    )
 
 
 class PointInTimeStorage(ReadOnlyStorage):

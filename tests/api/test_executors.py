@@ -3,10 +3,12 @@
 import os
 import pickle
 import random
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,20 @@ import msgspec
 import pytest
 
 import pykopia
-from pykopia.api.executors import RestorePart, restore_part
-from pykopia.errors import CanceledError, RestoreError, StorageUnavailableError, UsageError
+from pykopia.api.executors import FollowingBy, RestorePart, restore_part
+from pykopia.errors import (
+    CanceledError,
+    MaintenanceBusyError,
+    MaintenanceError,
+    PykopiaError,
+    RestoreError,
+    StorageUnavailableError,
+    UsageError,
+)
 from pykopia.format.directory import DirectoryEntry
+from pykopia.maintenance.blobs import no_check
+from pykopia.maintenance.live_contents import LiveContents
+from pykopia.maintenance.marking import Marking, MarkPart, MarkRoot, PartMarks
 from pykopia.snapshot.dividing import cost, pieces_of, shared_out
 from tests.servers.s3 import S3Server, admin
 
@@ -258,6 +271,171 @@ def test_a_verification_of_contents_can_be_canceled(repository: pykopia.Reposito
             repository.verify_contents(executor=executor, cancel=lambda: True)
 
 
+# ---------------------------------------------------------------------- following snapshots for maintenance
+
+
+def with_garbage(repository: pykopia.Repository, folder: Path) -> None:
+    """Delete a snapshot, so that its own files are in no snapshot, and take one of a file that is in many pieces."""
+    repository.snapshots.delete(repository.snapshots.list()[1].id)
+    (folder / "big").write_bytes(random.Random(2).randbytes(9 << 20))
+    repository.snapshots.create(folder, options=pykopia.SnapshotOptions(source=SOURCE))
+
+
+def copy_of(repository: pykopia.Repository, place: Path) -> pykopia.Repository:
+    """Open a copy of the repository, as it is now."""
+    shutil.copytree(place.with_name("repository"), place)
+    return pykopia.connect(place, PASSWORD)
+
+
+def state_of(repository: pykopia.Repository) -> tuple[list[tuple[str, bool]], list[str]]:
+    """Return all contents, with whether they are marked as deleted, and the names of all packs."""
+    repository.refresh()
+    entries = repository.contents.list(include_deleted=True)
+    return [(each.content_id, each.deleted) for each in entries], sorted(
+        each.blob_id for prefix in "pq" for each in repository.storage.list(prefix)
+    )
+
+
+def live(repository: pykopia.Repository) -> set[str]:
+    """Return the contents that are not marked as deleted."""
+    return {content_id for content_id, deleted in state_of(repository)[0] if not deleted}
+
+
+def collected(result: pykopia.MaintenanceResult) -> object:
+    return next(each.statistics for each in result.tasks if each.task == "snapshot-gc")
+
+
+@pytest.mark.parametrize("parts", [None, 1, 7])
+@pytest.mark.parametrize("losses", [0, 2, 1000])
+def test_maintenance_by_workers_keeps_and_deletes_what_it_does_alone(
+    repository: pykopia.Repository, folder: Path, tmp_path: Path, parts: int | None, losses: int
+) -> None:
+    with_garbage(repository, folder)
+    executor = Losing(losses, BrokenProcessPool("gone"))
+    with copy_of(repository, tmp_path / "alone") as alone:
+        assert repository.maintenance.ledger(executor=executor, parts=parts) == alone.maintenance.ledger()
+        before = live(alone)
+        ours = repository.maintenance.run("full", safety="none", executor=executor, parts=parts)
+        theirs = alone.maintenance.run("full", safety="none")
+        assert collected(ours) == collected(theirs)
+        assert live(repository) == live(alone) < before
+    assert executor.submitted
+    assert not repository.snapshots.verify(options=EVERY).problems
+
+
+class Answering(Executor):
+    """Gives the results that ``change`` makes of those of the parts."""
+
+    def __init__(self, change: Callable[[PartMarks], object]) -> None:
+        self._change = change
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:  # noqa: ANN401
+        future: Future[Any] = Future()
+        try:
+            future.set_result(self._change(fn(*args, **more)))
+        except Exception as error:  # noqa: BLE001 -- as an executor does
+            future.set_exception(error)
+        return future
+
+
+def fail(_: PartMarks) -> object:
+    raise MaintenanceError("this worker can't")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (fail, "this worker can't"),
+        (lambda _: None, "not the result of its part"),
+        (lambda marks: replace(marks, number=0), "not the result of its part"),
+        (lambda marks: replace(marks, number=1000), "not the result of its part"),
+        (lambda marks: replace(marks, marks=()), "not the result of its part"),
+        (lambda marks: replace(marks, marks=((1, 17, b"\0" * 17),)), "is not in the repository's index"),
+    ],
+)
+def test_a_part_that_was_not_done_stops_maintenance_and_nothing_is_marked_or_deleted(
+    repository: pykopia.Repository, folder: Path, change: Callable[[PartMarks], object], why: str
+) -> None:
+    with_garbage(repository, folder)
+    before = state_of(repository)
+    with pytest.raises(PykopiaError, match=why):
+        repository.maintenance.run("full", safety="none", executor=Answering(change), parts=5)
+    assert state_of(repository) == before
+
+
+def test_parts_without_a_result_stop_maintenance(repository: pykopia.Repository) -> None:
+    class Forgetting(FollowingBy):
+        def results(self, parts: Sequence[MarkPart], check: Callable[[], None]) -> Iterator[PartMarks]:
+            yield from super().results(parts[1:], check)
+
+    marks = LiveContents(repository.contents.indexes.merged)
+    marking = Marking(repository, marks, no_check)
+    with pytest.raises(MaintenanceError, match="1 of 4 parts of following snapshots were not done"):
+        marking.mark_snapshots_by(Forgetting(repository, Losing(0, OSError()), 4))
+    marks.close()
+
+
+def test_a_folder_that_a_worker_can_not_read_stops_maintenance_and_is_named(
+    repository: pykopia.Repository, folder: Path, tmp_path: Path
+) -> None:
+    with_garbage(repository, folder)
+    tree = repository.snapshots.tree("latest")
+    entry = repository.contents.entry((tree / "c" / "d" / "e").entry.object_id)
+    pack = bytearray(repository.storage.get(entry.pack_blob))
+    pack[entry.pack_offset + 5] ^= 1
+    repository.storage.put(entry.pack_blob, bytes(pack))
+    with pykopia.connect(tmp_path / "repository", PASSWORD) as fresh:
+        before = state_of(fresh)
+        for executor in (None, Losing(0, OSError())):
+            with pytest.raises(MaintenanceError, match=r"ann@box:/data@[0-9a-f]+/c/d/e can't be followed"):
+                fresh.maintenance.run("full", safety="none", executor=executor, parts=6)
+        assert state_of(fresh) == before
+
+
+def test_a_snapshot_that_is_taken_while_workers_follow_the_others_keeps_what_it_needs(
+    repository: pykopia.Repository, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "once").write_bytes(b"in one snapshot" * 1000)
+    only = repository.snapshots.create(folder, options=pykopia.SnapshotOptions(source=SOURCE)).manifest
+    repository.snapshots.delete(only.id)
+
+    def snapshot(marks: PartMarks) -> PartMarks:
+        if marks.number == 0:
+            with pykopia.connect(tmp_path / "repository", PASSWORD) as other:
+                other.snapshots.create(folder, options=pykopia.SnapshotOptions(source=SOURCE))
+        return marks
+
+    repository.maintenance.run("full", safety="none", executor=Answering(snapshot), parts=3)
+    assert not repository.snapshots.verify(options=EVERY).problems
+    assert (repository.snapshots.tree("latest") / "once").read_bytes() == b"in one snapshot" * 1000
+
+
+def test_a_lease_that_is_lost_stops_maintenance_while_workers_follow_snapshots(repository: pykopia.Repository) -> None:
+    def lost() -> None:
+        raise MaintenanceBusyError("another one took over")
+
+    following = FollowingBy(repository, Losing(0, OSError()), 4)
+    roots = [
+        MarkRoot(snapshot=each.id, source="s", entry=each.root_entry)
+        for each in repository.snapshots.list()
+        if each.root_entry is not None
+    ]
+    with pytest.raises(MaintenanceBusyError, match="took over"):
+        list(following.results(following.plan(roots), lost))
+
+
+def test_a_file_with_the_bytes_of_a_folder_is_another_piece(repository: pykopia.Repository) -> None:
+    root = repository.snapshots.resolve("latest")
+    as_file = DirectoryEntry(name="x", type="f", size=1, object_id=root.object_id)
+    pieces = pieces_of(repository.objects, [as_file, root, root], 1, distinct=True)
+    assert [piece.entry for piece in pieces] == [as_file, root]
+
+
+def test_numbers_of_parts_and_storages_that_no_worker_opens_are_refused(repository: pykopia.Repository) -> None:
+    with pytest.raises(UsageError, match="parts must be"):
+        repository.maintenance.run("full", executor=Losing(0, OSError()), parts=0)
+
+
 # ---------------------------------------------------------------------- restoring
 
 
@@ -320,6 +498,24 @@ def test_processes_verify_and_one_that_is_killed_is_made_up_for(
 
 
 @pytest.mark.slow
+def test_processes_follow_snapshots_for_maintenance_and_one_that_is_killed_is_made_up_for(
+    repository: pykopia.Repository, folder: Path
+) -> None:
+    with_garbage(repository, folder)
+    local = repository.maintenance.ledger()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        assert repository.maintenance.ledger(executor=executor, parts=4) == local
+        for process in list(executor._processes.values()):
+            os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        assert repository.maintenance.ledger(executor=executor, parts=4) == local
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        before = live(repository)
+        repository.maintenance.run("full", safety="none", executor=executor, parts=4)
+    assert live(repository) < before
+    assert not repository.snapshots.verify(options=EVERY).problems
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_of_two_workers_verifies_over_s3_and_one_that_is_lost_is_made_up_for(
     seaweedfs: S3Server, folder: Path
@@ -351,6 +547,12 @@ def test_a_cluster_of_two_workers_verifies_over_s3_and_one_that_is_lost_is_made_
         assert len(done) > 1
         contents = repository.verify_contents(options=READ)
         assert repository.verify_contents(options=READ, executor=executor, parts=6) == contents
+        with_garbage(repository, folder)
+        assert repository.maintenance.ledger(executor=executor, parts=6) == repository.maintenance.ledger()
+        before = live(repository)
+        repository.maintenance.run("full", safety="none", executor=executor, parts=6)
+        assert live(repository) < before
+        assert not repository.snapshots.verify(options=EVERY).problems
 
 
 def test_a_restore_in_parts_follows_no_link_below_the_target(repository: pykopia.Repository, tmp_path: Path) -> None:

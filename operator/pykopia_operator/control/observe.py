@@ -16,7 +16,7 @@ from pykopia_operator.decide.upkeep import lease_name, repository_key
 from pykopia_operator.decide.volumes import DIRECT, storage_class
 from pykopia_operator.decide.world import Keys, World
 from pykopia_operator.errors import ApiError, InvalidObjectError
-from pykopia_operator.model.common import MoverOptions
+from pykopia_operator.model.common import CustomCA, MoverOptions, PolicyConfig
 from pykopia_operator.settings import Settings
 
 LEFTOVER_KINDS: Final = ("Job", "PersistentVolumeClaim", "VolumeSnapshot")
@@ -172,8 +172,8 @@ async def _objects(*reads: Coroutine[Any, Any, Obj | None]) -> list[Obj | None]:
 async def _keys(api: Api, namespace: str, kopia: MoverOptions) -> tuple[Keys | None, Keys | None, Keys | None]:
     return await asyncio.gather(
         api.keys("Secret", namespace, kopia.repository) if kopia.repository else _no_keys(),
-        _ca(api, namespace, kopia),
-        _policy(api, namespace, kopia),
+        _referenced(api, namespace, kopia.custom_ca),
+        _referenced(api, namespace, kopia.policy_config),
     )
 
 
@@ -181,22 +181,13 @@ async def _no_keys() -> Keys | None:
     return None
 
 
-async def _ca(api: Api, namespace: str, kopia: MoverOptions) -> Keys | None:
-    ca = kopia.custom_ca
-    if ca is None:
+async def _referenced(api: Api, namespace: str, reference: CustomCA | PolicyConfig | None) -> Keys | None:
+    """Return the keys of the Secret that a field names, or of its ConfigMap."""
+    if reference is None:
         return None
-    if ca.secret_name:
-        return await api.keys("Secret", namespace, ca.secret_name)
-    return await api.keys("ConfigMap", namespace, ca.config_map_name) if ca.config_map_name else None
-
-
-async def _policy(api: Api, namespace: str, kopia: MoverOptions) -> Keys | None:
-    policy = kopia.policy_config
-    if policy is None:
-        return None
-    if policy.secret_name:
-        return await api.keys("Secret", namespace, policy.secret_name)
-    return await api.keys("ConfigMap", namespace, policy.config_map_name) if policy.config_map_name else None
+    if reference.secret_name:
+        return await api.keys("Secret", namespace, reference.secret_name)
+    return await api.keys("ConfigMap", namespace, reference.config_map_name) if reference.config_map_name else None
 
 
 async def _more_volumes(api: Api, namespace: str, kopia: MoverOptions) -> dict[str, bool]:

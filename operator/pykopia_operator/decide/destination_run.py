@@ -34,13 +34,14 @@ from pykopia_operator.decide.objects import (
 from pykopia_operator.decide.ownership import Destination, read_destination
 from pykopia_operator.decide.plan import Create, Delete, Patch, Plan
 from pykopia_operator.decide.populator import is_in_use
-from pykopia_operator.decide.result import MoverResult, has_ended
+from pykopia_operator.decide.result import MoverResult
 from pykopia_operator.decide.running import (
     Turn,
     between_runs,
     ensure_account,
     ensure_cache,
     finish_run,
+    follow_job,
     has_changed_before_start,
     in_run,
     is_foreign,
@@ -48,7 +49,6 @@ from pykopia_operator.decide.running import (
     is_of_this_run,
     new_turn,
     record_failure,
-    refuse_foreign,
     release,
     replace_stale,
     report_problem,
@@ -56,6 +56,7 @@ from pykopia_operator.decide.running import (
     result_of,
     wait_for_volume,
     waits_after_failure,
+    waits_for_others,
     watch_mover,
 )
 from pykopia_operator.decide.statuses import kopia_status
@@ -193,27 +194,13 @@ def _annotate(volume: Obj, name: str | None) -> Patch:
 
 
 def _synchronize(turn: Turn, destination: Destination, identity: Identity, proxies: Mapping[str, str]) -> Plan:
-    world = turn.world
-    job = world.job
-    if job is not None and is_foreign(turn, job):
-        return refuse_foreign(turn, job)
-    if job is not None and is_deleting(job):
-        turn.plan.wait(5)
-        return turn.finish()
-    if job is not None and is_of_this_run(turn, job) and has_ended(job):
-        return _ended(turn, destination, identity)
-    if job is not None and has_ended(job):
-        replace_stale(turn, job)
-        return turn.finish()
-    if destination.spec.paused and job is None:
-        turn.synchronizing("Paused", "Paused: the run goes on when spec.paused is false")
-        return turn.finish()
-    if job is not None and world.pods:
-        if not is_of_this_run(turn, job):
-            replace_stale(turn, job)
-            return turn.finish()
-        return watch_mover(turn, destination.spec)
-    return _prepare(turn, destination, identity, proxies)
+    plan = follow_job(
+        turn,
+        destination.spec,
+        ended=lambda: _ended(turn, destination, identity),
+        at_work=lambda: watch_mover(turn, destination.spec),
+    )
+    return _prepare(turn, destination, identity, proxies) if plan is None else plan
 
 
 def _ahead(turn: Turn, destination: Destination) -> str:
@@ -254,9 +241,7 @@ def _prepare(turn: Turn, destination: Destination, identity: Identity, proxies: 
     cache = plan_cache(turn.owner, kopia, volume, world.cache, dict(world.classes), default=turn.settings.default_cache)
     ensure_account(turn, kopia)
     ensure_cache(turn, cache)
-    if world.job is None and 0 < turn.settings.max_concurrent_movers <= world.running:
-        turn.synchronizing("SyncInProgress", f"waiting: {world.running} movers are running already")
-        turn.plan.wait(15)
+    if waits_for_others(turn):
         return turn.finish()
     ahead = _ahead(turn, destination) if world.job is None else ""
     if ahead:

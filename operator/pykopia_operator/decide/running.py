@@ -1,6 +1,6 @@
 """Steps that runs of sources and destinations share: errors, waiting, a mover at work, its failure, cleaning up."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,7 +29,7 @@ from pykopia_operator.decide.objects import (
     uid_of,
 )
 from pykopia_operator.decide.plan import Create, Delete, Event, Measure, Patch, Plan
-from pykopia_operator.decide.result import MoverResult, newest_failure, read_result, shown_log
+from pykopia_operator.decide.result import MoverResult, has_ended, newest_failure, read_result, shown_log
 from pykopia_operator.decide.statuses import Status, kopia_status
 from pykopia_operator.decide.times import format_time, go_duration, parse_time
 from pykopia_operator.decide.trigger import Clock, State, is_interval_missed, next_sync_time, state_of, when_due
@@ -235,17 +235,21 @@ def refuse_foreign(turn: Turn, obj: Obj) -> Plan:
 
 def wait_for_volume(turn: Turn, volume: Obj) -> Plan:
     """Wait until a volume is bound; report when that takes long."""
-    created = parse_time(meta(volume).get("creationTimestamp")) or turn.now
-    if turn.now - created >= NOT_BOUND:
-        turn.event(
-            "PersistentVolumeClaimNotBound",
-            f"PersistentVolumeClaim {name_of(volume)} is not bound; `kubectl describe pvc {name_of(volume)}` shows why",
-            warning=True,
-            once=f"{turn.run}/{name_of(volume)}",
-        )
+    _report_unbound(
+        turn,
+        volume,
+        f"PersistentVolumeClaim {name_of(volume)} is not bound; `kubectl describe pvc {name_of(volume)}` shows why",
+    )
     turn.synchronizing("SyncInProgress", f"waiting for PersistentVolumeClaim {name_of(volume)} to be bound")
     turn.plan.wait(30)
     return turn.finish()
+
+
+def _report_unbound(turn: Turn, volume: Obj, text: str) -> None:
+    """Report a volume that has not been bound for long, once a run."""
+    created = parse_time(meta(volume).get("creationTimestamp")) or turn.now
+    if turn.now - created >= NOT_BOUND:
+        turn.event("PersistentVolumeClaimNotBound", text, warning=True, once=f"{turn.run}/{name_of(volume)}")
 
 
 def ensure_account(turn: Turn, kopia: MoverOptions) -> None:
@@ -288,14 +292,11 @@ def ensure_cache(turn: Turn, cache: Cache) -> None:
             once=cache.size,
         )
     if not is_bound(existing):
-        created = parse_time(meta(existing).get("creationTimestamp")) or turn.now
-        if turn.now - created >= NOT_BOUND:
-            turn.event(
-                "PersistentVolumeClaimNotBound",
-                f"PersistentVolumeClaim {name_of(existing)} of the cache is not bound; check cacheStorageClassName",
-                warning=True,
-                once=f"{turn.run}/{name_of(existing)}",
-            )
+        _report_unbound(
+            turn,
+            existing,
+            f"PersistentVolumeClaim {name_of(existing)} of the cache is not bound; check cacheStorageClassName",
+        )
 
 
 def inputs_of(turn: Turn) -> str:
@@ -433,6 +434,50 @@ def missed(turn: Turn, trigger: Trigger | None) -> None:
     if started is not None and is_interval_missed(trigger, turn.clock, started, turn.now):
         turn.measure("missed_intervals_total", once=turn.run)
         turn.measure("volume_out_of_sync", 1)
+
+
+def follow_job(
+    turn: Turn,
+    spec: SourceSpec | DestinationSpec,
+    *,
+    ended: Callable[[], Plan],
+    at_work: Callable[[], Plan],
+) -> Plan | None:
+    """Return what is next in a run by the state of its Job; None: the Job is to be made, or to be compared with a new one.
+
+    Args:
+        turn: the look at the object, in a run.
+        spec: its specification.
+        ended: what is next when the Job of this run has ended.
+        at_work: what is next while the mover of this run is at work.
+    """
+    job = turn.world.job
+    if job is None:
+        if not spec.paused:
+            return None
+        turn.synchronizing("Paused", "Paused: the run goes on when spec.paused is false")
+        return turn.finish()
+    if is_foreign(turn, job):
+        return refuse_foreign(turn, job)
+    if is_deleting(job):
+        turn.plan.wait(5)
+        return turn.finish()
+    of_this_run = is_of_this_run(turn, job)
+    if has_ended(job) and of_this_run:
+        return ended()
+    if has_ended(job) or (turn.world.pods and not of_this_run):
+        replace_stale(turn, job)
+        return turn.finish()
+    return at_work() if turn.world.pods else None
+
+
+def waits_for_others(turn: Turn) -> bool:
+    """Report and return True when as many movers run as may run at one time, so that no further one is started."""
+    if turn.world.job is not None or not 0 < turn.settings.max_concurrent_movers <= turn.world.running:
+        return False
+    turn.synchronizing("SyncInProgress", f"waiting: {turn.world.running} movers are running already")
+    turn.plan.wait(15)
+    return True
 
 
 def watch_mover(turn: Turn, spec: SourceSpec | DestinationSpec) -> Plan:

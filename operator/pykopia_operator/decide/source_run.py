@@ -14,26 +14,27 @@ from pykopia_operator.decide.names import MAINTENANCE_LEASE
 from pykopia_operator.decide.objects import Obj, annotations_of, is_deleting, meta, name_of, namespace_of, uid_of
 from pykopia_operator.decide.ownership import Source, read_source
 from pykopia_operator.decide.plan import Create, Patch, Plan
-from pykopia_operator.decide.result import MoverResult, has_ended
+from pykopia_operator.decide.result import MoverResult
 from pykopia_operator.decide.running import (
     Turn,
     between_runs,
     ensure_account,
     ensure_cache,
     finish_run,
+    follow_job,
     has_changed_before_start,
     in_run,
     is_foreign,
     is_of_this_run,
     new_turn,
     record_failure,
-    refuse_foreign,
     replace_stale,
     report_problem,
     repository_label,
     result_of,
     wait_for_volume,
     waits_after_failure,
+    waits_for_others,
     watch_mover,
 )
 from pykopia_operator.decide.statuses import kopia_status, newest_time
@@ -87,28 +88,13 @@ def decide_source(world: World, settings: Settings, now: datetime, *, proxies: M
 
 
 def _synchronize(turn: Turn, source: Source, identity: Identity, proxies: Mapping[str, str]) -> Plan:
-    world = turn.world
-    job = world.job
-    if job is not None and is_foreign(turn, job):
-        return refuse_foreign(turn, job)
-    if job is not None and is_deleting(job):
-        turn.plan.wait(5)
-        return turn.finish()
-    if job is not None and is_of_this_run(turn, job) and has_ended(job):
-        return _ended(turn, source)
-    if job is not None and has_ended(job):
-        replace_stale(turn, job)
-        return turn.finish()
-    if source.spec.paused and job is None:
-        turn.synchronizing("Paused", "Paused: the run goes on when spec.paused is false")
-        return turn.finish()
-    if job is not None and world.pods:
-        if not is_of_this_run(turn, job):
-            replace_stale(turn, job)
-            return turn.finish()
-        _renew(turn)
-        return watch_mover(turn, source.spec)
-    return _prepare(turn, source, identity, proxies)
+    plan = follow_job(
+        turn,
+        source.spec,
+        ended=lambda: _ended(turn, source),
+        at_work=lambda: _watch(turn, source),
+    )
+    return _prepare(turn, source, identity, proxies) if plan is None else plan
 
 
 # ---------------------------------------------------------------------- before the Job
@@ -138,9 +124,7 @@ def _prepare(turn: Turn, source: Source, identity: Identity, proxies: Mapping[st
     cache = plan_cache(turn.owner, kopia, volume, world.cache, dict(world.classes), default=turn.settings.default_cache)
     ensure_account(turn, kopia)
     ensure_cache(turn, cache)
-    if world.job is None and 0 < turn.settings.max_concurrent_movers <= world.running:
-        turn.synchronizing("SyncInProgress", f"waiting: {world.running} movers are running already")
-        turn.plan.wait(15)
+    if waits_for_others(turn):
         return turn.finish()
     made_with = annotations_of(world.job or {}).get(MAINTENANCE_LEASE, "")
     lease = made_with if world.job is not None else _lease_for_upkeep(turn, source)
@@ -151,8 +135,7 @@ def _prepare(turn: Turn, source: Source, identity: Identity, proxies: Mapping[st
         if has_changed_before_start(turn, wanted) or not is_of_this_run(turn, world.job):
             replace_stale(turn, world.job)
             return turn.finish()
-        _renew(turn)
-        return watch_mover(turn, source.spec)
+        return _watch(turn, source)
     turn.plan.add(Create(obj=wanted))
     turn.event(
         "TransferStarted", f"started Job {name_of(wanted)} for the backup into Secret {kopia.repository}'s repository"
@@ -305,6 +288,12 @@ def _lease_for_upkeep(turn: Turn, source: Source) -> str:
         change = {"metadata": {"resourceVersion": version}, "spec": lease_spec(_holder(turn), turn.now)}
         turn.plan.add(Patch(obj=turn.world.lease, change=change))
     return name
+
+
+def _watch(turn: Turn, source: Source) -> Plan:
+    """Look at the mover, and keep the Lease that it holds for maintenance."""
+    _renew(turn)
+    return watch_mover(turn, source.spec)
 
 
 def _renew(turn: Turn) -> None:

@@ -34,7 +34,6 @@ from pykopia.errors import (
     InvalidRangeError,
     PykopiaError,
     StorageAuthenticationError,
-    StorageError,
     UsageError,
 )
 from pykopia.format.blob import BlobMetadata
@@ -53,7 +52,7 @@ from pykopia.storage.object_store import (
     locked_until,
     stored_time_ns,
 )
-from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
+from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage, no_versions
 from pykopia.storage.proxies import proxy_for
 from pykopia.storage.service_errors import (
     connection_error,
@@ -153,9 +152,7 @@ class AzureStorage(ObjectStore):
         with self._failing(f"look for versions in {self.display_name}"):
             found = self._wait(self._next_page(self._listing(FORMAT_BLOB_ID, self.page_size, *_VERSIONS))) or []
         if found and not any(item.version_id for item in found):
-            raise StorageError(
-                f"can't look at {self.display_name} as it was: the container keeps no versions; connect without a point in time"
-            )
+            raise no_versions(self.display_name, self.options.holder)
 
     def versions(self, prefix: str) -> Iterator[BlobVersion]:
         """Yield all versions of the blobs whose ID starts with ``prefix``, deletions included.

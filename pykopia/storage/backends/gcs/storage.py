@@ -16,7 +16,6 @@ from pykopia.errors import (
     InvalidRangeError,
     PykopiaError,
     StorageAuthenticationError,
-    StorageError,
 )
 from pykopia.format.blob import BlobMetadata
 from pykopia.ids import BlobID, Buffer
@@ -33,7 +32,7 @@ from pykopia.storage.object_store import (
     locked_until,
     stored_time_ns,
 )
-from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
+from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage, no_versions
 from pykopia.storage.proxies import proxy_for
 from pykopia.storage.readonly import ReadOnlyStorage
 from pykopia.storage.service_errors import (
@@ -119,9 +118,7 @@ class GCSStorage(ObjectStore):
         with self._failing(f"look for versions in {self.display_name}"):
             found = self._json(f"b/{quote(self.bucket)}", fields="versioning")
         if not found.get("versioning", {}).get("enabled"):
-            raise StorageError(
-                f"can't look at {self.display_name} as it was: the bucket keeps no versions; connect without a point in time"
-            )
+            raise no_versions(self.display_name, self.options.holder)
 
     def versions(self, prefix: str) -> Iterator[BlobVersion]:
         """Yield all versions of the blobs whose ID starts with ``prefix``, then where they were deleted.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pykopia.dataclass import dataclass
 from pykopia.errors import InvalidURLError
-from pykopia.storage.flags import EMBED_CREDENTIALS, Flag, FlagContext, read_credentials
+from pykopia.storage.flags import EMBED_CREDENTIALS, Flag, FlagContext, embedded_credentials
 from pykopia.storage.options import (
     NO_LIMITS,
     StorageOptions,
@@ -57,9 +57,7 @@ class GoogleDriveOptions(StorageOptions):
     @classmethod
     def more_from_flags(cls, given: Mapping[str, Any], context: FlagContext) -> dict[str, Any]:  # noqa: ARG003
         """Return the credentials, or the file that has them."""
-        if not given["embed-credentials"]:
-            return {}
-        return {"credentials_file": "", "credentials": read_credentials(given["credentials-file"])}
+        return embedded_credentials(given)
 
 
 def of_url(scheme: str, rest: str) -> GoogleDriveOptions:

@@ -38,7 +38,7 @@ from pykopia.storage.object_store import (
     ObjectStore,
     locked_until,
 )
-from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage
+from pykopia.storage.point_in_time import BlobVersion, PointInTimeStorage, no_versions
 from pykopia.storage.proxies import proxy_for
 from pykopia.storage.service_errors import connection_error, not_the_service, service_error
 from pykopia.storage.trust import tls_context, unverified_context
@@ -155,9 +155,7 @@ class S3Storage(ObjectStore):
         with self._failing(f"look for versions in {self.display_name}"):
             status = self._call("get_bucket_versioning").get("Status", "")
         if not status:
-            raise StorageError(
-                f"can't look at {self.display_name} as it was: the bucket keeps no versions; connect without a point in time"
-            )
+            raise no_versions(self.display_name, self.options.holder)
 
     def versions(self, prefix: str) -> Iterator[BlobVersion]:
         """Yield all versions of the blobs whose ID starts with ``prefix``, deletions included."""

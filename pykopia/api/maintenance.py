@@ -39,6 +39,7 @@ from pykopia.maintenance.stored import (
     read_schedule,
     write_parameters,
 )
+from pykopia.storage.ahead import BELIEVED_SECONDS, Request
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Maintenance:
 
     def __init__(self, repository: "pykopia.Repository") -> None:
         self._repository = repository
+        self._begun: tuple[float, Request[MaintenanceSchedule]] | None = None
 
     def __repr__(self) -> str:
         return f"<Maintenance of {self._repository!r}>"
@@ -110,6 +112,21 @@ class Maintenance:
     def schedule(self) -> MaintenanceSchedule:
         """Return when maintenance is due, and what its last runs did."""
         return read_schedule(self._repository)
+
+    def look_ahead(self) -> None:
+        """Begin to read when maintenance is due, for a call of ``run`` of this object in the next seconds."""
+        if not self._repository.storage.is_local:
+            self._begun = clock.monotonic(), Request(self.schedule)
+
+    def _recent_schedule(self) -> MaintenanceSchedule:
+        """Return the schedule that reading was begun for, once, if that is not long ago."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            since, request = begun
+            if clock.monotonic() - since < BELIEVED_SECONDS:
+                return request.result()
+            request.join()
+        return self.schedule()
 
     def info(self) -> MaintenanceInfo:
         """Return how the repository is maintained, and what is wrong with that."""
@@ -196,7 +213,7 @@ class Maintenance:
             return MaintenanceResult(mode=None, reason="the repository is connected read-only")
         repository.check_writable("maintain the repository")
         repository.check_not_locked()
-        schedule, _ = both(self.schedule, lambda: repository.manifests.check_complete("run maintenance"))
+        schedule, _ = both(self._recent_schedule, lambda: repository.manifests.check_complete("run maintenance"))
         parameters = self._owned_parameters(may_take=mode != "auto")
         client, now = client_name(repository), clock.now()
         result = MaintenanceResult(

@@ -313,12 +313,15 @@ def maintained(session: Session) -> "Iterator[Repository]":
     What the command did stays done and told as done, whatever comes of maintenance.
     """
     with session.open() as repository:
+        maintenance = repository.maintenance
+        if session.flags.auto_maintenance:
+            maintenance.look_ahead()
         yield repository
         if session.canceled or not session.flags.auto_maintenance:
             return
         log = session.log
         try:
-            result = repository.maintenance.run("auto")
+            result = maintenance.run("auto")
         except PykopiaError as error:
             log.debug("error", exc_info=error)
             log.error("automatic maintenance failed: %s", error)  # noqa: TRY400 -- no traceback for the user

@@ -1,6 +1,6 @@
 """The index layout of format versions 2 and 3: index blobs belong to epochs, which are compacted one by one (format 02 §9)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import ClassVar
 
 from pykopia import clock
@@ -82,7 +82,9 @@ class EpochLayout:
         self._read_at = started
         return self.state
 
-    def put(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
+    def put(
+        self, plain: Sequence[bytes], session_id: str, when_put: Callable[[], object] = lambda: None
+    ) -> list[BlobID]:
         """Put all shards under one epoch that is still current when they are there (format 02 §9.6)."""
         suffix = epoch.index_blob_suffix(session_id, len(plain))
         written: list[BlobID] = []
@@ -101,6 +103,7 @@ class EpochLayout:
                 written = []
             written_epoch = state.write_epoch
             written.append(self._blobs.put(epoch.index_blob_prefix(written_epoch), plain[len(written)], suffix))
+        when_put()
         state = self.read_state(marker=restored, written=written)
         if state.write_epoch >= written_epoch + 2:
             self._remove(written)

@@ -3,7 +3,7 @@
 Format version 1 has ``LegacyLayout``, versions 2 and 3 have ``EpochLayout``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from pykopia.format.blob import BlobMetadata
@@ -48,12 +48,15 @@ class IndexLayout(Protocol):
     def forget_state(self) -> None:
         """Do not take the state that was read last for a recent one."""
 
-    def put(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
+    def put(
+        self, plain: Sequence[bytes], session_id: str, when_put: Callable[[], object] = lambda: None
+    ) -> list[BlobID]:
         """Store index blobs so that every reader uses them; return their names.
 
         Args:
             plain: the shards of an index, which count together.
             session_id: of the session that writes them.
+            when_put: called when all are stored, before it is verified that readers use them.
 
         Raises:
             WriteConflictError: the epochs moved on while this was written; nothing was committed.

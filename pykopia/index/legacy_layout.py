@@ -1,7 +1,7 @@
 """The index layout of format version 1: every index blob counts until a log names what stands for it (format 02 §8)."""
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 from pykopia.errors import BlobNotFoundError, DamagedDataError
@@ -56,9 +56,12 @@ class LegacyLayout:
     def forget_state(self) -> None:
         """See ``IndexLayout.forget_state``."""
 
-    def put(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
+    def put(
+        self, plain: Sequence[bytes], session_id: str, when_put: Callable[[], object] = lambda: None
+    ) -> list[BlobID]:
         """See ``IndexLayout.put``."""
         written = [self._blobs.put(INDEX_PREFIX, data, session_id) for data in plain]
+        when_put()
         listed = self.listed()
         listed += self._blobs.unlisted(listed, written)
         self._blobs.check_read(written, [blob.blob_id for blob in listed])

@@ -268,13 +268,20 @@ class IndexStore:
         active = set(self.layout.active())
         return [IndexBlob(metadata=blob, superseded=blob.blob_id not in active) for blob in self.layout.listed()]
 
-    def write(self, plain: Sequence[bytes], session_id: str) -> list[BlobID]:
+    def write(
+        self, plain: Sequence[bytes], session_id: str, *, when_put: Callable[[], object] = lambda: None
+    ) -> list[BlobID]:
         """Store index files as new index blobs: with this, what they list becomes visible.
+
+        Args:
+            plain: the index files, which count together.
+            session_id: of the session that writes them.
+            when_put: called when all are stored, before it is verified that readers use them.
 
         Raises:
             WriteConflictError: the epochs moved on while this was written; nothing was committed.
         """
-        written = self.layout.put(plain, session_id)
+        written = self.layout.put(plain, session_id, when_put)
         with self._lock:
             if self._loaded:
                 self._files.update(

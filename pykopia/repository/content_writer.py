@@ -4,6 +4,7 @@ Order on storage (format 02 §11): session marker, packs, index, removal of the 
 leaves packs that nothing refers to and a stale marker, which maintenance collects; readers never see a part of it.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -56,6 +57,8 @@ class _Session:
         self.unfinished = 0
         """Contents whose place is reserved and that are still being filled in or handed on."""
         self.marker: BlobID | None = None
+        self.announced: Request[BlobID] | None = None
+        """Stores the marker while something else is done."""
         self.marker_time_ns = 0
 
 
@@ -258,9 +261,7 @@ class ContentWriter:
         kind: PackType = METADATA_PACK_PREFIX if key[0] else DATA_PACK_PREFIX
         pack = session.packs.get(kind)
         if pack is None or not self._packs.fits(pack, length):
-            if session.marker is None:
-                session.marker_time_ns = clock.now()
-                session.marker = self._put_marker(session.session_id)
+            self._mark_session(session)
             # may fail for lack of memory: the full pack is closed only when there is another one
             new = self._packs.begin(kind, session.session_id, length, session.index.settle)
             if pack is not None:
@@ -402,7 +403,7 @@ class ContentWriter:
                 if session.index:
                     self._commit(session)
                 else:
-                    self._delete_marker(session)  # it was stored to compare clocks, and stands for no pack
+                    self._drop_marker(session)
             except BaseException as error:
                 if self._failure is None:
                     self._failure = error
@@ -418,11 +419,21 @@ class ContentWriter:
         if self._storage.is_local:
             self._check_stored(session.metadata_packs)
             self._store.indexes.write(session.index.index_files(), session.session_id)
+            self._delete_marker(session)
         else:
-            look = Request(partial(self._check_stored, session.metadata_packs))
-            self._store.indexes.write(session.index.index_files(), session.session_id)
-            look.result()
-        self._delete_marker(session)
+            # what the index lists is safe as soon as it is there: the marker need not stay until that is proven
+            meanwhile = [Request(partial(self._check_stored, session.metadata_packs))]
+            try:
+                self._store.indexes.write(
+                    session.index.index_files(),
+                    session.session_id,
+                    when_put=lambda: meanwhile.append(Request(partial(self._delete_marker, session))),
+                )
+            finally:
+                for request in meanwhile:
+                    request.join()
+            for request in meanwhile:
+                request.result()
 
     def _check_stored(self, packs: Sequence[BlobID]) -> None:
         """Verify that packs with manifests and folders are there: without them no reader finds a snapshot.
@@ -449,6 +460,13 @@ class ContentWriter:
                 # a marker that is left only keeps packs of its session from being collected, for four days
                 log.warning("session marker %s could not be deleted: %s", session.marker, error)
 
+    def _drop_marker(self, session: _Session) -> None:
+        """Delete the marker of a session that has written nothing: it was stored ahead, or to compare clocks."""
+        with contextlib.suppress(PykopiaError), self._lock:
+            if session.announced is not None:
+                self._mark_session(session)
+        self._delete_marker(session)
+
     def clocks(self) -> tuple[int, int] | None:
         """Return one moment by the clock of the storage and by that of this machine, nanoseconds since 1970.
 
@@ -458,14 +476,32 @@ class ContentWriter:
         self.check_open()
         with self._lock:
             session = self._session
-            if session.marker is None:
-                session.marker_time_ns = clock.now()
-                session.marker = self._put_marker(session.session_id)
+            marker = self._mark_session(session)
         try:
-            stored_ns = self._storage.metadata(session.marker).timestamp_ns
+            stored_ns = self._storage.metadata(marker).timestamp_ns
         except BlobNotFoundError:
             return None
         return (stored_ns, session.marker_time_ns) if stored_ns > 0 else None
+
+    def announce(self) -> None:
+        """Begin to store the marker of the session, for a caller that is about to write; only the first pack waits for it."""
+        self.check_open()
+        with self._lock:
+            session = self._session
+            if session.marker is None and session.announced is None and not self._storage.is_local:
+                session.marker_time_ns = clock.now()
+                session.announced = Request(partial(self._put_marker, session.session_id))
+
+    def _mark_session(self, session: _Session) -> BlobID:
+        """Return the marker of a session, which is stored; needs the lock."""
+        if session.marker is None:
+            announced, session.announced = session.announced, None
+            if announced is None:
+                session.marker_time_ns = clock.now()
+                session.marker = self._put_marker(session.session_id)
+            else:
+                session.marker = announced.result()
+        return session.marker
 
     def _put_marker(self, session_id: str) -> BlobID:
         now = clock.now()
@@ -505,7 +541,7 @@ class ContentWriter:
         self._closed = True
         self._packs.close()
         if not self._session.index:
-            self._delete_marker(self._session)  # it was stored to compare clocks, and stands for no pack
+            self._drop_marker(self._session)
 
 
 __all__ = ["ContentWriter"]

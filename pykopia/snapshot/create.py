@@ -91,6 +91,7 @@ def create_snapshot(
         StoredPacks(repository) as packs,
         progress.told(),
     ):
+        writer.contents.announce()
         taking.packs, writer.contents.is_lost = packs, packs.is_lost
         progress.refresh = _upload_counter(writer, progress)
         started = clock.now()

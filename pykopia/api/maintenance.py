@@ -233,12 +233,19 @@ class Maintenance:
                     )
                 return replace(result, reason=f"maintenance is done by {parameters.owner or 'nobody'}")
             raise MaintenanceNotOwnedError(parameters.owner, client)
-        chosen = plan_mode(parameters, schedule, now=now) if mode == "auto" else mode
-        if chosen is None:
+        if mode == "auto" and plan_mode(parameters, schedule, now=now) is None:
             return replace(result, reason="nothing is due")
+        read: list[MaintenanceSchedule] = []
         try:
-            with maintaining(repository, monotonic=monotonic) as lease:
-                return self._run(result, chosen, parameters, safety, lease, on_task, workers, asked_for=mode != "auto")
+            with maintaining(repository, monotonic=monotonic, meanwhile=lambda: read.append(self.schedule())) as lease:
+                (schedule,) = read
+                # another process may have done it while this one was at something else
+                chosen = plan_mode(parameters, schedule, now=now) if mode == "auto" else mode
+                if chosen is None:
+                    return replace(result, reason="nothing is due any more")
+                return self._run(
+                    result, chosen, parameters, schedule, safety, lease, on_task, workers, asked_for=mode != "auto"
+                )
         except MaintenanceBusyError as error:
             if mode != "auto":
                 raise
@@ -249,6 +256,7 @@ class Maintenance:
         result: MaintenanceResult,
         mode: Mode,
         parameters: MaintenanceParameters,
+        schedule: MaintenanceSchedule,
         safety: str,
         lease: Lease,
         on_task: Callable[[str], None] | None,
@@ -266,6 +274,8 @@ class Maintenance:
             repository,
             parameters,
             SAFETY[safety],
+            schedule=schedule,
+            started=lease.taken_ns,
             check=lease.check,
             on_task=on_task,
             workers=workers,

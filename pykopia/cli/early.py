@@ -85,10 +85,12 @@ def _newest(paths: Iterable[str]) -> str:
 
 def lists_ahead(command: str) -> Sequence[str]:
     """Return the prefixes of blobs that a command lists whatever it finds."""
-    from pykopia.format.blob_names import EPOCH_PREFIX, METADATA_PACK_PREFIX  # noqa: PLC0415 -- help does without
+    from pykopia.format.blob_names import EPOCH_PREFIX, LEASE_PREFIX, METADATA_PACK_PREFIX  # noqa: PLC0415 -- help does without
 
     if command.startswith(_WITHOUT_INDEX):
         return ()
+    if command == "maintenance run":
+        return (EPOCH_PREFIX, LEASE_PREFIX)
     return (EPOCH_PREFIX, METADATA_PACK_PREFIX) if command in _NEED_METADATA_PACKS else (EPOCH_PREFIX,)
 
 

@@ -21,6 +21,8 @@ SESSION_PREFIX: Final = "s"
 LOG_PREFIX: Final = "_log_"
 """Logs that Kopia writes."""
 
+LEASE_PREFIX: Final = "_pykopia_lease_"
+"""Leases of maintenance, which Kopia does not know of."""
 INDEX_PREFIX: Final = "n"
 """Index blobs of format version 1."""
 COMPACTION_LOG_PREFIX: Final = "m"
@@ -54,6 +56,7 @@ __all__ = [
     "FORMAT_BLOB_ID",
     "INDEX_PREFIX",
     "INDEX_PREFIXES",
+    "LEASE_PREFIX",
     "LOG_PREFIX",
     "MAINTENANCE_ID",
     "MARKER_PREFIX",

@@ -200,9 +200,17 @@ def _groups(blob_ids: Sequence[BlobID], size: int) -> Iterator[Sequence[BlobID]]
 # --- logs ------------------------------------------------------------------------------------------------------------
 
 
-def delete_logs(repository: Core, retention: LogRetention, *, now: int, check: Check = no_check) -> TaskStatistics:
-    """Delete old log blobs; pykopia writes none, Kopia does (format 03 §15)."""
-    plan = plan_log_deletion(repository.storage.list(LOG_PREFIX), retention.effective, now=now)
+def delete_logs(
+    repository: Core,
+    retention: LogRetention,
+    *,
+    now: int,
+    listed: Iterable[BlobMetadata] | None = None,
+    check: Check = no_check,
+) -> TaskStatistics:
+    """Delete old log blobs; pykopia writes none, Kopia does (format 03 §15). They are listed now unless they are ``listed``."""
+    logs = repository.storage.list(LOG_PREFIX) if listed is None else listed
+    plan = plan_log_deletion(logs, retention.effective, now=now)
     delete_blobs(repository.storage, [blob.blob_id for blob in plan.delete], check=check)
     return TaskStatistics(
         kind="cleanupLogsStats",

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pykopia import clock
-from pykopia.crew import both
+from pykopia.crew import in_parallel
 from pykopia.errors import PykopiaError
 from pykopia.format import maintenance_plan as plan
 from pykopia.format.blob import BlobMetadata
-from pykopia.format.blob_names import MAINTENANCE_ID, METADATA_PACK_PREFIX, PACK_PREFIXES
+from pykopia.format.blob_names import LOG_PREFIX, METADATA_PACK_PREFIX, PACK_PREFIXES
 from pykopia.format.complete_view import CompleteView
 from pykopia.format.index_merge import MergedIndex
 from pykopia.format.maintenance_plan import DELETED_BY_FULL, DELETED_BY_QUICK, Mode, PackDeletion, Safety
@@ -18,11 +18,10 @@ from pykopia.format.maintenance_schedule import MaintenanceParameters, Maintenan
 from pykopia.maintenance import blobs, rewrite
 from pykopia.maintenance.blobs import Check
 from pykopia.maintenance.index_upkeep import index_upkeep
-from pykopia.maintenance.lease import check_clocks
 from pykopia.maintenance.marking import MarkWorkers
 from pykopia.maintenance.report import Ledger, TaskReport, make_ledger
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
-from pykopia.maintenance.stored import change_schedule, read_schedule
+from pykopia.maintenance.stored import change_schedule, read_schedule, write_schedule
 from pykopia.repository.core import Core
 from pykopia.repository.view import complete_view
 
@@ -44,6 +43,8 @@ class Cycle:
         parameters: MaintenanceParameters,
         safety: Safety,
         *,
+        schedule: MaintenanceSchedule,
+        started: int,
         check: Check,
         on_task: Callable[[str], None] | None = None,
         workers: MarkWorkers | None = None,
@@ -55,6 +56,8 @@ class Cycle:
             repository: open for writing.
             parameters: of maintenance.
             safety: how long is waited before what can't be undone.
+            schedule: as it was read under the lease.
+            started: when the lease was taken, by the storage's clock; nanoseconds since 1970.
             check: raises when this process must stop, asked before what can't be undone.
             on_task: called with the name of each task that begins.
             workers: follow the snapshots; None: this process does.
@@ -69,7 +72,7 @@ class Cycle:
         self._check = check
         self._on_task = on_task
         self._workers = workers
-        self._started = 0
+        self._started = started
         self._collection: Collection | None = None
         self._full_run = False
         self._uncollected = "it is still to come"
@@ -77,7 +80,8 @@ class Cycle:
         self._packs: list[BlobMetadata] | None = None
         self._view: CompleteView | None = None
         self._seen_index: MergedIndex | None = None
-        self._schedule = MaintenanceSchedule()
+        self._schedule = schedule
+        self._logs: Sequence[BlobMetadata] | None = None
         self._unrecorded: list[tuple[str, TaskRun]] = []
         self._unrecorded_since = 0
         self.reports: list[TaskReport] = []
@@ -111,24 +115,20 @@ class Cycle:
         return _with_runs(self._schedule, self._unrecorded)
 
     def _begin(self, mode: Mode) -> None:
-        """Schedule the next runs first, so that a crash is not repeated at once, and read the time of the storage."""
-        parameters, now = self._parameters, clock.now()
-
-        def postponed(schedule: MaintenanceSchedule) -> MaintenanceSchedule:
-            schedule = replace(schedule, next_quick_ns=now + parameters.quick.interval_ns)
-            if mode == "full":
-                schedule = replace(schedule, next_full_ns=now + parameters.full.interval_ns)
-            return schedule
-
-        self._schedule = change_schedule(self._repository, postponed)
-        thorough = mode == "full" or self._asked_for
-        both(self._read_time, self._list_packs if thorough else self._repository.refresh)
-        check_clocks(self._started, clock.now())
+        """Schedule the next runs first, so that a crash is not repeated at once; meanwhile list what is listed anyway."""
+        parameters, now, full = self._parameters, clock.now(), mode == "full"
+        schedule = replace(self._schedule, next_quick_ns=now + parameters.quick.interval_ns)
+        if full:
+            schedule = replace(schedule, next_full_ns=now + parameters.full.interval_ns)
+        look = self._list_packs if full or self._asked_for else self._repository.refresh
+        steps = [lambda: write_schedule(self._repository, schedule), look, *([self._list_logs] if full else [])]
+        in_parallel(lambda step: step(), steps, threads=len(steps), name="pykopia-maintenance")
+        self._schedule = schedule
         self._repository.contents.indexes.check_complete("run maintenance")
         self._repository.manifests.check_complete("run maintenance")
 
-    def _read_time(self) -> None:
-        self._started = self._repository.storage.metadata(MAINTENANCE_ID).timestamp_ns
+    def _list_logs(self) -> None:
+        self._logs = list(self._repository.storage.list(LOG_PREFIX))
 
     def _list_packs(self) -> None:
         self._packs = blobs.list_blobs(self._repository.storage, PACK_PREFIXES, self._parameters.list_parallelism)
@@ -296,7 +296,9 @@ class Cycle:
         retention = self._parameters.log_retention
         self._task(
             plan.CLEANUP_LOGS,
-            lambda: blobs.delete_logs(self._repository, retention, now=clock.now(), check=self._check),
+            lambda: blobs.delete_logs(
+                self._repository, retention, listed=self._logs, now=clock.now(), check=self._check
+            ),
         )
 
     def _make_ledger(self) -> Ledger:

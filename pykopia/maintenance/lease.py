@@ -38,6 +38,7 @@ from pykopia.errors import (
 )
 from pykopia.format import gojson
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import LEASE_PREFIX
 from pykopia.format.gotime import ZERO_TIME_NS
 from pykopia.format.json_object import INTEGER, TEXT, TIME, JSONObject, member
 from pykopia.format.maintenance_plan import MAX_CLOCK_SKEW_NS, clock_skew_ns
@@ -49,7 +50,6 @@ from pykopia.storage.base import PutOptions
 
 log = logging.getLogger(__name__)
 
-LEASE_PREFIX: Final = "_pykopia_lease_"
 LEASE_CONTEXT: Final = b"pykopia maintenance lease"
 LEASE_NS: Final = 5 * 60 * 1_000_000_000
 """Nanoseconds for which a lease is valid after it was taken or renewed. A killed holder blocks others for this time."""
@@ -121,8 +121,20 @@ class Lease:
     It also watches the clocks: those of the storage and of this machine must agree, and this machine's must run evenly.
     """
 
-    def __init__(self, repository: Core, *, monotonic: Callable[[], float] = clock.monotonic) -> None:
+    def __init__(
+        self,
+        repository: Core,
+        *,
+        monotonic: Callable[[], float] = clock.monotonic,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
         """Take the lease.
+
+        Args:
+            repository: open for writing.
+            monotonic: a clock that is never set.
+            meanwhile: called once the lease is stored, while it is looked for others: it may read what the holder needs,
+                which nobody else changes from then on.
 
         Raises:
             MaintenanceBusyError: another process holds it.
@@ -142,10 +154,15 @@ class Lease:
         self._renewed = now
         self._renewing = threading.Lock()
         self._lost: MaintenanceBusyError | ClockError | None = None
+        self.taken_ns: int
+        """When it was taken, by the storage's clock; nanoseconds since 1970."""
         self._blob_id, stored = self._create()
         try:
-            stored_ns, others = both(lambda: self._time_of(stored), self._others)
-            check_clocks(stored_ns, now)
+            (self.taken_ns, others), _ = both(
+                lambda: both(lambda: self._time_of(stored), self._others),
+                meanwhile,
+            )
+            check_clocks(self.taken_ns, now)
             self._refuse_if_held(others, now)
         except BaseException:
             self._repository.storage.delete(self._blob_id)
@@ -314,15 +331,25 @@ def local_lock(config_path: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def maintaining(repository: Core, *, monotonic: Callable[[], float] = clock.monotonic) -> Iterator[Lease]:
+def maintaining(
+    repository: Core,
+    *,
+    monotonic: Callable[[], float] = clock.monotonic,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[Lease]:
     """Hold the local lock and the lease: whatever maintains the repository, in a cycle or by hand, does it alone.
+
+    Args:
+        repository: open for writing.
+        monotonic: a clock that is never set.
+        meanwhile: see ``Lease``.
 
     Raises:
         MaintenanceBusyError: another process maintains the repository.
         ClockError: the clocks of this machine and of the storage differ too much to judge the age of anything.
     """
     with local_lock(repository.config_path):
-        lease = Lease(repository, monotonic=monotonic)
+        lease = Lease(repository, monotonic=monotonic, meanwhile=meanwhile)
         done = threading.Event()
         threading.Thread(target=lease.beat, args=(done.wait,), name="maintenance lease", daemon=True).start()
         try:
@@ -343,7 +370,6 @@ def _release(lease: Lease) -> None:
 
 
 __all__ = [
-    "LEASE_PREFIX",
     "FoundLease",
     "Lease",
     "LeaseDocument",

@@ -13,8 +13,9 @@ from pykopia.api.opening import connect
 from pykopia.api.repository import Repository
 from pykopia.errors import ClockError, MaintenanceBusyError, StorageUnavailableError, UnsupportedOptionError
 from pykopia.format.blob import BlobMetadata
+from pykopia.format.blob_names import LEASE_PREFIX
 from pykopia.ids import BlobID, Buffer
-from pykopia.maintenance.lease import LEASE_PREFIX, Lease, find_leases, local_lock, maintaining
+from pykopia.maintenance.lease import Lease, find_leases, local_lock, maintaining
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
 from pykopia.testing.clock import FakeClock
@@ -252,6 +253,28 @@ def test_two_that_come_at_the_same_moment_never_both_go_on(scene_class: type[Sce
             Lease(second, monotonic=scene.monotonic)
         first[0].check()
         assert len(scene.blobs(LEASE_PREFIX)) == 1
+
+
+def test_what_another_client_has_just_done_is_not_done_again() -> None:
+    """It was due when this client looked, and is not due any more when it has the lease."""
+    with Scene() as scene:
+        scene.clock.advance(hours=25)
+
+        class Between(StorageWrapper):
+            done = False
+
+            def put(
+                self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS
+            ) -> BlobMetadata | None:
+                if blob_id.startswith(LEASE_PREFIX) and not self.done:
+                    self.done = True
+                    assert scene.maintain("full").mode == "full"
+                return super().put(blob_id, data, options)
+
+        late = connect(Between(scene.storage), PASSWORD, client=OWNER)
+        result = scene.maintain("auto", late)
+        assert (result.mode, result.reason) == (None, "nothing is due any more")
+        assert scene.blobs(LEASE_PREFIX) == []
 
 
 def test_a_stale_listing_does_not_hide_a_lease_where_there_is_put_if_absent() -> None:

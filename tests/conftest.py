@@ -48,7 +48,7 @@ def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(folder / "none.pem"))
         patch.setenv("SSL_CERT_DIR", str(folder))
-        patch.setattr(trust, "_add_certifi", lambda context: None)
+        patch.setattr(trust, "_certifi_file", lambda: None)
         yield
 
 

@@ -3,16 +3,16 @@
 import os
 import re
 import ssl
+from binascii import a2b_base64
+from collections.abc import Iterable
 from contextlib import suppress
-from itertools import islice
+from pathlib import Path
 
 from pykopia.errors import UsageError
+from pykopia.storage.subject_hash import subject_hash
 
-_HASHED_NAME = re.compile("[0-9a-f]{8}[.][0-9]+")
-_PUBLIC_AUTHORITIES = 50
-"""Certificates that a folder has at the least if it has the public authorities: there are some 140."""
-_SAME_UPDATE_SECONDS = 60
-"""Between the times of the file and the folder when one program has written both."""
+_HASHED_NAME = re.compile("[0-9a-f]{8}[.](?:0|[1-9][0-9]{0,3})")
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 
 def tls_context(authorities: bytes = b"") -> ssl.SSLContext:
@@ -22,13 +22,12 @@ def tls_context(authorities: bytes = b"") -> ssl.SSLContext:
     OpenSSL alone wants the root of the chain.
 
     Args:
-        authorities: PEM of certificates to trust besides those of this machine, and those that certifi ships if this
-            machine has few.
+        authorities: PEM of certificates to trust besides those of this machine and those that certifi ships.
 
     Raises:
         UsageError: The authorities are no certificates.
     """
-    context = _public_context()
+    context = _public_context(authorities)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if authorities:
         try:
@@ -40,42 +39,94 @@ def tls_context(authorities: bytes = b"") -> ssl.SSLContext:
     return context
 
 
-def _public_context() -> ssl.SSLContext:
-    """Return the TLS settings of a client that trusts the authorities of this machine, and those of certifi if need be.
+def _public_context(authorities: bytes) -> ssl.SSLContext:
+    """Return the TLS settings of a client that trusts the authorities of this machine and those that certifi ships.
 
-    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` choose others; then all of them are loaded.
+    The caller loads ``authorities`` besides.
+
+    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` choose others than those of the machine; then all of them are loaded.
 
     A folder of certificates by their hashes is searched when a server shows one. To load the same from one file takes some
-    60 ms of processor time, and certifi's as much again: a third of what a short command takes.
+    60 ms of processor time, and certifi's as much again: a third of what a short command takes. So only those certificates
+    are loaded that a search of the folder does not find.
     """
     paths = ssl.get_default_verify_paths()
-    usual = paths.capath == paths.openssl_capath and paths.cafile in (None, paths.openssl_cafile)
-    if usual and _is_complete(paths.capath, paths.cafile):
-        return ssl.create_default_context(capath=paths.capath)
+    shipped = _certifi_file()
+    if paths.capath == paths.openssl_capath and paths.cafile in (None, paths.openssl_cafile):
+        with suppress(OSError, ValueError):  # OpenSSL reads by its own rules what can't be compared
+            files = [file for file in (paths.cafile, shipped) if file is not None]
+            return _searching(paths.capath, files, authorities)
     context = ssl.create_default_context()
-    _add_certifi(context)
+    if shipped is not None:
+        context.load_verify_locations(shipped)
     return context
 
 
-def _is_complete(folder: str, bundle: str | None) -> bool:
-    """Return True if a folder has the public authorities by their hashes, and all that the system's file has.
+def _searching(folder: str, files: Iterable[str], authorities: bytes) -> ssl.SSLContext:
+    """Return the TLS settings of a client that searches a folder, with the certificates of files that the folder lacks.
 
-    Many add an authority of their own to that file alone; the folder is older then.
+    OpenSSL does not search the folder for a name that it has loaded: of each loaded name it gets all that there are.
+
+    Args:
+        folder: with certificates by their hashes.
+        files: in PEM.
+        authorities: PEM of certificates that the caller loads.
+
+    Raises:
+        OSError: the folder or a file can't be read, or a certificate can't be used.
+        ValueError: a file holds something else than certificates.
     """
-    with suppress(OSError), os.scandir(folder) as entries:
-        hashed = islice((entry for entry in entries if _HASHED_NAME.fullmatch(entry.name)), _PUBLIC_AUTHORITIES)
-        if sum(1 for _ in hashed) < _PUBLIC_AUTHORITIES:
-            return False
-        return bundle is None or os.stat(bundle).st_mtime <= os.stat(folder).st_mtime + _SAME_UPDATE_SECONDS
-    return False
+    context = ssl.create_default_context(capath=folder)
+    found = _found_by_hash(folder)
+    lacking = [body for file in files for body in _bodies(Path(file).read_bytes()) if body not in found]
+    loaded = {subject_hash(a2b_base64(body)) for body in (*lacking, *_bodies(authorities))}
+    lacking += [body for body, name_hash in found.items() if name_hash in loaded]
+    if lacking:
+        context.load_verify_locations(cadata=b"\n".join(_BEGIN + body + _END for body in lacking).decode("ascii"))
+    return context
 
 
-def _add_certifi(context: ssl.SSLContext) -> None:
+def _found_by_hash(folder: str) -> dict[bytes, str]:
+    """Return the certificates that OpenSSL finds when it searches a folder: their text in PEM, and the hash of the name.
+
+    OpenSSL looks for the hash of a name with the numbers 0, 1, 2 and so on, and gives up at the first that it can't read.
+    """
+    by_hash: dict[str, list[int]] = {}
+    for name in os.listdir(folder):
+        if _HASHED_NAME.fullmatch(name):
+            by_hash.setdefault(name[:8], []).append(int(name[9:]))
+    found: dict[bytes, str] = {}
+    for name_hash, numbers in by_hash.items():
+        with suppress(OSError, ValueError):
+            for expected, number in enumerate(sorted(numbers)):
+                if number != expected:
+                    break
+                (body,) = _bodies(Path(folder, f"{name_hash}.{number}").read_bytes())
+                found[body] = name_hash
+    return found
+
+
+def _bodies(text: bytes) -> list[bytes]:
+    """Return what lies between the first and the last line of each certificate in PEM.
+
+    Raises:
+        ValueError: a certificate does not end, or the text has something else than certificates.
+    """
+    bodies = []
+    for part in text.split(b"-----BEGIN ")[1:]:
+        body, end, _ = part.removeprefix(b"CERTIFICATE-----").partition(_END)
+        if not end or len(part) == len(part.removeprefix(b"CERTIFICATE-----")):
+            raise ValueError("not a file of certificates")
+        bodies.append(body)
+    return bodies
+
+
+def _certifi_file() -> str | None:
     try:
         import certifi  # noqa: PLC0415 -- comes with the libraries of most backends
     except ImportError:
-        return
-    context.load_verify_locations(certifi.where())
+        return None
+    return certifi.where()
 
 
 def unverified_context() -> ssl.SSLContext:
@@ -89,7 +140,9 @@ def unverified_context() -> ssl.SSLContext:
 def with_public_authorities(authorities: bytes) -> bytes:
     """Return PEM of certificates and the public authorities, for a program that trusts nothing but one file."""
     context = ssl.create_default_context()
-    _add_certifi(context)
+    shipped = _certifi_file()
+    if shipped is not None:
+        context.load_verify_locations(shipped)
     public = (ssl.DER_cert_to_PEM_cert(certificate) for certificate in context.get_ca_certs(binary_form=True))
     return authorities.rstrip() + b"\n" + "".join(public).encode("ascii")
 

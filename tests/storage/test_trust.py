@@ -20,16 +20,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("others"))
+
+
 @pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of this machine's certificates, with 60 that are none and a file that has none."""
+def system(tmp_path: Path, others: Certificates, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of this machine's certificates, with an empty file for all of them; certifi has one."""
     folder = tmp_path / "certs"
     folder.mkdir()
-    for number in range(60):
-        (folder / f"{number:08x}.0").touch()
     (folder / "bundle.crt").touch()
-    monkeypatch.delenv("SSL_CERT_FILE")
-    monkeypatch.delenv("SSL_CERT_DIR")
+    shutil.copy(others.authority, tmp_path / "certifi.pem")
+    monkeypatch.setattr(trust, "_certifi_file", lambda: str(tmp_path / "certifi.pem"))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     find = ssl.get_default_verify_paths
     default = {"cafile": str(folder / "bundle.crt"), "capath": str(folder)}
 
@@ -48,10 +53,14 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def add_by_hash(folder: Path, authority: Path) -> None:
+def hash_of(authority: Path) -> str:
     words = ["openssl", "x509", "-hash", "-noout", "-in", str(authority)]
-    name = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
-    shutil.copy(authority, folder / f"{name}.0")
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def add_by_hash(folder: Path, authority: Path, number: int = 0) -> Path:
+    """Store a certificate where OpenSSL looks for it; return the file."""
+    return Path(shutil.copy(authority, folder / f"{hash_of(authority)}.{number}"))
 
 
 def accepts(client: ssl.SSLContext, certificates: Certificates) -> bool:
@@ -75,11 +84,10 @@ def accepts(client: ssl.SSLContext, certificates: Certificates) -> bool:
     return True
 
 
-def test_a_folder_of_the_public_authorities_is_searched_and_not_loaded(
-    system: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trust, "_add_certifi", lambda _: pytest.fail("certifi is not needed"))
+def test_what_the_folder_has_is_searched_and_not_loaded(system: Path, certificates: Certificates) -> None:
     assert not accepts(trust.tls_context(), certificates)
+    for file in (system / "bundle.crt", system.with_name("certifi.pem")):
+        shutil.copy(certificates.authority, file)
     add_by_hash(system, certificates.authority)
     context = trust.tls_context()
     assert context.cert_store_stats()["x509_ca"] == 0
@@ -89,28 +97,113 @@ def test_a_folder_of_the_public_authorities_is_searched_and_not_loaded(
     assert context.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
-@pytest.mark.parametrize("case", ["few", "newer file", "variable of a file", "variable of a folder", "no folder"])
-def test_otherwise_files_are_loaded_and_certifi_too(
+@pytest.mark.parametrize("found", [True, False])
+def test_several_certificates_of_one_hash_are_all_found(
+    system: Path, certificates: Certificates, others: Certificates, found: bool
+) -> None:
+    first = add_by_hash(system, others.authority)
+    assert first == add_by_hash(system, certificates.authority, 1).with_suffix(".0"), "both have one name"
+    shutil.copy(certificates.authority, system / "bundle.crt")
+    if not found:
+        first.unlink()  # OpenSSL does not look at number 1 then
+    context = trust.tls_context()
+    assert context.cert_store_stats()["x509_ca"] == (0 if found else 2)
+    assert accepts(context, certificates)
+    assert accepts(context, others)
+
+
+@pytest.mark.parametrize("bundle", ["bundle.crt", "../certifi.pem"])
+@pytest.mark.parametrize("folder", ["without", "link to nowhere", "link to a folder", "empty", "damaged", "two in one"])
+@pytest.mark.parametrize("text", ["as written", "crlf", "no line break at the end", "with a comment"])
+def test_what_a_search_does_not_find_is_loaded(
+    system: Path, certificates: Certificates, bundle: str, folder: str, text: str
+) -> None:
+    """As where the folder was copied to an image without what its links name, or where a file was mounted over that of the
+    system; the times of files mean nothing then."""
+    pem = certificates.authority.read_bytes()
+    by_hash = add_by_hash(system, certificates.authority)
+    by_hash.unlink()
+    if folder == "link to nowhere":
+        by_hash.symlink_to("/usr/share/ca-certificates/nowhere.crt")
+    elif folder == "link to a folder":
+        by_hash.symlink_to(system)
+    elif folder == "empty":
+        by_hash.touch()
+    elif folder == "damaged":
+        by_hash.write_bytes(pem[: len(pem) // 2])
+    elif folder == "two in one":
+        by_hash.write_bytes(pem + pem)
+    written = {
+        "crlf": pem.replace(b"\n", b"\r\n"),
+        "no line break at the end": pem.rstrip(),
+        "with a comment": b"# M\xc3\xbcller\n" + pem,
+    }
+    (system / bundle).write_bytes(written.get(text, pem))
+    os.utime(system / bundle, (1, 1))
+    assert accepts(trust.tls_context(), certificates)
+
+
+@pytest.mark.parametrize(
+    "case", ["variable of a file", "variable of a folder", "no folder", "no certifi", "no file", "a key in a file"]
+)
+def test_what_is_not_there_is_no_error(
     system: Path, certificates: Certificates, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded: list[ssl.SSLContext] = []
-    monkeypatch.setattr(trust, "_add_certifi", loaded.append)
-    if case == "few":
-        for number in range(20):
-            (system / f"{number:08x}.0").unlink()
-    elif case == "newer file":
-        later = system.stat().st_mtime + 3600
-        os.utime(system / "bundle.crt", (later, later))
-    elif case == "variable of a file":
+    trusted = True
+    if case == "variable of a folder":
+        monkeypatch.setattr(
+            trust, "_certifi_file", lambda: None
+        )  # one of the same name would hide it, with any OpenSSL
+    if case == "variable of a file":
         monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
     elif case == "variable of a folder":
-        shutil.copytree(system, system.with_name("others"))
-        monkeypatch.setenv("SSL_CERT_DIR", str(system.with_name("others")))
-    else:
+        folder = system.with_name("named")
+        folder.mkdir()
+        add_by_hash(folder, certificates.authority)
+        monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    elif case == "no folder":
         shutil.rmtree(system)
-    context = trust.tls_context()
-    assert loaded == [context]
-    assert accepts(context, certificates) is (case == "variable of a file")
+        shutil.copy(certificates.authority, system.with_name("certifi.pem"))
+    elif case == "a key in a file":  # then OpenSSL reads all files
+        both = certificates.key.read_bytes() + certificates.authority.read_bytes()
+        system.with_name("certifi.pem").write_bytes(both)
+    elif case == "no certifi":
+        monkeypatch.setattr(trust, "_certifi_file", lambda: None)
+        trusted = False
+    else:
+        (system / "bundle.crt").unlink()
+        add_by_hash(system, certificates.authority)
+    assert accepts(trust.tls_context(), certificates) is trusted
+
+
+def test_variables_that_name_others_leave_out_those_of_the_system(
+    system: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_by_hash(system, certificates.authority)
+    shutil.copy(certificates.authority, system / "bundle.crt")
+    folder = system.with_name("named")
+    folder.mkdir()
+    (folder / "none.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    assert not accepts(trust.tls_context(), certificates)
+
+
+@pytest.mark.parametrize("place", ["bundle.crt", "../certifi.pem", "connection"])
+def test_a_loaded_authority_does_not_hide_another_of_the_same_name(
+    system: Path, certificates: Certificates, others: Certificates, place: str
+) -> None:
+    """An authority gets a new key and keeps its name."""
+    add_by_hash(system, certificates.authority)
+    system.with_name("certifi.pem").touch()
+    given = b""
+    if place == "connection":
+        given = others.authority.read_bytes()
+    else:
+        shutil.copy(others.authority, system / place)
+    context = trust.tls_context(given)
+    assert accepts(context, certificates)
+    assert accepts(context, others)
 
 
 def test_an_authority_of_the_connection_is_trusted_besides(system: Path, certificates: Certificates) -> None:

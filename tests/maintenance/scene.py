@@ -43,12 +43,16 @@ class Scene:
         self._stack = ExitStack()
         self._stack.enter_context(self.clock.installed())
         self.storage = self.make_storage()
-        options = NewRepositoryOptions(unique_id=UNIQUE_ID, format_version=self.version)
-        self.repository = self._stack.enter_context(create(self.storage, PASSWORD, options=options, client=OWNER))
+        self.repository = self._stack.enter_context(
+            create(self.storage, PASSWORD, options=self.options(), client=OWNER)
+        )
         self.repository.policies.set_defaults()
         if self.max_pack_size:
             self.repository.set_parameters(ParameterChanges(max_pack_size=self.max_pack_size))
         return self
+
+    def options(self) -> NewRepositoryOptions:
+        return NewRepositoryOptions(unique_id=UNIQUE_ID, format_version=self.version)
 
     def make_storage(self) -> BlobStorage:
         return MemoryStorage(clock=self.clock, object_lock=True)

@@ -1,5 +1,7 @@
 """Garbage collection: what a snapshot needs is never marked, and what can't be known stops it."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,15 +9,17 @@ from hypothesis import strategies as st
 from pykopia.api.repository import Repository
 from pykopia.errors import MaintenanceError
 from pykopia.format.content_id import key_of
+from pykopia.format.directory import DirectoryEntry, encode_directory, summarize
 from pykopia.format.index import IndexEntry, IndexFile, build_index
 from pykopia.format.index_merge import MergedIndex
 from pykopia.format.maintenance_plan import FULL_SAFETY
-from pykopia.ids import BlobID, ContentID
+from pykopia.format.snapshot_manifest import SnapshotManifest
+from pykopia.ids import BlobID, ContentID, ObjectID
 from pykopia.maintenance import snapshot_gc
 from pykopia.maintenance.live_contents import LISTED, LiveContents
 from pykopia.maintenance.snapshot_gc import Collection, collect_garbage, may_find_garbage
 from pykopia.repository.view import Look, complete_view
-from tests.maintenance.scene import Scene, data
+from tests.maintenance.scene import SOURCE, Scene, data
 
 
 def collect(scene: Scene, repository: Repository | None = None, *, dry_run: bool = False) -> Collection:
@@ -158,6 +162,68 @@ def test_a_folder_that_can_not_be_read_stops_it_and_is_named() -> None:
         with scene.connect() as fresh, pytest.raises(MaintenanceError, match=r"ann@box:/data@.* can't be followed"):
             collect(scene, fresh)
         assert scene.state(unused) == "live"
+
+
+def test_a_snapshot_without_a_root_stops_it() -> None:
+    with Scene() as scene:
+        (unused,) = scene.write(data(10))
+        root = DirectoryEntry("f", "f", 0o644, 1, 0, 0, 0, ObjectID(unused))
+        manifest = SnapshotManifest(source=SOURCE, start_time_ns=1, end_time_ns=1, root_entry=root)
+        fields = json.loads(manifest.to_json())
+        del fields["rootEntry"]
+        with scene.repository.writer() as writer:
+            snapshot_id = writer.manifests.put(manifest.labels(), json.dumps(fields).encode())
+        scene.clock.advance(days=2)
+        with pytest.raises(MaintenanceError, match=f"{snapshot_id} has no root"):
+            collect(scene)
+        assert scene.state(unused) == "live"
+
+
+def test_what_folders_in_folders_and_a_snapshot_of_one_file_need_stays() -> None:
+    with Scene(max_pack_size=10 << 20) as scene:
+        (single,) = scene.write(data(10))
+        (unused,) = scene.write(data(20))
+        with scene.repository.writer() as writer:
+            leaf = writer.objects.write(data(30))
+            below = [DirectoryEntry("file", "f", 0o644, 1, 0, 0, 0, leaf)]
+            inner = writer.objects.write(encode_directory(below, summarize(below, own_mtime_ns=0)), prefix="k")
+            # a folder so large that it is a list of chunks itself, and is there twice
+            many = [DirectoryEntry("d", "d", 0o755, 0, 0, 0, 0, inner)]
+            many += [
+                DirectoryEntry(f"f{number:0250}", "f", 0o644, 1, 0, 0, 0, ObjectID(single)) for number in range(20_000)
+            ]
+            large = writer.objects.write(encode_directory(many, summarize(many, own_mtime_ns=0)), prefix="k")
+            assert large.startswith("I")
+            roots = [DirectoryEntry(name, "d", 0o755, 0, 0, 0, 0, large) for name in ("one", "two")]
+            outer = writer.objects.write(encode_directory(roots, summarize(roots, own_mtime_ns=0)), prefix="k")
+            for root in (
+                DirectoryEntry("r", "d", 0o755, 0, 0, 0, 0, outer),
+                DirectoryEntry("f", "f", 0o644, 1, 0, 0, 0, leaf),
+            ):
+                manifest = SnapshotManifest(source=SOURCE, start_time_ns=1, end_time_ns=1, root_entry=root)
+                writer.manifests.put(manifest.labels(), manifest.to_json())
+        scene.clock.advance(days=2)
+        found = collect(scene)
+        assert found.deleted.count == 1
+        assert scene.state(unused) == "deleted"
+        with scene.connect() as other:
+            contents = list(other.objects.contents_of(large))
+            assert len(contents) > 2
+            assert {scene.state(ContentID(each)) for each in [*contents, single, leaf, inner, outer]} == {"live"}
+
+
+def test_a_content_that_is_needed_and_can_not_be_brought_back_stops_it() -> None:
+    with Scene() as scene:
+        (needed,) = scene.write(data(10))
+        with scene.repository.writer() as writer:
+            writer.contents.delete(needed)
+        scene.snapshot([needed])
+        scene.clock.advance(days=2)
+        view = complete_view(scene.repository, "collect", packs=Look())
+        for pack in scene.blobs("p"):
+            scene.storage.delete(pack)
+        with pytest.raises(MaintenanceError, match=rf"{needed} is needed by a snapshot .* can't be brought back"):
+            collect_garbage(scene.repository, view, started=scene.clock.now_ns, safety=FULL_SAFETY)
 
 
 def test_a_content_that_is_missing_from_the_index_stops_it() -> None:

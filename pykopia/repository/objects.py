@@ -228,18 +228,9 @@ class ObjectStore:
             raise DamagedObjectError(
                 f"object {(*above, parsed)[0].to_string()} has more than {MAX_INDIRECTION} levels of chunk lists: it is damaged"
             )
-        position = 0
         index = parsed.index_object
         assert index is not None
-        entries = decode_index(self._read_list(index))
-        if not entries:
-            raise DamagedObjectError(f"object {parsed.to_string()} has an empty list of chunks: it is damaged")
-        for entry in entries:
-            if entry.start != position or entry.length < 0:
-                raise DamagedObjectError(
-                    f"object {parsed.to_string()} has a list of chunks with a gap at {position}: it is damaged"
-                )
-            position += entry.length
+        for entry in decode_index(self._read_list(index)):  # which refuses empty lists, gaps and overlaps
             piece = parse_object_id(entry.object_id)
             if piece.indirection:
                 yield from self._nested(piece, start + entry.start, entry.length, (*above, parsed), nested)

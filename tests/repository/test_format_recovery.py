@@ -9,13 +9,14 @@ import pytest
 from pykopia.api.opening import connect, create
 from pykopia.errors import DamagedFormatBlobError, RepositoryExistsError, RepositoryNotFoundError
 from pykopia.format.blob_names import FORMAT_BLOB_ID
+from pykopia.format.replica import embed_replica
 from pykopia.ids import BlobID
 from pykopia.repository import format_blobs
 from pykopia.repository.format_recovery import recover_format_blob
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.backends.memory.storage import MemoryStorage
-from pykopia.storage.base import StorageWrapper
+from pykopia.storage.base import PutOptions, StorageWrapper
 from tests.golden_repositories import load
 from tests.repository.conftest import PASSWORD, NewRepository
 
@@ -114,3 +115,31 @@ def test_a_cached_copy_that_can_not_be_opened_is_read_anew(tmp_path: Path, other
         assert format_blobs.read(Remote(other), other_password, cache=copies).raw == other.get(FORMAT_BLOB_ID)
     else:  # nothing to be believed where reading the blob itself costs as much
         assert format_blobs.read(other, PASSWORD, cache=copies).raw == other.get(FORMAT_BLOB_ID)
+
+
+def test_a_pack_that_can_not_be_read_is_passed_over_for_an_older_one(
+    new_repository: NewRepository, storage: MemoryStorage
+) -> None:
+    fill(new_repository, 1)
+    whole = storage.get(FORMAT_BLOB_ID)
+    storage.delete(FORMAT_BLOB_ID)
+    [old] = storage.list("p")
+    later = PutOptions(set_mtime_ns=old.timestamp_ns + 10**12)
+    newer = [BlobID("p" + "0" * 32), BlobID("p" + "1" * 32), BlobID("p" + "2" * 32)]
+    storage.put(newer[0], b"", later)  # torn
+    storage.put(newer[1], os.urandom(200_000), later)  # of a later format, without copies
+    storage.put(newer[2], storage.get(old.blob_id)[:100], later)
+    seen: list[BlobID] = []
+    found = recover_format_blob(storage, progress=seen.append)
+    assert sorted(seen[:3]) == newer
+    assert (found.raw, found.pack) == (whole, seen[-1])
+    assert storage.get(FORMAT_BLOB_ID) == whole
+
+
+def test_a_copy_at_the_end_of_a_long_pack_is_found(new_repository: NewRepository, storage: MemoryStorage) -> None:
+    fill(new_repository, 1)
+    whole = storage.get(FORMAT_BLOB_ID)
+    storage.delete(FORMAT_BLOB_ID)
+    for pack in list(storage.list("p")):
+        storage.put(pack.blob_id, os.urandom(200_000) + embed_replica(whole))
+    assert recover_format_blob(storage).raw == whole

@@ -233,3 +233,29 @@ def test_a_read_only_client_recovers_nothing(repository: Repository, storage: Me
     assert isinstance(recover_index(other), RecoveryResult)
     with pytest.raises(ReadOnlyRepositoryError):
         recover_index(other, COMMIT)
+
+
+def test_entries_are_written_in_parts_and_progress_is_told(
+    repository: Repository, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykopia.repository.index_recovery.WRITE_AT_ONCE", 3)
+    ids = [each for number in range(4) for each in write(repository, b"a%d" % number, b"b%d" % number)]
+    for blob_id in blobs(storage, "xn"):
+        storage.delete(blob_id)
+    other = again(storage)
+    seen: list[tuple[int, int]] = []
+    recover_index(other, COMMIT, lambda packs, contents: seen.append((packs, contents)))
+    assert seen == [(number, 2 * number) for number in range(1, 5)]
+    assert len(blobs(storage, "xn")) == 2
+    assert set(again(storage).contents.get_many(ids)) == set(ids)
+
+
+def test_an_index_blob_that_is_gone_meanwhile_is_not_moved(repository: Repository, storage: MemoryStorage) -> None:
+    write(repository, b"one")
+    [torn] = blobs(storage, "xn")
+    tear(storage, torn)
+    other = again(storage)
+    assert other.contents.indexes.damaged
+    storage.delete(torn)
+    assert recover_index(other, COMMIT).moved_aside == ()
+    assert torn not in blobs(storage, "")

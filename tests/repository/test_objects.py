@@ -432,3 +432,28 @@ def test_an_error_of_the_storage_is_reported_as_such_though_it_holds_a_buffer() 
         with pytest.raises(StorageUnavailableError, match="simulated fault"):
             writer.objects.write_stream(io.BytesIO(b"shorter than a chunk").readinto, writer.objects.splitter(""))
         storage.heal()
+
+
+def test_a_list_of_chunks_without_any_chunk_is_refused() -> None:
+    contents = PlainContents()
+    with pytest.raises(DamagedObjectError, match="lists no piece"):
+        store_over(contents).chunks(indirect(contents))
+
+
+@pytest.mark.parametrize("second", [{"s": 5, "l": 4}, {"s": 3, "l": 4}, {"s": 4, "l": -1}])
+def test_a_list_of_chunks_with_a_gap_or_an_overlap_is_refused(second: dict[str, int]) -> None:
+    contents = PlainContents()
+    entries = [{"s": 0, "l": 4, "o": "0" * 32}, {**second, "o": "1" * 32}]
+    contents.stored[ContentID("x" + "0" * 32)] = json.dumps({"stream": "kopia:indirect", "entries": entries}).encode()
+    with pytest.raises(DamagedObjectError, match="follow bytes that end at 4"):
+        store_over(contents).chunks(f"Ix{'0' * 32}")
+
+
+def test_ranges_of_an_object_whose_length_nobody_knows_are_those_of_the_whole(repository: Repository) -> None:
+    whole = bytes(range(200)) * 50
+    with repository.writer() as writer:
+        content_id = writer.contents.write(COMPRESSORS["zstd"].compress(whole), prefix="x")
+    object_id = f"Z{content_id}"
+    assert repository.objects.read(object_id) == whole
+    ranges = [(0, 3), (9_990, 20_000), (5, 5), (20_000, 20_001)]
+    assert repository.objects.read_ranges(object_id, ranges) == [whole[:3], whole[9_990:], b"", b""]

@@ -17,6 +17,8 @@ CLUSTER_PYTEST ?=
 FUZZ_SECONDS ?= 28800
 ASAN_SECONDS ?= 120
 FAULTS ?= --write
+# Tests of the rooms that `make coverage` measures, and those that plainly use them.
+COVERED ?= $(wildcard $(addprefix tests/,format storage repository index maintenance api conformance testing snapshot) $(addprefix tests/cli/test_,maintenance.py repair.py repository.py storage_flags.py))
 MUTATION ?=
 BENCH ?=
 REMOTE ?=
@@ -36,11 +38,12 @@ RUNTIME := .venv-runtime
 WHEEL_PYTHONS ?= $(PYTHON)
 WHEEL_TEST ?=
 
-.PHONY: help venv crds docs demo test test-slow test-operator soak faults fuzz asan mutation lint lint-style lint-format lint-types lint-layers format packages wheel-test pure-test oldest-test stranger sbom licenses audit newcomer bench bench-remote bench-results bench-micro clean
+.PHONY: help venv crds docs demo test coverage test-slow test-operator soak faults fuzz asan mutation lint lint-style lint-format lint-types lint-layers format packages wheel-test pure-test oldest-test stranger sbom licenses audit newcomer bench bench-remote bench-results bench-micro clean
 
 help:
 	@echo 'make demo       back up a folder, change it, back it up again, list, verify, restore, compare'
 	@echo 'make test       the whole test suite but the slow tests; those with a real kopia if KOPIA_EXE or PATH has one'
+	@echo 'make coverage   how much of format, storage, repository, index and maintenance the tests cover: 95 % or more'
 	@echo 'make test-slow  the slow tests'
 	@echo 'make test-operator  the operator on a real Kubernetes API server, which Go builds once in some minutes'
 	@echo 'make soak       the slow tests and all properties with many more examples: an hour or more'
@@ -112,6 +115,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 test: $(STAMP) $(TOOLS) $(SERVERS)
 	$(BIN)/python -m pytest -q -m 'not slow and not cluster' $(PYTEST)
+
+# Fails where the tests cover less than 95 % of the lines or of the branches of a room.
+coverage: $(STAMP) $(TOOLS) $(SERVERS)
+	$(BIN)/python -m pytest -q -m 'not slow and not cluster' $(PYTEST) --cov=pykopia --cov-branch --cov-report= $(COVERED)
+	$(BIN)/coverage json --quiet -o .coverage.json
+	$(BIN)/python scripts/coverage_of_rooms.py .coverage.json
 
 test-slow: $(STAMP) $(TOOLS) $(SERVERS)
 	$(BIN)/python -m pytest -q -m 'slow and not cluster' $(PYTEST)

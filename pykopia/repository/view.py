@@ -31,7 +31,6 @@ from pykopia.format.manifest import CONTENT_PREFIX
 from pykopia.format.object_id import parse_object_id
 from pykopia.format.session import session_of_blob
 from pykopia.format.snapshot_manifest import SnapshotManifest
-from pykopia.format.source import SNAPSHOT_LABELS
 from pykopia.ids import BlobID
 from pykopia.repository.core import Core
 from pykopia.repository.format_blobs import has_blob
@@ -112,7 +111,7 @@ def complete_view(
         repository: open.
         what: what is to be done, for the message: ``run maintenance``.
         packs: how packs are looked at; without it they are not, and no pack can be deleted with the result.
-        snapshots: what their manifests say, see ``snapshot_facts``; nothing is compared without it.
+        snapshots: what their manifests say, see ``snapshot_facts_of``; nothing is compared without it.
         uncollected: see ``ViewFacts``.
 
     Raises:
@@ -326,18 +325,6 @@ def prove_pack(
     return PackProof(unknown=unknown, dropped=dropped, last_copies=last_copies, manifests=manifests)
 
 
-def snapshot_facts(repository: Core, labels: Mapping[str, str] | None = None) -> SnapshotFacts:
-    """Return the facts of the snapshot manifests; see ``snapshot_facts_of``."""
-    found = []
-    damaged = []
-    for entry in repository.manifests.find(labels or SNAPSHOT_LABELS):
-        try:
-            found.append(SnapshotManifest.from_json(entry.data, manifest_id=entry.id))
-        except DamagedDataError:
-            damaged.append(entry.id)
-    return snapshot_facts_of(found, repository.contents.exists, damaged)
-
-
 def snapshot_facts_of(
     snapshots: Iterable[SnapshotManifest], exists: Callable[[str], bool], damaged: Sequence[str] = ()
 ) -> SnapshotFacts:
@@ -377,7 +364,6 @@ __all__ = [
     "look",
     "prove_pack",
     "require",
-    "snapshot_facts",
     "snapshot_facts_of",
     "warn_of_missing_snapshots",
 ]

@@ -143,3 +143,47 @@ def test_from_config_needs_a_file_or_a_token(tmp_path: Path) -> None:
     assert "--file" in refused("from-config")
     assert "--file" not in refused("from-config", create=True)
     assert "can't be read" in refused("from-config", f"--token-file={tmp_path}/missing")
+
+
+def test_sftp_takes_files_or_their_texts(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a key")
+    (tmp_path / "hosts").write_text("nas ssh-ed25519 x")
+    words = ["sftp", "--path=/p", "--host=nas", "--username=ann"]
+    files = [f"--keyfile={tmp_path}/key", f"--known-hosts={tmp_path}/hosts"]
+    found = connection(*words, *files)
+    assert (found["keyfile"], found["knownHostsFile"]) == (f"{tmp_path}/key", f"{tmp_path}/hosts")
+    found = connection(*words, *files, "--embed-credentials")
+    assert (found["keyData"], found["knownHostsData"]) == ("a key", "nas ssh-ed25519 x")
+    assert not found.get("keyfile")
+    assert not found.get("knownHostsFile")
+    assert "one of --sftp-password" in refused(*words, files[1])
+    assert "one of --known-hosts" in refused(*words, files[0])
+    assert "can't be read" in refused(*words, f"--keyfile={tmp_path}/none", files[1], "--embed-credentials")
+    assert connection(*words, "--external")["path"] == "/p"
+
+
+def test_credentials_of_google_are_embedded_when_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "account.json").write_text('{"type": "service_account"}')
+    (tmp_path / "none.json").write_text("no JSON")
+    words = ["gdrive", "--folder-id=f"]
+    found = connection(*words, f"--credentials-file={tmp_path}/account.json", "--embed-credentials")
+    assert found["credentials"] == {"type": "service_account"}
+    assert connection(*words, f"--credentials-file={tmp_path}/account.json")["credentialsFile"]
+    assert "is not JSON" in refused(*words, f"--credentials-file={tmp_path}/none.json", "--embed-credentials")
+
+
+def test_flags_that_exclude_each_other_or_can_not_be_read_are_refused(tmp_path: Path) -> None:
+    words = ["s3", "--bucket=b", "--access-key=k", "--secret-access-key=s"]
+    assert "exclude each other" in refused(*words, "--root-ca-pem-base64=YQ==", "--root-ca-pem-path=/ca")
+    assert "is not base64" in refused(*words, "--root-ca-pem-base64=*")
+    assert "must be a duration" in refused("filesystem", "--path=/p", "--retry-for=soon")
+    assert connection("filesystem", "--path=/p", "--retry-for=1h30m")["retryFor"] == "1h30m"
+    later = "--point-in-time=2026-01-02T03:04:05Z"
+    assert "can't be used to create" in refused(*words, later, create=True)
+    assert "must be a time" in refused(*words, "--point-in-time=yesterday")
+
+
+def test_a_password_of_webdav_is_not_asked_for_where_there_is_one() -> None:
+    found = connection("webdav", "--url=https://nas/dav", "--webdav-username=ann", "--webdav-password=secret")
+    assert found["password"] == "secret"
+    assert not connection("webdav", "--url=https://nas/dav").get("password")

@@ -1,6 +1,7 @@
 """What the answers of servers and programs mean: answers that the servers of these tests never give."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -9,8 +10,9 @@ import httpx
 import pytest
 import requests
 from botocore.credentials import CredentialProvider, Credentials
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import Session
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pykopia.errors import (
     BlobExistsError,
@@ -28,19 +30,26 @@ from pykopia.errors import (
     WrongServerError,
 )
 from pykopia.ids import BlobID
+from pykopia.storage import registry
+from pykopia.storage.backends.azureblob import storage as azure_storage
+from pykopia.storage.backends.azureblob.options import AzureBlobOptions
 from pykopia.storage.backends.b2 import storage as b2_storage
 from pykopia.storage.backends.b2.storage import B2Storage
 from pykopia.storage.backends.rclone.storage import explained
 from pykopia.storage.backends.s3 import credentials
 from pykopia.storage.backends.s3.options import S3Options
+from pykopia.storage.backends.s3.storage import S3Storage
 from pykopia.storage.backends.sftp import storage as sftp_storage
 from pykopia.storage.backends.sftp.options import SFTPOptions
 from pykopia.storage.backends.sftp.storage import SFTPStorage
-from pykopia.storage.backends.webdav.client import AnswerError
+from pykopia.storage.backends.webdav.client import AnswerError, NegotiatedAuth
 from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.backends.webdav.storage import WebDAVStorage
 from pykopia.storage.base import Capacity
 from pykopia.storage.connection import ConnectionInfo
+from pykopia.storage.environment import legacy_connections
+from pykopia.storage.object_store import ObjectStore
+from pykopia.storage.service_errors import connection_error, service_error
 from pykopia.storage.storage_options import secret_options, with_options
 from pykopia.storage.trust import tls_context
 from tests.servers.b2 import Service
@@ -404,3 +413,132 @@ def test_options_that_a_connection_can_not_have_are_refused_without_their_value(
 def test_secrets_among_the_options_are_known() -> None:
     assert {"secret_access_key", "session_token"} <= secret_options(S3_CONNECTION)
     assert "bucket" not in secret_options(S3_CONNECTION)
+
+
+# --- clouds -----------------------------------------------------------------------------------------------------------
+
+
+class Failing(S3Storage):
+    """Has no bucket: answers are made up."""
+
+    def __init__(self) -> None:
+        self.options = S3Options(bucket="b")
+        self._display_name, self._secrets = "S3: b", ()
+
+    def _check_root(self) -> None:
+        """Let the bucket be there."""
+
+
+def s3_answer(code: str, status: int) -> ClientError:
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": "words"},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {}},
+        },
+        "GetObject",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("NoSuchKey", 404, BlobNotFoundError),
+        ("404", 404, BlobNotFoundError),
+        ("InvalidRange", 416, InvalidRangeError),
+        ("SlowDown", 503, StorageBusyError),
+        ("AccessDenied", 403, StorageAccessDeniedError),
+    ],
+)
+def test_an_answer_of_s3_becomes_an_error_of_its_kind(code: str, status: int, kind: type[Exception]) -> None:
+    found = Failing()._error(s3_answer(code, status), "get blob p1", BLOB)
+    assert isinstance(found, kind)
+
+
+def test_only_an_answer_about_locks_says_that_a_bucket_has_none() -> None:
+    storage = Failing()
+    assert storage._no_lock("p1", s3_answer("AccessDenied", 403)) is None
+    found = storage._no_lock("p1", s3_answer("ObjectLockConfigurationNotFoundError", 404))
+    assert isinstance(found, UnsupportedOptionError)
+    assert isinstance(storage._no_lock("p1", s3_answer("InvalidRequest", 400)), UnsupportedOptionError)
+
+
+def test_a_forked_process_has_a_filesystem_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[MemoryFileSystem] = []
+
+    def make() -> MemoryFileSystem:
+        made.append(MemoryFileSystem(skip_instance_cache=True))
+        return made[-1]
+
+    class Memory(ObjectStore):
+        failures = (OSError,)
+
+        def _head(self, blob_id: BlobID, key: str) -> Any:  # noqa: ANN401
+            raise AssertionError(f"{blob_id} is asked for as {key}")
+
+        def _pages(self, prefix: str) -> Any:  # noqa: ANN401
+            raise AssertionError(f"{prefix} is listed")
+
+    storage = Memory(make, "bucket", options=S3Options(bucket="bucket"), display_name="memory", checked=False)
+    assert storage.fs is made[0]
+    real = os.getpid()
+    monkeypatch.setattr("os.getpid", lambda: real + 1)
+    assert storage.fs is storage.fs is made[1]
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("domain", "address"),
+    [
+        ("", "account.blob.core.windows.net"),
+        ("blob.example.com", "account.blob.example.com"),
+        ("account.blob.example.com", "account.blob.example.com"),
+        ("localhost:1/account", "localhost:1/account"),
+        ("127.0.0.1:1", "127.0.0.1:1/account"),
+    ],
+)
+def test_the_address_of_an_azure_account_is_its_domain_or_a_folder(domain: str, address: str) -> None:
+    options = AzureBlobOptions(container="c", storage_account="account", storage_domain=domain)
+    assert azure_storage._address(options) == address
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("Client sent an HTTP request to an HTTPS server.", "speaks nothing else"), ("something else", "something else")],
+)
+def test_an_endpoint_that_speaks_tls_alone_is_named_as_such(reason: str, words: str) -> None:
+    assert words in str(service_error("list", status=400, code="", reason=reason))
+
+
+def test_why_a_proxy_leads_nowhere_is_told() -> None:
+    error = ConnectionError("Tunnel connection failed: 407 Proxy Authentication Required")
+    found = connection_error("list", error, "h:443", untrusted="", no_tls="", proxy="http://ann:secret@proxy:1")
+    assert "407" in str(found)
+    assert "proxy:1" in str(found)
+    assert "secret" not in str(found)
+
+
+def test_a_login_that_nobody_can_give_is_not_given() -> None:
+    request = httpx.Request("PUT", "https://nas/p1")
+
+    def of(**headers: str) -> object:
+        return NegotiatedAuth("ann", "secret")._of(httpx.Response(401, request=request, headers=headers))
+
+    assert type(of(**{"www-authenticate": "Digest realm=x"})) is httpx.DigestAuth
+    assert type(of(**{"www-authenticate": "Basic realm=x"})) is httpx.BasicAuth
+    assert type(of()) is httpx.BasicAuth
+    assert of(**{"www-authenticate": "Negotiate"}) is None
+
+
+def test_folders_that_are_no_storages_are_none(tmp_path: Path) -> None:
+    assert registry._of_folder("no-name") is None
+    assert registry._of_folder("none_such") is None
+    found = registry._of_folder("s3")
+    assert found is not None
+    assert found.command == "s3"
+
+
+def test_a_connection_without_a_prefix_has_no_older_places() -> None:
+    assert legacy_connections(ConnectionInfo.from_options(S3Options(bucket="b"))) == ()
+    [older] = legacy_connections(ConnectionInfo.from_options(S3Options(bucket="b", prefix="a/")))
+    assert older.config["prefix"] == "a"
+    assert legacy_connections(ConnectionInfo(type="filesystem", config={"path": "/p", "prefix": "a/"})) == ()

@@ -260,6 +260,7 @@ def open_for(
     *,
     storage_options: Mapping[str, object] | None = None,
     upgrade_owner_id: str = "",
+    gets: Sequence[BlobID] = (),
     lists: Sequence[str] = (EPOCH_PREFIX,),
     meanwhile: Callable[[], object] | None = None,
 ) -> Repository:
@@ -270,6 +271,7 @@ def open_for(
         password: of the repository.
         storage_options: what replaces options of the connection file for this once.
         upgrade_owner_id: owner of a format upgrade.
+        gets: blobs that will be read soon, which is begun at once, besides those of the format.
         lists: prefixes of blobs that will be listed soon, which is begun at once; by default those of the index.
         meanwhile: called while the first requests are under way, such as to import modules.
     """
@@ -291,7 +293,7 @@ def open_for(
         info = ConnectionInfo.from_options((with_options(info, storage_options) if storage_options else info).options())
         copies = format_blobs.cached_copies(local.caching.folder(config), info)
         duration_ns = local.format_blob_cache_duration_ns
-        gets = format_blobs.not_copied(copies, duration_ns)
+        gets = [*format_blobs.not_copied(copies, duration_ns), *gets]
         following = {} if index_is_cached(local.caching.folder(config)) else {EPOCH_PREFIX: first_index_blobs}
         storage = open_ahead(info, limits=limits, gets=gets, lists=lists, following=following, meanwhile=meanwhile)
     except ConnectionFileError as error:

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pykopia.ids import BlobID
 
 _WITHOUT = frozenset({"create", "connect", "disconnect"})
 """Commands below ``repository`` that do not open the repository that they find connected."""
@@ -20,6 +23,18 @@ _WITHOUT_INDEX = ("repository ", "blob ", "cache ", "logs ", "session ", "benchm
 """Beginnings of commands that need no index, or not at once."""
 _NEED_METADATA_PACKS = frozenset({"restore", "snapshot list", "snapshot restore"})
 """Commands that look whether the index may lack snapshots."""
+_READ_SCHEDULE = frozenset(
+    {
+        "maintenance info",
+        "maintenance run",
+        "snapshot copy-history",
+        "snapshot create",
+        "snapshot delete",
+        "snapshot expire",
+        "snapshot move-history",
+    }
+)
+"""Commands that look when maintenance is due."""
 
 _ALWAYS: Final = (
     "concurrent.futures.thread",
@@ -92,6 +107,13 @@ def lists_ahead(command: str) -> Sequence[str]:
     if command == "maintenance run":
         return (EPOCH_PREFIX, LEASE_PREFIX)
     return (EPOCH_PREFIX, METADATA_PACK_PREFIX) if command in _NEED_METADATA_PACKS else (EPOCH_PREFIX,)
+
+
+def gets_ahead(command: str) -> "Sequence[BlobID]":
+    """Return the blobs that a command reads soon after its repository is open."""
+    from pykopia.format.blob_names import MAINTENANCE_ID  # noqa: PLC0415 -- help does without
+
+    return (MAINTENANCE_ID,) if command in _READ_SCHEDULE else ()
 
 
 def import_ahead(command: str) -> None:

@@ -211,6 +211,7 @@ class Session:
             path,
             password,
             upgrade_owner_id=self.flags.upgrade_owner_id,
+            gets=early.gets_ahead(self.invocation.name),
             lists=early.lists_ahead(self.invocation.name),
             meanwhile=lambda: early.import_ahead(self.invocation.name),
         )

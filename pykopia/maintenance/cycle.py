@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _NOTHING = PackDeletion(delete=(), kept=())
 _RECORDED_AT_ONCE = frozenset({plan.DROP_DELETED, plan.FULL_REWRITE, plan.QUICK_REWRITE})
-"""Tasks that later runs must know of, also when this one is killed."""
+"""Tasks that later runs must know of, also when this one is killed, if they have changed anything."""
 _RECORD_WITHIN_NS = 10 * 1_000_000_000
 """Nanoseconds for which the record of a task may wait for those of the next tasks: each is a request for read and write."""
 
@@ -338,7 +338,7 @@ class Cycle:
             raise
         self.reports.append(TaskReport(task=task, statistics=statistics))
         run = TaskRun(start_ns=start, end_ns=clock.now(), success=True, extra=statistics.to_extra())
-        self._record(task, run, at_once=task in _RECORDED_AT_ONCE)
+        self._record(task, run, at_once=task in _RECORDED_AT_ONCE and _changed_something(statistics))
 
     def _record(self, task: str, run: TaskRun, *, at_once: bool = True) -> None:
         """Record a run: at once, or together with the next ones, where losing the record does no more than delay things."""
@@ -356,6 +356,10 @@ class Cycle:
     def _left_out(self, task: str, why: str, until_ns: int | None = None) -> None:
         log.debug("maintenance: %s is left out: %s", task, why)
         self.reports.append(TaskReport(task=task, left_out=why, until_ns=until_ns))
+
+
+def _changed_something(statistics: TaskStatistics) -> bool:
+    return statistics.values is not None and statistics.values.get("rewrittenContentCount") != 0
 
 
 def _with_runs(schedule: MaintenanceSchedule, runs: Sequence[tuple[str, TaskRun]]) -> MaintenanceSchedule:

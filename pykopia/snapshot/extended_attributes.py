@@ -68,13 +68,13 @@ class AttributeReader:
 
         What can't be read is missing from the snapshot, with a warning: the file itself matters more.
         """
-        values: tuple[tuple[str, bytes], ...] = ()
+        values = []
         try:
-            values = tuple(
-                (name, os.getxattr(path, name, follow_symlinks=False))
-                for name in sorted(os.listxattr(path, follow_symlinks=False))
-                if is_recorded(name) and _is_text(path, name)
-            )
+            for name in sorted(os.listxattr(path, follow_symlinks=False)):
+                if is_recorded(name) and _is_text(path, name):
+                    value = _value(path, name)
+                    if value is not None:
+                        values.append((name, value))
         except OSError as error:
             if error.errno not in NO_ATTRIBUTES:
                 log.warning(
@@ -83,7 +83,7 @@ class AttributeReader:
                     error.strerror,
                 )
         link = self._hard_link(status)
-        return ExtendedAttributes(values, link) if values or link else None
+        return ExtendedAttributes(tuple(values), link) if values or link else None
 
     def _hard_link(self, status: os.stat_result) -> str:
         """Return the identity of a file with several names, empty for anything else.
@@ -108,6 +108,21 @@ class AttributeReader:
             self.added_to(entry, (folder, entry.name, statuses[entry.name])) for entry in taken
         ]
         folder.taken_over = 0  # each has to be compared with what it was
+
+
+def _value(path: str, name: str) -> bytes | None:
+    """Return the value of an extended attribute; None if it was removed since it was listed, or can't be read."""
+    try:
+        return os.getxattr(path, name, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            log.warning(
+                "the extended attribute %s of %s can't be read, the snapshot does not have it: %s",
+                name,
+                stored_form(path),
+                error.strerror,
+            )
+        return None
 
 
 def _is_text(path: str, name: str) -> bool:

@@ -4,6 +4,7 @@ Attributes of ``user.`` are set before owner and mode: a file that its owner may
 after them: a change of owner takes capabilities away, a change of the mode changes an ACL.
 """
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from pykopia.snapshot.small_files import EXTENDED, MODE, OWNER, lacks_rights
 
 CAPABILITY = "security.capability"
 """Rights that a program has whoever runs it, as by set-uid."""
+TOO_LARGE = frozenset({errno.E2BIG, errno.ENOSPC, errno.ERANGE, errno.ENAMETOOLONG})
+"""Errors for a name or value that the file system can't hold: ext4 has some 4,000 bytes for all attributes of a file."""
 
 
 class AttributeWriter:
@@ -76,22 +79,25 @@ class AttributeWriter:
                 # an open file can't be asked not to follow: it is none
                 os.setxattr(place, name, value, follow_symlinks=isinstance(place, int))
             except (OSError, ValueError) as error:
-                unset |= self._failed(name, path, error)
+                unset |= self._failed(name, len(value), path, error)
         return unset
 
-    def _failed(self, name: str, path: str, error: OSError | ValueError) -> int:
-        """Pass over a lack of rights, and a file system without such attributes, as for owners.
+    def _failed(self, name: str, length: int, path: str, error: OSError | ValueError) -> int:
+        """Pass over a lack of rights, and what the target can't hold, as for owners: the file itself matters more.
 
         Raises:
             RestoreError: it is another error, or none is to be passed over.
         """
-        if isinstance(error, OSError) and self._options.ignore_permission_errors:
-            if lacks_rights(error):
+        why = error.strerror if isinstance(error, OSError) else error
+        if self._options.ignore_permission_errors:
+            if isinstance(error, OSError) and lacks_rights(error):
                 return EXTENDED
-            if error.errno in NO_ATTRIBUTES:
+            if isinstance(error, OSError) and error.errno in NO_ATTRIBUTES:
                 self._tell(name)
                 return EXTENDED
-        why = error.strerror if isinstance(error, OSError) else error
+            if isinstance(error, ValueError) or error.errno in TOO_LARGE:
+                self._warn(f"{path}: the target can't hold its extended attribute {name} of {length} bytes: {why}")
+                return 0
         raise RestoreError(f"can't set the extended attribute {name} of {path}: {why}") from error
 
     def _tell(self, name: str) -> None:

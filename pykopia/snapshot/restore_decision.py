@@ -32,6 +32,8 @@ class Existing:
     mtime_ns: int = 0
     empty: bool = True
     """Whether nothing is in a folder; only counted where folders that hold something may not be filled."""
+    links: int = 1
+    """Names of a file. A change of the file through one of them changes it under all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +160,22 @@ def _file(entry: DirectoryEntry, existing: Existing, options: "RestoreOptions", 
     if existing.kind == FILE:
         if options.skip_existing and looks_same(existing, entry):
             return Keep()
-        if options.only_differences and same():
+        if options.only_differences and _is_apart(entry, existing, options) and same():
             return SetAttributes()
     if existing.kind == SYMLINK and not options.overwrite_symlinks:
         return Refuse("a symbolic link is there and links may not be replaced")
     if not options.overwrite_files:
         return Refuse("it exists and files may not be overwritten; it was left as it is")
-    return Replace(in_place=not options.atomic_files and existing.kind == FILE)
+    return Replace(in_place=not options.atomic_files and existing.kind == FILE and existing.links == 1)
+
+
+def _is_apart(entry: DirectoryEntry, existing: Existing, options: "RestoreOptions") -> bool:
+    """Return True if the attributes of a file may be set without a change of other entries, or the file is not to be replaced.
+
+    Where the snapshot has several names of the file as well, they have the same attributes.
+    """
+    extended = entry.extended if options.extended_attributes else None
+    return existing.links == 1 or not options.overwrite_files or (extended is not None and bool(extended.hard_link))
 
 
 def looks_same(existing: Existing, entry: DirectoryEntry) -> bool:

@@ -131,7 +131,7 @@ def existing_of(status: os.stat_result | None, *, empty: bool = True) -> Existin
     """Return what a decision needs of a status."""
     if status is None:
         return None
-    return Existing(kind_of(status.st_mode), status.st_size, status.st_mtime_ns, empty)
+    return Existing(kind_of(status.st_mode), status.st_size, status.st_mtime_ns, empty, status.st_nlink)
 
 
 def opened(folder: int, name: str) -> tuple[int, int | None]:

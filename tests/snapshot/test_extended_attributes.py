@@ -249,17 +249,54 @@ def test_what_may_not_be_set_is_passed_over_and_counted(
         repository.snapshots.restore(root, target / "strict", options=strict)
 
 
-def test_an_attribute_too_large_for_the_target_is_an_error_of_its_file_alone(
-    repository: Repository, target: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.E2BIG, errno.ERANGE])
+def test_an_attribute_that_the_target_cannot_hold_costs_no_file(
+    repository: Repository, target: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    setxattr = os.setxattr
+
+    def refuse(place: int, name: str, value: bytes, **options: bool) -> None:
+        if len(value) > 4000:
+            raise OSError(code, os.strerror(code))
+        setxattr(place, name, value, **options)
 
     monkeypatch.setattr(os, "setxattr", refuse)
-    root = stored(repository, ("user.a", b"1"))
-    ignoring = RestoreOptions(extended_attributes=True, ignore_errors=True)
-    result = repository.snapshots.restore(root, target, options=ignoring)
-    assert [each.path for each in result.problems] == ["file"]
+    root = stored(repository, ("user.large", b"1" * 5000), ("user.small", b"1"))
+    result = repository.snapshots.restore(root, target, options=RESTORING)
+    assert (target / "file").read_bytes() == b"1"
+    assert os.listxattr(target / "file") == ["user.small"]
+    (warning,) = result.warnings
+    assert warning.startswith("file: the target can't hold its extended attribute user.large of 5000 bytes: ")
+    strict = RestoreOptions(extended_attributes=True, ignore_permission_errors=False)
+    with pytest.raises(RestoreError, match=r"can't set the extended attribute user\.large of file"):
+        repository.snapshots.restore(root, target / "strict", options=strict)
+
+
+@pytest.mark.parametrize("name", ["user.nul\0", "user." + "x" * 300])
+def test_a_name_that_no_attribute_can_have_costs_no_file(repository: Repository, target: Path, name: str) -> None:
+    result = repository.snapshots.restore(stored(repository, (name, b"1")), target, options=RESTORING)
+    assert (target / "file").read_bytes() == b"1"
+    assert len(result.warnings) == 1
+
+
+@pytest.mark.parametrize("code", [errno.ENODATA, errno.EACCES, errno.EOPNOTSUPP, errno.E2BIG])
+def test_an_attribute_that_can_not_be_read_does_not_take_the_others_with_it(
+    repository: Repository, tree: Path, monkeypatch: pytest.MonkeyPatch, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    getxattr = os.getxattr
+
+    def refuse(path: str, name: str, **options: bool) -> bytes:
+        if name == "user.refused":
+            raise OSError(code, os.strerror(code))
+        return getxattr(path, name, **options)
+
+    monkeypatch.setattr(os, "getxattr", refuse)
+    os.setxattr(tree / "plain", "user.refused", b"1")
+    os.setxattr(tree / "plain", "user.zebra", b"2")
+    taken = repository.snapshots.create(tree, options=RECORDING).manifest
+    entries = {each.name: each for each in repository.objects.directory(taken.root_object_id).entries}
+    assert entries["plain"].extended == ExtendedAttributes((("user.zebra", b"2"),))
+    assert ("user.refused of" in caplog.text) == (code != errno.ENODATA)
 
 
 @as_root

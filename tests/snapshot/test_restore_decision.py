@@ -30,6 +30,7 @@ from pykopia.snapshot.restore_decision import (
     duplicate_name,
 )
 from pykopia.snapshot.restore_options import RestoreOptions
+from pykopia.snapshot.upload_options import SnapshotOptions
 
 TIME_NS = 1_600_000_000 * 10**9
 KINDS = ("f", "d", "s")
@@ -231,8 +232,43 @@ def test_contents_are_compared_only_where_they_matter() -> None:
     differences = replace(DEFAULT, only_differences=True, overwrite_files=False, overwrite_symlinks=False)
     assert decide(FILE, same, differences, lambda: True) == SetAttributes()
     assert isinstance(decide(FILE, same, differences, lambda: False), Refuse)
+    linked = replace(same, links=2)
+    assert decide(FILE, linked, differences, lambda: True) == SetAttributes()
+    assert decide(FILE, linked, replace(differences, overwrite_files=True), lambda: True) == Replace()
+    assert decide(FILE, linked, replace(DEFAULT, atomic_files=False), never) == Replace()
     assert decide(LINK, Existing("s"), differences, lambda: True) == SetAttributes()
     assert decide(FOLDER, Existing("d"), differences, never) == SetAttributes()
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+@pytest.mark.parametrize("only_differences", [True, False])
+@pytest.mark.parametrize("extended", [True, False])
+def test_a_file_with_several_names_is_not_changed_under_the_others(
+    repository: Repository, tmp_path: Path, atomic: bool, only_differences: bool, extended: bool
+) -> None:
+    """The target has one file where the snapshot has several, and a name of it is outside of the target."""
+    source, target, outside = tmp_path / "source", tmp_path / "target", tmp_path / "outside"
+    source.mkdir()
+    for name, data in ("a", b"first"), ("b", b"other"), ("private", b"equal"), ("public", b"equal"):
+        (source / name).write_bytes(data)
+        (source / name).chmod(0o600 if name == "private" else 0o644)
+    os.link(source / "a", source / "linked")
+    taken = repository.snapshots.create(source, options=SnapshotOptions(extended_attributes=True)).manifest.id
+    target.mkdir()
+    outside.write_bytes(b"equal")
+    outside.chmod(0o640)
+    for name in ("a", "b", "private", "public", "linked"):
+        os.link(outside, target / name)
+    options = replace(DEFAULT, atomic_files=atomic, only_differences=only_differences, extended_attributes=extended)
+    repository.snapshots.restore(taken, target, options=options)
+
+    def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
+        return {path.name: (path.read_bytes(), path.stat().st_mode) for path in folder.iterdir()}
+
+    assert tree(target) == tree(source)
+    assert outside.read_bytes() == b"equal"
+    assert outside.stat().st_mode & 0o777 == 0o640
+    assert outside.stat().st_nlink == 1
 
 
 @pytest.mark.parametrize("moved", [-2_000_000_001, -2_000_000_000, 0, 2_000_000_000, 2_000_000_001])

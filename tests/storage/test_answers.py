@@ -1,6 +1,7 @@
 """What the answers of servers and programs mean: answers that the servers of these tests never give."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pykopia.errors import (
     BlobExistsError,
     BlobNotFoundError,
+    ConnectionFileError,
     InvalidRangeError,
     StorageAccessDeniedError,
     StorageAuthenticationError,
@@ -30,11 +32,12 @@ from pykopia.errors import (
     WrongServerError,
 )
 from pykopia.ids import BlobID
-from pykopia.storage import registry
+from pykopia.storage import opening, registry
 from pykopia.storage.backends.azureblob import storage as azure_storage
 from pykopia.storage.backends.azureblob.options import AzureBlobOptions
 from pykopia.storage.backends.b2 import storage as b2_storage
 from pykopia.storage.backends.b2.storage import B2Storage
+from pykopia.storage.backends.memory.storage import MemoryStorage
 from pykopia.storage.backends.rclone.storage import explained
 from pykopia.storage.backends.s3 import credentials
 from pykopia.storage.backends.s3.options import S3Options
@@ -45,10 +48,12 @@ from pykopia.storage.backends.sftp.storage import SFTPStorage
 from pykopia.storage.backends.webdav.client import AnswerError, NegotiatedAuth
 from pykopia.storage.backends.webdav.options import WebDAVOptions
 from pykopia.storage.backends.webdav.storage import WebDAVStorage
-from pykopia.storage.base import Capacity
+from pykopia.storage.base import Capacity, StorageWrapper
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import legacy_connections
+from pykopia.storage.fsspec_storage import FsspecStorage
 from pykopia.storage.object_store import ObjectStore
+from pykopia.storage.opening import retry_schedule
 from pykopia.storage.service_errors import connection_error, service_error
 from pykopia.storage.storage_options import secret_options, with_options
 from pykopia.storage.trust import tls_context
@@ -542,3 +547,72 @@ def test_a_connection_without_a_prefix_has_no_older_places() -> None:
     [older] = legacy_connections(ConnectionInfo.from_options(S3Options(bucket="b", prefix="a/")))
     assert older.config["prefix"] == "a"
     assert legacy_connections(ConnectionInfo(type="filesystem", config={"path": "/p", "prefix": "a/"})) == ()
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_with_a_nul_character_is_refused() -> None:
+    with pytest.raises(ConnectionFileError, match="'path' has a NUL character"):
+        ConnectionInfo.from_json({"type": "filesystem", "config": {"path": "/p\0q"}})
+
+
+def test_how_long_a_busy_service_is_asked_must_be_a_duration() -> None:
+    assert retry_schedule(S3Options(bucket="b", retry_for="2m")).patience == 120
+    with pytest.raises(UsageError, match="'soon' is no duration"):
+        retry_schedule(S3Options(bucket="b", retry_for="soon"))
+
+
+class Looked(StorageWrapper):
+    """Notes when it is looked at."""
+
+    def __init__(self, notes: list[str], *, local: bool) -> None:
+        super().__init__(MemoryStorage())
+        self._notes, self._local = notes, local
+
+    @property
+    def is_local(self) -> bool:
+        return self._local
+
+    def check(self) -> None:
+        self._notes.append("check")
+
+
+def test_what_is_done_meanwhile_comes_after_a_look_that_takes_no_time() -> None:
+    notes: list[str] = []
+    opening._look(Looked(notes, local=True), lambda: notes.append("meanwhile"))
+    assert notes == ["check", "meanwhile"]
+    notes.clear()
+    opening._look(Looked(notes, local=True), None)
+    assert notes == ["check"]
+    notes.clear()
+    opening._look(Looked(notes, local=False), lambda: notes.append("meanwhile"))
+    assert sorted(notes) == ["check", "meanwhile"]
+
+
+def test_times_of_a_filesystem_are_those_of_an_archive_or_asked_for() -> None:
+    class Asked(MemoryFileSystem):  # type: ignore[misc]
+        def modified(self, path: str) -> datetime:
+            if path == "untimed":
+                raise NotImplementedError
+            return datetime(2026, 1, 2, tzinfo=UTC)
+
+    storage = FsspecStorage(Asked(skip_instance_cache=True), "/repository", create=True)
+    zipped = storage._metadata(BLOB, {"name": "p1", "size": 3, "date_time": (2026, 1, 2, 3, 4, 5)})
+    assert zipped.timestamp_ns == int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()) * 10**9
+    for date in ({}, {"date_time": (1980, 0, 0, 0, 0, 0)}):
+        asked = storage._metadata(BLOB, {"name": "p1", "size": 3, **date})
+        assert asked.timestamp_ns == int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()) * 10**9
+    with pytest.raises(UnsupportedOptionError, match="does not tell"):
+        storage._metadata(BLOB, {"name": "untimed", "size": 3})
+
+
+def test_a_folder_that_is_listed_within_itself_is_passed_over() -> None:
+    class Listing(MemoryFileSystem):  # type: ignore[misc]
+        def ls(self, path: str, detail: bool = True, **more: Any) -> Any:  # noqa: ANN401
+            own = {"name": path, "size": 0, "type": "directory"}
+            return [own, *super().ls(path, detail, **more)]
+
+    storage = FsspecStorage(Listing(skip_instance_cache=True), "/listed", create=True)
+    storage.put(BLOB, b"x")
+    assert [blob.blob_id for blob in storage.list()] == [BLOB]

@@ -13,6 +13,7 @@ from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import (
     REPOSITORY,
     EnvironmentStorage,
+    environment_backends,
     legacy_connections,
     storage_from_environment,
     variables_by_backend,
@@ -394,3 +395,35 @@ def test_a_key_that_was_broken_into_lines_is_one_key() -> None:
 def test_a_password_keeps_its_blanks() -> None:
     assert Variables({"SFTP_PASSWORD": " a b \n"}, lambda _: None).text("SFTP_PASSWORD") == " a b "
     assert Variables({"AWS_REGION": " eu-west-1 \n"}, lambda _: None).text("AWS_REGION") == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "lacks"),
+    [
+        ("s3", {REPOSITORY: "s3:repository"}, "KOPIA_S3_BUCKET"),
+        ("azureBlob", {REPOSITORY: "azure:repository"}, "KOPIA_AZURE_CONTAINER"),
+        ("b2", {REPOSITORY: "b2:repository"}, "KOPIA_B2_BUCKET"),
+        ("sftp", {"SFTP_HOST": "host"}, "SFTP_PATH"),
+    ],
+)
+def test_a_storage_without_a_place_names_the_variable_that_gives_it(
+    kind: str, given: dict[str, str], lacks: str
+) -> None:
+    backend = environment_backends()[kind]
+    environment = {name: value for name, value in COMPLETE[kind].items() if name != REPOSITORY} | given
+    with pytest.raises(InvalidEnvironmentError, match=f"{lacks}.*must be defined"):
+        backend.make(Variables(environment, FILES.get), {})
+
+
+def test_a_warning_is_kept_once() -> None:
+    variables = Variables({}, FILES.get)
+    variables.warn("the same")
+    variables.warn("the same")
+    assert variables.warnings == ["the same"]
+
+
+def test_a_file_that_can_not_be_read_is_as_good_as_none() -> None:
+    def unreadable(path: str) -> str:
+        raise PermissionError(path)
+
+    assert Variables({}, unreadable).file("/credentials/gcs.json") is None

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -321,3 +322,33 @@ def test_marks_are_the_same_wherever_there_is_room_for_them(tmp_path: Path) -> N
             live.close()
             assert (marks[needed], marks[unneeded], len(marks)) == (True, False, len(live))
         assert list(tmp_path.iterdir()) == []
+
+
+def test_packs_that_nothing_proves_to_be_unused_stay_and_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    with Scene() as scene:
+        (used,) = scene.write(data(10))
+        scene.snapshot([used])
+        (lost,) = scene.write(data(20))
+        pack = scene.repository.contents.entry(lost).pack_blob
+        scene.clock.advance(days=3)
+        torn = BlobID("p" + 32 * "0" + "-s0123456789abcdef125")
+        scene.storage.put(torn, b"torn by a writer that came to its end")
+        scene.clock.advance(days=3)
+        for _ in range(3):
+            scene.maintain("full", safety="none")
+            scene.clock.advance(days=1)
+        assert torn in scene.blobs("p")
+        assert pack not in scene.blobs("p")
+        assert "nothing proves that they are unused" in caplog.text
+        assert torn in caplog.text
+        assert scene.state(used) == "live"
+
+
+@pytest.mark.parametrize("mode", ["quick", "full"])
+def test_each_task_is_told_of_when_it_begins(mode: Literal["quick", "full"]) -> None:
+    with Scene() as scene:
+        scene.write(data(10))
+        begun: list[str] = []
+        result = scene.repository.maintenance.run(mode, on_task=begun.append, monotonic=scene.monotonic)
+        assert begun == [each.task for each in result.tasks if not each.left_out]
+        assert begun

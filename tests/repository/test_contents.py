@@ -567,3 +567,24 @@ def test_a_view_with_gaps_is_refused(repository: Repository) -> None:
             for write in (writer.contents.write, writer.objects.write):
                 with pytest.raises(UsageError, match=r"pass bytes\("):
                     write(view)
+
+
+def test_bringing_back_what_is_live_or_unknown_changes_nothing(repository: Repository, storage: MemoryStorage) -> None:
+    with repository.writer() as writer:
+        live = writer.contents.write(b"live")
+        gone = writer.contents.write(b"gone")
+    with repository.writer() as writer:
+        writer.contents.delete(gone)
+    with repository.writer() as writer:
+        before = blobs(storage, "p")
+        assert writer.contents.undelete(live) is False
+        with pytest.raises(ContentNotFoundError, match="nothing to bring back"):
+            writer.contents.undelete(ContentID("0" * 32))
+        writer.contents.delete(gone)  # it is deleted already
+    assert blobs(storage, "p") == before
+    assert repository.contents.entry(gone).deleted
+    with repository.writer() as writer:
+        assert writer.contents.undelete(gone) is True
+    with reopened(storage) as other:
+        assert other.contents.get(gone, check=True) == b"gone"
+        assert not other.contents.entry(gone).deleted

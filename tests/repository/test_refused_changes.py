@@ -11,12 +11,15 @@ from pykopia.errors import (
     DamagedFormatBlobError,
     InvalidPasswordError,
     RepositoryExistsError,
+    RequiredFeatureError,
     UnsupportedOptionError,
     UsageError,
 )
 from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID
+from pykopia.format.maintenance_schedule import NONCE_LENGTH, seal_with_key
 from pykopia.format.repository_blob import BACKUP_BLOB_PREFIX, BlobConfiguration
 from pykopia.ids import BlobID
+from pykopia.repository import dropped
 from pykopia.repository.creation_claim import CLAIM_PREFIX, claimed
 from pykopia.repository.options import NewRepositoryOptions, ParameterChanges
 from pykopia.repository.parameters import change_parameters
@@ -283,3 +286,37 @@ def test_a_copy_to_a_storage_that_keeps_no_times_is_made_without_them(
     assert contents(target) == contents(storage)
     assert seen[-1] == done
     assert "does not support preserving modification times" in caplog.text
+
+
+# --- features ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("warn", [True, False])
+def test_a_feature_that_is_missing_here_is_warned_of_or_keeps_out(
+    repository: Repository, storage: MemoryStorage, caplog: pytest.LogCaptureFixture, warn: bool
+) -> None:
+    repository.set_parameters(ParameterChanges(add_required_features=("telepathy",), warn_on_missing_features=warn))
+    if warn:
+        with connect(storage, PASSWORD) as other:
+            assert [each.feature for each in other.format.required_features] == ["telepathy"]
+        assert "requires the feature 'telepathy'" in caplog.text
+    else:
+        with pytest.raises(RequiredFeatureError, match="telepathy"):
+            connect(storage, PASSWORD)
+    repository.set_parameters(ParameterChanges(remove_required_features=("telepathy",)))
+    caplog.clear()
+    connect(storage, PASSWORD).close()
+    assert caplog.text == ""
+
+
+def test_what_was_dropped_is_unknown_where_its_record_is_no_record(
+    new_repository: NewRepository, storage: MemoryStorage
+) -> None:
+    repository = new_repository(format_version=1)
+    for plain, found in ((b"[5]", {}), (b"no JSON", {}), (b'{"p1": 5, "p2": "x"}', {"p1": 5})):
+        storage.put(
+            dropped.BLOB_ID, seal_with_key(plain, repository.maintenance_key, bytes(NONCE_LENGTH), dropped.CONTEXT)
+        )
+        assert dropped.read_dropped(repository) == found
+    storage.put(dropped.BLOB_ID, b"torn")
+    assert dropped.read_dropped(repository) == {}

@@ -308,8 +308,12 @@ def open_for(
         format_blob_cache_duration_ns=local.format_blob_cache_duration_ns,
         upgrade_owner_id=upgrade_owner_id,
     )
-    blobs = format_blobs.read(storage, password, cache=copies, cache_duration_ns=duration_ns)
-    return Repository(storage, blobs, client=client, caching=local.caching, config_path=config)
+    try:
+        blobs = format_blobs.read(storage, password, cache=copies, cache_duration_ns=duration_ns)
+        return Repository(storage, blobs, client=client, caching=local.caching, config_path=config)
+    except BaseException:
+        storage.close()
+        raise
 
 
 def _storage(

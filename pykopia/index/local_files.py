@@ -49,7 +49,7 @@ class LocalIndexFiles:
             except FileNotFoundError:
                 pass  # another process tidied up in between
             except OSError as error:
-                log.warning("index files are kept in memory, not in %s: %s", self._folder, error)
+                log.warning("index files are kept in memory, not in %s: %s", self._folder, error.strerror or error)
                 self._folder = None
         return IndexFile(plain, name=name)
 

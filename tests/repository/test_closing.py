@@ -1,16 +1,18 @@
 """What was closed raises one error, and a storage that the caller has opened stays open."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from pykopia.api.opening import connect, create
+from pykopia.api.opening import connect, create, open_connected
 from pykopia.api.repository import Repository
 from pykopia.errors import ClosedError, InvalidPasswordError, ReadOnlyStorageError, RepositoryExistsError, UsageError
 from pykopia.format.policy_target import GLOBAL_TARGET
 from pykopia.ids import BlobID
 from pykopia.repository.options import ClientOptions
 from pykopia.repository.writer import RepositoryWriter
+from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.backends.memory.storage import MemoryStorage
 from tests.repository.conftest import CLIENT, PASSWORD
 
@@ -120,6 +122,18 @@ def test_a_storage_that_the_caller_has_opened_stays_open() -> None:
     with pytest.raises(RepositoryExistsError):
         create(storage, PASSWORD, client=CLIENT)
     assert storage.closed == 0
+
+
+def test_a_storage_that_was_opened_for_a_wrong_password_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "repository.config"
+    create(tmp_path / "stored", PASSWORD, config=config, client=CLIENT).close()
+    closed: list[FilesystemStorage] = []
+    monkeypatch.setattr(FilesystemStorage, "close", lambda storage: closed.append(storage))
+    with pytest.raises(InvalidPasswordError):
+        open_connected(config, "another")
+    assert len(closed) == 1
 
 
 def test_a_read_only_repository_hands_out_a_storage_that_refuses_writes(

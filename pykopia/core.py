@@ -9,7 +9,7 @@ from pykopia.lazy import lazily
 
 if TYPE_CHECKING:
     from pykopia.chunking.splitters import Splitter, SplitterRun
-    from pykopia.format.blob_names import BLOBCFG_ID, FORMAT_BLOB_ID, MAINTENANCE_ID
+    from pykopia.format.blob_names import BLOBCFG_ID, EPOCH_PREFIX, FORMAT_BLOB_ID, MAINTENANCE_ID, METADATA_PACK_PREFIX
     from pykopia.format.manifest import CompactionPlan
     from pykopia.repository.cache import CacheUsage
     from pykopia.repository.caches import CacheReport, Caches
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "BLOBCFG_ID": "pykopia.format.blob_names",
+    "EPOCH_PREFIX": "pykopia.format.blob_names",
     "FORMAT_BLOB_ID": "pykopia.format.blob_names",
     "MAINTENANCE_ID": "pykopia.format.blob_names",
+    "METADATA_PACK_PREFIX": "pykopia.format.blob_names",
     "CacheReport": "pykopia.repository.caches",
     "CacheUsage": "pykopia.repository.cache",
     "Caches": "pykopia.repository.caches",
@@ -60,8 +62,10 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BLOBCFG_ID",
+    "EPOCH_PREFIX",
     "FORMAT_BLOB_ID",
     "MAINTENANCE_ID",
+    "METADATA_PACK_PREFIX",
     "CacheReport",
     "CacheUsage",
     "Caches",

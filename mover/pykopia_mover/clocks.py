@@ -8,6 +8,7 @@ from pykopia import clock
 from pykopia.errors import StorageError
 from pykopia.ids import BlobID, Buffer
 from pykopia.storage import BlobMetadata
+from pykopia.storage.ahead import Request
 from pykopia.storage.base import DEFAULT_PUT_OPTIONS, BlobStorage, PutOptions, StorageWrapper
 from pykopia_mover.output import timestamp
 
@@ -38,17 +39,26 @@ class ClockWatch(StorageWrapper):
         """Watch a storage."""
         super().__init__(inner)
         self._warn = warn
-        self._compared = False
+        self._look: Request[None] | None = None
 
     def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
         """Create or replace a blob, see ``BlobStorage.put``."""
         began = clock.now()
         stored = super().put(blob_id, data, options)
-        if not self._compared and blob_id.startswith(INDEXES):
-            self._compared = True
-            with contextlib.suppress(StorageError):  # a storage that is only written to
-                self._compare((stored or self.inner.metadata(blob_id)).timestamp_ns, began, clock.now())
+        if self._look is None and blob_id.startswith(INDEXES):
+            ended = clock.now()
+            self._look = Request(lambda: self._look_at(blob_id, stored, began, ended))
         return stored
+
+    def close(self) -> None:
+        """Wait for the look that is under way, and close the storage."""
+        if self._look is not None:
+            self._look.join()
+        super().close()
+
+    def _look_at(self, blob_id: BlobID, stored: BlobMetadata | None, began: int, ended: int) -> None:
+        with contextlib.suppress(StorageError):  # a storage that is only written to
+            self._compare((stored or self.inner.metadata(blob_id)).timestamp_ns, began, ended)
 
     def _compare(self, stored: int, began: int, ended: int) -> None:
         difference = difference_ns(stored, began_ns=began, ended_ns=ended)

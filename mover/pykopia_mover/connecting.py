@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pykopia
 from pykopia import ClientOptions, NewRepositoryOptions, Repository, SourceInfo, clock
-from pykopia.core import BLOBCFG_ID, FORMAT_BLOB_ID
+from pykopia.core import BLOBCFG_ID, EPOCH_PREFIX, FORMAT_BLOB_ID, METADATA_PACK_PREFIX
 from pykopia.errors import (
     BlobNotFoundError,
     ConnectionFileError,
@@ -26,7 +26,7 @@ from pykopia.errors import (
 from pykopia.storage.base import BlobStorage
 from pykopia.storage.connection import ConnectionInfo
 from pykopia.storage.environment import legacy_connections
-from pykopia.storage.opening import open_storage, retry_schedule
+from pykopia.storage.opening import open_ahead, retry_schedule
 from pykopia.storage.options import StorageOptions
 from pykopia.storage.retrying import Retries
 from pykopia_mover import sections
@@ -46,6 +46,10 @@ OWNER_USER, OWNER_HOST = "maintenance", "volsync"
 ONE_AT_A_TIME: Final = frozenset({"backup", "restore"})
 """Operations with one call of the storage at a time where ``parallelism`` is 1; the lease of maintenance can't wait."""
 
+_GETS_AHEAD: Final = (FORMAT_BLOB_ID, FORMAT_BLOB_ID, BLOBCFG_ID)
+"""The format block is looked at here before the repository is opened."""
+_LISTS_AHEAD: Final = {"restore": (EPOCH_PREFIX, METADATA_PACK_PREFIX)}
+"""Listings that an operation begins with, besides that of the index."""
 _KOPIA_BLOB: Final = re.compile(
     r"kopia\.(?:blobcfg|maintenance|advlock|lock)|[pq][0-9a-f]{16,}|[nm][0-9a-f]{16,}|x[nsenrw]\d*_|_log_|s[0-9a-f]{8,}"
 )
@@ -177,10 +181,10 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
             storage.close()
         storage, raw, created = _create(run, connection)
     assert storage is not None
+    if _one_at_a_time(run):
+        storage = SequentialStorage(storage)
     if may_create and not storage.is_local:
         storage = ClockWatch(storage, run.output.warning)
-    if run.parallelism == 1 and run.op in ONE_AT_A_TIME:
-        storage = SequentialStorage(storage)
     repository = _connect(run, wanted, storage, raw)
     give_back()
     identifier = repository.unique_id.hex()[:8]
@@ -189,15 +193,22 @@ def open_repository(run: Context, wanted: Wanted, *, may_create: bool = False) -
     return repository
 
 
-def _open(run: Context, connection: ConnectionInfo, *, create: bool = False) -> BlobStorage:
+def _one_at_a_time(run: Context) -> bool:
+    return run.parallelism == 1 and run.op in ONE_AT_A_TIME
+
+
+def _open(run: Context, connection: ConnectionInfo, *, create: bool = False, ahead: bool = False) -> BlobStorage:
     """Open a storage; a network that is not up yet, or a server that asks for patience, is tried again (rule M-044).
 
-    Once it is open, the storage itself does that.
+    Once it is open, the storage itself does that. With ``ahead``, what is read to open a repository is asked for at once.
     """
+    ahead = ahead and not _one_at_a_time(run)
+    gets = _GETS_AHEAD if ahead else ()
+    lists = _LISTS_AHEAD.get(run.op, (EPOCH_PREFIX,)) if ahead else ()
     retries = Retries(retry_schedule(connection.options()))
     while True:
         try:
-            return open_storage(connection, create=create)
+            return open_ahead(connection, create=create, gets=gets, lists=lists)
         except PykopiaError as error:
             pause = retries.pause_after(error)
             if pause is None:
@@ -221,7 +232,7 @@ def _note_failure(run: Context, connection: ConnectionInfo, error: PykopiaError,
 def _look(run: Context, connection: ConnectionInfo) -> tuple[BlobStorage | None, bytes | None]:
     """Return the storage, and the format block if it has one; no storage if it is a folder that is not there yet."""
     try:
-        storage = _open(run, connection)
+        storage = _open(run, connection, ahead=True)
     except StorageNotFoundError:
         if not _is_folder(connection):
             raise

@@ -23,12 +23,13 @@ _Key = TypeVar("_Key", bound=str)
 class AheadStorage(StorageWrapper):
     """Begins some gets and listings at once, each by a thread of its own, and gives each result to the first call for it.
 
-    A result is used once, within some seconds, and only as long as nothing was written by way of this storage: any other
-    call goes to the inner storage. An error is raised by the call that takes the result.
+    A result is used once, or as often as its blob stands in ``gets``, within some seconds, and only as long as nothing was
+    written by way of this storage: any other call goes to the inner storage. An error is raised by the call that takes the
+    result.
 
     Args:
         inner: The storage; safe for threads, as all are.
-        gets: Blobs that will be read as a whole.
+        gets: Blobs that will be read as a whole; one that stands twice here is asked for once and will be read twice.
         lists: Prefixes that will be listed.
         following: By prefix, which blobs will be read once the listing is there; they are asked for as soon as it is.
         timer: Gives seconds of a clock that never goes back.
@@ -46,12 +47,13 @@ class AheadStorage(StorageWrapper):
         super().__init__(inner)
         self._timer, self._began = timer, timer()
         self._following = following or {}
-        self._gets = {blob_id: Request(partial(inner.get, blob_id)) for blob_id in gets}
+        self._gets = {blob_id: Request(partial(inner.get, blob_id)) for blob_id in dict.fromkeys(gets)}
+        self._again = {blob_id: self._gets[blob_id] for blob_id in gets if gets.count(blob_id) > 1}
         self._lists = {prefix: Request(partial(self._list, prefix, self._gets)) for prefix in lists}
 
     def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
         """Return a range of a blob, see ``BlobStorage.get``."""
-        if self._gets and offset == 0 and length < 0 and (begun := self._taken(self._gets, blob_id)) is not None:
+        if self._gets and offset == 0 and length < 0 and (begun := self._taken_blob(blob_id)) is not None:
             return begun.result()
         return self.inner.get(blob_id, offset, length)
 
@@ -90,7 +92,10 @@ class AheadStorage(StorageWrapper):
         return found
 
     def _forget(self) -> None:
-        self._gets, self._lists = {}, {}
+        self._gets, self._again, self._lists = {}, {}, {}
+
+    def _taken_blob(self, blob_id: BlobID) -> "Request[bytes] | None":
+        return self._taken(self._again, blob_id) or self._taken(self._gets, blob_id)
 
     def _taken(self, requests: "dict[_Key, Request[_T]]", key: "_Key") -> "Request[_T] | None":
         if self._timer() - self._began > BELIEVED_SECONDS:

@@ -327,7 +327,7 @@ def test_rows_194_195_the_section_on_s3_is_there_for_s3_alone(
     def refused(*_: object, **__: object) -> None:
         raise StorageAccessDeniedError("no")
 
-    monkeypatch.setattr(connecting, "open_storage", refused)
+    monkeypatch.setattr(connecting, "open_ahead", refused)
     secret = {key: value for key, value in EXAMPLES["secrets"][name].items() if key != "KOPIA_PASSWORD"}
     lines = mover.fails("auth", "discover", **secret).lines
     assert "=== Connecting to existing repository ===" in lines

@@ -50,6 +50,20 @@ def test_what_was_begun_is_asked_once_and_given_once(counting: CountingStorage) 
     assert counting.count() == 4
 
 
+def test_a_blob_that_is_named_twice_is_asked_once_and_given_twice(counting: CountingStorage) -> None:
+    storage = AheadStorage(counting, gets=[PACK, PACK, MARKER])
+    assert [storage.get(PACK), storage.get(PACK), storage.get(MARKER)] == [b"pack", b"pack", b"x"]
+    assert counting.count() == 2
+    assert [storage.get(PACK), storage.get(MARKER)] == [b"pack", b"x"]
+    assert counting.count() == 4
+
+
+def test_a_blob_that_is_named_twice_is_forgotten_after_a_write(counting: CountingStorage) -> None:
+    storage = AheadStorage(counting, gets=[PACK, PACK])
+    storage.put(PACK, b"another")
+    assert [storage.get(PACK), storage.get(PACK)] == [b"another", b"another"]
+
+
 def test_other_requests_go_to_the_storage(counting: CountingStorage) -> None:
     storage = AheadStorage(counting, gets=[PACK], lists=["x"])
     assert storage.get(PACK, 1, 2) == b"ac"

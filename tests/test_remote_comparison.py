@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.comparison import bench, places, remote, remote_report
+from benchmarks.comparison import bench, places, remote, remote_report, report
 from benchmarks.comparison.command_line import parse, with_report
 from benchmarks.comparison.latency import LatencyProxy, RequestCounter
 from benchmarks.comparison.measure import Command
@@ -210,6 +210,11 @@ def test_a_file_of_results_keeps_the_report_of_the_other_mode() -> None:
     assert both == f"{local}\n{network}"
     assert with_report(both, local.replace("1", "3")) == both.replace("1", "3")
     assert with_report(both, network.replace("2", "4")) == both.replace("2", "4")
+    mounts = f"{report.MOUNTS}\n\n5\n"
+    three = with_report(both, mounts)
+    assert three == f"{both}\n{mounts}"
+    assert with_report(three, network.replace("2", "4")) == three.replace("2", "4")
+    assert with_report(with_report("", mounts), local) == f"{local}\n{mounts}"
 
 
 def test_the_remote_mode_has_a_shorter_limit_for_each_command() -> None:

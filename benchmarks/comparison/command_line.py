@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 import signal
 import sys
@@ -129,11 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def with_report(known: str, text: str) -> str:
-    """Return the text of a file of results in which a report takes the place of the one of its mode."""
-    local, found, remote_part = known.partition(remote_report.HEADING)
-    if text.startswith(remote_report.HEADING):
-        return f"{local.rstrip()}\n\n{text}" if local.strip() else text
-    return f"{text}\n{found}{remote_part}" if found else text
+    """Return the text of a file of results in which a report takes the place of the one with its heading."""
+    parts = {part.partition("\n")[0]: part for part in re.split(r"^(?=# )", known, flags=re.MULTILINE) if part.strip()}
+    parts[text.partition("\n")[0]] = text
+    order = (report.HEADING, remote_report.HEADING, report.MOUNTS)
+    return "\n".join(f"{parts[heading].rstrip()}\n" for heading in order if heading in parts)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

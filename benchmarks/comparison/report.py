@@ -15,6 +15,8 @@ from .datasets import DataSet
 from .rounds import COMMANDS
 
 HEADING = "# Commands side by side"
+MOUNTS = "# Mounts side by side"
+"""Heading of the report of ``benchmarks.mounts``."""
 REFERENCE = "kopia"
 TITLES = {
     "first": "first snapshot",
@@ -265,6 +267,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 __all__ = [
     "HEADING",
+    "MOUNTS",
     "REFERENCE",
     "TITLES",
     "Number",

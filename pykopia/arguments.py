@@ -34,7 +34,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
 def texts(name: str, value: object) -> tuple[str, ...]:
     """Return a collection of texts as a tuple.
 
-    A single text is a collection of its letters to Python, which nobody means: it is refused.
+    A single text is a collection of its letters to Python, which is never meant: it is refused.
 
     Raises:
         UsageError: the value is a text, no collection, or has an element that is no text.
@@ -143,7 +143,7 @@ def pairs(name: str, value: object) -> list[tuple[int, int]]:
 
 
 def check_number(name: str, value: object, *, least: float | None = None, most: float | None = None) -> None:
-    """Refuse what is no number, or lies outside the limits.
+    """Refuse what is no number, or is outside the limits.
 
     Raises:
         UsageError: the message names the argument and its limits.

@@ -231,7 +231,7 @@ def _pool(threads: int, name: str) -> "ThreadPoolExecutor":
 
 
 class _Left(Iterator[Part]):
-    """Parts that nobody has begun, handed out to several threads."""
+    """Parts that no thread has begun, handed out to several threads."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self._parts = iter(parts)

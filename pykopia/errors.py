@@ -525,7 +525,7 @@ class RestoreError(PykopiaError):
 
 
 class TargetExistsError(RestoreError, FileExistsError):
-    """Something stands in the target that the options do not allow to replace."""
+    """The target holds an entry that the options do not allow to replace."""
 
 
 class DuplicateNameError(RestoreError):

@@ -1,4 +1,4 @@
-"""Identifiers by kind, so that a type checker tells a blob from a content."""
+"""Identifiers by kind, so that a type checker keeps blobs and contents apart."""
 
 from typing import NewType, TypeAlias
 

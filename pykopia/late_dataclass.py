@@ -116,7 +116,7 @@ def _with_slots(cls: type, fields: "Iterable[Field[Any]]") -> type:
 
 
 class _LateInit:
-    """``__init__`` of a class, until somebody asks for it."""
+    """``__init__`` of a class, until the first object is made."""
 
     __slots__ = ("_cls",)
 

@@ -352,7 +352,7 @@ def _connect(run: Context, wanted: Wanted, storage: BlobStorage, raw: bytes) -> 
 def password_forms(password: str) -> tuple[str, ...]:
     r"""Return the passwords to try: as it is, then without a line break at the end, then with one.
 
-    Who makes a Secret with ``echo PASSWORD | base64`` gives a line break that nobody sees.
+    Who makes a Secret with ``echo PASSWORD | base64`` gives a line break that is not visible.
 
     >>> password_forms("word"), password_forms("word\r\n")
     (('word', 'word\n'), ('word\r\n', 'word', 'word\n'))
@@ -460,7 +460,7 @@ def _require_parent(run: Context, connection: ConnectionInfo) -> None:
             fix[connection.type],
         ) from None
     except StorageAccessDeniedError:
-        return  # what lies above need not be for us to see
+        return  # the folders above may be hidden from us
 
 
 def creation_options(run: Context) -> NewRepositoryOptions:

@@ -374,7 +374,7 @@ class _Told:
             self._close(report)
 
     def given_up(self, op: str, notes: Notes, context: Context | None, started: float) -> None:
-        """Report an operation that goes on although it was told to stop: a server does not answer, or a disk hangs."""
+        """Report an operation that goes on after a request to stop: a server does not answer, or a disk hangs."""
         error = MoverError(
             self._stop.code,
             f"{op} was told to stop and did not end within {GRACE_SECONDS} seconds: something that it waits for "
@@ -403,7 +403,7 @@ class _Told:
 
 
 def _write_termination(path: Path, data: bytes) -> None:
-    # never made anew: where the kubelet has none, nobody reads it
+    # never made anew: where the kubelet has none, it is never read
     flags = os.O_WRONLY | os.O_TRUNC | (os.O_CREAT if path.parent != Path("/dev") else 0)
     descriptor = os.open(path, flags, 0o644)
     with open(descriptor, "wb") as file:

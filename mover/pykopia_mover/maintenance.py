@@ -46,7 +46,7 @@ def decide(owner: str, us: str, *, on_purpose: bool, last_ns: int, full_interval
     Args:
         owner: recorded in it, empty for none.
         us: this mover.
-        on_purpose: somebody configured this mover for maintenance, it is no by-product of a backup.
+        on_purpose: the user configured this mover for maintenance; it is no by-product of a backup.
         last_ns: when anything was last maintained, or else when the repository was made.
         full_interval_ns: time between two full cycles.
         now_ns: the time. All are nanoseconds, times since 1970.
@@ -64,7 +64,7 @@ def maintain(run: Context) -> Outcome:
     """Maintain the repository, if this mover is or may become its owner.
 
     Raises:
-        MoverError: another process is at it, the clocks disagree, or the run was told to stop.
+        MoverError: another process maintains the repository, the clocks disagree, or the run was stopped.
         PykopiaError: it can't be done.
     """
     output = run.output

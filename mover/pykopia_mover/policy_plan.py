@@ -91,7 +91,7 @@ def _source(
     elif spec.compression:
         name = spec.compression
     elif not name and not compressors_between and new_global.compression.compressor_name in {"", NONE}:
-        # "none" is what every new repository says, so it is nobody's choice; one is made here, by name
+        # "none" is what every new repository says, so no user chose it; one is chosen here, by name
         name = DEFAULT
     return replace(policy, retention=retention, compression=replace(policy.compression, compressor_name=name))
 

@@ -2,7 +2,7 @@
 
 The variables that the mover itself understands are the fields of ``settings.Settings``; those of storages are read by
 pykopia and only named here, for the log and the documentation. Which values are secret goes by the name alone (rule M-023),
-so that a variable that nobody thought of is covered too.
+so that a variable that is not listed is covered too.
 """
 
 import fnmatch

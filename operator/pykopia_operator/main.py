@@ -138,7 +138,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
-    """Run the operator until it is told to stop or loses its Lease; return the exit status."""
+    """Run the operator until a signal stops it or it loses its Lease; return the exit status."""
     from pykopia_operator.control.service import Service  # noqa: PLC0415 -- only where it runs
 
     stop = asyncio.Event()

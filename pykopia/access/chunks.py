@@ -9,7 +9,7 @@ from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.objects import Chunk, ObjectStore, Part
 
 KEPT_BYTES = 64 << 20
-"""Bytes of chunks that are kept in memory unless told otherwise."""
+"""Bytes of chunks that are kept in memory by default."""
 THREADS = 8
 """Requests of one filesystem at one time."""
 

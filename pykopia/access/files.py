@@ -80,7 +80,7 @@ class ReadAhead:
         if self._most <= 0 or end >= self._reader.length or self._reader.chunk_end(self._began) >= start:
             return
         ahead = min(in_a_row, self._most)
-        # in steps of half of it: not for every small read, and soon enough that nobody waits
+        # in steps of half of it: not for every small read, and soon enough that no reader waits
         if self._fetched - end < ahead // 2:
             self._reader.fetch_ahead(max(self._fetched, end), end + ahead)
             self._fetched = end + ahead

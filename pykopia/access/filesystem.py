@@ -180,7 +180,7 @@ class KopiaFileSystem(AsyncFileSystem, metaclass=_OnePerRepository):  # type: ig
         return found if detail else [each["name"] for each in found]
 
     def exists(self, path: str, **_: object) -> bool:
-        """Return whether there is such a name; raises where it can't be told."""
+        """Return whether there is such a name; raises where that can't be decided."""
         try:
             self._node(path)
         except (FileNotFoundError, NotADirectoryError):

@@ -106,7 +106,7 @@ class Maintenance:
     # ------------------------------------------------------------------ looking
 
     def parameters(self) -> MaintenanceParameters:
-        """Return the parameters; the defaults, with nobody as the owner, in a repository without any."""
+        """Return the parameters; the defaults, without an owner, in a repository that has none."""
         return read_parameters(self._repository) or MaintenanceParameters()
 
     def schedule(self) -> MaintenanceSchedule:
@@ -188,7 +188,8 @@ class Maintenance:
         ``repository.snapshots.put`` makes a snapshot of them, which keeps them.
 
         Args:
-            mode: ``quick``, ``full``, or ``auto``: what is due, if this client is the owner and nobody else is at it.
+            mode: ``quick``, ``full``, or ``auto``: what is due, if this client is the owner and no other process
+                maintains the repository.
             safety: ``full``, or ``none``: wait for nothing, which destroys data when another client uses the repository.
             force: although another client is the owner.
             on_task: called with the name of each task that begins.
@@ -200,7 +201,7 @@ class Maintenance:
 
         Raises:
             MaintenanceNotOwnedError: another client is the owner (not with ``auto``).
-            MaintenanceBusyError: another process is at it (not with ``auto``), or took over.
+            MaintenanceBusyError: another process maintains the repository (not with ``auto``), or took over.
             ClockError: the clocks of this machine and the storage disagree.
             MaintenanceError: garbage could not be collected; nothing was marked.
             ContradictedViewError: storage, index and snapshots contradict each other; nothing was done.

@@ -68,7 +68,7 @@ def create(
         client: who uses the repository.
         caching: cache folder and limits.
         cache_root: folder of the cache folders of all connections, Kopia's default one when not given.
-        defaults: False leaves the repository without a policy and without an owner, so that nobody maintains it.
+        defaults: False leaves the repository without a policy and without an owner, so that no client maintains it.
         on_created: called with the open repository before the connection file is written: for first policies.
 
     Raises:

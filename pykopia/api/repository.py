@@ -167,7 +167,7 @@ class Repository(Core):
     def set_parameters(self, changes: "pykopia.ParameterChanges") -> "pykopia.RepositoryFormat":
         """Change what may be changed after creation (format 01 §1.5); return the format as it is now.
 
-        Nobody may be writing meanwhile. ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
+        No session of writing may be open meanwhile. ``contents``, ``objects`` and ``manifests`` are other ones afterwards.
 
         Raises:
             UsageError: nothing changes, or a value is out of range; nothing was written.

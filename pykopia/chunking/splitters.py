@@ -47,7 +47,7 @@ class Splitter:
         return SplitterRun(self)
 
     def cut_points(self, data: Buffer) -> list[int]:
-        """Return the offset just after each chunk of a whole object; what lies behind the last is one more chunk."""
+        """Return the offset just after each chunk of a whole object; the bytes after the last offset are one more chunk."""
         run, cuts, start = self.start(), list[int](), 0
         while (cut := run.next_cut(data, start)) >= 0:
             cuts.append(cut)

@@ -67,7 +67,7 @@ def _write_methods(session: Session, by_method: dict[int, _Totals], size: Callab
 
 
 def verify(session: Session, options: ContentVerifyOptions) -> None:
-    """Check that each content lies in a blob that exists, and read a share of them.
+    """Check that each content is in a blob that exists, and read a share of them.
 
     Raises:
         VerifyError: Some do not, or can't be read.

@@ -48,7 +48,7 @@ def _resolved(session: Session, repository: "Repository", reference: str) -> Dir
 
 
 def describe(difference: Difference) -> str:
-    """Return the line that tells of a difference."""
+    """Return the line that reports a difference."""
     path, before, after = difference.path, difference.before, difference.after
     if before is None or after is None:
         entry = before or after

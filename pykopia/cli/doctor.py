@@ -1,4 +1,4 @@
-"""`doctor`: look at everything that a backup stands on, and say what to do about what is wrong."""
+"""`doctor`: check everything that a backup needs, and say how to repair what is wrong."""
 
 import os
 import secrets

@@ -73,7 +73,7 @@ def send(
     Args:
         recipients: who is notified.
         operation: the command.
-        error: what it failed with; nobody is told of what the user canceled.
+        error: what it failed with; what the user canceled is not reported.
         text: the message.
         started_ns: when the command began, nanoseconds since 1970.
         zone: of the times in the message.

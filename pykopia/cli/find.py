@@ -20,7 +20,7 @@ _SOME_UNREADABLE = 1
 
 
 def find(session: Session, options: FindOptions) -> int:
-    """Look for files and folders by name in all snapshots; each is told with the snapshots that have it."""
+    """Look for files and folders by name in all snapshots; each is printed with the snapshots that have it."""
     with session.open() as repository:
         source = parse_source(repository, options.source) if options.source else None
         search = repository.snapshots.find(

@@ -26,7 +26,7 @@ _MIB = 1 << 20
 
 
 def run(session: Session, options: RunOptions) -> None:
-    """Maintain the repository and tell what was done, what will be free when, and why not yet."""
+    """Maintain the repository; print what was done, what will be freed when, and why not yet."""
     with session.open() as repository:
         maintenance = repository.maintenance
         progress = MaintenanceProgress(session, _TASKS, _FULL_TASKS if options.full else _QUICK_TASKS)

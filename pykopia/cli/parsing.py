@@ -58,7 +58,7 @@ class Parameter:
 
     @property
     def is_switch(self) -> bool:
-        """Whether the flag stands alone (``--flag``, ``--no-flag``) and takes no value."""
+        """Whether the flag is a word of its own (``--flag``, ``--no-flag``) and takes no value."""
         return self.convert in {values.boolean, values.progress} and not self.positional and not self.many
 
     @property
@@ -140,7 +140,7 @@ def flag_list(
 
 
 def argument(help: str, *, required: bool = True, kind: Callable[[str], object] = values.text) -> str:  # noqa: A002
-    """Declare an argument: a value told by its place. Arguments follow the order of the class."""
+    """Declare an argument: a value identified by its place. Arguments follow the order of the class."""
     parameter = Parameter("", help, kind)
     parameter.positional, parameter.required = True, required
     return cast("str", parameter)

@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 def retention_and_compression(policy: Policy) -> list[str]:
-    """Return the lines that tell what a new repository keeps."""
+    """Return the lines that print which snapshots a new repository keeps."""
     return aligned([*_retention(policy, lambda _: _HERE), *_compression(policy, lambda _: _HERE, formatting.size)])
 
 

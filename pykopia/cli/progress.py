@@ -32,7 +32,7 @@ _SECOND = 1_000_000_000
 SHORTEST_INTERVAL = 0.1
 """Seconds between two updates at least."""
 SLOW_INTERVAL = 30.0
-"""Seconds between two lines where nobody looks on and nobody asked for them."""
+"""Seconds between two lines where the output is no terminal and progress was not requested."""
 _USUAL_WIDTH = 80
 
 
@@ -123,7 +123,7 @@ class ProgressLine:
                 self._session.tell("".join(part.text for part in parts(spinner)).removeprefix(", ") + "\n")
 
     def write_event(self, counters: "DataclassInstance", *, last: bool) -> None:
-        """Write an event for programs now, if they are wanted."""
+        """Write an event for programs now, if events were requested."""
         if self._json:
             self._session.tell(self._event(counters, None, last=last) + "\n")
 
@@ -165,7 +165,7 @@ class ProgressLine:
             self._session.progress = None
 
     def estimate(self, done: int, total: int) -> Estimate | None:
-        """Return how the rest looks, None until enough is known to tell."""
+        """Return how the rest looks, None until enough is known."""
         elapsed = clock.monotonic() - self._started
         if done <= 0 or total <= 0 or elapsed < 1:
             return None

@@ -55,7 +55,7 @@ class Session:
         self.recipients: Recipients | None = None
         """Who is notified if the command fails; known when the repository was closed."""
         self.failure_is_reported = False
-        """Whether a report has told the same recipients of the failure."""
+        """Whether a report of the failure went to the same recipients."""
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """Return the values of flags that a command above this one declares."""
@@ -65,7 +65,7 @@ class Session:
 
     @property
     def config_file(self) -> str:
-        """The path of the connection file; a bare name lies in the user's configuration folder."""
+        """The path of the connection file; a bare name is one in the user's configuration folder."""
         name = self.flags.config_file
         if "/" in name:
             return name

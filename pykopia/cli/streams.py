@@ -11,7 +11,7 @@ _ERRORS = "pykopia"
 
 
 class OutputClosed(Exception):
-    """The reader of our output is gone; there is nobody to report to."""
+    """The reader of our output is gone, so nothing can be reported."""
 
 
 class OutputError(Exception):

@@ -1,4 +1,4 @@
-"""Names of blobs, and their beginnings, which tell the kind of a blob (formats 01 to 03)."""
+"""Names of blobs, and the prefixes that give the kind of a blob (formats 01 to 03)."""
 
 from typing import Final
 

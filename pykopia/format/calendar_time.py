@@ -63,7 +63,7 @@ def date_of(day: int) -> tuple[int, int, int]:
 
 
 def iso_week(day: int) -> tuple[int, int]:
-    """Return year and number of the ISO week in which a day lies.
+    """Return year and number of the ISO week of a day.
 
     >>> iso_week(day_of(2024, 12, 30)), iso_week(day_of(2021, 1, 3))
     ((2025, 1), (2020, 53))

@@ -67,7 +67,7 @@ class Contradiction:
     cure: str
     """The remedy, as a sentence without a full stop."""
     since_ns: int | None = None
-    """Time of the oldest thing concerned, nanoseconds since 1970; None where nothing tells."""
+    """Time of the oldest thing concerned, nanoseconds since 1970; None where it is not known."""
 
     @property
     def count(self) -> int:
@@ -115,7 +115,7 @@ class PackFacts:
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Contents by pack that maintenance has recorded as dropped from the index (format version 1)."""
     unreadable_is_garbage: bool = False
-    """A user has asked to delete also unnamed packs that do not tell what they hold."""
+    """A user has asked to delete also unnamed packs whose content is not known."""
     missing: tuple[str, ...] = ()
     """Packs that live entries name and that are not there, where that was looked for."""
 

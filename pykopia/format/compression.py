@@ -1,4 +1,4 @@
-"""Compressors by Kopia's name, and back by the header that stands before each body (format 01 §5).
+"""Compressors by Kopia's name, and back by the header before each body (format 01 §5).
 
 A compressed payload is the compressor's header ID, 4 bytes, big-endian, and a body. The body's format depends on the
 family alone; a level is the writer's choice. The levels here are the fastest whose output is no larger than that of
@@ -22,7 +22,7 @@ HEADER_LENGTH: Final = 4
 """Bytes of the header ID."""
 
 MAX_LENGTH: Final = 1 << 30
-"""Bytes that a payload may expand to when nothing tells its length: far more than any chunk or listing."""
+"""Bytes that a payload may expand to when its length is not known: far more than any chunk or listing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Compressor:
     name: str
     """Kopia's name."""
     header_id: int
-    """First four bytes of a payload, and the compression that an index entry tells."""
+    """First four bytes of a payload, and the compression in an index entry."""
     compress: Callable[[Buffer], bytes] = field(repr=False, compare=False)
     """Return header and body for some bytes; safe for threads.
 

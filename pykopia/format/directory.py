@@ -1,4 +1,4 @@
-"""Directory objects: the entries of one directory, and what lies beneath it as a summary (format 04 §7).
+"""Directory objects: the entries of one directory, and the summary of all below it (format 04 §7).
 
 ``{"stream":"kopia:directory","entries":[…],"summary":{…}}`` and a newline; the same bytes as Kopia's, or the same
 directory would be stored twice. What Kopia can't read back is never written: an entry without an object makes it crash,

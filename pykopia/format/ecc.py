@@ -138,7 +138,7 @@ class ReedSolomonCRC32:
         return length
 
     def decode(self, stored: Buffer, on_mended: Callable[[int], None] | None = None) -> memoryview:
-        """Return the data of a protected form, mended where it is damaged.
+        """Return the data of a protected form, corrected where it is damaged.
 
         Args:
             stored: The protected form.

@@ -379,7 +379,7 @@ def decode(data: Buffer, kind: type[T], *, first_only: bool = False) -> T:
 
 
 def decode_usual(data: Buffer, kind: type[T]) -> T | None:
-    """Return JSON text as a msgspec structure, or None where only ``decode`` can tell what it is.
+    """Return JSON text as a msgspec structure, or None where only ``decode`` can read it.
 
     Not None means, for a structure that forbids unknown fields, that there are no unknown keys.
     """

@@ -180,7 +180,7 @@ class _Rules:
     paths: tuple[frozenset[str], frozenset[str]]
     """Complete paths."""
     others: tuple[tuple["_Filtered", ...], tuple["_Filtered", ...]]
-    """All that only the loop can tell."""
+    """Patterns that only the loop over all patterns evaluates."""
 
     @classmethod
     def compile(cls, base: str, patterns: Iterable[IgnorePattern]) -> Self:

@@ -350,7 +350,7 @@ def _try_each(tokens: tuple[Token, ...], path: str, star: int, at: int) -> _Atte
         stop = slash if slash == at else slash + 1
         if slash >= 0 and stop < end:
             end, gives_up = stop + 1, _Result.ABORT_TO_DOUBLE
-    # Where another character stands than the first one wanted the result would be NO.
+    # For any character but the first requested one the result would be NO.
     while 0 <= (at := path.find(first_character, at, end)) < end:
         result = yield star + 1, at
         if result is not _Result.NO and not (double and result is _Result.ABORT_TO_DOUBLE):

@@ -1,4 +1,4 @@
-"""Index files: sorted tables that say in which pack each content lies, versions 1 and 2 (format 02 §4 and §5).
+"""Index files: sorted tables that say in which pack each content is, versions 1 and 2 (format 02 §4 and §5).
 
 A file is never parsed into Python objects: ``IndexFile`` searches the bytes where they are, in memory or mapped, so
 opening takes the same time and memory for ten entries and ten million. Several files are looked at together by
@@ -70,7 +70,7 @@ class PythonTable:
         return None if position < 0 else self.entry(position)
 
     def position(self, key: bytes) -> int:
-        """Return where the entry of a key stands, -1 when there is none."""
+        """Return the place of the entry of a key, -1 when there is none."""
         count = self._header.count
         position = bisect_left(range(count), key, key=self.key)
         return position if position < count and self.key(position) == key else -1
@@ -141,7 +141,7 @@ class PythonTable:
         return self._name_at(number, start, length)
 
     def _name_at(self, number: int, start: int, length: int) -> BlobID:
-        """Return the name that lies in the file at ``start``, the same object each time for the same ``number``."""
+        """Return the name in the file at ``start``, the same object each time for the same ``number``."""
         pack_blob = self._names.get(number)
         if pack_blob is None:
             pack_blob = self._names[number] = decode_name(self._view[start : start + length].tobytes())
@@ -149,7 +149,7 @@ class PythonTable:
 
 
 class IndexFile:
-    """One index file, searched where it lies.
+    """One index file, searched in its mapped bytes.
 
     Args:
         buffer: The whole decrypted file: bytes or a mapping. It stays in use until ``close``.

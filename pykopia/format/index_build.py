@@ -107,7 +107,7 @@ class _Names:
         return number
 
     def offsets(self, start: int) -> list[int]:
-        """Return where each name lies when the first begins at ``start``."""
+        """Return the place of each name when the first begins at ``start``."""
         offsets = []
         for name in self.encoded:
             offsets.append(start)

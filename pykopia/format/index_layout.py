@@ -25,7 +25,7 @@ MIN_VALUE_V2: Final = 4 + 4 + 3 + 3 + 2
 MAX_VALUE_V2: Final = MIN_VALUE_V2 + 1 + 1 + 1
 assert VALUE_V2.size == MAX_VALUE_V2
 
-PACK_V2: Final = struct.Struct(">BI")  # length of the pack blob's name, where it lies in the file
+PACK_V2: Final = struct.Struct(">BI")  # length of the pack blob's name, its place in the file
 FORMAT_V2: Final = struct.Struct(">IBB")  # compression header ID, format version, encryption key ID
 
 DELETED: Final = 1 << 31
@@ -81,7 +81,7 @@ class IndexEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 def wins(entry: IndexEntry, other: IndexEntry) -> bool:
-    """Return True if an entry of a content stands before another of the same content (format 02 §6).
+    """Return True if an entry of a content wins over another one of the same content (format 02 §6).
 
     The later one wins; at the same second a live one beats a deleted one; then the greater pack name wins.
     """

@@ -70,7 +70,7 @@ class MergedIndex:
     """
 
     winner: Callable[[bytes], IndexEntry | None]
-    """Return the entry of a key that stands before all others, even when the watermark hides it.
+    """Return the entry of a key that wins over all others, even when the watermark hides it.
 
     A new entry must be later than this one to count, whatever the local clock says (format 02 §19).
     """
@@ -123,7 +123,7 @@ class MergedIndex:
     def entries(
         self, start: str = ALL.start, end: str = ALL.end, *, include_deleted: bool = False
     ) -> Iterator[IndexEntry]:
-        """Yield the entry of each content whose ID lies in the half-open range, in the order of IDs.
+        """Yield the entry of each content whose ID is in the half-open range, in the order of IDs.
 
         Raises:
             DamagedIndexError: An entry can't be decoded, or is out of order.

@@ -81,7 +81,7 @@ def _smaller(size: int, limit: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class APIServer(JSONObject):
-    """A Kopia server that stands between the client and the storage."""
+    """A Kopia server between the client and the storage."""
 
     url: str = field(default="", metadata=member("url", TEXT, always=True))
     certificate_fingerprint: str = field(default="", metadata=member("serverCertFingerprint", TEXT, always=True))

@@ -20,7 +20,7 @@ def last_success_ns(schedule: MaintenanceSchedule, *tasks: str) -> int | None:
 def plan_warnings(
     parameters: MaintenanceParameters, schedule: MaintenanceSchedule, *, client: str, now: int
 ) -> tuple[str, ...]:
-    """Return what somebody should look after.
+    """Return what the user should look after.
 
     Args:
         parameters: who is the owner, and how often maintenance runs.

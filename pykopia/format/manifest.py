@@ -48,7 +48,7 @@ class ManifestEntry:
     """Time of the writing client: nanoseconds since 1970."""
     deleted: bool = False
     data: bytes = b"null"
-    """The document: JSON text exactly as it stands in the content; empty when the entry has none."""
+    """The document: JSON text exactly as in the content; empty when the entry has none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))

@@ -65,7 +65,7 @@ def padding_length(length: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Postamble:
-    """The last bytes of a pack: where its local index lies (format 02 §2.4).
+    """The last bytes of a pack: where its local index is (format 02 §2.4).
 
     Only a checksum protects it; the local index itself is authenticated when it is decrypted.
     """

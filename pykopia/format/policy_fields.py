@@ -258,7 +258,7 @@ _DECODER = json.JSONDecoder(parse_int=_parse_int, parse_constant=_refuse_constan
 
 
 class _Reader:
-    """Reads sections out of a JSON text and knows where in the text each value stands."""
+    """Reads sections out of a JSON text and knows the place of each value in the text."""
 
     def __init__(self, text: str, *, strict: bool) -> None:
         self._text = text
@@ -283,7 +283,7 @@ class _Reader:
         return read
 
     def _document(self) -> tuple[object, int]:
-        """Return the one value of the text, and where it stands."""
+        """Return the one value of the text, and its place."""
         at = self._skip(0)
         try:
             gojson.check_nesting(self._text, at)
@@ -361,7 +361,7 @@ class _Reader:
             self._fail(at, f"{path} can't be kept: {problem}")
 
     def _members(self, at: int) -> Iterator[tuple[int, str, int, object]]:
-        """Yield where the name stands, the name, where the value stands, and the value of each member of an object."""
+        """Yield for each member of an object the place of its name, the name, the place of its value, and the value."""
         at = self._skip(at + 1)
         while self._text[at] != "}":
             name_at = at

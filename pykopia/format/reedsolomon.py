@@ -16,7 +16,7 @@ from pykopia.ids import Buffer
 
 CRC_SIZE: Final = 4
 PREFIX_SIZE: Final = 4
-"""Bytes in front of the data that tell its length, big-endian."""
+"""Bytes of the length in front of the data; it is big-endian."""
 
 _POLYNOMIAL: Final = 0x11D
 _ORDER: Final = 255  # of the multiplicative group, which 2 generates

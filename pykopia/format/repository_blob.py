@@ -173,7 +173,7 @@ class FormatBlob(JSONObject):
         Required features and the upgrade lock are not looked at.
 
         Raises:
-            InvalidPasswordError: The key does not open it; damage to the blob can't be told from that.
+            InvalidPasswordError: The key does not open it; damage to the blob gives the same error.
             UnsupportedFormatError: It is encrypted in an unknown way, or of an unknown version.
             DamagedFormatBlobError: What was decrypted is not a format.
         """

@@ -136,7 +136,7 @@ class RequiredFeature(JSONObject):
         return self.if_not_understood.warn
 
     def explanation(self) -> str:
-        """Return what a user is told whose program lacks the feature."""
+        """Return the message for a user whose program lacks the feature."""
         text = f"the repository requires the feature {self.feature!r}, which this version of pykopia does not have"
         hints = self.if_not_understood
         if hints.message:

@@ -114,7 +114,7 @@ def python_decode_block(block: Buffer, limit: int) -> bytes:
 
 
 def _length(source: bytes, limit: int) -> tuple[int, int]:
-    """Return the decoded length that stands at the start of a block, and where the operations begin."""
+    """Return the decoded length at the start of a block, and where the operations begin."""
     length = shift = 0
     for position in range(min(len(source), 5)):
         length |= (source[position] & 0x7F) << shift

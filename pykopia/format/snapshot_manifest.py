@@ -1,4 +1,4 @@
-"""Snapshot manifests: what was snapshotted, when, and where its root lies (format 04 §6).
+"""Snapshot manifests: what was snapshotted, when, and the object of its root (format 04 §6).
 
 Kopia skips a snapshot manifest that it can't parse, and its maintenance then deletes the data. So every field is written
 in exactly the type that Kopia reads, and what could not be read is refused.

@@ -46,7 +46,7 @@ class ConnectionToken(JSONObject):
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """Return what a token tells; whether its type of storage is known is for those to say who open the storage.
+        """Return the connection in a token. Whether its type of storage is known is checked when the storage is opened.
 
         Raises:
             ConnectionFileError: The text is not a token, or one of another version.

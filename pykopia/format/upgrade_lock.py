@@ -42,7 +42,7 @@ class UpgradeLock(JSONObject):
 
     @property
     def upgrade_time_ns(self) -> int:
-        """Nanoseconds since 1970 from which on nobody but the owner works with the repository."""
+        """Nanoseconds since 1970 from which on only the owner may use the repository."""
         return self.creation_time_ns + max(self.drain_ns, self.advance_notice_ns)
 
     @property

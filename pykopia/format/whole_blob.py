@@ -68,7 +68,7 @@ class Sealer:
         return stored if self.ecc is None else self.ecc.encode(stored)
 
     def seal_content_into(self, plaintext: Buffer, iv: bytes, out: memoryview) -> int:
-        """Write the stored form to the start of ``out`` and return its length, which ``sealed_length`` told.
+        """Write the stored form to the start of ``out`` and return its length, which equals ``sealed_length``.
 
         Raises:
             ValueError: ``out`` is too short.

@@ -1,4 +1,4 @@
-"""The index layout of format version 1: every index blob counts until a log names what stands for it (format 02 §8)."""
+"""The index layout of format version 1: every index blob counts until a log names its replacement (format 02 §8)."""
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence

@@ -54,7 +54,7 @@ class LocalIndexFiles:
         return IndexFile(plain, name=name)
 
     def merged_copy(self, wanted: frozenset[BlobID]) -> tuple[str, frozenset[str]] | None:
-        """Return the merged copy that covers the most of ``wanted`` and nothing else: its name, and what it covers."""
+        """Return the merged copy that covers most of the requested blobs and no others: its name and these blobs."""
         best: tuple[str, frozenset[str]] | None = None
         for name, members in self._merged_copies():
             if members <= wanted and (best is None or len(members) > len(best[1])):

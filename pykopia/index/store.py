@@ -223,7 +223,7 @@ class IndexStore:
         self._local.sweep(self._files)
 
     def _merged_copy(self, wanted: frozenset[BlobID]) -> tuple[dict[str, IndexFile], frozenset[str]]:
-        """Return a local file that stands for some of ``wanted`` and nothing else, and the blobs that it stands for."""
+        """Return a local file that replaces some of the requested blobs and no others, and the blobs that it replaces."""
         best = self._local.merged_copy(wanted)
         if best is not None:
             name, members = best

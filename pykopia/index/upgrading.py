@@ -14,7 +14,7 @@ from pykopia.index.store import IndexStore
 def copy_to_first_epoch(indexes: IndexStore, view: CompleteView) -> list[BlobID]:
     """Store the whole index again as that of the first epoch.
 
-    Until the format block says that there are epochs, nobody reads what is written here. What an upgrade that was cut off
+    Until the format block says that there are epochs, no client reads what is written here. What an upgrade that was cut off
     left is deleted first: it may list contents whose packs are gone by now.
 
     Args:

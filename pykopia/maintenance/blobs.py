@@ -64,7 +64,7 @@ def plan_unused_packs(
         prefixes: what their names begin with.
 
     Raises:
-        DamagedDataError: a session marker can't be read: the packs of its session can't be told from unused ones then.
+        DamagedDataError: a session marker can't be read: the packs of its session can't be distinguished from unused ones then.
     """
     return plan_pack_deletion(
         view.listed,
@@ -162,7 +162,7 @@ def active_sessions(repository: Core, listed: Iterable[BlobMetadata] | None = No
         listed: markers, and perhaps other blobs; markers are listed now when it is None.
 
     Raises:
-        DamagedDataError: one can't be read: its packs can't be told from unused ones then.
+        DamagedDataError: one can't be read: its packs can't be distinguished from unused ones then.
     """
     found = {}
     for blob in repository.storage.list(SESSION_PREFIX) if listed is None else listed:

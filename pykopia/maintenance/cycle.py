@@ -61,7 +61,7 @@ class Cycle:
             check: raises when this process must stop, asked before what can't be undone.
             on_task: called with the name of each task that begins.
             workers: follow the snapshots; None: this process does.
-            asked_for: whether somebody waits for what it finds; if not, snapshots are followed only if that can free
+            asked_for: whether the caller waits for the result; if not, snapshots are followed only if that can free
                 anything, which it can't on the first day of a repository.
         """
         self._asked_for = asked_for

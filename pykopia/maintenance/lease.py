@@ -9,7 +9,7 @@ with put-if-absent lets only one client do. On other storages each client adds a
 again, and gives way when it is not alone: of two that come at the same moment one or none goes on, never both, as long
 as listings are not stale. A lease ends with its time, so nothing is ever to be unlocked by hand. The time is short: the
 holder renews it by a thread of its own. A holder that could not, because the storage did not answer, takes it again when
-nobody else has done so meanwhile.
+no other process has done so meanwhile.
 """
 
 import contextlib
@@ -169,7 +169,7 @@ class Lease:
             raise
 
     def _create(self) -> tuple[BlobID, BlobMetadata | None]:
-        """Store a lease blob, unless one of this number exists; return its name and what the storage tells of it."""
+        """Store a lease blob, unless one of this number exists; return its name and its metadata."""
         name = BlobID(f"{LEASE_PREFIX}{self._number}")
         try:
             return name, self._put(name, PutOptions(do_not_recreate=True))
@@ -260,7 +260,7 @@ class Lease:
     def beat(self, wait: Callable[[float], bool]) -> None:
         """Renew the lease until ``wait`` (seconds) returns true: the work of the holder's thread.
 
-        What goes wrong is told by ``check``; a storage that does not answer is asked again.
+        ``check`` raises what goes wrong; a storage that does not answer is asked again.
         """
         while not wait(HEARTBEAT_SECONDS):
             try:

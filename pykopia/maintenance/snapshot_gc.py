@@ -97,7 +97,7 @@ def collect_garbage(
 ) -> Collection:
     """Mark contents that no snapshot needs as deleted, and undelete marked contents that a snapshot needs.
 
-    Snapshots that others take meanwhile are followed too, and a content that somebody has written again since this began is
+    Snapshots that others take meanwhile are followed too, and a content that has been written again since this began is
     left alone.
 
     Args:

@@ -93,7 +93,7 @@ class ContentStore:
         return self.indexes.merged.winner(key)
 
     def entry(self, content_id: str) -> IndexEntry:
-        """Return where a content lies; a deleted one too, as long as the index has it.
+        """Return where a content is stored; a deleted one too, as long as the index has it.
 
         Raises:
             ContentNotFoundError: the index has no such content.
@@ -304,7 +304,7 @@ class ContentStore:
             wanted: IDs of contents that are not only checked.
 
         Yields:
-            Each entry with what is wrong with it, else with its content if that is wanted.
+            Each entry with what is wrong with it, else with its content if that was requested.
         """
         rows = [(run, data, entry) for run, data in fetched for entry in run.entries]
         good = self.sealer.batches.check(
@@ -435,7 +435,7 @@ class ContentStore:
         report: Callable[[IndexEntry, Exception | None], None],
         packs: Sequence[str] = PACK_PREFIXES,
     ) -> None:
-        """Check that each entry lies within its pack, and read those for which ``read`` says so (format 02 §15).
+        """Check that each entry is within its pack, and read those for which ``read`` says so (format 02 §15).
 
         Args:
             entries: what to check, as ``list`` yields it.

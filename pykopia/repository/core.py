@@ -252,7 +252,7 @@ class Core:
 
         Raises:
             ReadOnlyRepositoryError: it is connected read-only.
-            DamagedFormatBlobError: ``kopia.blobcfg`` can't be read, so that nobody knows what is to be locked.
+            DamagedFormatBlobError: ``kopia.blobcfg`` can't be read: it is not known what has to be locked.
         """
         self._check_connected_for_writing(what)
         if self._blobs.unread_configuration:

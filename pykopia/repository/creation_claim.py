@@ -1,9 +1,9 @@
-"""Who may make a repository where a storage has no put that fails if the blob is there: one at a time, by claims.
+"""Claims: which client may make a repository where a storage can't refuse to replace a blob.
 
-Everybody first stores a claim, a blob with a name of its own, and lists all claims then. Who sees that of somebody else
-takes the own one back and waits, so of those who meet at most one goes on; and who comes later finds the repository. It
-holds as far as a storage's listing shows every blob whose put has ended. A claim is forgotten after a minute, so
-that nobody who was cut off blocks the others for longer.
+Each client first stores a claim, a blob with a name of its own, and then lists all claims. A client that sees another claim
+deletes its own one and waits, so at most one of the clients goes on; a later client finds the repository. This needs a
+storage whose listing shows every blob whose put has ended. A claim expires after a minute, so that a client that was cut
+off does not block the others for longer.
 """
 
 import contextlib

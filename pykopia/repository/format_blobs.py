@@ -115,7 +115,7 @@ def _read(storage: BlobStorage, password: str, cache: Path | None, duration: int
     format_key = early_key.derive(password, algorithm=blob.key_derivation, salt=blob.unique_id)
     found = _opened(raw, _get(storage, BLOBCFG_ID, cache, duration), blob, format_key)
     if found.format.upgrade_lock is not None and cache is not None and duration > 0:
-        # the upgrade may be over by now, and nobody should be kept out by a copy
+        # the upgrade may be over by now, and a cached copy must not keep clients out
         return _read(storage, password, cache, 0)
     return found
 
@@ -184,14 +184,14 @@ def _put_configuration(storage: BlobStorage, blobs: FormatBlobs) -> None:
 
 
 def write_new(storage: BlobStorage, blobs: FormatBlobs) -> FormatBlobs:
-    """Encrypt and store both blobs of a new repository, unless somebody else is faster; return them as they are stored.
+    """Encrypt and store both blobs of a new repository, unless another client is faster; return them as they are stored.
 
     Whoever stores the first of the two has made the repository. That is the format block, so that one which is cut off
     before the second leaves a repository all the same: without the other blob, defaults hold. Only with other settings
     than the defaults the configuration goes first: a repository must not lack the object lock that it was made with.
 
     Raises:
-        RepositoryExistsError: somebody else made one at the same time; theirs is untouched.
+        RepositoryExistsError: another client made one at the same time; theirs is untouched.
     """
     blob = blobs.blob.with_format(blobs.format, format_key=blobs.format_key)
     raw = blob.to_bytes()
@@ -253,7 +253,7 @@ def read_again(storage: BlobStorage, known: FormatBlobs) -> FormatBlobs:
 def with_password(storage: BlobStorage, known: FormatBlobs, password: str) -> FormatBlobs:
     """Encrypt both blobs for another password and store them.
 
-    Two blobs can't be replaced at once, and neither may ever be under another password than the other, or nobody opens
+    Two blobs can't be replaced at once, and neither may ever be under another password than the other, or no client can open
     the repository. Without object lock there need not be a configuration, so it is away meanwhile. With object lock a
     change that is cut off leaves it unreadable; the same change done again finishes it.
     """

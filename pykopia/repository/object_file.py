@@ -9,19 +9,19 @@ from pykopia.repository.memory_cache import MemoryCache
 from pykopia.repository.seekable import SeekableFile
 
 CHUNK_CACHE_BYTES = 24 << 20
-"""Bytes of chunks that an open object keeps unless told otherwise: three of the largest of the default splitter."""
+"""Bytes of chunks that an open object keeps by default: three of the largest of the default splitter."""
 
 UNKNOWN_LENGTH = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an object that lies in one content."""
+    """A piece of an object that is in one content."""
 
     start: int
     """Bytes from the start of the object."""
     length: int
-    """Bytes of the object; -1 where only reading tells (an object compressed as a whole)."""
+    """Bytes of the object; -1 where only reading shows it (an object compressed as a whole)."""
     content_id: ContentID
     compressed: bool
     """Whether the content holds a compression header and a compressed body (``Z``, format version 1)."""

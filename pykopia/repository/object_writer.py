@@ -20,7 +20,7 @@ from pykopia.repository.content_writer import ContentWriter
 from pykopia.repository.trays import Trays, Work
 
 READ_SIZE = 512 << 10
-"""Bytes asked for at once beyond the smallest chunk: what lies behind the last cut in a tray is copied."""
+"""Bytes asked for at once beyond the smallest chunk: the bytes after the last cut in a tray are copied."""
 
 SMALLEST_CHUNK = 64 << 10
 """Bytes up to which an object is one chunk with any splitter."""

@@ -51,7 +51,7 @@ class PackSpans:
     Args:
         fetch: Returns bytes of a pack from an offset on.
         size: Returns the length of a pack.
-        limit: Bytes that are kept; what nobody needs any more goes first, then what was used longest ago.
+        limit: Bytes that are kept; evicted first is what all readers are done with, then what was used longest ago.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Chunks of large objects on their way into a repository: hashed several at once, sealed in parallel.
 
-A tray is a buffer that is used again, because the first touch of fresh memory costs more than the cipher. It holds as
-many chunks as follow each other in it: so they need not be copied, and fill several lanes of the hash.
+A tray is a reusable buffer: the first access to fresh memory costs more than the cipher. Several chunks follow each
+other in one tray, so that none is copied and several are hashed at once in SIMD lanes.
 """
 
 import threading
@@ -20,11 +20,11 @@ LONGEST_CHUNKS = 3
 
 @dataclass(slots=True, eq=False)
 class Tray:
-    """Some chunks of one object, one behind the other."""
+    """A reusable buffer with chunks of one object, one after the other."""
 
     buffer: LargeBuffer
     chunks: list[tuple[int, int, "Future[ObjectID]"]] = field(default_factory=list)
-    """Of each: where it begins, where it ends, and what it will be stored as."""
+    """For each chunk its start, its end, and its object ID once it is stored."""
     unfinished: int = 0
 
     def add(self, start: int, end: int) -> "Future[ObjectID]":
@@ -46,7 +46,7 @@ class Work:
 
 
 class Trays:
-    """Lends trays, and stores the chunks in them; safe for threads."""
+    """A pool of reusable buffers, which also stores the chunks in them; safe for threads."""
 
     def __init__(self, parallel: int, *, most: int) -> None:
         """Hash and seal in ``parallel`` threads each; lend no more than ``most`` trays at one time: a bound on memory."""

@@ -46,7 +46,7 @@ class ActionProcess:
     timeout_seconds: float
 
     def run(self, tell: Callable[[str], None], canceled: Callable[[], bool]) -> None:
-        """Run to the end, and tell the lines of its standard output; all it prints goes to the log.
+        """Run to the end, and report the lines of its standard output; all it prints goes to the log.
 
         Raises:
             ActionFailedError: it could not be started, its status is not 0, or it took too long.
@@ -140,7 +140,7 @@ class ActionProcess:
                 if clock.monotonic() >= deadline:
                     raise ActionFailedError(self._too_long(), timed_out=True)
         for stream in streams:
-            stream.drain()  # children that are left may keep the pipes open: nobody waits for them
+            stream.drain()  # children that are left may keep the pipes open: they are not waited for
 
     def _too_long(self) -> str:
         return (
@@ -156,7 +156,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     _signal(process, signal.SIGTERM)
     deadline = clock.monotonic() + GRACE_SECONDS
     pause = threading.Event()
-    # its status is not fetched yet: until then nobody else can get its number, which is that of the group
+    # its status is not fetched yet: until then no other process can get its number, which is that of the group
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if clock.monotonic() >= deadline:
             break

@@ -172,7 +172,7 @@ class Actions:
         tell: Callable[[str], None],
         canceled: Callable[[], bool],
     ) -> None:
-        """Run an action as its mode says; tell the lines that it prints."""
+        """Run an action as its mode says; report the lines that it prints."""
         from pykopia.snapshot.action_process import ActionProcess  # noqa: PLC0415 -- few policies have actions
 
         process = ActionProcess(

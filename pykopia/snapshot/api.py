@@ -4,5 +4,5 @@ import importlib
 
 
 def __getattr__(name: str) -> object:
-    # By name: this room lies below the API and imports nothing of it.
+    # By name: this package is below the API and imports nothing of it.
     return getattr(importlib.import_module("pykopia.api.snapshots"), name)

@@ -71,7 +71,7 @@ def estimated(
     estimation: EstimationType,
     adaptive_files: int,
 ) -> Iterator[None]:
-    """Estimate the totals of a folder while the block runs; does nothing when nobody is told of the progress.
+    """Estimate the totals of a folder while the block runs; does nothing when no progress is reported.
 
     Args:
         path: the folder.

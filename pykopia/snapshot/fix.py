@@ -1,4 +1,4 @@
-"""Snapshots from which files are taken out that can't be read, or that are not wanted.
+"""Snapshots from which files are taken out that can't be read, or that the user does not want to keep.
 
 Facts: format 04 §15.2. A snapshot that changes is saved anew, with all it had but another ID, in the place of the old one.
 """
@@ -59,7 +59,7 @@ class FixedSnapshot:
     after: SnapshotManifest
     """The same when nothing changed; with the ID under which it was saved, if it was."""
     changes: tuple[str, ...]
-    """A line for each entry that was replaced or left out, and was not told of an earlier snapshot."""
+    """A line for each entry that was replaced or left out, and was not reported for an earlier snapshot."""
 
     @property
     def changed(self) -> bool:

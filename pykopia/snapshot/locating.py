@@ -115,7 +115,7 @@ def size_limit(entry: DirectoryEntry) -> int | None:
 
 
 def length_of(chunks: Located) -> int:
-    """Return the bytes of an object, ``UNKNOWN_LENGTH`` where only reading tells."""
+    """Return the bytes of an object, ``UNKNOWN_LENGTH`` where only reading shows it."""
     last = chunks[-1][0]
     return UNKNOWN_LENGTH if last.length == UNKNOWN_LENGTH else last.start + last.length
 

@@ -117,7 +117,7 @@ class Migration:
         latest_only: bool = False,
         only: Container[ManifestID] | None = None,
     ) -> MigrationResult:
-        """Copy the complete snapshots of sources, the oldest first; one that can't be copied is told, and passed over.
+        """Copy the complete snapshots of sources, the oldest first; one that can't be copied is reported, and left out.
 
         Args:
             sources: whose.

@@ -1,4 +1,4 @@
-"""Counting what happens, telling somebody about it ten times a second, and stopping when asked to."""
+"""Counters of an operation, reported to the caller ten times a second; the caller may cancel."""
 
 import dataclasses
 import threading

@@ -46,7 +46,7 @@ class FileReader:
         return entry_from(name, SYMLINK, status, object_id, len(target))
 
     def small_contents(self, batch: Sequence[Item]) -> list[bytes | int]:
-        """Read the small files of a batch at once; for anything else, and what fails, a number stands in the place."""
+        """Read the small files of a batch at once; for anything else, and what fails, a number takes the place of the bytes."""
         contents: list[bytes | int] = [0] * len(batch)
         small = [index for index, item in enumerate(batch) if self._is_read_together(*item)]
         paths = [os.fsencode(f"{batch[index][0].path}/{batch[index][1]}") for index in small]

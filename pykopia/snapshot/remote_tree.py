@@ -43,7 +43,7 @@ class RemoteFile:
 
     @property
     def is_comparable(self) -> bool:
-        """Whether it can be told from the listing alone that a file is unchanged."""
+        """Whether the listing alone shows that a file is unchanged."""
         return self.size >= 0 and bool(self.version or self.mtime_ns)
 
     def is_as(self, other: "RemoteFile") -> bool:

@@ -1,4 +1,4 @@
-"""Restoring: the tree of a snapshot is walked once, an output is told what to make.
+"""Restoring: the tree of a snapshot is walked once, and an output makes the entries.
 
 Facts: format 04 §14. The walk is by one thread, files are made by several, many small ones at a time, a large one by several
 at once.
@@ -67,7 +67,7 @@ class Output(Protocol[Folder]):
         """
 
     def needed(self, folder: Folder, entries: Iterable[DirectoryEntry]) -> Iterator[DirectoryEntry]:
-        """Yield the entries whose contents will be asked for, as far as one can tell before."""
+        """Yield the entries whose contents will be needed, as far as that is known before."""
 
     def files(self, items: Sequence[Item[Folder]]) -> Iterator[tuple[Item[Folder], bool | Exception]]:
         """Make files with their contents and attributes.
@@ -154,7 +154,7 @@ class Restore(Generic[Folder]):
         """Restore a directory.
 
         Raises:
-            RestoreError: an entry could not be restored, and errors are not ignored; the first one is told.
+            RestoreError: an entry could not be restored, and errors are not ignored; the first error is raised.
             DuplicateNameError: all was restored, and entries of one name are under different names now.
             CanceledError: the caller asked to stop.
         """

@@ -35,7 +35,7 @@ class AttributeWriter:
         self._warn = warn
         self._lock = threading.Lock()
         self._unknown: set[str] = set()
-        """Namespaces that the target does not have, each told once."""
+        """Namespaces that the target does not have; each is reported once."""
 
     def before(self, place: int | str, entry: DirectoryEntry, path: str) -> int:
         """Set the attributes of ``user.``; call it before owner and mode are set.

@@ -1,6 +1,6 @@
 """Restoring what differs: which pieces of a file of this machine are those of the snapshot already.
 
-A piece is told by its content ID, the keyed hash of its bytes (format 02 §1): the file is read, the repository is not.
+A piece is recognized by its content ID, the keyed hash of its bytes (format 02 §1): the file is read, the repository is not.
 """
 
 import os

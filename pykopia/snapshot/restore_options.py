@@ -63,7 +63,7 @@ class RestoreOptions:
     flush_files: bool = False
     """Wait until each file is on disk."""
     shallow_depth: int | None = None
-    """Levels that are restored in full; what lies deeper becomes placeholders (format 04 §14.3)."""
+    """Levels that are restored in full; deeper entries become placeholders (format 04 §14.3)."""
     shallow_min_size: int = 0
     """Files below this many bytes are restored in full at any depth."""
 

@@ -88,7 +88,7 @@ def _plan(
 ) -> ExpirePlan[SnapshotManifest]:
     """Return the plan for one source.
 
-    All are kept when a manifest can't be read, so that nobody knows what it would change, and while the newest start lies
+    All are kept when a manifest can't be read, because it is not known what it would change, and while the newest start lies
     ahead of the clock: periods are counted back from it.
     """
     snapshots = []

@@ -33,7 +33,7 @@ class Patterns:
                 raise UsageError(f"the pattern {text!r} can't be used: {reason}") from None
         self._rules = IgnoreContext.empty().enter("", FilesPolicy(ignore=lowered))
         self.names_only = all("/" not in text.rstrip("/") and "**" not in text for text in texts)
-        """Whether the name alone decides, wherever an entry lies."""
+        """Whether the name alone decides, in whichever folder an entry is."""
 
     def match(self, path: str, *, is_directory: bool) -> bool:
         """Return True if an entry is meant.
@@ -100,7 +100,7 @@ class Selection:
             path = path.rpartition("/")[0]
 
     def of_folder(self, path: str, entries: Sequence[DirectoryEntry], *, included: bool) -> Sequence[DirectoryEntry]:
-        """Return the entries that are wanted of a folder, and those that lead to such.
+        """Return the selected entries of a folder, and the folders that lead to selected entries.
 
         Args:
             path: of the folder.
@@ -121,11 +121,11 @@ class Selection:
         ]
 
     def includes(self, path: str, *, is_directory: bool) -> bool:
-        """Return True if an entry itself, with all below it, is wanted unless it is excluded."""
+        """Return True if an entry is selected with all below it, unless a part is excluded."""
         return self._include is None or self._include.match(f"/{path}", is_directory=is_directory)
 
     def wants(self, path: str, *, is_directory: bool) -> bool:
-        """Return True if an entry is wanted, by its own path and those of the folders above it."""
+        """Return True if an entry is selected, by its own path and the paths of the folders above it."""
         parts = path.split("/")
         above = ["/".join(parts[:length]) for length in range(1, len(parts))]
         if self._excludes(path, is_directory=is_directory) or any(

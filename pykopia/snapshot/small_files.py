@@ -199,7 +199,7 @@ def lacks_rights(error: OSError) -> bool:
 
 
 def python_make_folder(parent: int, name: str) -> tuple[int, bool]:
-    """Make a folder in an open one, for nobody else yet, or open one that is there; a link is not followed.
+    """Make a folder in an open one, with mode 0700, or open one that is there; a link is not followed.
 
     Returns:
         The descriptor of the folder, and whether it was made.

@@ -81,7 +81,7 @@ def reopened(folder: LocalFolder) -> int:
 
 
 def identity_of(handle: int) -> Identity:
-    """Return what tells an open folder from all others."""
+    """Return what identifies an open folder among all others."""
     status = os.fstat(handle)
     return status.st_dev, status.st_ino
 

@@ -1,4 +1,4 @@
-"""Depth-first walks of trees that somebody may have forged: folders within themselves, and folders without number.
+"""Depth-first walks of trees that may have been forged: folders within themselves, and folders without number.
 
 An object ID is a hash, so no client can store a folder that contains itself. Who has the password can: IDs are not compared
 with contents each time they are read. A few folders that name each other several times stand for more folders than a disk

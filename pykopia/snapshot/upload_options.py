@@ -115,7 +115,7 @@ class UploadCounters:
     devices: int = 0
     current_directory: str = ""
     estimated_files: int = 0
-    """Files that will have been read or taken over in the end; 0 until that can be told."""
+    """Files that will have been read or taken over in the end; 0 until the number is known."""
     estimated_bytes: int = 0
 
 

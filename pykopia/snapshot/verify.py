@@ -137,7 +137,7 @@ class VerifyResult:
 
     @property
     def damaged_view(self) -> bool:
-        """Whether index blobs or manifests can't be read and nothing else is wrong, as far as can be told without them."""
+        """Whether index blobs or manifests can't be read and nothing else is wrong, as far as can be seen without them."""
         return bool(self.problems) and all(each.label in (INDEX, MANIFESTS) for each in self.problems)
 
     def cures(self) -> list[str]:
@@ -167,7 +167,7 @@ class Root:
     start_time_ns: int | None = None
     root: str = ""
     path: str = ""
-    """Where the entry lies below the root of the snapshot, with a slash before each name."""
+    """Path of the entry below the root of the snapshot, with a slash before each name."""
     shallow: bool = False
     """Whether a folder is looked at alone, without what is in it."""
 
@@ -242,7 +242,7 @@ class Verifier:
         self._trail = CountingTrail()
         """Directories that were looked into."""
         self._lengths: dict[str, int] = {}
-        """Bytes of the objects of files and links that were looked at, ``UNKNOWN_LENGTH`` where nobody can say."""
+        """Bytes of the objects of files and links that were looked at, ``UNKNOWN_LENGTH`` where they are not known."""
         self._links: set[str] = set()
         """Objects of links among them: what a link leads to is looked at, also where a file shares it."""
         self._failures: list[VerifyFailure] = []

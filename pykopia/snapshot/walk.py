@@ -74,7 +74,7 @@ def _rules_of(
 
 
 def _may_be_there(name: str, names: Container[str] | None) -> bool:
-    """Return True if a file of this name is worth a look; not every file system tells names apart as we do."""
+    """Return True if a file of this name is worth a look; some file systems ignore upper and lower case."""
     return names is None or name in names or "/" in name or sys.platform != "linux"
 
 

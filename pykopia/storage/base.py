@@ -91,7 +91,7 @@ class BlobStorage(ABC):
 
     @abstractmethod
     def put(self, blob_id: BlobID, data: Buffer, options: PutOptions = DEFAULT_PUT_OPTIONS) -> BlobMetadata | None:
-        """Create or replace a blob atomically; nobody ever sees a part of it.
+        """Create or replace a blob atomically; no reader ever sees a part of it.
 
         Returns:
             The metadata, where the storage knows it without another request; otherwise nothing.

@@ -73,7 +73,7 @@ class ConnectionInfo:
         try:
             config = self.options().redacted_config()
         except (ConnectionFileError, UnsupportedOptionError):
-            config = dict.fromkeys(self.config, "***")  # nobody knows which of them are secret
+            config = dict.fromkeys(self.config, "***")  # it is not known which of them are secret
         return {"type": self.type, "config": config}
 
     def __repr__(self) -> str:

@@ -200,7 +200,7 @@ class FsspecStorage(BlobStorage):
         return found
 
     def _put_file(self, path: str, data: Buffer, options: PutOptions) -> None:
-        """Write a file so that nobody sees a part of it."""
+        """Write a file so that no reader sees a part of it."""
         content = data if isinstance(data, bytes) else bytes(data)  # not every library takes other buffers
         if self._writes_in_place(path):
             self._in_folder(path, lambda: self.fs.pipe_file(path, content))

@@ -28,7 +28,7 @@ def load_credentials(found: object, file: str, *, scopes: Sequence[str], service
         service: for messages.
 
     Raises:
-        UsageError: They can't be used; no part of them is told.
+        UsageError: They can't be used; the message holds no part of them.
     """
     where = "the credentials of this connection"
     if found is None and file:

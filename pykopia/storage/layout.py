@@ -10,7 +10,7 @@ from pykopia.ids import BlobID
 from pykopia.storage.base import check_blob_id, is_blob_id
 
 SHARDS_FILE = ".shards"
-"""Name of the file in the root that tells how blobs are spread over folders."""
+"""Name of the file in the root that says how blobs are spread over folders."""
 
 SUFFIX = ".f"
 """Suffix of the file name of every complete blob."""
@@ -144,7 +144,7 @@ class FlatLayout:
     """Names in an object store: a plain prefix, then the blob ID (format 03 §3)."""
 
     prefix: str = ""
-    """Put before every blob ID as it stands; a folder needs its own ``/`` at the end."""
+    """Put before every blob ID without a change; a folder needs its own ``/`` at the end."""
 
     def path_of(self, blob_id: BlobID) -> str:
         """Return the object name of a blob.

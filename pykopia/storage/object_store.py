@@ -141,11 +141,11 @@ def locked_until(period_ns: int) -> datetime:
 
 
 def stored_time_ns(told: Mapping[str, str] | None, name: str, otherwise_ns: int) -> int:
-    """Return the time that Kopia's metadata tells of a blob, whose name some services write in other case, else the service's.
+    """Return the time in Kopia's metadata of a blob, else the service's. Some services change the case of the metadata's name.
 
     Args:
         told: the metadata of an object.
-        name: under which the time stands: decimal nanoseconds since 1970.
+        name: of the time: decimal nanoseconds since 1970.
         otherwise_ns: nanoseconds since 1970 by the service's clock.
     """
     for key, value in (told or {}).items():

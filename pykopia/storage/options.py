@@ -404,10 +404,10 @@ class StorageOptions:
             raise UsageError(f"can't open storage of type {self.type}: {', '.join(missing)} must be given")
 
     def _written(self) -> list[tuple[JSONField, Any]]:
-        """Return each field that stands in the JSON, with its JSON value, in Kopia's order."""
+        """Return each field that the JSON has, with its JSON value, in Kopia's order."""
         written = []
         for item in dataclasses.fields(cast("Any", self)):
-            if item.name == "throttling":  # stands in the same flat object
+            if item.name == "throttling":  # its fields are in the same flat object
                 written += _written_of(self.throttling, dataclasses.fields(ThrottlingLimits))
             else:
                 written += _written_of(self, [item])

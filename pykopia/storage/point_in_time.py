@@ -35,7 +35,7 @@ class VersionedStorage(Protocol):
         """Yield all versions of the blobs whose ID starts with ``prefix``."""
 
     def get_version(self, blob_id: BlobID, version: str, offset: int, length: int) -> bytes:
-        """Return a range that lies within a version; a negative length means all that follow."""
+        """Return a byte range of a version; a negative length means all that follow."""
 
 
 def versions_at(versions: Iterable[BlobVersion], time_ns: int) -> dict[BlobID, BlobVersion]:

@@ -295,7 +295,7 @@ def connection_error(
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Return text in which no secret stands."""
+    """Return the text without secrets."""
     for secret in secrets:
         if len(secret) >= 4:  # shorter ones stand in any text
             text = text.replace(secret, "***")

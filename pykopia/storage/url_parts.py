@@ -44,7 +44,7 @@ def host_and_port(scheme: str, address: str) -> tuple[str, int]:
 
 
 def shown(text: str) -> str:
-    """Return a part of a URL for a message, without what stands before an ``@``: it may be a password."""
+    """Return a part of a URL for a message, without the part before an ``@``: it may be a password."""
     return "***@" + text.rpartition("@")[2] if "@" in text else text
 
 

@@ -10,7 +10,7 @@ START_NS = 1_767_225_600_000_000_000
 
 
 class FakeClock:
-    """Time that stands still until it is told to go on.
+    """A clock that stands still until a test advances it.
 
     Calling it returns nanoseconds since 1970, so it can be given wherever a clock is asked for.
 
@@ -55,7 +55,7 @@ class FakeClock:
             self._now_ns = now_ns
 
     def sleep(self, seconds: float) -> None:
-        """Take the place of ``time.sleep``: time passes, nobody waits."""
+        """Take the place of ``time.sleep``: the clock advances, and the caller does not wait."""
         self.advance(seconds)
 
     def installed(self) -> AbstractContextManager[None]:

@@ -50,7 +50,7 @@ class Fault:
     """Calls that failed so far."""
 
     def matches(self, call: Call) -> bool:
-        """Count a call, and tell whether it is to fail."""
+        """Count a call, and return whether it must fail."""
         if self.method not in (None, call.method) or not call.blob_id.startswith(self.prefix):
             return False
         self.seen += 1

@@ -1,4 +1,4 @@
-"""What a storage that lies behind a network must bear, as tests: a backend passes them by subclassing. They need pytest.
+"""Tests of what a storage on a network must withstand: a backend passes them by subclassing. They need pytest.
 
 .. code-block:: python
 
@@ -80,7 +80,7 @@ class StorageFaultTests:
         return RetryingStorage(storage, schedule=RetrySchedule(), sleep=lambda _: None)
 
     def fails(self, kind: type[PykopiaError], call: Callable[[], object]) -> PykopiaError:
-        """Check that a call fails with such an error, in which no secret stands, and return it."""
+        """Check that a call fails with such an error, whose text holds no secret, and return it."""
         with pytest.raises(kind) as caught:
             call()
         told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
@@ -272,7 +272,7 @@ class StorageFaultTests:
     def test_a_full_storage_ends_a_put_at_once(
         self, proxy: FaultyProxy, retrying: BlobStorage, direct: BlobStorage
     ) -> None:
-        """The old blob is left, and what may be done is told."""
+        """The old blob is left, and the error says what can be done."""
         self.need_http()
         direct.put(PACK, _OLD)
         proxy.answer(507, times=-1)

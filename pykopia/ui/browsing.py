@@ -361,7 +361,7 @@ class Browsing:
         )
 
     def _watched(self, first: bytes, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-        """Yield the bytes of a download; one that breaks off is told on the next pages."""
+        """Yield the bytes of a download; one that breaks off is reported on the next pages."""
         try:
             yield first
             yield from chunks

@@ -1,4 +1,4 @@
-"""Which status and heading a page has that tells of an error."""
+"""The status and the heading of a page that reports an error."""
 
 from pykopia.dataclass import dataclass
 from pykopia.errors import (

@@ -42,7 +42,7 @@ class Job(Generic[Result]):
 
     @property
     def canceled(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether the user asked to stop."""
         return self._cancel.is_set()
 
     def is_canceled(self) -> bool:

@@ -54,7 +54,7 @@ def page(site: Site) -> ASGIApp:
 
 
 class Answering:
-    """Turns each error into a page; where an answer has begun, breaks it off, so that nobody takes it for whole."""
+    """Turns each error into a page; where an answer has begun, breaks it off, so that no client takes it for complete."""
 
     def __init__(self, app: ASGIApp, site: Site) -> None:
         self._app, self._site = app, site

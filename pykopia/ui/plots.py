@@ -226,7 +226,7 @@ def row_plot(title: str, rows: Sequence[tuple[str, str]], marks: Sequence[Mark])
         words.append(f"{name}: {len(here)}")
         here = list(
             {round(axis.at(mark.when) * 2): mark for mark in here}.values()
-        )  # what lies on each other is drawn once
+        )  # points at the same place are drawn once
         body += [
             f'<circle class="dot {style}" cx="{axis.at(mark.when):.1f}" cy="{y:g}" r="4">'
             f"<title>{escape(visible(mark.text))}</title></circle>"

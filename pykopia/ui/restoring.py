@@ -80,7 +80,7 @@ def options_of(form: Form) -> pykopia.RestoreOptions:
 
 
 def check_target(typed: str, repository_folder: str) -> str:
-    """Return the folder that somebody typed.
+    """Return the folder that the user typed.
 
     Args:
         typed: the text.

@@ -106,7 +106,7 @@ def hits(found: Iterator[pykopia.Found]) -> Iterator[Hit]:
 
 
 def search_pattern(text: str) -> str:
-    """Return the pattern for what somebody typed: a text without wildcards is looked for anywhere in a name.
+    """Return the pattern for what the user typed: a text without wildcards is looked for anywhere in a name.
 
     >>> search_pattern("report"), search_pattern("*.csv"), search_pattern(" docs/a ")
     ('*report*', '*.csv', 'docs/a')

@@ -62,7 +62,7 @@ class Secrets:
 
 
 def same(first: str, second: str) -> bool:
-    """Compare two texts in a time that does not tell where they differ."""
+    """Compare two texts in a time that does not depend on where they differ."""
     return hmac.compare_digest(first.encode("utf-8", "surrogatepass"), second.encode("utf-8", "surrogatepass"))
 
 

@@ -131,7 +131,7 @@ class LeaseLock:
 
 
 def is_renewed_by_another(lease: Obj, identity: str, now: datetime) -> bool:
-    """Return True if somebody else holds a Lease and has renewed it in time."""
+    """Return True if another process holds a Lease and has renewed it in time."""
     spec = spec_of(lease)
     renewed = parse_time(spec.get("renewTime"))
     length = timedelta(seconds=float(spec.get("leaseDurationSeconds") or 0))

@@ -33,7 +33,7 @@ class Service:
         self._ready = False
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Work until told to stop. Return False if the Lease was lost."""
+        """Work until ``stop`` is set. Return False if the Lease was lost."""
         settings = self._settings
         api = HttpApi(load_config(settings.kubeconfig))
         try:

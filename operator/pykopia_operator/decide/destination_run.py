@@ -206,7 +206,7 @@ def _synchronize(turn: Turn, destination: Destination, identity: Identity, proxi
 def _ahead(turn: Turn, destination: Destination) -> str:
     """Return the name of another destination that restores into the same volume now, or began to earlier; empty: none.
 
-    One that waits after a failure, for an object that is missing, or because it is paused, holds nobody up.
+    One that waits after a failure, for an object that is missing, or because it is paused, holds no other destination up.
     """
     claim, mine = destination.kopia.destination_pvc, (turn.run, name_of(turn.owner))
     for each in turn.world.destinations:

@@ -193,7 +193,7 @@ def check_args(arguments: Sequence[str] | None) -> None:
 
 
 def repository_in_volume(volumes: Sequence[MoverVolume] | None, secret: Keys | None) -> str:
-    """Return the URL of a repository that lies in a volume of the mover; empty if the Secret has the URL.
+    """Return the URL of a repository in a volume of the mover; empty if the Secret has the URL.
 
     A persistent volume holds the repository. An NFS share does when the Secret has no URL.
     """
@@ -321,7 +321,7 @@ def placement(volume: Obj | None, users: Sequence[Obj]) -> tuple[dict[str, str],
 
 
 def is_same_template(job: Obj, wanted: Obj) -> bool:
-    """Return True if a Job's Pod template already is the wanted one; what the API server adds does not count."""
+    """Return True if a Job's Pod template already is the requested one; what the API server adds does not count."""
     there, here = spec_of(job).get("template") or {}, spec_of(wanted)["template"]
     return _covers(spec_of(there), here["spec"]) and _covers(labels_of(there), here["metadata"]["labels"])
 

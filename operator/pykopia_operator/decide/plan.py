@@ -12,7 +12,7 @@ class Create:
 
     obj: Obj
     exclusive: bool = False
-    """That it exists already is a conflict: somebody else has just taken what it stands for."""
+    """An object that exists already is a conflict: another process has just taken what the object stands for."""
 
     def __str__(self) -> str:
         return f"create {self.obj['kind']} {namespace_of(self.obj)}/{name_of(self.obj)}"
@@ -71,7 +71,7 @@ Action = Create | Patch | Delete | Event | Measure
 
 @dataclass(kw_only=True, slots=True)
 class Plan:
-    """Actions in order, and when to look at the object again without being told."""
+    """Actions in order, and when to look at the object again without an event."""
 
     actions: list[Action] = field(default_factory=list)
     again: float | None = None

@@ -218,7 +218,7 @@ def replace_stale(turn: Turn, obj: Obj) -> None:
 
 
 def is_foreign(turn: Turn, obj: Obj) -> bool:
-    """Return True if an object of the name that we need belongs to somebody else: it is never touched."""
+    """Return True if an object of the name that we need belongs to another owner: it is never changed."""
     return not is_owned_by(obj, uid_of(turn.owner))
 
 

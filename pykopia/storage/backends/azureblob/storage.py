@@ -144,7 +144,7 @@ class AzureStorage(ObjectStore):
                 self._wait(blob.delete_blob(version_id=put["version_id"]))
 
     def check_versioned(self) -> None:
-        """Refuse a container that keeps no versions, as far as the blobs of a repository in it tell.
+        """Refuse a container that keeps no versions, as far as the blobs of a repository in it show.
 
         Raises:
             StorageError: It keeps none.
@@ -443,7 +443,7 @@ def _version_time_ns(version: str, changed: datetime) -> int:
 
 
 def _metadata(blob_id: BlobID, found: Any) -> BlobMetadata:  # noqa: ANN401
-    """Return length and time of what the service tells of a blob."""
+    """Return length and time of a blob from the answer of the service."""
     time = stored_time_ns(found.metadata, MTIME_KEY, nanoseconds(found.last_modified))
     return BlobMetadata(blob_id=blob_id, length=found.size, timestamp_ns=time)
 

@@ -220,7 +220,7 @@ class B2Storage(BlobStorage):
         return None
 
     def delete(self, blob_id: BlobID) -> None:
-        """Hide a blob; it is no error if there is none. Other errors are told, which Kopia does not."""
+        """Hide a blob; it is no error if there is none. Other errors are raised; Kopia ignores them."""
         name = self._name(blob_id)
         with (
             self._failing(f"delete blob {blob_id} from {self.display_name}"),
@@ -313,7 +313,7 @@ class B2Storage(BlobStorage):
 
 
 def _metadata(blob_id: BlobID, item: Mapping[str, Any]) -> BlobMetadata:
-    """Return length and time of what the service tells of a file."""
+    """Return length and time of a file from the answer of the service."""
     time = stored_time_ns(item.get("fileInfo"), MTIME_KEY, item["uploadTimestamp"] * 1_000_000)
     return BlobMetadata(blob_id=blob_id, length=item["contentLength"], timestamp_ns=time)
 

@@ -99,7 +99,7 @@ class FilesystemStorage(BlobStorage):
                 os.close(file)
         except OSError as error:
             raise self._error(error, f"read blob {blob_id} from {self.root}", blob_id) from error
-        if len(found) != wanted:  # someone cut the file meanwhile
+        if len(found) != wanted:  # another process cut the file off meanwhile
             raise InvalidRangeError(blob_id, offset, wanted)
         return found
 
@@ -117,7 +117,7 @@ class FilesystemStorage(BlobStorage):
                 os.close(file)
         except OSError as error:
             raise self._error(error, f"read blob {blob_id} from {self.root}", blob_id) from error
-        if found != wanted:  # someone cut the file meanwhile
+        if found != wanted:  # another process cut the file off meanwhile
             raise InvalidRangeError(blob_id, offset, wanted)
 
     def metadata(self, blob_id: BlobID) -> BlobMetadata:

@@ -146,7 +146,7 @@ class GCSStorage(ObjectStore):
             yield BlobVersion(metadata=ended, version="", deleted=True)
 
     def _versions_of(self, items: Sequence[Mapping[str, Any]]) -> list[tuple[BlobMetadata, str, int | None]]:
-        """Return what a page tells of blobs: each version with its number, and when it ended."""
+        """Return the blobs of a page: each version with its number, and when it ended."""
         found = []
         for item in items:
             blob_id = self._listed_id(item["name"])
@@ -254,7 +254,7 @@ class GCSStorage(ObjectStore):
         return found
 
     def _json(self, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Ask for something that is told as a JSON object."""
+        """Request something whose answer is a JSON object."""
         try:
             found = json.loads(self._call("GET", path, **arguments))
         except ValueError:
@@ -300,7 +300,7 @@ def _retention(period_ns: int) -> dict[str, str]:
 
 
 def _metadata(blob_id: BlobID, item: Mapping[str, Any]) -> BlobMetadata:
-    """Return length and time of what the service tells of an object."""
+    """Return length and time of an object from the answer of the service."""
     told = item.get("metadata")
     time = stored_time_ns(told if isinstance(told, dict) else None, MTIME_KEY, _time_ns(item, "timeCreated"))
     try:

@@ -359,7 +359,7 @@ class GoogleDriveStorage(BlobStorage):
             params = {**params, "pageToken": token}
 
     def _upload(self, method: str, path: str, fields: _File, data: Buffer, doing: str) -> _File:
-        """Create or replace a file with its content in one go; nobody sees a part of it."""
+        """Create or replace a file with its content in one request; no reader sees a part of it."""
         content = data if isinstance(data, bytes) else bytes(data)
         params = _params(fields=_FILE_FIELDS)
         if len(content) <= _SMALL_UPLOAD:

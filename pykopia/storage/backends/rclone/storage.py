@@ -218,7 +218,7 @@ class _ThroughRclone(WebDAVStorage):
     """The folder that rclone serves.
 
     Of a put whose sender dies rclone keeps the first part, under the final name and whatever the remote is (1.60, seen with S3).
-    A part of a pack harms nobody: no index refers to it, and maintenance deletes it. What a reader looks for by its name,
+    A part of a pack does no harm: no index refers to it, and maintenance deletes it. What a reader looks for by its name,
     such as an index blob, is therefore written under a temporary name and moved, where the remote can move files. Packs are
     not: many remotes copy to move, keep the old versions, or bill what is deleted soon. Nor is what gets replaced, for rclone
     deletes the old file before it moves the new one there.
@@ -354,7 +354,7 @@ class _Server:
         for name, content in files.items():
             (self._folder / name).write_bytes(content)
             arguments += [f"--{name}", str(self._folder / name)]
-        # The last of two equal flags counts, so nobody takes these back.
+        # The last of two equal flags counts, so no other flag can undo these.
         # folders are looked at anew for each request; with a time of zero rclone 1.76 spins while it writes
         arguments += ["--addr", f"{_HOST}:0", "--vfs-write-back=0s", "--dir-cache-time=1ms", "--ask-password=false"]
         return ["-v", *arguments] if options.debug else arguments
@@ -423,7 +423,7 @@ def startup_seconds(options: RcloneOptions) -> float:
 
 
 def secrets_of(options: RcloneOptions) -> list[str]:
-    """Return all that may be a secret in what rclone is told; what it prints must not show them."""
+    """Return all arguments of rclone that may be secret; what it prints must not show them."""
     found = [match[1] for argument in options.rclone_args if (match := _SECRET_FLAG.fullmatch(argument))]
     found += [value for _, _, value in (item.partition("=") for item in options.rclone_env)]
     for line in options.embedded_config.splitlines():
@@ -445,7 +445,7 @@ class _Certificate:
 
 
 def _make_certificate() -> _Certificate:
-    """Make a certificate for loopback that nobody but this process trusts."""
+    """Make a certificate for loopback that only this process trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pykopia")])
     now = dt.datetime.fromtimestamp(clock.now() // 1_000_000_000, dt.UTC)

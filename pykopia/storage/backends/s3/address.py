@@ -45,7 +45,7 @@ class S3Address:
 
     @property
     def in_host_name(self) -> bool:
-        """Whether the bucket stands in the host name."""
+        """Whether the host name holds the bucket."""
         if self.style:
             return self.style == "virtual"
         if (self.tls and "." in self.bucket) or not _HOST_LABEL.fullmatch(self.bucket):

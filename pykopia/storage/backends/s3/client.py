@@ -26,7 +26,7 @@ from pykopia.storage.service_errors import is_page_of_another, is_web_page
 
 _USER_AGENT = "pykopia"
 _UNSIGNED = SimpleNamespace(s3={"payload_signing_enabled": False})
-"""Value that tells the SDK's signer that a signed checksum covers the body."""
+"""Value that makes the SDK's signer rely on a signed checksum of the body."""
 _HEADERS = {
     "ContentType": "Content-Type",
     "ContentMD5": "Content-MD5",
@@ -39,7 +39,7 @@ _HEADERS = {
 }
 """Headers by the SDK's names of arguments."""
 _OTHER_REGION = frozenset({301, 307, 400, 403})
-"""Statuses by which a service may say that a bucket lies in another region."""
+"""Statuses by which a service may say that a bucket is in another region."""
 
 _REGIONS = 3
 """Regions that a request is tried with. Servers behind one address may name each other's region for ever."""
@@ -146,7 +146,7 @@ class S3Client:
         body: Any = None,  # noqa: ANN401 -- what urllib3 sends
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
-        """Make a request, and again if the service says that the bucket lies in a region that was not tried yet.
+        """Make a request, and again if the service says that the bucket is in a region that was not tried yet.
 
         Raises:
             ClientError: What the service answered.

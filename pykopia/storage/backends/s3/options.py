@@ -77,11 +77,9 @@ class S3Options(StorageOptions):
     addressing_style: str = text_field(
         "addressingStyle",
         omit=True,
-        flag=Flag(
-            "Where the bucket stands in requests: path, or virtual for the host name; by the endpoint if left out."
-        ),
+        flag=Flag("Where requests name the bucket: path, or virtual for the host name; by the endpoint if left out."),
     )
-    """Where the bucket stands in requests: ``path``, ``virtual`` (in the host name), or empty for the rules by endpoint that
+    """Where requests name the bucket: ``path``, ``virtual`` (in the host name), or empty for the rules by endpoint that
     Kopia has too. Kopia does not know this field."""
     retry_for: str = retry_field()
     extra: Mapping[str, Any] = field(default_factory=dict)

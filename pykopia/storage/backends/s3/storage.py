@@ -44,7 +44,7 @@ from pykopia.storage.service_errors import connection_error, not_the_service, se
 from pykopia.storage.trust import tls_context, unverified_context
 
 CONFIG_ID = BlobID(".storageconfig")
-"""Object that tells the storage classes of new objects; it is no blob."""
+"""Object that holds the storage classes of new objects; it is no blob."""
 _NO_LOCK_CODES = frozenset({"InvalidRequest", "ObjectLockConfigurationNotFoundError"})
 _DISABLE_TLS = "if it speaks plain HTTP, connect with --disable-tls"
 _TRUST = "give its authority by --root-ca-pem-path, or use the name that the certificate is for"
@@ -304,7 +304,7 @@ class S3Storage(ObjectStore):
 
 
 def _style(options: S3Options) -> str:
-    """Return where the bucket stands in requests.
+    """Return in which part of requests the bucket is named.
 
     Raises:
         UsageError: The setting has a value that it can't have.
@@ -338,7 +338,7 @@ def _client(options: S3Options, address: S3Address) -> S3Client:
 
 
 def _context(options: S3Options, sdk: SDK) -> ssl.SSLContext:
-    if options.do_not_verify_tls:  # somebody asked for it, and need not be told at each request
+    if options.do_not_verify_tls:  # the user asked for it, and need not be warned at each request
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return unverified_context()
     context = tls_context(options.root_ca)

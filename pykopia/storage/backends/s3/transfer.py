@@ -38,7 +38,7 @@ class S3Transfer:
         self.client = client
         self._bucket = bucket
         self._compares_crc: bool | None = None
-        """Whether the service compares the CRC; None as long as no put has told."""
+        """Whether the service compares the CRC; None until the first put shows it."""
 
     def get(self, key: str, **more: str) -> bytes:
         """Return an object, or a range of it.

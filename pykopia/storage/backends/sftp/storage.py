@@ -134,7 +134,7 @@ class SFTPStorage(FsspecStorage):
             _let_go(self._fs)
 
     def capacity(self) -> Capacity | None:
-        """Return the room on the volume that holds the folder, or nothing where the server can't tell."""
+        """Return the room on the volume that holds the folder, or nothing where the server can't report it."""
         with self._failing(f"ask for the free space of {self.display_name}"):
             try:
                 found = self._run(lambda channel: channel.statvfs(self.root))
@@ -388,7 +388,7 @@ class _ExternalFileSystem(SSHFileSystem):  # type: ignore[misc]
     ) -> tuple[ExternalSSH, Any]:
         client = ExternalSSH(connect_args["external"], host)
         pool = pool_type(client, max_channels=1)
-        async with pool.get():  # a connection that can't be had is told at once
+        async with pool.get():  # a connection that can't be made raises at once
             return client, pool
 
     connect = sync_wrapper(_connect)

@@ -138,7 +138,7 @@ class DAVFileSystem(WebdavFileSystem):  # type: ignore[misc]
                 raise
 
     def quota(self, path: str) -> tuple[int, int] | None:
-        """Return the bytes used and those that are left, where the server tells (RFC 4331)."""
+        """Return the bytes used and those that are left, where the server reports them (RFC 4331)."""
         response = self.request("PROPFIND", path.rstrip("/") + "/", content=_QUOTA, headers={"Depth": "0", **_XML})
         try:
             tree = fromstring(response.content)  # noqa: S314 -- expat bounds what entities expand to

@@ -155,7 +155,7 @@ class WebDAVStorage(FsspecStorage):
         self._http.close()
 
     def capacity(self) -> Capacity | None:
-        """Return the user's quota, where the server tells it."""
+        """Return the user's quota, where the server reports it."""
         with self._failing(f"ask for the free space of {self.display_name}"):
             try:
                 found = self.fs.quota(self.root)

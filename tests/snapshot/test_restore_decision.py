@@ -16,6 +16,7 @@ from pykopia.format.directory import Directory, DirectoryEntry
 from pykopia.ids import ObjectID
 from pykopia.snapshot.placeholder import PLACEHOLDER_SUFFIX
 from pykopia.snapshot.restore_decision import (
+    Decision,
     Existing,
     Keep,
     Make,
@@ -238,6 +239,38 @@ def test_contents_are_compared_only_where_they_matter() -> None:
     assert decide(FILE, linked, replace(DEFAULT, atomic_files=False), never) == Replace()
     assert decide(LINK, Existing("s"), differences, lambda: True) == SetAttributes()
     assert decide(FOLDER, Existing("d"), differences, never) == SetAttributes()
+
+
+@pytest.mark.parametrize(
+    ("entry", "existing", "forbidden", "allowed", "reason"),
+    [
+        (FILE, Existing("f"), "overwrite_files", Replace(), "it exists and files may not be overwritten"),
+        (FILE, Existing(""), "overwrite_files", Replace(), "it exists and files may not be overwritten"),
+        (FILE, Existing("s"), "overwrite_symlinks", Replace(), "a symbolic link is there"),
+        (LINK, Existing("s"), "overwrite_symlinks", Replace(), "the symbolic link exists"),
+        (FOLDER, Existing("d", empty=False), "overwrite_directories", SetAttributes(), "is not empty"),
+        (FILE, Existing("d"), "", None, "a folder is there"),
+        (LINK, Existing("f"), "", None, "something else is there: a file"),
+        (LINK, Existing("d"), "", None, "something else is there: a folder"),
+        (FOLDER, Existing("f"), "", None, "a file is there"),
+        (FOLDER, Existing("s"), "", None, "a symbolic link is there"),
+    ],
+)
+def test_what_is_there_is_replaced_only_where_that_is_allowed(
+    entry: DirectoryEntry, existing: Existing, forbidden: str, allowed: Decision | None, reason: str
+) -> None:
+    if allowed is not None:
+        assert decide(entry, existing, DEFAULT, never) == allowed
+    options = replace(DEFAULT, **{forbidden: False}) if forbidden else DEFAULT  # type: ignore[arg-type]
+    refused = decide(entry, existing, options, never)
+    assert isinstance(refused, Refuse)
+    assert reason in refused.reason
+    assert not refused.unsafe
+
+
+def test_an_empty_folder_is_filled_also_where_folders_may_not_be_overwritten() -> None:
+    options = replace(DEFAULT, overwrite_directories=False)
+    assert decide(FOLDER, Existing("d", empty=True), options, never) == SetAttributes()
 
 
 @pytest.mark.parametrize("atomic", [True, False])

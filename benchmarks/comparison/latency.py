@@ -162,7 +162,8 @@ class _Way:
             if data:
                 target.write(data)
             else:
-                target.write_eof()
+                with contextlib.suppress(OSError):  # it has ended its side too
+                    target.write_eof()
         if self._queued <= MOST_QUEUED // 2 and self._source is not None and not self._source.is_closing():
             self._source.resume_reading()
         self._schedule()

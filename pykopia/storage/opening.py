@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from pykopia.errors import UsageError
+from pykopia.format.blob_names import INDEX_PREFIXES
 from pykopia.format.duration import parse_duration
 from pykopia.ids import BlobID
 from pykopia.storage.ahead import AheadStorage, Following, Request
@@ -48,7 +49,7 @@ def open_ahead(
         create: Make the folder if there is none.
         limits: How fast it may be used.
         gets: Blobs that will be read at once, which are asked for while the storage is still being looked at.
-        lists: Prefixes that will be listed at once, likewise; not used where listings are slow.
+        lists: Prefixes that will be listed at once, likewise; where listings are slow, only those of the index.
         following: Blobs that will be read after a listing, see ``AheadStorage``.
         meanwhile: Called while the requests are under way.
     """
@@ -62,8 +63,10 @@ def open_ahead(
     limits = limits or options.throttling
     if limits != NO_LIMITS:
         storage = ThrottledStorage(storage, limits)
-    if storage.has_slow_listings:
-        lists = ()
+    if (
+        storage.has_slow_listings
+    ):  # the index is listed in any case, packs perhaps not, which takes as long as they are many
+        lists = [prefix for prefix in lists if prefix in INDEX_PREFIXES]
     if (gets or lists) and not storage.is_local:
         storage = AheadStorage(storage, gets=gets, lists=lists, following=following)
     try:

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pykopia.errors import ConnectionFileError, StorageNotFoundError, UnsupportedOptionError, UsageError
+from pykopia.format.blob import BlobMetadata
 from pykopia.storage import registry
 from pykopia.storage.backends.filesystem.storage import FilesystemStorage
 from pykopia.storage.backends.memory.storage import MemoryStorage
@@ -92,6 +93,31 @@ def test_a_storage_that_can_not_be_used_is_closed(
     with pytest.raises(StorageNotFoundError):
         open_ahead(info, gets=[PACK], meanwhile=meanwhile)
     assert len(closed) == 1
+
+
+@pytest.mark.parametrize(("slow", "wanted"), [(False, {"x", "q"}), (True, {"x"})])
+def test_where_listings_are_slow_only_the_index_is_listed_ahead(
+    backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch, slow: bool, wanted: set[str]
+) -> None:
+    listed: set[str] = set()
+
+    class Far(MemoryStorage):
+        is_local = False
+        has_slow_listings = slow
+
+        def list(self, prefix: str = "") -> Iterator[BlobMetadata]:
+            listed.add(prefix)
+            return super().list(prefix)
+
+    module = types.ModuleType("another_backend")
+    module.opener = lambda _, *, create: Far()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "another_backend", module)
+    backends["b2"] = Backend(opener="another_backend:opener", options="pykopia.storage.backends.b2.options:B2Options")
+    info = ConnectionInfo(type="b2", config={"bucket": "b", "keyID": "k", "key": "s"})
+    with open_ahead(info, lists=["x", "q"]) as storage:
+        for prefix in wanted:  # takes the results
+            assert list(storage.list(prefix)) == []
+        assert listed == wanted
 
 
 def test_another_backend_can_be_added(backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,23 @@ from pykopia.format.blob import BlobMetadata
 from pykopia.format.gotime import parse_time
 from pykopia.format.index import IndexEntry
 from pykopia.format.maintenance_plan import (
+    ADVANCE_EPOCH,
+    CLEANUP_LOGS,
+    CLEANUP_MARKERS,
+    COMPACT_EPOCH,
+    DELETE_SUPERSEDED,
+    DROP_DELETED,
+    EXTEND_RETENTION,
     FULL_DELETE,
     FULL_REWRITE,
     FULL_SAFETY,
+    INDEX_COMPACTION,
     NO_SAFETY,
     QUICK_DELETE,
     QUICK_REWRITE,
+    RANGE_CHECKPOINT,
     SAFETY,
+    SNAPSHOT_GC,
     Rule,
     Safety,
     clock_skew_ns,
@@ -199,3 +209,42 @@ def test_clocks_may_differ_by_five_minutes() -> None:
     assert clock_skew_ns(NOW - 300 * SECOND, NOW) is None
     assert clock_skew_ns(NOW + 301 * SECOND, NOW) == 301 * SECOND
     assert clock_skew_ns(NOW - 301 * SECOND, NOW) == -301 * SECOND
+
+
+def test_tasks_have_the_names_that_kopia_records() -> None:
+    """Another client finds the runs of a task in the schedule by these."""
+    assert [
+        SNAPSHOT_GC, QUICK_REWRITE, FULL_REWRITE, QUICK_DELETE, FULL_DELETE, DROP_DELETED, INDEX_COMPACTION,
+        EXTEND_RETENTION, CLEANUP_LOGS, ADVANCE_EPOCH, COMPACT_EPOCH, RANGE_CHECKPOINT, CLEANUP_MARKERS, DELETE_SUPERSEDED,
+    ] == [
+        "snapshot-gc", "quick-rewrite-contents", "full-rewrite-contents", "quick-delete-blobs", "full-delete-blobs",
+        "full-drop-deleted-content", "index-compaction", "extend-blob-retention-time", "cleanup-logs", "advance-epoch",
+        "compact-single-epoch", "generate-epoch-range-index", "cleanup-epoch-markers", "delete-superseded-epoch-indexes",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prefix", "used", "deleted", "hours", "decision"),
+    [
+        ("m", False, False, 1000, "system"),
+        ("m", True, True, 1000, "system"),
+        ("", True, False, 1000, "keep"),
+        ("", True, True, 1000, "undelete"),
+        ("k", False, False, 23, "too-recent"),
+        ("k", False, False, 24, "delete"),
+        ("", False, True, 24, "deleted"),
+    ],
+)
+def test_each_content_is_decided_on(prefix: str, used: bool, deleted: bool, hours: int, decision: str) -> None:
+    entry = IndexEntry(
+        content_id=ContentID(prefix + "00" * 16),
+        pack_blob=BlobID("p1"),
+        timestamp=(NOW - hours * HOUR) // SECOND,
+        original_length=1,
+        packed_length=1,
+        pack_offset=0,
+        compression=0,
+        deleted=deleted,
+        format_version=3,
+    )
+    assert decide_content(entry, used=used, started=NOW, safety=FULL_SAFETY) == decision

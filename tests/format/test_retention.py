@@ -224,3 +224,16 @@ def test_no_reason_is_lost_when_they_are_put_together(reasons: list[str]) -> Non
         f"{r.rpartition('-')[0]}-{int(n)}" if (n := r.rpartition("-")[2]).isdigit() and "-" in r else r for r in reasons
     ]
     assert sorted(expanded) == sorted(normal)
+
+
+def test_snapshots_with_errors_push_none_without_errors_out() -> None:
+    times = [at(f"2024-01-{day:02}T00:00:00Z") for day in range(1, 7)]
+    good, bad = times[:3], times[3:]
+    plan = plan_expire(times, RetentionPolicy(keep_latest=2), tz=UTC, has_errors=lambda each: each in bad)
+    # what Kopia keeps, and what it would keep if there were no errors
+    assert [each for each, _ in plan.kept] == [*good[1:], *bad[1:]]
+    assert plan.expired == (good[0], bad[0])
+    assert plan.kept[0][1] == ("latest-2",)
+    without = plan_expire(times, RetentionPolicy(keep_latest=2), tz=UTC, has_errors=lambda _: False)
+    assert without == plan_expire(times, RetentionPolicy(keep_latest=2), tz=UTC)
+    assert [each for each, _ in without.kept] == bad[1:]

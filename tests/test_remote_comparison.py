@@ -214,6 +214,8 @@ def test_a_file_of_results_keeps_the_report_of_the_other_mode() -> None:
     three = with_report(both, mounts)
     assert three == f"{both}\n{mounts}"
     assert with_report(three, network.replace("2", "4")) == three.replace("2", "4")
+    movers = f"{report.MOVERS}\n\n6\n"
+    assert with_report(with_report(three, movers), mounts) == f"{three}\n{movers}"
     assert with_report(with_report("", mounts), local) == f"{local}\n{mounts}"
 
 

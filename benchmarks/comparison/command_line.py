@@ -133,7 +133,7 @@ def with_report(known: str, text: str) -> str:
     """Return the text of a file of results in which a report takes the place of the one with its heading."""
     parts = {part.partition("\n")[0]: part for part in re.split(r"^(?=# )", known, flags=re.MULTILINE) if part.strip()}
     parts[text.partition("\n")[0]] = text
-    order = (report.HEADING, remote_report.HEADING, report.MOUNTS)
+    order = (report.HEADING, remote_report.HEADING, report.MOUNTS, report.MOVERS)
     return "\n".join(f"{parts[heading].rstrip()}\n" for heading in order if heading in parts)
 
 

@@ -17,6 +17,8 @@ from .rounds import COMMANDS
 HEADING = "# Commands side by side"
 MOUNTS = "# Mounts side by side"
 """Heading of the report of ``benchmarks.mounts``."""
+MOVERS = "# Movers side by side"
+"""Heading of the report of ``benchmarks.movers``."""
 REFERENCE = "kopia"
 TITLES = {
     "first": "first snapshot",

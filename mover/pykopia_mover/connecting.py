@@ -308,6 +308,7 @@ def _created_since(run: Context, storage: BlobStorage) -> bytes | None:
     Raises:
         MoverError: there are blobs of a repository without a format block: it is damaged, not empty (E-NOTEMPTY).
     """
+    storage.flush_caches()  # what was asked for ahead is as old as the first look
     names = {blob.blob_id for blob in storage.list("") if _KOPIA_BLOB.match(blob.blob_id)}
     if names <= {BLOBCFG_ID}:
         return None

@@ -25,7 +25,7 @@ class AheadStorage(StorageWrapper):
 
     A result is used once, or as often as its blob stands in ``gets``, within some seconds, and only as long as nothing was
     written by way of this storage: any other call goes to the inner storage. An error is raised by the call that takes the
-    result.
+    result, and by no other: a caller that asks again wants to know whether the blob has come meanwhile.
 
     Args:
         inner: The storage; safe for threads, as all are.
@@ -54,7 +54,11 @@ class AheadStorage(StorageWrapper):
     def get(self, blob_id: BlobID, offset: int = 0, length: int = -1) -> bytes:
         """Return a range of a blob, see ``BlobStorage.get``."""
         if self._gets and offset == 0 and length < 0 and (begun := self._taken_blob(blob_id)) is not None:
-            return begun.result()
+            try:
+                return begun.result()
+            except BaseException:
+                self._gets.pop(blob_id, None)
+                raise
         return self.inner.get(blob_id, offset, length)
 
     def list(self, prefix: str = "") -> Iterator[BlobMetadata]:

@@ -15,7 +15,9 @@ from azure.storage.blob import (
     BlobServiceClient,
     ContainerClient,
 )
+from pykopia_mover import connecting
 
+from pykopia.errors import BlobNotFoundError
 from pykopia.ids import BlobID
 from pykopia.storage.backends.gdrive.storage import GoogleDriveStorage
 from tests.mover.harness import CONNECTIONS, EXAMPLES, Mover, record_connections, there_and_back, tree
@@ -307,6 +309,30 @@ def test_row_101_blobs_on_their_way_to_drive_follow_the_parallelism(
     mover.write({f"f{number}": os.urandom(11 << 20) for number in range(8)})
     mover.ok("backup", **SECRETS["gdrive"] | drive, KOPIA_PARALLELISM=parallelism)
     assert most == int(parallelism)
+
+
+def test_m_041_a_repository_that_has_come_since_the_first_look_is_asked_for_anew(
+    mover: Mover, drive: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = SECRETS["gdrive"] | drive
+    mover.write({"a": "b"})
+    mover.ok("backup", **environment)
+    hidden, get, look = True, GoogleDriveStorage.get, connecting._look
+
+    def not_yet(storage: GoogleDriveStorage, blob_id: BlobID, *more: Any) -> bytes:  # noqa: ANN401
+        if hidden:
+            raise BlobNotFoundError(blob_id, "the drive")
+        return get(storage, blob_id, *more)
+
+    def too_early(*arguments: Any) -> object:  # noqa: ANN401
+        nonlocal hidden
+        found = look(*arguments)
+        hidden = False
+        return found
+
+    monkeypatch.setattr(GoogleDriveStorage, "get", not_yet)
+    monkeypatch.setattr(connecting, "_look", too_early)
+    assert mover.ok("backup", **environment).termination["repository"]["created"] is False
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "rateLimitExceeded"), (429, "tooManyRequests")])

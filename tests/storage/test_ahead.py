@@ -58,6 +58,16 @@ def test_a_blob_that_is_named_twice_is_asked_once_and_given_twice(counting: Coun
     assert counting.count() == 4
 
 
+def test_a_blob_that_was_missing_is_asked_for_again_by_the_next_call(counting: CountingStorage) -> None:
+    counting.inner.delete(PACK)
+    storage = AheadStorage(counting, gets=[PACK, PACK, MARKER])
+    with pytest.raises(BlobNotFoundError):
+        storage.get(PACK)
+    counting.inner.put(PACK, b"another client's")
+    assert [storage.get(PACK), storage.get(MARKER)] == [b"another client's", b"x"]
+    assert counting.count() == 3
+
+
 def test_a_blob_that_is_named_twice_is_forgotten_after_a_write(counting: CountingStorage) -> None:
     storage = AheadStorage(counting, gets=[PACK, PACK])
     storage.put(PACK, b"another")

@@ -153,7 +153,7 @@ class Marking:
             part = missing.pop(result.number, None) if isinstance(result, PartMarks) else None
             if part is not None:
                 self._take(result)
-            if part is None or not all(map(self._is_marked, part.roots)):
+            if part is None or not all(map(self._is_followed, part.roots)):
                 raise MaintenanceError(
                     "garbage can't be collected: a worker returned what is not the result of its part"
                 )
@@ -163,15 +163,26 @@ class Marking:
                 "and what they need would be taken for unused"
             )
         for root in roots.values():
-            if not self._is_marked(root):
+            if not self._is_followed(root):
                 raise MaintenanceError(f"garbage can't be collected: no part has followed snapshot {root.snapshot}")
         self._done.update(roots)
 
-    def _is_marked(self, root: MarkRoot) -> bool:
-        return self._live.mark(key_of(parse_object_id(root.entry.object_id).content_id)) is not True
+    def _is_followed(self, root: MarkRoot) -> bool:
+        """Return True if an entry has the mark that following it sets, not only one as a content of something else."""
+        entry, parsed = root.entry, parse_object_id(root.entry.object_id)
+        flag = LIVE
+        if parsed.indirection:
+            if entry.type == DIRECTORY and entry.object_id not in self.indirect:
+                return False
+            flag = LISTED << min(parsed.indirection, MAX_LEVEL)
+        elif entry.type == DIRECTORY:
+            flag = LISTED
+        return self._live.mark(key_of(parsed.content_id), flag) is not True
 
     def _take(self, result: PartMarks) -> None:
         for flags, size, keys in result.marks:
+            if size < 1 or len(keys) % size:
+                raise MaintenanceError("garbage can't be collected: a worker returned marks that are cut off")
             for start in range(0, len(keys), size):
                 self._count()
                 key = keys[start : start + size]

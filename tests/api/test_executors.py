@@ -351,6 +351,12 @@ def fail(_: PartMarks) -> object:
         (lambda marks: replace(marks, number=1000), "not the result of its part"),
         (lambda marks: replace(marks, marks=()), "not the result of its part"),
         (lambda marks: replace(marks, marks=((1, 17, b"\0" * 17),)), "is not in the repository's index"),
+        # as contents of files, which leaves out what is in folders
+        (
+            lambda marks: replace(marks, marks=tuple((1, *group[1:]) for group in marks.marks)),
+            "not the result of its part",
+        ),
+        (lambda marks: replace(marks, marks=tuple((*group[:2], group[2][:-1]) for group in marks.marks)), "cut off"),
     ],
 )
 def test_a_part_that_was_not_done_stops_maintenance_and_nothing_is_marked_or_deleted(

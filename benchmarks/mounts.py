@@ -1,11 +1,12 @@
 """Mounts side by side: one large file in a row and at random places, and the names of 50,000 files; a restore beside them.
 
-Run as root, or where `/dev/fuse` may be opened, with a real kopia in `KOPIA_EXE` or in the path::
+Run as root, or where `/dev/fuse` may be opened, with a real kopia in `KOPIA_EXE` or in the path, and restic if it is to be
+measured too::
 
     python -m benchmarks.mounts --rounds 3 --results benchmarks/RESULTS.md
 
-Both programs mount the same snapshot in the same repository. Each measurement has a mount of its own, which has read nothing
-yet; the time of mounting is not counted. The pages of the repository's files stay in memory.
+pykopia and kopia mount the same snapshot in the same repository, restic one of the same data. Each measurement has a mount of
+its own, which has read nothing yet; the time of mounting is not counted. The pages of the repository's files stay in memory.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from benchmarks.comparison.command_line import with_report
 from benchmarks.comparison.datasets import BIG_BYTES, build_big
 from benchmarks.comparison.measure import Command
 from benchmarks.comparison.report import MOUNTS, machine, table
-from benchmarks.comparison.tools import Kopia, Pykopia, Tool
+from benchmarks.comparison.tools import Kopia, Pykopia, Restic, Tool
 
 LARGE_BYTES = 512 << 20
 PLACES, PLACE_BYTES = 200, 64 << 10
@@ -89,13 +90,20 @@ class Mounted:
 
     tool: Tool
     snapshot: str
+    below: str = ""
+    """Where in a mount the root of the snapshot is."""
+
+    @property
+    def mount_words(self) -> Sequence[str]:
+        """What chooses the snapshot; restic mounts all."""
+        return () if self.below else (self.snapshot,)
 
     @contextmanager
     def at(self, folder: Path) -> Iterator[Path]:
-        """Mount the snapshot."""
+        """Mount the snapshot; yield where its root is."""
         self.tool.drop_cache()
         folder.mkdir(exist_ok=True)
-        command = self.tool.command("mount", self.snapshot, folder)
+        command = self.tool.command("mount", *self.mount_words, folder)
         process = subprocess.Popen(
             command.words, env=dict(command.environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -105,7 +113,7 @@ class Mounted:
                 if process.poll() is not None or time.monotonic() > end:
                     raise SystemExit(f"{self.tool.name} did not mount")
                 time.sleep(0.05)
-            yield folder
+            yield folder / self.below
         finally:
             subprocess.run(["umount", folder], check=False)
             process.wait()
@@ -113,7 +121,11 @@ class Mounted:
     def restore(self, folder: Path) -> None:
         """Restore the large file."""
         self.tool.drop_cache()
-        run(self.tool.command("snapshot", "restore", f"{self.snapshot}/big.bin", folder / "big.bin"))
+        if self.below:
+            one = ["--include=*/big.bin", f"--target={folder}"]
+            run(self.tool.command("restore", self.snapshot, *one))
+        else:
+            run(self.tool.command("snapshot", "restore", f"{self.snapshot}/big.bin", folder / "big.bin"))
 
 
 def run(command: Command) -> str:
@@ -138,7 +150,14 @@ def prepare(folder: Path) -> list[Mounted]:
     for tool in tools[1:]:
         run(tool.connect())
     snapshot = run(first.command("snapshot", "list", "--json")).partition('"id":"')[2].partition('"')[0]
-    return [Mounted(tool, snapshot) for tool in tools]
+    found = [Mounted(tool, snapshot) for tool in tools]
+    if Restic.program():
+        restic = Restic(folder / Restic.name)
+        restic.clear()
+        for command in (*restic.create(), restic.snapshot(folder / "data")):
+            run(command)
+        found.append(Mounted(restic, "latest", f"snapshots/latest{folder / 'data'}"))
+    return found
 
 
 def seconds(work: Callable[[Path], None], folder: Path) -> float:
@@ -173,10 +192,11 @@ def measure(folder: Path, mounted: Sequence[Mounted], rounds: int) -> dict[tuple
 def to_markdown(found: Mapping[tuple[str, str], Sequence[float]], mounted: Sequence[Mounted]) -> str:
     """Return the report."""
     tools = [*(each.tool.name for each in mounted), "disk"]
-    rows = [("what", *(f"{tool} s" for tool in tools), "× kopia", "× disk")]
+    others = [name for name in tools if name != "pykopia"]
+    rows = [("what", *(f"{tool} s" for tool in tools), *(f"× {other}" for other in others))]
     for row, title in ROWS.items():
         figures = [f"{statistics.median(found[row, tool]):.2f}" if (row, tool) in found else "-" for tool in tools]
-        against = [_ratio(found.get((row, "pykopia"), ()), found.get((row, other), ())) for other in ("kopia", "disk")]
+        against = [_ratio(found.get((row, "pykopia"), ()), found.get((row, other), ())) for other in others]
         rows.append((title, *figures, *against))
     share = _ratio(found["row", "pykopia"], found["restore", "pykopia"])
     paragraphs = (
@@ -185,9 +205,9 @@ def to_markdown(found: Mapping[tuple[str, str], Sequence[float]], mounted: Seque
         "\n".join(f"- {each.tool.name}: {each.tool.version()}" for each in mounted),
         (
             f"One snapshot of a file of {LARGE_BYTES >> 20} MiB, half text, half random bytes, and {FOLDERS * FILES:,} small "
-            "files, in a repository on this machine; made by `python -m benchmarks.mounts`. Each measurement has a mount of its "
-            "own that has read nothing yet. *disk* is the source itself, from the memory of the kernel. Medians of the rounds; × "
-            "is pykopia's time divided by the other one's in the same round, the median."
+            "files, in a repository on this machine (restic has its own); made by `python -m benchmarks.mounts`. Each "
+            "measurement has a mount of its own that has read nothing yet. *disk* is the source itself, from the memory of the "
+            "kernel. Medians of the rounds; × is pykopia's time divided by the other one's in the same round, the median."
         ),
         table(rows),
         (

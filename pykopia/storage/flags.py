@@ -72,7 +72,7 @@ def file_or_text(flag: str, path: str, text: str, *, embed: bool) -> tuple[str, 
 
 
 def embedded_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that ``--embed-credentials`` changes: the JSON of the file that ``--credentials-file`` names.
+    """Return the fields that the flag ``embed-credentials`` changes: the JSON of the file that ``credentials-file`` names.
 
     Raises:
         UsageError: The file can't be read, or is not JSON.

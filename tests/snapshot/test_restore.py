@@ -320,12 +320,24 @@ def test_a_file_written_in_place_stays_the_same_file(
         tree.file("name", b"new")
     with TreeBuilder(target) as tree:
         tree.file("name", b"old and longer")
-    os.link(target / "name", target.with_name("hard link"))
+    before = (target / "name").stat().st_ino
     snapshot = take()
     repository.snapshots.restore(snapshot, target, options=RestoreOptions(atomic_files=False))
-    assert target.with_name("hard link").read_bytes() == b"new"
-    target.with_name("hard link").write_bytes(b"old")
+    assert ((target / "name").read_bytes(), (target / "name").stat().st_ino) == (b"new", before)
     repository.snapshots.restore(snapshot, target)
+    assert ((target / "name").read_bytes(), (target / "name").stat().st_ino != before) == (b"new", True)
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_file_that_has_another_name_is_replaced_and_not_written_through(
+    repository: Repository, source: Path, target: Path, take: Take, atomic: bool
+) -> None:
+    with TreeBuilder(source) as tree:
+        tree.file("name", b"new")
+    with TreeBuilder(target) as tree:
+        tree.file("name", b"old")
+    os.link(target / "name", target.with_name("hard link"))
+    repository.snapshots.restore(take(), target, options=RestoreOptions(atomic_files=atomic))
     assert (target.with_name("hard link").read_bytes(), (target / "name").read_bytes()) == (b"old", b"new")
 
 

@@ -141,10 +141,10 @@ class Kubelet:
             try:
                 self._run(pod, state)
             except APIError as error:
-                if error.code not in {404, 409} and "being terminated" not in error.text:
-                    raise
+                _raise_unless_gone(error)
                 state.stopped.wait()  # it is deleted, or what it needs is gone and it will be
-            self._confirm_deletion(pod)
+            while not self._confirm_deletion(pod):
+                self._stopped.wait(_POLL_SECONDS)
         except (APIError, httpx.TransportError, RuntimeError) as error:
             if not self._stopped.is_set():
                 self.failures.append(f"pod {pod['metadata']['name']}: {error}")
@@ -172,21 +172,28 @@ class Kubelet:
         finally:
             remove(folder)
 
-    def _confirm_deletion(self, pod: Object) -> None:
+    def _confirm_deletion(self, pod: Object) -> bool:
         """Let the API server remove a pod that is deleted and does not run any more, as kubelet and the collector of pods do.
 
         The server is asked, since the news of a deletion may still be under way when the container has ended by itself;
         one that is deleted after its last phase was reported goes without a confirmation.
+
+        Returns:
+            False if something else changed the pod meanwhile, and it is to be looked at again.
         """
         meta = pod["metadata"]
         present = self._api.find("Pod", meta["name"], meta["namespace"])
         if not present or present["metadata"]["uid"] != meta["uid"] or "deletionTimestamp" not in present["metadata"]:
-            return
-        if present.get("status", {}).get("phase") not in _LAST_PHASES:  # Jobs wait for the phase
-            body = {"status": {"phase": "Failed"}}
-            self._api.patch("Pod", meta["name"], body, meta["namespace"], subresource="status")
-        with contextlib.suppress(APIError):  # the last finalizer was taken away in the meantime
+            return True
+        try:
+            if present.get("status", {}).get("phase") not in _LAST_PHASES:  # Jobs wait for the phase
+                body = {"status": {"phase": "Failed"}}
+                self._api.patch("Pod", meta["name"], body, meta["namespace"], subresource="status")
             self._api.delete("Pod", meta["name"], meta["namespace"], body={"gracePeriodSeconds": 0})
+        except APIError as error:
+            _raise_unless_gone(error)
+            return False
+        return True
 
     def _wait(self, state: _Pod, test: Callable[[], bool]) -> bool:
         while not state.stopped.is_set():
@@ -333,6 +340,12 @@ class Kubelet:
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, name="kubelet-logs", daemon=True).start()
         return int(self._server.server_address[1])
+
+
+def _raise_unless_gone(error: APIError) -> None:
+    """Raise an error of the API server, unless it says that an object is gone, or was changed or deleted meanwhile."""
+    if error.code not in {404, 409} and "being terminated" not in error.text:
+        raise error
 
 
 def _supervise(running: subprocess.Popen[bytes], container: Container, pod: _Pod, stopped: threading.Event) -> str:

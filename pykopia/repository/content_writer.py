@@ -403,7 +403,7 @@ class ContentWriter:
                 if session.index:
                     self._commit(session)
                 else:
-                    self._drop_marker(session)
+                    self._delete_marker(session)
             except BaseException as error:
                 if self._failure is None:
                     self._failure = error
@@ -453,19 +453,16 @@ class ContentWriter:
                 ) from None
 
     def _delete_marker(self, session: _Session) -> None:
+        """Delete the marker of a session, also one that is just being stored: it was announced, and no pack needed it."""
+        with contextlib.suppress(PykopiaError), self._lock:
+            if session.announced is not None:
+                self._mark_session(session)
         if session.marker is not None:
             try:
                 self._storage.delete(session.marker)
             except StorageError as error:
                 # a marker that is left only keeps packs of its session from being collected, for four days
                 log.warning("session marker %s could not be deleted: %s", session.marker, error)
-
-    def _drop_marker(self, session: _Session) -> None:
-        """Delete the marker of a session that has written nothing: it was stored ahead, or to compare clocks."""
-        with contextlib.suppress(PykopiaError), self._lock:
-            if session.announced is not None:
-                self._mark_session(session)
-        self._delete_marker(session)
 
     def clocks(self) -> tuple[int, int] | None:
         """Return one moment by the clock of the storage and by that of this machine, nanoseconds since 1970.
@@ -540,8 +537,8 @@ class ContentWriter:
         """Release threads and buffers; unflushed data stays invisible."""
         self._closed = True
         self._packs.close()
-        if not self._session.index:
-            self._drop_marker(self._session)
+        if not self._session.index or self._session.announced is not None:
+            self._delete_marker(self._session)  # it stands for no pack
 
 
 __all__ = ["ContentWriter"]

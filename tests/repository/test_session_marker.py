@@ -75,6 +75,21 @@ def test_one_that_was_announced_in_vain_is_deleted(far: FarStorage, repository: 
     assert far.written == ([("put", "s"), ("delete", "s")] * 2 if far.far else [])
 
 
+@pytest.mark.parametrize("flushed", [True, False])
+def test_one_that_was_announced_is_deleted_where_only_deletions_follow(
+    far: FarStorage, repository: Repository, storage: MemoryStorage, flushed: bool
+) -> None:
+    with repository.writer() as writer:
+        content_id = writer.contents.write(b"data")
+    writer = repository.writer()
+    writer.contents.announce()
+    writer.contents.delete(content_id)
+    if flushed:
+        writer.flush()
+    writer.close()
+    assert not list(storage.list("s"))
+
+
 def test_no_pack_is_stored_without_it(far: FarStorage, repository: Repository, storage: MemoryStorage) -> None:
     far.full_for = "s"
     writer = repository.writer()
